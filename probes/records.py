@@ -1,0 +1,222 @@
+"""The raw records that probes yield: what was measured, when, in which unit, and nothing that was concluded.
+
+Times are nanoseconds of CLOCK_MONOTONIC (the kernel's `ktime_get_ns`); `at_ns` is when the record was made, and a
+stream is ordered by it. Counters are raw and cumulative: rates are made of two records, by whoever needs them.
+Absent is None, never 0. Strings that came from the target or its clients are untrusted: they are kept as they were
+sent (undecodable bytes as U+FFFD, cut at `MAX_TARGET_CHARS`) and must be escaped where they are shown.
+
+The records travel as msgpack arrays (see `encode` and `decode`): fields are only ever added, at the end, with a default.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import msgspec
+
+Bucket: TypeAlias = Literal[
+    "queue",
+    "on_cpu",
+    "gil",
+    "lock",
+    "loop",
+    "run_queue",
+    "disk",
+    "fault",
+    "calls",
+    "sleep",
+    "receive",
+    "send",
+    "child",
+    "other",
+]
+"""Where a request's time can go; disjoint. In the order in which ledgers are stored and shown."""
+
+BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
+MAX_TARGET_CHARS: Final = 256
+
+
+class Peer(msgspec.Struct, frozen=True, array_like=True):
+    """Time that a request waited for one other process, over all its calls to it."""
+
+    address: str
+    """`10.0.0.5:5432`, `[::1]:53` or `unix:/run/x.sock`; `unix:?` where the peer's socket has no name."""
+    wait_ns: int
+    waits: int
+
+
+class Waker(msgspec.Struct, frozen=True, array_like=True):
+    """The thread that ended a wait. None stands for it where an interrupt did: then nobody is to be named."""
+
+    pid: int
+    tid: int
+    name: str
+    """The thread's name in the kernel, at most 15 characters; untrusted."""
+    request: int | None
+    """Id of the request that the waker was serving at that moment."""
+
+
+class Wait(msgspec.Struct, frozen=True, array_like=True):
+    """One stretch of at least 1 ms, inside a request, in which its thread did not run."""
+
+    started_ns: int
+    blocked_ns: int
+    """Until it was woken; 0 for a thread that was preempted."""
+    runnable_ns: int
+    """From the wake-up (or the preemption) until it ran: run queue."""
+    bucket: Bucket
+    """What `blocked_ns` is booked to; `run_queue` for a preemption."""
+    call: str | None
+    """The system call it waited in (`futex`); None outside of one (a page fault)."""
+    detail: str | None
+    """`other`: the kernel function it slept in. `lock`: the futex address in hex. Else None."""
+    peer: str | None
+    """`calls`: whom it waited for; the format of `Peer.address`."""
+    waker: Waker | None
+
+
+class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
+    """One request, as the kernel booked it. A record with an id that was seen before replaces the earlier one.
+
+    A request is closed provisionally after 100 ms without activity; where more follows (a streamed response), a
+    corrected record with the same id follows too.
+    """
+
+    at_ns: int
+    id: int
+    connection: int
+    pid: int
+    tid: int
+    arrived_ns: int | None
+    """When its first byte could be read from the socket; None where that was not seen (it came before the attaching)."""
+    started_ns: int
+    """When a thread first read of it."""
+    ended_ns: int
+    """When the last byte of the response was handed to the kernel; of an aborted request: when it ended."""
+    method: str | None
+    target: str | None
+    """Path without the query string; None where the first bytes were not HTTP."""
+    status: int | None
+    booked_ns: tuple[int, ...]
+    """One figure for each of `BUCKETS`, each measured; what they leave open of the latency is unaccounted."""
+    peers: tuple[Peer, ...]
+    waits: tuple[Wait, ...]
+    """In order of time; only those that lie inside the request."""
+    received_bytes: int
+    sent_bytes: int
+    local: str
+    """The listening address, as in `Peer.address`."""
+    remote: str
+    outcome: Literal["answered", "aborted", "died"]
+    """`aborted`: its connection was closed without an answer; `died`: its thread or process ended first."""
+    threads: Literal["one", "shared", "several"]
+    """`one`: one thread served it and nothing else meanwhile: the ledger is exact. `shared`: that thread served other
+    requests meanwhile (an event loop); `several`: another thread answered. Then only `queue` is booked."""
+    waits_lost: int = 0
+
+
+class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
+    """A request that has not ended."""
+
+    id: int
+    pid: int
+    tid: int
+    arrived_ns: int | None
+    started_ns: int
+    method: str | None
+    target: str | None
+    booked_ns: tuple[int, ...]
+    """So far, with the present state booked up to `at_ns` of the record."""
+    state: Bucket
+    """What its thread does at this moment."""
+    state_since_ns: int
+    call: str | None
+    detail: str | None
+    peer: str | None
+    local: str
+    threads: Literal["one", "shared", "several"] = "one"
+
+
+class InFlight(msgspec.Struct, frozen=True, array_like=True, tag="in_flight"):
+    """The requests that are open at one moment, oldest first."""
+
+    at_ns: int
+    count: int
+    requests: tuple[OpenRequest, ...]
+    """At most the 64 oldest."""
+
+
+class HostSample(msgspec.Struct, frozen=True, array_like=True, tag="host"):
+    """The host's totals, once a second (psutil over /proc/stat and /proc/meminfo). Also the stream's heartbeat."""
+
+    at_ns: int
+    cpu_busy_ns: int
+    """Cumulative, all CPUs: user + nice + system + irq + softirq + steal."""
+    cpu_idle_ns: int
+    """Cumulative: idle + iowait."""
+    cpu_steal_ns: int
+    runnable: int
+    """Threads that run or could run (`procs_running`), the reader itself left out."""
+    memory_total_bytes: int
+    memory_available_bytes: int
+
+
+class ProcessSample(msgspec.Struct, frozen=True, array_like=True, tag="process"):
+    """One process's own totals, once a second."""
+
+    at_ns: int
+    pid: int
+    role: Literal["target", "perfwatch"]
+    cpu_ns: int
+    """Cumulative user + system time."""
+    rss_bytes: int
+    threads: int
+
+
+class ListenerSample(msgspec.Struct, frozen=True, array_like=True, tag="listener"):
+    """A listening socket of the target, read from the kernel when something changed, at most once a second."""
+
+    at_ns: int
+    address: str
+    backlog: int
+    """Deepest accept queue since the last sample."""
+    backlog_max: int
+    """What the queue can hold before connections are dropped."""
+
+
+class TargetChange(msgspec.Struct, frozen=True, array_like=True, tag="target"):
+    """Something happened to the process tree that is watched."""
+
+    at_ns: int
+    pid: int
+    change: Literal["attached", "forked", "executed", "exited", "gone"]
+    """`gone`: the last process of the tree has ended."""
+    detail: str
+
+
+class Loss(msgspec.Struct, frozen=True, array_like=True, tag="loss"):
+    """Events that a probe could not deliver since its last record of this kind."""
+
+    at_ns: int
+    probe: str
+    lost: int
+    reason: str
+
+
+Record: TypeAlias = (
+    ServedRequest | InFlight | HostSample | ProcessSample | ListenerSample | TargetChange | Loss
+)
+
+
+def encode(record: Record) -> bytes:
+    """Return the record as one msgpack array, its tag first."""
+    return _encoder.encode(record)
+
+
+def decode(data: bytes) -> Record:
+    """Inverse of `encode`; raises `msgspec.DecodeError` (a ValidationError is one) for anything else."""
+    return _decoder.decode(data)
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(Record)

@@ -9,7 +9,12 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from perfwatch.probes.records import BUCKETS, Bucket, OpenRequest, ServedRequest
+from perfwatch.probes.records import BUCKETS as BUCKETS
+from perfwatch.probes.records import Bucket as Bucket
+from perfwatch.probes.records import OpenRequest as OpenRequest
+from perfwatch.probes.records import Record as Record
+from perfwatch.probes.records import ServedRequest as ServedRequest
+from perfwatch.probes.records import Wait as Wait
 
 Principle: TypeAlias = Literal["efficiency", "concurrency", "capacity", "healthy", "unknown"]
 Mechanism: TypeAlias = Literal[

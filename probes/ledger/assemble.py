@@ -1,0 +1,184 @@
+"""From the kernel's events to records: a request gets its waits, its first line is parsed and dropped, names are resolved.
+
+Holds what is known of requests that may still change: their long waits, and the end that was told last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.calls import name_of
+from perfwatch.probes.records import BUCKETS, OpenRequest, Peer, ServedRequest, Wait, Waker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from perfwatch.probes.ledger.symbols import KernelSymbols
+
+MAX_WAITS: Final = 512
+"""As many long waits of one request are kept; what comes after them is counted (`waits_lost`)."""
+
+_QUEUE: Final = BUCKETS.index("queue")
+_ON_CPU: Final = BUCKETS.index("on_cpu")
+_RUN_QUEUE: Final = BUCKETS.index("run_queue")
+
+
+class Assembler:
+    """Makes records of events; one for each run of the ledger."""
+
+    def __init__(
+        self, machine: str, symbols: KernelSymbols, unix_name: Callable[[bytes], str | None]
+    ) -> None:
+        self._machine = machine
+        self._symbols = symbols
+        self._unix_name = unix_name
+        self._waits: dict[int, list[Wait]] = {}
+        self._waits_lost: dict[int, int] = {}
+        self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
+
+    def add_wait(self, event: ev.WaitEvent) -> None:
+        """Keep a wait until its request ends."""
+        waits = self._waits.setdefault(event.request, [])
+        if len(waits) >= MAX_WAITS:
+            self._waits_lost[event.request] = self._waits_lost.get(event.request, 0) + 1
+            return
+        bucket = BUCKETS[event.bucket]
+        waker = Waker(event.waker_pid, event.waker_tid, event.waker_name, event.waker_request or None)
+        waits.append(
+            Wait(
+                started_ns=event.started_ns,
+                blocked_ns=event.blocked_ns,
+                runnable_ns=event.runnable_ns,
+                bucket=bucket,
+                call=name_of(self._machine, event.call),
+                detail=self._detail(event),
+                peer=event.peer.text(self._unix_name) if bucket == "calls" and event.peer.known else None,
+                waker=waker if event.waker_pid else None,
+            )
+        )
+
+    def served(self, event: ev.RequestEvent, now_ns: int) -> ServedRequest | None:
+        """Make the record of a request that has ended; None if the very same was told before."""
+        final = bool(event.flags & ev.FINAL)
+        told = self._told.pop(event.id, None)
+        waits = self._waits.get(event.id, [])
+        lost = self._waits_lost.get(event.id, 0)
+        if final:
+            self._waits.pop(event.id, None)
+            self._waits_lost.pop(event.id, None)
+        else:
+            self._told[event.id] = event.ended_ns
+        if told == event.ended_ns:
+            return None
+        method, target = ev.parse_request_line(event.head)
+        threads = _threads(event.flags)
+        return ServedRequest(
+            at_ns=now_ns,
+            id=event.id,
+            connection=event.connection,
+            pid=event.pid,
+            tid=event.tid,
+            arrived_ns=event.arrived_ns,
+            started_ns=event.started_ns,
+            ended_ns=event.ended_ns,
+            method=method,
+            target=target,
+            status=ev.parse_status(event.status),
+            booked_ns=_booked(event.booked_ns, event, exact=threads == "one"),
+            peers=tuple(Peer(peer.address.text(self._unix_name), peer.wait_ns, peer.waits) for peer in event.peers)
+            if threads == "one"
+            else (),
+            waits=tuple(wait for wait in waits if _end(wait) <= event.ended_ns) if threads == "one" else (),
+            received_bytes=event.received_bytes,
+            sent_bytes=event.sent_bytes,
+            local=event.local.text(self._unix_name),
+            remote=event.remote.text(self._unix_name),
+            outcome=_outcome(event.flags),
+            threads=threads,
+            waits_lost=lost,
+        )
+
+    def open(self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int) -> OpenRequest:
+        """Describe a request that has not ended; `thread` is what its thread does now, if it still serves it."""
+        method, target = ev.parse_request_line(event.head)
+        own = thread if thread and thread.request == event.id else None
+        threads = _threads(event.flags)
+        bucket, since_ns, booked = _present(own, event, now_ns)
+        return OpenRequest(
+            id=event.id,
+            pid=event.pid,
+            tid=event.tid,
+            arrived_ns=event.arrived_ns,
+            started_ns=event.started_ns,
+            method=method,
+            target=target,
+            booked_ns=_booked(booked, event, exact=threads == "one"),
+            state=BUCKETS[bucket],
+            state_since_ns=since_ns,
+            call=name_of(self._machine, own.call) if own and own.state == ev.BLOCKED else None,
+            detail=f"{own.futex:#x}" if own and own.state == ev.BLOCKED and own.futex else None,
+            peer=own.peer.text(self._unix_name) if own and own.state == ev.BLOCKED and own.peer.known else None,
+            local=event.local.text(self._unix_name),
+            threads=threads,
+        )
+
+    def is_told(self, event: ev.RequestEvent) -> bool:
+        """Whether this end of the request was told already."""
+        return self._told.get(event.id) == event.ended_ns
+
+    def forget_all_but(self, ids: set[int]) -> None:
+        """Drop what is kept for requests whose last event was lost."""
+        for kept in (self._waits, self._waits_lost, self._told):
+            for gone in kept.keys() - ids:
+                del kept[gone]
+
+    def _detail(self, event: ev.WaitEvent) -> str | None:
+        if event.futex:
+            return f"{event.futex:#x}"
+        return self._symbols.sleeper(event.stack) if BUCKETS[event.bucket] == "other" else None
+
+
+def _end(wait: Wait) -> int:
+    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
+
+
+def _booked(booked_ns: tuple[int, ...], event: ev.RequestEvent, *, exact: bool) -> tuple[int, ...]:
+    """The thread's ledger and the time in the queue before it; only the latter where the thread was not its own."""
+    booked = list(booked_ns) if exact else [0] * len(BUCKETS)
+    booked[_QUEUE] = event.started_ns - event.arrived_ns if event.arrived_ns else 0
+    return tuple(booked)
+
+
+def _present(
+    thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int
+) -> tuple[int, int, tuple[int, ...]]:
+    """What the thread does now (a bucket), since when, and its ledger with that booked up to now.
+
+    The thread's entry is read while it changes: a figure may be of a moment earlier. Good enough for what is in flight.
+    """
+    if thread is None:
+        return BUCKETS.index("other"), event.started_ns, event.booked_ns
+    booked = list(thread.booked_ns)
+    bucket, since_ns = _ON_CPU, thread.since_ns
+    if thread.state == ev.PREEMPTED:
+        bucket = _RUN_QUEUE
+    elif thread.state == ev.BLOCKED:
+        bucket = thread.bucket if thread.bucket < len(BUCKETS) else BUCKETS.index("other")
+        if thread.woken_ns > since_ns:
+            booked[bucket] += thread.woken_ns - since_ns
+            bucket, since_ns = _RUN_QUEUE, thread.woken_ns
+    booked[bucket] += max(now_ns - since_ns, 0)
+    return bucket, since_ns, tuple(booked)
+
+
+def _outcome(flags: int) -> Literal["answered", "aborted", "died"]:
+    if flags & ev.DIED:
+        return "died"
+    return "aborted" if flags & ev.ABORTED else "answered"
+
+
+def _threads(flags: int) -> Literal["one", "shared", "several"]:
+    if flags & ev.SHARED:
+        return "shared"
+    return "several" if flags & ev.SEVERAL else "one"

@@ -1,0 +1,246 @@
+"""The ledger's events, from the bytes of layout.bpf.h to values: pure.
+
+Structs are declared as tables of (field, struct code); a leading `size` in each event is checked against them, so that
+the two sides cannot drift apart unnoticed. Byte order and alignment are those of the machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.probes.errors import Malformed
+from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT = range(1, 6)
+ANSWERED, SHARED, SEVERAL, DIED, ABORTED, UNREADABLE, FINAL = (1 << bit for bit in range(7))
+
+BOOKED: Final = 16  # enum bucket: padded to a power of two
+PEERS: Final = 4
+STACK_DEPTH: Final = 12
+_ADDRESS: Final = "HHI16s"
+_PEER: Final = _ADDRESS + "QQ"
+
+REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}256s16s")
+WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
+PROCESS: Final = struct.Struct("=IIQII")
+THREAD: Final = struct.Struct(
+    f"=QQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QII{WAIT.size}s"
+)
+TARGET: Final = struct.Struct("=QQ")
+LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
+UNIX_NAME_BYTES: Final = 128
+RUNNING, BLOCKED, PREEMPTED = range(3)
+
+
+class Address(NamedTuple):
+    """A socket's address as the kernel has it."""
+
+    family: int
+    port: int
+    data: bytes
+
+    @property
+    def known(self) -> bool:
+        """Whether there is one at all."""
+        return self.family != 0
+
+    def text(self, unix_name: Callable[[bytes], str | None]) -> str:
+        """Return `10.0.0.5:5432`, `[::1]:53` or `unix:/path`; `unix_name` resolves the kernel's name object."""
+        if self.family == socket.AF_INET:
+            return f"{ipaddress.IPv4Address(self.data[:4])}:{self.port}"
+        if self.family == socket.AF_INET6:
+            address = ipaddress.IPv6Address(self.data)
+            mapped = address.ipv4_mapped
+            return f"{mapped}:{self.port}" if mapped else f"[{address}]:{self.port}"
+        return f"unix:{unix_name(self.data[:8]) or '?'}"
+
+
+class PeerTime(NamedTuple):
+    """What a request waited for one peer."""
+
+    address: Address
+    wait_ns: int
+    waits: int
+
+
+class RequestEvent(NamedTuple):
+    """One request: finished (an event) or as it stands (an entry of the map)."""
+
+    id: int
+    connection: int
+    pid: int
+    tid: int
+    arrived_ns: int | None
+    started_ns: int
+    ended_ns: int
+    received_bytes: int
+    sent_bytes: int
+    flags: int
+    local: Address
+    remote: Address
+    booked_ns: tuple[int, ...]
+    peers: tuple[PeerTime, ...]
+    head: bytes
+    status: bytes
+
+
+class WaitEvent(NamedTuple):
+    """One long wait of a thread that serves a request."""
+
+    request: int
+    pid: int
+    tid: int
+    started_ns: int
+    blocked_ns: int
+    runnable_ns: int
+    bucket: int
+    call: int
+    futex: int
+    peer: Address
+    waker_pid: int
+    waker_tid: int
+    waker_request: int
+    waker_name: str
+    stack: tuple[int, ...]
+
+
+class ProcessEvent(NamedTuple):
+    """A process of the tree was forked, executed a program, or ended."""
+
+    kind: int
+    at_ns: int
+    pid: int
+    parent: int
+
+
+class ThreadState(NamedTuple):
+    """What a thread that serves a request does now, and its ledger up to `since_ns`."""
+
+    request: int
+    since_ns: int
+    state: int
+    bucket: int
+    call: int
+    futex: int
+    peer: Address
+    woken_ns: int
+    booked_ns: tuple[int, ...]
+
+
+def parse_event(data: bytes) -> RequestEvent | WaitEvent | ProcessEvent:
+    """Read one event of the ring buffer; raises Malformed if it is none of ours."""
+    size, kind = struct.unpack_from("=II", data)
+    if kind == EVENT_REQUEST and size == REQUEST.size:
+        return parse_request(data)
+    if kind == EVENT_WAIT and size == WAIT.size:
+        return _parse_wait(data)
+    if EVENT_FORK <= kind <= EVENT_EXIT and size == PROCESS.size:
+        _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
+        return ProcessEvent(kind, at_ns, pid, parent)
+    raise Malformed(f"event of kind {kind} with {size} bytes")
+
+
+def parse_request(data: bytes) -> RequestEvent:
+    """Read `struct request`."""
+    f = REQUEST.unpack_from(data)
+    head_length, booked = f[13], f[22:38]
+    peers = tuple(
+        PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
+        for peer in (f[at : at + 6] for at in range(38, 38 + 6 * PEERS, 6))
+        if peer[0]
+    )
+    return RequestEvent(
+        id=f[2],
+        connection=f[3],
+        pid=f[5],
+        tid=f[6],
+        arrived_ns=f[7] or None,
+        started_ns=f[8],
+        ended_ns=f[9],
+        received_bytes=f[10],
+        sent_bytes=f[11],
+        flags=f[12],
+        local=Address(f[14], f[15], f[17]),
+        remote=Address(f[18], f[19], f[21]),
+        booked_ns=booked[: len(BUCKETS)],
+        peers=peers,
+        head=f[-2][:head_length],
+        status=f[-1],
+    )
+
+
+def _parse_wait(data: bytes) -> WaitEvent:
+    f = WAIT.unpack_from(data)
+    return WaitEvent(
+        request=f[2],
+        pid=f[3],
+        tid=f[4],
+        started_ns=f[5],
+        blocked_ns=f[6],
+        runnable_ns=f[7],
+        bucket=f[8],
+        call=f[9],
+        futex=f[10],
+        peer=Address(f[11], f[12], f[14]),
+        waker_pid=f[15],
+        waker_tid=f[16],
+        waker_request=f[17],
+        waker_name=f[18].split(b"\0", 1)[0].decode(errors="replace"),
+        stack=tuple(address for address in f[19:] if address),
+    )
+
+
+def parse_thread(data: bytes) -> ThreadState:
+    """Read `struct thread`."""
+    f = THREAD.unpack_from(data)
+    return ThreadState(
+        request=f[0],
+        since_ns=f[2],
+        state=f[4],
+        bucket=f[5],
+        call=f[6],
+        futex=f[8],
+        peer=Address(f[9], f[10], f[12]),
+        woken_ns=f[13],
+        booked_ns=f[20 : 20 + len(BUCKETS)],
+    )
+
+
+def parse_listener(data: bytes) -> tuple[Address, int, int]:
+    """Read `struct listener`: its address, the deepest backlog, the limit."""
+    _, backlog, limit, family, port, _, address = LISTENER.unpack_from(data)
+    return Address(family, port, address), backlog, limit
+
+
+def parse_request_line(head: bytes) -> tuple[str | None, str | None]:
+    """Take method and path from the first bytes of a request; what follows the path is dropped here and kept nowhere.
+
+    The query, the fragment and path parameters (`;jsessionid=...`) go: they carry tokens. A path that is longer than
+    what was read ends in `…`.
+    """
+    line, complete, _ = head.partition(b"\r\n")
+    method, space, rest = line.partition(b" ")
+    if not space or not method.isalpha():
+        return None, None
+    target, ended, _ = rest.partition(b" ")
+    if target[:7].lower() == b"http://":
+        target = b"/" + target[7:].partition(b"/")[2]
+    cut = not (ended or complete)
+    for mark in (b"?", b"#", b";"):
+        target, found, _ = target.partition(mark)
+        cut = cut and not found
+    text = target.decode(errors="replace")[:MAX_TARGET_CHARS]
+    return method.decode(), text + "…" if cut else text
+
+
+def parse_status(status: bytes) -> int | None:
+    """Take the status code from the first bytes of a response (`HTTP/1.1 200 OK`); None if they are not HTTP/1."""
+    if not status.startswith(b"HTTP/1.") or not status[9:12].isdigit():
+        return None
+    return int(status[9:12])

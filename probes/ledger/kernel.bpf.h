@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0
+ *
+ * What the ledger reads of the kernel's structs: only the fields it uses, relocated by libbpf (CO-RE) against the BTF of
+ * the running kernel. Offsets here mean nothing; names and types do.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#define RELOCATED __attribute__((preserve_access_index))
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+
+struct cfs_rq {
+	void *rq;
+} RELOCATED;
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+	unsigned char sched_delayed; /* 6.12: a blocked task may stay on the queue for a while */
+} RELOCATED;
+
+struct in6_addr {
+	u8 bytes[16];
+};
+
+typedef struct {
+	long long counter;
+} atomic64_t;
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
+} RELOCATED;
+
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_type;
+	u16 sk_protocol;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
+} RELOCATED;
+
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+} RELOCATED;
+
+struct unix_address {
+	int len; /* of sun_family and sun_path together */
+	struct sockaddr_un name[0];
+} RELOCATED;
+
+struct unix_sock {
+	struct sock sk;
+	struct unix_address *addr;
+	struct sock *peer;
+} RELOCATED;
+
+struct socket {
+	struct sock *sk;
+} RELOCATED;
+
+struct inode {
+	unsigned short i_mode;
+} RELOCATED;
+
+struct file {
+	void *private_data;
+	struct inode *f_inode;
+} RELOCATED;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} RELOCATED;
+
+struct files_struct {
+	struct fdtable *fdt;
+} RELOCATED;
+
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+} RELOCATED;
+
+struct rb_root {
+	struct rb_node *rb_node;
+} RELOCATED;
+
+struct rb_root_cached {
+	struct rb_root rb_root;
+} RELOCATED;
+
+struct eventpoll {
+	struct rb_root_cached rbr;
+} RELOCATED;
+
+struct epoll_filefd {
+	struct file *file;
+} RELOCATED;
+
+struct epitem {
+	struct rb_node rbn; /* the first field: a node's address is its item's */
+	struct epoll_filefd ffd;
+} RELOCATED;
+
+struct task_struct {
+	int pid;
+	int tgid;
+	int on_rq;
+	unsigned int flags;
+	unsigned int in_iowait : 1;
+	struct sched_entity se;
+	struct task_struct *real_parent;
+	struct files_struct *files;
+	char comm[16];
+} RELOCATED;
+
+struct bpf_iter__task_file {
+	struct task_struct *task;
+	struct file *file;
+} RELOCATED;
+
+struct linux_binprm;
+
+#define PF_KTHREAD 0x00200000
+#define TASK_INTERRUPTIBLE 0x0001
+#define TASK_UNINTERRUPTIBLE 0x0002
+#define TCP_LISTEN 10
+#define TCP_FIN_WAIT1 4
+#define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define MSG_PEEK 2
+#define EAGAIN 11
+#define EINTR 4
+#define POLLIN 1
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+
+/* The system call a thread is in, and its arguments, as its saved registers tell: no tracepoint is needed for that. */
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long di, si, dx, r10, r8, orig_ax;
+} RELOCATED;
+#define CALL_NUMBER(regs) ((s32)(regs)->orig_ax) /* negative outside of a system call */
+#define CALL_ARG1(regs) ((regs)->di)
+#define CALL_ARG2(regs) ((regs)->si)
+#define CALL_ARG3(regs) ((regs)->dx)
+
+/* The count of nested interrupts is a per-CPU variable, whose address no kernel without KALLSYMS_ALL gives. But the run
+ * queue is one too: user space knows from BTF how far the two lie apart (0: it does not know). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} preempt_count_distance SEC(".maps");
+
+static __always_inline u32 nested_interrupts(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	u32 zero = 0, nested = ~0;
+	u64 *distance = bpf_map_lookup_elem(&preempt_count_distance, &zero);
+	void *queue = BPF_CORE_READ(task, se.cfs_rq, rq);
+
+	if (distance && *distance)
+		bpf_probe_read_kernel(&nested, sizeof(nested), queue + *distance);
+	return nested;
+}
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+	u64 regs[31];
+	u64 orig_x0;
+	s32 syscallno;
+} RELOCATED;
+#define CALL_NUMBER(regs) ((regs)->syscallno)
+#define CALL_ARG1(regs) ((regs)->orig_x0)
+#define CALL_ARG2(regs) ((regs)->regs[1])
+#define CALL_ARG3(regs) ((regs)->regs[2])
+
+struct thread_info {
+	struct {
+		u32 count;
+	} preempt;
+} RELOCATED;
+struct task_struct___arm64 {
+	struct thread_info thread_info;
+} RELOCATED;
+
+static __always_inline u32 nested_interrupts(void)
+{
+	struct task_struct___arm64 *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_info.preempt.count);
+}
+#else
+#error "build with -D__TARGET_ARCH_x86 or -D__TARGET_ARCH_arm64"
+#endif
+
+/* Serving an interrupt: `current` only happens to be there. 0x100 is the softirq being served, not mere bh-disabling. */
+static __always_inline bool in_interrupt(void)
+{
+	return nested_interrupts() & (0x00f00000 | 0x000f0000 | 0x00000100);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0
+ *
+ * What the kernel side and events.py share: buckets, call classes, and the layout of maps and events.
+ * A change here is a change there; `size` fields and a test hold the two together.
+ */
+#pragma once
+
+enum bucket { /* the order of BUCKETS in probes/records.py */
+	QUEUE,
+	ON_CPU,
+	GIL,
+	LOCK,
+	LOOP,
+	RUN_QUEUE,
+	DISK,
+	FAULT,
+	CALLS,
+	SLEEP,
+	RECEIVE,
+	SEND,
+	CHILD,
+	OTHER,
+	BUCKETS = 16, /* a power of two, so that an index can be masked */
+};
+
+enum call_class { /* of a system call's number; the table comes from user space (calls.py) */
+	CALL_OTHER,
+	CALL_FUTEX,
+	CALL_LOCK,
+	CALL_SLEEP,
+	CALL_WAIT,
+	CALL_READ,    /* fd first, buffer second */
+	CALL_READV,   /* fd first, iovec second */
+	CALL_RECVMSG, /* fd first, msghdr second */
+	CALL_WRITE,
+	CALL_WRITEV,
+	CALL_SENDMSG,
+	CALL_SENDFILE, /* out fd first */
+	CALL_CONNECT,
+	CALL_POLL,
+	CALL_SELECT,
+	CALL_EPOLL,
+	CALL_FILE, /* of the file system, whatever its arguments */
+};
+
+enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT };
+
+enum request_flag {
+	ANSWERED = 1,
+	SHARED = 2,  /* its thread read another request meanwhile */
+	SEVERAL = 4, /* another thread answered */
+	DIED = 8,
+	ABORTED = 16,
+	UNREADABLE = 32, /* the first bytes could not be read: method and target are unknown */
+	FINAL = 64,      /* the kernel has no more to say of it */
+};
+
+#define PEERS 4
+#define HEAD_BYTES 256
+#define STATUS_BYTES 16
+#define STACK_DEPTH 12
+#define UNIX_NAME_BYTES 128 /* at most 108 are used; a power of two, so that a length can be masked */
+
+struct address {
+	u16 family;
+	u16 port;      /* host order */
+	u32 unused;
+	u8 bytes[16];  /* AF_INET: first 4; AF_UNIX: the kernel's name object, a key of unix_names */
+};
+
+struct peer {
+	struct address address;
+	u64 wait_ns;
+	u64 waits;
+};
+
+struct request {
+	u32 size;
+	u32 kind;
+	u64 id;
+	u64 connection; /* socket cookie */
+	u64 sock;       /* the kernel's own use */
+	u32 pid;
+	u32 tid;
+	u64 arrived_ns; /* 0: not seen */
+	u64 started_ns;
+	u64 ended_ns;
+	u64 received_bytes;
+	u64 sent_bytes;
+	u32 flags;
+	u32 head_length;
+	struct address local;
+	struct address remote;
+	u64 booked[BUCKETS];
+	struct peer peers[PEERS];
+	char head[HEAD_BYTES];
+	char status[STATUS_BYTES];
+};
+
+struct wait {
+	u32 size;
+	u32 kind;
+	u64 request;
+	u32 pid;
+	u32 tid;
+	u64 started_ns;
+	u64 blocked_ns;
+	u64 runnable_ns;
+	u32 bucket;
+	s32 call;
+	u64 futex;
+	struct address peer;
+	u32 waker_pid; /* 0: an interrupt, or nobody yet */
+	u32 waker_tid;
+	u64 waker_request;
+	char waker_name[16];
+	u64 stack[STACK_DEPTH];
+};
+
+struct process {
+	u32 size;
+	u32 kind;
+	u64 at_ns;
+	u32 pid;
+	u32 parent;
+};
+
+/* One thread that serves a request. Only the CPU that switches it in or out (or on which it runs) writes it, but for
+ * the woken_* fields, which belong to whoever wakes it. */
+struct thread {
+	u64 request; /* id; 0: serves none */
+	u64 connection;
+	u64 since_ns; /* everything before is booked */
+	u64 switched_in_ns;
+	u32 state; /* enum thread_state */
+	u32 bucket;
+	s32 call;
+	u32 answered;
+	u64 futex;
+	struct address peer;
+	u64 woken_ns;
+	u64 woken_request;
+	u32 woken_pid;
+	u32 woken_tid;
+	u32 woken_by_child;
+	u32 in_reclaim;
+	char woken_name[16];
+	u64 booked[BUCKETS];
+	struct peer peers[PEERS];
+	u64 stack[STACK_DEPTH];
+	u32 pid;
+	u32 tid;
+	struct wait pending; /* a wait after the answer: inside the request only if more is sent */
+};
+
+enum thread_state { RUNNING, BLOCKED, PREEMPTED };
+
+struct target {
+	u64 gil_start; /* the _PyRuntime object: a futex inside it is the interpreter lock */
+	u64 gil_end;
+};
+
+struct listener {
+	u64 key; /* TCP port, or the kernel's name object of a Unix socket */
+	u32 backlog; /* deepest since user space last cleared it */
+	u32 backlog_max;
+	struct address address;
+};

@@ -1,0 +1,696 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+/*
+ * The exact ledger: every nanosecond of a request is booked once, in the kernel, as it passes.
+ *
+ * One state machine a thread (running, blocked, preempted), driven by sched_switch; a wake-up only leaves a time stamp,
+ * which the switch-in uses to split the wait. So a thread's ledger has one writer, the CPU it runs on, and nothing
+ * is lost to races. Sockets say where a request begins (the first read) and ends (the last write). Only threads that
+ * serve a request are followed; for all others a switch costs one failed look-up.
+ */
+#include "kernel.bpf.h"
+#include "layout.bpf.h"
+#include "sockets.bpf.h"
+#include "blocked.bpf.h"
+
+#define LONG_WAIT_NS 1000000 /* a wait of this length is told one by one */
+#define MAX_REQUESTS 8192
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_REQUESTS);
+	__type(key, u32); /* tid */
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+struct { /* the request that is open, or was last answered, on a connection */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_REQUESTS);
+	__type(key, u64); /* socket cookie */
+	__type(value, struct request);
+} requests SEC(".maps");
+
+struct { /* when unread bytes arrived on a connection */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 2 * MAX_REQUESTS);
+	__type(key, u64); /* socket cookie */
+	__type(value, u64);
+} arrivals SEC(".maps");
+
+enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, COUNTERS };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, u32);
+	__type(value, u64);
+} counters SEC(".maps");
+
+struct scratch { /* what is too large for the stack */
+	struct request request;
+	struct thread thread;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+u64 last_request; /* ids count up */
+
+static __always_inline void count(u32 counter)
+{
+	u64 *value = bpf_map_lookup_elem(&counters, &counter);
+
+	if (value)
+		(*value)++;
+}
+
+static __always_inline bool is_target(u32 tgid)
+{
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+static __always_inline u32 masked(u32 bucket)
+{
+	bucket &= BUCKETS - 1;
+	asm volatile("" : "+r"(bucket)); /* or clang drops the mask, and the verifier the program */
+	return bucket;
+}
+
+/* --- booking ---------------------------------------------------------------------------------------------------- */
+
+static __always_inline void book_running(struct thread *t, u64 now)
+{
+	t->booked[ON_CPU] += now - t->since_ns;
+	t->since_ns = now;
+}
+
+static __always_inline bool same_address(const struct address *a, const struct address *b)
+{
+	return *(u64 *)a->bytes == *(u64 *)b->bytes && *(u64 *)(a->bytes + 8) == *(u64 *)(b->bytes + 8) &&
+	       a->port == b->port && a->family == b->family;
+}
+
+static __always_inline void book_peer(struct thread *t, u64 waited)
+{
+	for (u32 i = 0; i < PEERS; i++) {
+		struct peer *peer = &t->peers[i];
+
+		if (!peer->address.family)
+			peer->address = t->peer;
+		if (same_address(&peer->address, &t->peer)) {
+			peer->wait_ns += waited;
+			peer->waits++;
+			return;
+		}
+	}
+}
+
+static __always_inline void close_ledger(struct request *r, const struct thread *t)
+{
+	__builtin_memcpy(r->booked, t->booked, sizeof(r->booked));
+	__builtin_memcpy(r->peers, t->peers, sizeof(r->peers));
+}
+
+static __always_inline void emit_wait(struct thread *t)
+{
+	if (t->pending.size && bpf_ringbuf_output(&events, &t->pending, sizeof(t->pending), BPF_RB_NO_WAKEUP))
+		count(LOST_WAITS);
+	t->pending.size = 0;
+}
+
+/* Inside the request as far as is known: told at once. After an answer: kept until more is sent, for most often
+ * it is the thread waiting for its next request. */
+static __always_inline void tell_wait(struct thread *t, u64 until, u64 now)
+{
+	struct wait *w = &t->pending;
+
+	emit_wait(t);
+	w->kind = EVENT_WAIT;
+	w->size = sizeof(*w);
+	w->request = t->request;
+	w->pid = t->pid;
+	w->tid = t->tid;
+	w->started_ns = t->since_ns;
+	w->blocked_ns = until - t->since_ns;
+	w->runnable_ns = now - until;
+	w->bucket = t->bucket;
+	w->call = t->call;
+	w->futex = t->futex;
+	w->peer = t->peer;
+	w->waker_pid = 0;
+	w->waker_tid = 0;
+	if (t->state == BLOCKED && t->woken_ns > t->switched_in_ns) {
+		w->waker_pid = t->woken_pid;
+		w->waker_tid = t->woken_tid;
+		w->waker_request = t->woken_request;
+		__builtin_memcpy(w->waker_name, t->woken_name, sizeof(w->waker_name));
+	}
+	__builtin_memcpy(w->stack, t->stack, sizeof(w->stack));
+	if (!t->answered)
+		emit_wait(t);
+}
+
+static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
+{
+	u32 tid = task->pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (!t || !t->request)
+		return;
+	book_running(t, bpf_ktime_get_ns());
+	if (preempted || !state) {
+		t->state = PREEMPTED;
+		t->bucket = RUN_QUEUE;
+		t->call = -1;
+		t->futex = 0;
+		t->peer.family = 0;
+		t->stack[0] = 0;
+		return;
+	}
+	note_block(t, state);
+	t->stack[0] = 0;
+	if (t->bucket == OTHER)
+		bpf_get_stack(ctx, t->stack, sizeof(t->stack), 0);
+	t->state = BLOCKED;
+}
+
+static __always_inline void switch_in(struct task_struct *task)
+{
+	u32 tid = task->pid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	u64 now, until, woken;
+
+	if (!t || !t->request || t->state == RUNNING)
+		return;
+	now = bpf_ktime_get_ns();
+	until = t->since_ns;
+	if (t->state == BLOCKED) {
+		woken = t->woken_ns;
+		if (woken <= t->switched_in_ns || woken > now)
+			until = now; /* no wake-up was seen */
+		else if (woken > until)
+			until = woken; /* else it was woken before it was quite out: runnable all the time */
+		if (t->bucket == OTHER && t->woken_by_child && until != now)
+			t->bucket = CHILD;
+		t->booked[masked(t->bucket)] += until - t->since_ns;
+		if (t->bucket == CALLS)
+			book_peer(t, until - t->since_ns);
+	}
+	t->booked[RUN_QUEUE] += now - until;
+	if (now - t->since_ns >= LONG_WAIT_NS)
+		tell_wait(t, until, now);
+	t->since_ns = now;
+	t->switched_in_ns = now;
+	t->state = RUNNING;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_struct *next, unsigned int state)
+{
+	if (prev->pid)
+		switch_out(ctx, prev, preempted, state);
+	if (next->pid)
+		switch_in(next);
+	return 0;
+}
+
+/* `current` is the one that released what this thread waited for, unless an interrupt did. */
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct *task)
+{
+	u32 tid = task->pid, own;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid), *waker;
+	struct task_struct *current;
+
+	if (!t || !t->request)
+		return 0;
+	if (task->on_rq && !(bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed))
+		return 0; /* it did not sleep yet, and will not */
+	t->woken_pid = 0;
+	t->woken_tid = 0;
+	t->woken_request = 0;
+	t->woken_by_child = 0;
+	if (!in_interrupt()) {
+		current = bpf_get_current_task_btf();
+		if (!(current->flags & PF_KTHREAD)) {
+			own = current->pid;
+			t->woken_pid = current->tgid;
+			t->woken_tid = own;
+			t->woken_by_child = current->tgid != task->tgid &&
+					    BPF_CORE_READ(current, real_parent, tgid) == task->tgid;
+			bpf_probe_read_kernel(t->woken_name, sizeof(t->woken_name), current->comm);
+			waker = bpf_map_lookup_elem(&threads, &own);
+			if (waker && !waker->answered)
+				t->woken_request = waker->request;
+		}
+	}
+	t->woken_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline int mark_reclaim(bool begins)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (t)
+		t->in_reclaim = begins;
+	return 0;
+}
+
+SEC("tp_btf/mm_vmscan_direct_reclaim_begin")
+int BPF_PROG(on_reclaim_begin)
+{
+	return mark_reclaim(true);
+}
+
+SEC("tp_btf/mm_vmscan_direct_reclaim_end")
+int BPF_PROG(on_reclaim_end)
+{
+	return mark_reclaim(false);
+}
+
+SEC("tp_btf/mm_vmscan_memcg_reclaim_begin")
+int BPF_PROG(on_group_reclaim_begin)
+{
+	return mark_reclaim(true);
+}
+
+SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
+int BPF_PROG(on_group_reclaim_end)
+{
+	return mark_reclaim(false);
+}
+
+/* --- requests --------------------------------------------------------------------------------------------------- */
+
+/* The user's buffer of the system call that is under way: where the bytes just read or written lie. */
+static __always_inline u64 payload(void)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	s32 call = CALL_NUMBER(regs);
+	u32 class = call < 0 ? CALL_OTHER : class_of(call);
+	u64 at = CALL_ARG2(regs), vector = 0;
+
+	if (class == CALL_READ || class == CALL_WRITE)
+		return at;
+	if (class == CALL_RECVMSG || class == CALL_SENDMSG) {
+		bpf_probe_read_user(&vector, sizeof(vector), (void *)(at + 16)); /* msg_iov */
+		at = vector;
+	} else if (class != CALL_READV && class != CALL_WRITEV) {
+		return 0;
+	}
+	bpf_probe_read_user(&vector, sizeof(vector), (void *)at); /* iov_base */
+	return vector;
+}
+
+/* A method, a space: the first bytes of an HTTP request, and hardly ever of a body's later part. */
+static __always_inline bool begins_request(const char *head, u32 length)
+{
+	for (u32 i = 0; i < 16 && i < length; i++) {
+		if (head[i] == ' ')
+			return i >= 3;
+		if (head[i] < 'A' || head[i] > 'Z')
+			return false;
+	}
+	return false;
+}
+
+static __always_inline void finish(struct request *r, u32 flags)
+{
+	u64 connection = r->connection;
+
+	r->flags |= flags | FINAL;
+	if (bpf_ringbuf_output(&events, r, sizeof(*r), BPF_RB_NO_WAKEUP))
+		count(LOST_REQUESTS);
+	bpf_map_delete_elem(&requests, &connection);
+}
+
+static __always_inline struct thread *thread_of(u32 pid, u32 tid)
+{
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct scratch *s;
+	u32 zero = 0;
+
+	if (t)
+		return t;
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->thread, 0, sizeof(s->thread));
+	s->thread.pid = pid;
+	s->thread.tid = tid;
+	bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+/* The end of a Unix socket is no event. */
+static __always_inline bool is_closed(u64 connection, const struct request *r)
+{
+	const struct sock *sk = (const struct sock *)r->sock; /* may be gone or another's by now: the cookie tells */
+
+	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != connection ||
+	       BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+}
+
+/* The thread turns to another request. The one before has ended, or both share the thread: an event loop. */
+static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 now)
+{
+	u64 before = t->connection;
+	struct request *r;
+
+	if (!t->request || before == connection)
+		return 0;
+	r = bpf_map_lookup_elem(&requests, &before);
+	if (!r || r->id != t->request)
+		return 0;
+	if (r->flags & ANSWERED) {
+		finish(r, 0);
+		return 0;
+	}
+	if (is_closed(before, r)) {
+		r->ended_ns = now;
+		book_running(t, now);
+		close_ledger(r, t);
+		finish(r, ABORTED);
+		return 0;
+	}
+	r->flags |= SHARED;
+	return SHARED;
+}
+
+static __always_inline void start_request(const struct sock *sk, u64 connection, u64 arrived, u64 from, int length)
+{
+	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	struct thread *t = thread_of(ids >> 32, ids);
+	struct scratch *s;
+	struct request *r;
+	u32 zero = 0;
+
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!t || !s) {
+		count(LOST_REQUESTS);
+		return;
+	}
+	r = &s->request; /* its head was read by the caller */
+	r->flags = leave_request(t, connection, now) | (from ? 0 : UNREADABLE);
+	r->size = sizeof(*r);
+	r->kind = EVENT_REQUEST;
+	r->id = __sync_fetch_and_add(&last_request, 1) + 1;
+	r->connection = connection;
+	r->pid = ids >> 32;
+	r->tid = ids;
+	r->arrived_ns = arrived;
+	r->started_ns = now;
+	r->ended_ns = 0;
+	r->received_bytes = length;
+	r->sent_bytes = 0;
+	local_address(sk, &r->local);
+	remote_address(sk, &r->remote);
+	__builtin_memset(r->booked, 0, sizeof(r->booked));
+	__builtin_memset(r->peers, 0, sizeof(r->peers));
+	__builtin_memset(r->status, 0, sizeof(r->status));
+	r->sock = (u64)sk;
+	if (bpf_map_update_elem(&requests, &connection, r, BPF_ANY)) {
+		count(LOST_REQUESTS);
+		return;
+	}
+	__builtin_memset(t->booked, 0, sizeof(t->booked));
+	__builtin_memset(t->peers, 0, sizeof(t->peers));
+	t->connection = connection;
+	t->since_ns = now;
+	t->switched_in_ns = now;
+	t->state = RUNNING;
+	t->answered = 0;
+	t->pending.size = 0;
+	t->request = r->id;
+}
+
+/* Reads the first bytes of what was received into the scratch request. */
+static __always_inline struct request *read_head(u64 from, int length)
+{
+	u32 zero = 0, size = length < HEAD_BYTES ? length : HEAD_BYTES - 1;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+
+	if (!s)
+		return NULL;
+	__builtin_memset(s->request.head, 0, sizeof(s->request.head));
+	s->request.head_length = 0;
+	if (from && !bpf_probe_read_user(s->request.head, size & (HEAD_BYTES - 1), (void *)from))
+		s->request.head_length = size;
+	return &s->request;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_received, struct sock *sk, int length, int flags)
+{
+	u64 connection, arrived = 0, *unread, from;
+	u32 pid = bpf_get_current_pid_tgid() >> 32, role;
+	struct request *r, *new;
+
+	if (length < 0 || flags & MSG_PEEK || !is_target(pid) || sk->sk_type != SOCK_STREAM)
+		return 0;
+	role = role_of(sk);
+	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk)))
+		return 0;
+	connection = bpf_get_socket_cookie(sk);
+	unread = bpf_map_lookup_elem(&arrivals, &connection);
+	if (unread) {
+		arrived = *unread;
+		*unread = 0;
+	}
+	if (!length)
+		return 0;
+	r = bpf_map_lookup_elem(&requests, &connection);
+	if (r && !(r->flags & ANSWERED)) { /* more of its head, or its body */
+		r->received_bytes += length;
+		return 0;
+	}
+	from = payload();
+	new = read_head(from, length);
+	if (!new)
+		return 0;
+	if (new->head_length && !begins_request(new->head, new->head_length)) {
+		if (r)
+			r->received_bytes += length;
+		else
+			count(NOT_HTTP);
+		return 0;
+	}
+	if (r)
+		finish(r, 0);
+	start_request(sk, connection, arrived, new->head_length, length);
+	return 0;
+}
+
+/* An interim answer (100 Continue) does not end the waiting for the real one. */
+static __always_inline bool is_interim(const char *status)
+{
+	return status[0] == 'H' && status[4] == '/' && status[8] == ' ' && status[9] == '1' && status[11] != '1';
+}
+
+static __always_inline void answer(struct request *r, int length)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *t;
+	u64 now = bpf_ktime_get_ns(), from;
+
+	r->sent_bytes += length;
+	if (!(r->flags & ANSWERED)) {
+		from = payload();
+		if (from)
+			bpf_probe_read_user(r->status, sizeof(r->status), (void *)from);
+		if (is_interim(r->status))
+			return;
+		r->flags |= ANSWERED;
+	}
+	r->ended_ns = now;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (r->tid != tid || !t) {
+		r->flags |= SEVERAL;
+	} else if (t->request != r->id) {
+		r->flags |= SHARED;
+	} else {
+		book_running(t, now);
+		emit_wait(t);
+		close_ledger(r, t);
+		t->answered = 1;
+	}
+}
+
+static __always_inline void abort_request(struct request *r)
+{
+	u32 tid = bpf_get_current_pid_tgid(), server = r->tid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &server);
+	u64 now = bpf_ktime_get_ns();
+
+	r->ended_ns = now;
+	if (t && t->request == r->id) {
+		if (server == tid)
+			book_running(t, now);
+		close_ledger(r, t);
+		t->request = 0;
+	}
+	finish(r, ABORTED);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	u64 connection;
+	struct request *r;
+
+	if (!length || !is_target(pid))
+		return 0;
+	connection = sk->__sk_common.skc_cookie.counter;
+	r = bpf_map_lookup_elem(&requests, &connection);
+	if (!r)
+		return 0;
+	if (length > 0)
+		answer(r, length);
+	else if (length != -EAGAIN && length != -EINTR && !(r->flags & ANSWERED))
+		abort_request(r); /* the client has gone */
+	return 0;
+}
+
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(on_arrived, const struct sock *sk)
+{
+	u64 key = listener_key(sk, sk->__sk_common.skc_family), connection, now, *unread;
+	struct listener *listener = key ? bpf_map_lookup_elem(&listeners, &key) : NULL;
+
+	if (!listener)
+		return 0;
+	if (sk->__sk_common.skc_state == TCP_LISTEN) {
+		listener->backlog_max = sk->sk_max_ack_backlog;
+		if (sk->sk_ack_backlog > listener->backlog)
+			listener->backlog = sk->sk_ack_backlog;
+		return 0;
+	}
+	now = bpf_ktime_get_ns();
+	connection = bpf_get_socket_cookie((void *)sk);
+	unread = bpf_map_lookup_elem(&arrivals, &connection);
+	if (!unread)
+		bpf_map_update_elem(&arrivals, &connection, &now, BPF_NOEXIST);
+	else if (!*unread)
+		*unread = now;
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
+{
+	u64 connection = sk->__sk_common.skc_cookie.counter;
+	struct request *r;
+
+	if (state == TCP_LISTEN && is_target(bpf_get_current_pid_tgid() >> 32))
+		add_listener(sk);
+	if (!connection || (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE))
+		return 0;
+	bpf_map_delete_elem(&arrivals, &connection);
+	r = bpf_map_lookup_elem(&requests, &connection);
+	if (!r)
+		return 0;
+	if (r->flags & ANSWERED)
+		finish(r, 0);
+	else if (!in_interrupt() && bpf_get_current_pid_tgid() >> 32 == r->pid)
+		abort_request(r);
+	/* else the client reset it: its thread does not know yet, and works on */
+	return 0;
+}
+
+/* --- processes -------------------------------------------------------------------------------------------------- */
+
+static __always_inline void tell_process(u32 kind, u32 pid, u32 parent)
+{
+	struct process event = {
+		.size = sizeof(event), .kind = kind, .at_ns = bpf_ktime_get_ns(), .pid = pid, .parent = parent,
+	};
+
+	if (bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_NO_WAKEUP))
+		count(LOST_WAITS);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 from = parent->tgid, pid = child->tgid;
+	struct target *target, copy;
+
+	if (from == pid)
+		return 0;
+	target = bpf_map_lookup_elem(&targets, &from);
+	if (!target)
+		return 0;
+	copy = *target; /* a fork has its parent's interpreter at its parent's addresses */
+	if (!bpf_map_update_elem(&targets, &pid, &copy, BPF_ANY))
+		tell_process(EVENT_FORK, pid, from);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *binary)
+{
+	u32 pid = task->tgid;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+
+	if (!target)
+		return 0;
+	target->gil_start = 0; /* user space looks for the new interpreter */
+	target->gil_end = 0;
+	tell_process(EVENT_EXEC, pid, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	u32 tid = task->pid, pid = task->tgid;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct request *r;
+	u64 connection;
+
+	if (t) {
+		connection = t->connection;
+		r = t->request ? bpf_map_lookup_elem(&requests, &connection) : NULL;
+		if (r && r->id == t->request && !(r->flags & ANSWERED)) {
+			r->ended_ns = bpf_ktime_get_ns();
+			book_running(t, r->ended_ns);
+			close_ledger(r, t);
+			finish(r, DIED);
+		}
+		bpf_map_delete_elem(&threads, &tid);
+	}
+	if (tid == pid && is_target(pid)) {
+		tell_process(EVENT_EXIT, pid, 0);
+		bpf_map_delete_elem(&targets, &pid);
+	}
+	return 0;
+}
+
+/* --- what was there before -------------------------------------------------------------------------------------- */
+
+SEC("iter/task_file")
+int find_listeners(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct sock *sk;
+
+	if (!ctx->task || !file)
+		return 0;
+	sk = socket_of(file);
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM)
+		add_listener(sk);
+	return 0;
+}

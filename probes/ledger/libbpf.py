@@ -1,0 +1,248 @@
+"""libbpf.so.1 through ctypes: load a BPF object, attach its programs, read its maps and its ring buffer.
+
+Only what the ledger needs. Everything lives as long as its file descriptors: when the process ends, however it
+ends, the kernel takes programs, maps and links away. Tested with libbpf 1.1; API: libbpf.h, stable since 1.0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import TYPE_CHECKING, Final, Self
+
+from perfwatch.probes.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+LIBRARY: Final = "libbpf.so.1"
+_SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_LOG_CHARS: Final = 4000
+
+
+class _IterTarget(ctypes.Structure):
+    """`union bpf_iter_link_info`, its task member: which process to walk."""
+
+    _fields_ = [("tid", ctypes.c_uint32), ("pid", ctypes.c_uint32), ("pid_fd", ctypes.c_uint32)]  # noqa: RUF012
+
+
+class _IterOptions(ctypes.Structure):
+    """`struct bpf_iter_attach_opts`."""
+
+    _fields_ = [  # noqa: RUF012
+        ("sz", ctypes.c_size_t),
+        ("link_info", ctypes.POINTER(_IterTarget)),
+        ("link_info_len", ctypes.c_uint32),
+    ]
+
+
+def _open_library() -> ctypes.CDLL:
+    try:
+        lib = ctypes.CDLL(LIBRARY, use_errno=True)
+    except OSError:
+        raise Unavailable(f"{LIBRARY} is not installed", "apt install libbpf1") from None
+    pointer, size, u32 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
+    signatures: dict[str, tuple[object, list[object]]] = {
+        "libbpf_set_print": (pointer, [_PRINT]),
+        "bpf_object__open_mem": (pointer, [pointer, size, pointer]),
+        "bpf_object__load": (ctypes.c_int, [pointer]),
+        "bpf_object__close": (None, [pointer]),
+        "bpf_object__next_program": (pointer, [pointer, pointer]),
+        "bpf_object__find_program_by_name": (pointer, [pointer, ctypes.c_char_p]),
+        "bpf_object__find_map_fd_by_name": (ctypes.c_int, [pointer, ctypes.c_char_p]),
+        "bpf_program__name": (ctypes.c_char_p, [pointer]),
+        "bpf_program__section_name": (ctypes.c_char_p, [pointer]),
+        "bpf_program__set_autoload": (ctypes.c_int, [pointer, ctypes.c_bool]),
+        "bpf_program__autoload": (ctypes.c_bool, [pointer]),
+        "bpf_program__attach": (pointer, [pointer]),
+        "bpf_program__attach_iter": (pointer, [pointer, pointer]),
+        "bpf_link__fd": (ctypes.c_int, [pointer]),
+        "bpf_link__destroy": (ctypes.c_int, [pointer]),
+        "bpf_iter_create": (ctypes.c_int, [ctypes.c_int]),
+        "bpf_map_lookup_elem": (ctypes.c_int, [ctypes.c_int, pointer, pointer]),
+        "bpf_map_update_elem": (ctypes.c_int, [ctypes.c_int, pointer, pointer, ctypes.c_uint64]),
+        "bpf_map_delete_elem": (ctypes.c_int, [ctypes.c_int, pointer]),
+        "bpf_map_get_next_key": (ctypes.c_int, [ctypes.c_int, pointer, pointer]),
+        "bpf_map_lookup_batch": (
+            ctypes.c_int,
+            [ctypes.c_int, pointer, pointer, pointer, pointer, ctypes.POINTER(u32), pointer],
+        ),
+        "ring_buffer__new": (pointer, [ctypes.c_int, _SAMPLE, pointer, pointer]),
+        "ring_buffer__consume": (ctypes.c_int, [pointer]),
+        "ring_buffer__free": (None, [pointer]),
+        "libbpf_num_possible_cpus": (ctypes.c_int, []),
+        "libbpf_version_string": (ctypes.c_char_p, []),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
+class BpfMap:
+    """One map: keys and values are bytes of fixed size."""
+
+    def __init__(self, lib: ctypes.CDLL, fd: int, key_bytes: int, value_bytes: int) -> None:
+        self._lib, self._fd = lib, fd
+        self._key_bytes, self._value_bytes = key_bytes, value_bytes
+        self._value = ctypes.create_string_buffer(value_bytes)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Copy the value of a key; None where there is none."""
+        return self._value.raw if self._lib.bpf_map_lookup_elem(self._fd, key, self._value) == 0 else None
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set a value; raises OSError (ENOSPC, E2BIG: the map is full)."""
+        _check(self._lib.bpf_map_update_elem(self._fd, key, value, 0), "bpf_map_update_elem")
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key; one that is not there is no error."""
+        self._lib.bpf_map_delete_elem(self._fd, key)
+
+    def items(self, limit: int = 65536) -> Iterator[tuple[bytes, bytes]]:
+        """Copy the entries, 256 a system call; one that moves meanwhile may be seen twice or not at all."""
+        step = 256
+        keys = ctypes.create_string_buffer(step * self._key_bytes)
+        values = ctypes.create_string_buffer(step * self._value_bytes)
+        cursor = ctypes.create_string_buffer(max(8, self._key_bytes))
+        count, first, seen = ctypes.c_uint32(), True, 0
+        while seen < limit:
+            count.value = step
+            result = self._lib.bpf_map_lookup_batch(
+                self._fd, None if first else cursor, cursor, keys, values, ctypes.byref(count), None
+            )
+            if result < 0 and result != -errno.ENOENT:
+                return
+            first, seen = False, seen + count.value
+            for i in range(count.value):
+                key = keys[i * self._key_bytes : (i + 1) * self._key_bytes]
+                yield key, values[i * self._value_bytes : (i + 1) * self._value_bytes]
+            if result < 0:
+                return
+
+
+class BpfObject:
+    """A BPF object from a file's bytes: opened, loaded and attached; closed by `close`, or by the process's end.
+
+    Raises Unavailable, with the kernel's own reason, where it cannot be loaded.
+    """
+
+    def __init__(self, image: bytes) -> None:
+        self._log: list[str] = []
+        self._lib = _open_library()
+        self._printer = _PRINT(lambda _level, _format, _arguments: 0)  # libbpf stays silent; errno tells
+        self._lib.libbpf_set_print(self._printer)
+        self._image = ctypes.create_string_buffer(image, len(image))  # libbpf reads it until it is loaded
+        self._links: list[int] = []
+        self._ring: int | None = None
+        self._object: int | None = self._lib.bpf_object__open_mem(self._image, len(image), None)
+        if not self._object:
+            raise Unavailable("the BPF object cannot be read by this libbpf", "install libbpf 1.0 or later")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def load(self) -> None:
+        """Have the kernel verify and load all programs; 5 to 50 ms."""
+        result = self._lib.bpf_object__load(self._object)
+        if result == 0:
+            return
+        if result == -errno.EPERM:
+            raise Unavailable(
+                "no permission to load BPF programs", "run as root, or with CAP_BPF and CAP_PERFMON"
+            )
+        raise Unavailable(
+            f"this kernel does not take the BPF program ({os.strerror(-result)})",
+            "perfwatch doctor says what is missing",
+        )
+
+    def attach(self) -> None:
+        """Attach every program that has a tracepoint; all or none."""
+        for program in self._programs():
+            if self._lib.bpf_program__section_name(program).startswith(b"iter/"):
+                continue
+            link = self._lib.bpf_program__attach(program)
+            if not link:
+                name = self._lib.bpf_program__name(program).decode()
+                raise Unavailable(f"BPF program {name} cannot be attached", "perfwatch doctor says what is missing")
+            self._links.append(link)
+
+    def iterate(self, program: str, pid: int) -> bytes:
+        """Run an iterator program over one process; returns what it wrote. Raises OSError."""
+        target = _IterTarget(0, pid, 0)
+        options = _IterOptions(ctypes.sizeof(_IterOptions), ctypes.pointer(target), ctypes.sizeof(target))
+        found = self._lib.bpf_object__find_program_by_name(self._object, program.encode())
+        link = self._lib.bpf_program__attach_iter(found, ctypes.byref(options))
+        if not link:
+            raise OSError(ctypes.get_errno(), "bpf_program__attach_iter")
+        try:
+            fd = self._lib.bpf_iter_create(self._lib.bpf_link__fd(link))
+            _check(fd, "bpf_iter_create")
+            with open(fd, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+                return stream.read()
+        finally:
+            self._lib.bpf_link__destroy(link)
+
+    def map(self, name: str, key_bytes: int, value_bytes: int) -> BpfMap:
+        """Find a map by name; for a per-CPU map `value_bytes` counts all CPUs."""
+        fd = self._lib.bpf_object__find_map_fd_by_name(self._object, name.encode())
+        _check(fd, f"map {name}")
+        return BpfMap(self._lib, fd, key_bytes, value_bytes)
+
+    def open_ring(self, name: str, sink: Callable[[bytes], None]) -> None:
+        """Have `consume` hand each event of a ring buffer to `sink`, as a copy."""
+
+        def sample(_context: int, data: int, size: int) -> int:
+            sink(ctypes.string_at(data, size))
+            return 0
+
+        fd = self._lib.bpf_object__find_map_fd_by_name(self._object, name.encode())
+        self._sample = _SAMPLE(sample)  # kept: libbpf holds a bare pointer to it
+        self._ring = self._lib.ring_buffer__new(fd, self._sample, None, None)
+        if not self._ring:
+            raise OSError(ctypes.get_errno(), "ring_buffer__new")
+
+    def consume(self) -> int:
+        """Hand over all events that are there; returns how many."""
+        return int(_check(self._lib.ring_buffer__consume(self._ring), "ring_buffer__consume"))
+
+    def close(self) -> None:
+        """Detach and unload everything; may be called twice."""
+        for link in self._links:
+            self._lib.bpf_link__destroy(link)
+        self._links.clear()
+        if self._ring:
+            self._lib.ring_buffer__free(self._ring)
+            self._ring = None
+        if self._object:
+            self._lib.bpf_object__close(self._object)
+            self._object = None
+
+    def possible_cpus(self) -> int:
+        """How many values a per-CPU map has."""
+        return int(self._lib.libbpf_num_possible_cpus())
+
+    def _programs(self) -> Iterator[int]:
+        program = self._lib.bpf_object__next_program(self._object, None)
+        while program:
+            yield program
+            program = self._lib.bpf_object__next_program(self._object, program)
+
+
+def library_version() -> str:
+    """Version of the installed libbpf (`v1.1`); raises Unavailable without one."""
+    return str(_open_library().libbpf_version_string().decode())
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        raise OSError(-result if result != -1 else ctypes.get_errno(), what)
+    return result

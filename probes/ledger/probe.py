@@ -1,0 +1,265 @@
+"""The ledger as a probe: attaches to a process tree, follows it, and yields its requests.
+
+Needs root, or CAP_BPF and CAP_PERFMON; Linux 6.3 with BTF (the socket tracepoints); libbpf.so.1. Cost: docs/benchmarks.md.
+The target is neither stopped nor written to.
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import psutil
+
+from perfwatch.probes import roots
+from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.assemble import Assembler
+from perfwatch.probes.ledger.calls import NAMES, classes
+from perfwatch.probes.ledger.libbpf import BpfMap, BpfObject
+from perfwatch.probes.ledger.percpu import preempt_count_distance
+from perfwatch.probes.ledger.symbols import KernelSymbols
+from perfwatch.probes.records import InFlight, ListenerSample, Loss, TargetChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from perfwatch.probes.records import Record
+
+CLOSED_AFTER_NS: Final = 100_000_000
+"""A request is closed provisionally after this long without activity."""
+SCAN_NS: Final = 250_000_000
+LISTENERS_NS: Final = 1_000_000_000
+MAX_OPEN: Final = 64
+_KEEP_NS: Final = 10_000_000_000
+_LOST_REQUESTS, _LOST_WAITS, _NOT_HTTP = range(3)
+
+
+class LedgerProbe:
+    """Follows one process tree. `runtime_of` gives a process's `_PyRuntime` as (start, end), or None if it has none."""
+
+    name = "ledger"
+    period_s = 0.05
+
+    def __init__(self, pid: int, runtime_of: Callable[[int], tuple[int, int] | None]) -> None:
+        self.pid = pid
+        self._runtime_of = runtime_of
+        self._machine = platform.machine()
+        self._changes: list[TargetChange] = []
+        self._pids: set[int] = set()
+        self._events: list[bytes] = []
+        self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
+        self._counted = [0, 0, 0]
+        self._in_flight = -1
+        self._told_listeners: dict[str, tuple[int, int]] = {}
+
+    def __enter__(self) -> Self:
+        self._bpf = BpfObject(object_file(self._machine).read_bytes())
+        try:
+            self._load()
+        except BaseException:
+            self._bpf.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bpf.close()
+
+    def read(self, now_ns: int) -> Sequence[Record]:
+        """Return the requests that ended, and every 250 ms those that have not."""
+        records: list[Record] = []
+        self._bpf.consume()
+        events, self._events = self._events, []
+        for data in events:
+            self._take(ev.parse_event(data), now_ns, records)
+        if now_ns >= self._next_scan_ns:
+            self._next_scan_ns = now_ns + SCAN_NS
+            self._scan(now_ns, records)
+            self._count_losses(now_ns, records)
+        if now_ns >= self._next_listeners_ns:
+            self._next_listeners_ns = now_ns + LISTENERS_NS
+            self._sample_listeners(now_ns, records)
+        changes, self._changes = self._changes, []
+        return [*changes, *records]
+
+    def drain(self, now_ns: int) -> Sequence[Record]:
+        """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
+        records = list(self.read(now_ns))
+        for event in self._answered():
+            if not self._assembler.is_told(event):
+                self._tell(event, now_ns, records)
+        return records
+
+    def listeners(self) -> list[str]:
+        """Addresses that the target listens on."""
+        return sorted(address.text(self._unix_name) for address, _, _ in self._listener_states())
+
+    @property
+    def workers(self) -> int:
+        """Processes of the tree, less the first."""
+        return max(len(self._pids) - 1, 0)
+
+    # --- attaching
+
+    def _load(self) -> None:
+        bpf = self._bpf
+        bpf.load()
+        self._targets = bpf.map("targets", 4, ev.TARGET.size)
+        self._requests = bpf.map("requests", 8, ev.REQUEST.size)
+        self._threads = bpf.map("threads", 4, ev.THREAD.size)
+        self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
+        self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
+        self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
+        self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name)
+        self._configure(bpf.map("call_classes", 4, 1))
+        bpf.open_ring("events", self._events_sink)
+        self._add(self.pid)
+        bpf.attach()
+        # Forks are seen from here on; who was forked before is found now.
+        for pid in _descendants(self.pid):
+            self._add(pid)
+        for pid in sorted(self._pids):
+            self._find_listeners(pid)
+
+    def _configure(self, call_classes: BpfMap) -> None:
+        for number, kind in classes(self._machine).items():
+            call_classes.put(struct.pack("=I", number), struct.pack("=B", kind))
+        if self._machine == "x86_64":
+            distance = self._bpf.map("preempt_count_distance", 4, 8)
+            distance.put(struct.pack("=I", 0), struct.pack("=q", preempt_count_distance()))
+
+    def _events_sink(self, data: bytes) -> None:
+        self._events.append(data)
+
+    def _add(self, pid: int) -> None:
+        start, end = self._runtime_of(pid) or (0, 0)
+        self._targets.put(struct.pack("=I", pid), ev.TARGET.pack(start, end))
+        self._pids.add(pid)
+
+    def _find_listeners(self, pid: int) -> None:
+        try:
+            self._bpf.iterate("find_listeners", pid)
+        except OSError:
+            pass  # it has just ended
+
+    # --- events
+
+    def _take(self, event: ev.RequestEvent | ev.WaitEvent | ev.ProcessEvent, now_ns: int, to: list[Record]) -> None:
+        if isinstance(event, ev.WaitEvent):
+            self._assembler.add_wait(event)
+        elif isinstance(event, ev.RequestEvent):
+            self._tell(event, now_ns, to)
+        else:
+            self._change(event)
+
+    def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
+        record = self._assembler.served(event, now_ns)
+        if record:
+            to.append(record)
+
+    def _change(self, event: ev.ProcessEvent) -> None:
+        if event.kind == ev.EVENT_FORK:
+            self._pids.add(event.pid)
+            self._say(event, "forked", f"by {event.parent}")
+        elif event.kind == ev.EVENT_EXEC:
+            self._add(event.pid)
+            self._find_listeners(event.pid)
+            self._say(event, "executed", _command(event.pid))
+        else:
+            self._pids.discard(event.pid)
+            self._say(event, "exited", "")
+            if not self._pids:
+                self._say(event, "gone", f"process {self.pid} and all its children have ended")
+
+    def _say(self, event: ev.ProcessEvent, change: str, detail: str) -> None:
+        self._changes.append(TargetChange(event.at_ns, event.pid, change, detail))  # type: ignore[arg-type]
+
+    # --- what has not ended
+
+    def _scan(self, now_ns: int, to: list[Record]) -> None:
+        entries = [ev.parse_request(value) for _, value in self._requests.items()]
+        answered = [event for event in entries if event.flags & ev.ANSWERED]
+        for event in answered:
+            if now_ns - event.ended_ns >= CLOSED_AFTER_NS and not self._assembler.is_told(event):
+                self._tell(event, now_ns, to)
+        waiting = [event for event in entries if not event.flags & (ev.ANSWERED | ev.FINAL)]
+        if waiting or self._in_flight:
+            waiting.sort(key=lambda event: event.started_ns)
+            self._in_flight = len(waiting)
+            shown = tuple(self._open(event, now_ns) for event in waiting[:MAX_OPEN])
+            to.append(InFlight(now_ns, len(waiting), shown))
+        if now_ns >= self._next_prune_ns:
+            self._next_prune_ns = now_ns + _KEEP_NS
+            self._assembler.forget_all_but({event.id for event in entries})
+
+    def _answered(self) -> list[ev.RequestEvent]:
+        entries = (ev.parse_request(value) for _, value in self._requests.items())
+        return [event for event in entries if event.flags & ev.ANSWERED]
+
+    def _open(self, event: ev.RequestEvent, now_ns: int):  # noqa: ANN202
+        data = self._threads.get(struct.pack("=I", event.tid))
+        return self._assembler.open(event, ev.parse_thread(data) if data else None, now_ns)
+
+    def _count_losses(self, now_ns: int, to: list[Record]) -> None:
+        for counter, what in ((_LOST_REQUESTS, "requests"), (_LOST_WAITS, "waits")):
+            values = self._counters.get(struct.pack("=I", counter)) or b""
+            total = sum(value for (value,) in struct.iter_unpack("=Q", values))
+            if total > self._counted[counter]:
+                lost = total - self._counted[counter]
+                self._counted[counter] = total
+                to.append(Loss(now_ns, self.name, lost, f"{what} came faster than they were read"))
+
+    # --- listeners
+
+    def _listener_states(self) -> list[tuple[ev.Address, int, int]]:
+        return [ev.parse_listener(value) for _, value in self._listeners.items()]
+
+    def _sample_listeners(self, now_ns: int, to: list[Record]) -> None:
+        for key, value in self._listeners.items():
+            address, backlog, limit = ev.parse_listener(value)
+            text = address.text(self._unix_name)
+            if self._told_listeners.get(text) != (backlog, limit):
+                self._told_listeners[text] = (backlog, limit)
+                to.append(ListenerSample(now_ns, text, backlog, limit))
+            if backlog:  # from here on the deepest of the next second
+                self._listeners.put(key, ev.LISTENER.pack(*_cleared(value)))
+
+    def _unix_name(self, key: bytes) -> str | None:
+        name = self._unix_names.get(key)
+        if name is None:
+            return None
+        if name[:1] == b"\0":  # the abstract name space
+            return "@" + name[1:].rstrip(b"\0").decode(errors="replace")
+        return name.split(b"\0", 1)[0].decode(errors="replace")
+
+
+def object_file(machine: str) -> Path:
+    """Path of the BPF object for an architecture; raises Unavailable where there is none."""
+    path = Path(__file__).with_name(f"ledger.{machine}.bpf.o")
+    if machine not in NAMES or not path.exists():
+        raise Unavailable(f"there is no ledger for {machine} machines", "build one: make bpf")
+    return path
+
+
+def _cleared(listener: bytes) -> tuple[int | bytes, ...]:
+    key, _, *rest = ev.LISTENER.unpack(listener)
+    return (key, 0, *rest)
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _command(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "?"

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0
+ *
+ * Whose socket is it? One whose local port (or, Unix, whose name object) is a listener's was accepted; one that has a peer
+ * with an address was opened by the process itself. That also settles connections older than the attaching.
+ */
+#pragma once
+
+enum role { NO_ROLE, ACCEPTED, CONNECTED, LISTENING };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+struct { /* names of Unix sockets, by name object; read at once, for the object may be used anew */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, u64[UNIX_NAME_BYTES / 8]);
+} unix_names SEC(".maps");
+
+struct { /* where a name is copied to: too large for the stack */
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64[UNIX_NAME_BYTES / 8]);
+} name_scratch SEC(".maps");
+
+static __always_inline u64 unix_name_object(const struct sock *sk)
+{
+	return (u64)BPF_CORE_READ((const struct unix_sock *)sk, addr);
+}
+
+static __always_inline u64 unix_peer_name_object(const struct sock *sk)
+{
+	const struct sock *peer = BPF_CORE_READ((const struct unix_sock *)sk, peer);
+
+	return peer ? unix_name_object(peer) : 0;
+}
+
+static __always_inline u64 listener_key(const struct sock *sk, u16 family)
+{
+	if (family == AF_INET || family == AF_INET6)
+		return BPF_CORE_READ(sk, __sk_common.skc_num);
+	return family == AF_UNIX ? unix_name_object(sk) : 0;
+}
+
+static __always_inline bool is_listener(u64 key)
+{
+	return key && bpf_map_lookup_elem(&listeners, &key);
+}
+
+static __noinline u32 role_of(const struct sock *sk)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return NO_ROLE;
+	if (is_listener(listener_key(sk, family)))
+		return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN ? LISTENING : ACCEPTED;
+	if (family == AF_UNIX)
+		return unix_peer_name_object(sk) ? CONNECTED : NO_ROLE;
+	return BPF_CORE_READ(sk, __sk_common.skc_dport) ? CONNECTED : NO_ROLE;
+}
+
+static __noinline int keep_unix_name(u64 object)
+{
+	u32 zero = 0;
+	u64 *name = bpf_map_lookup_elem(&name_scratch, &zero);
+	struct unix_address *address = (struct unix_address *)object;
+	u32 length = (BPF_CORE_READ(address, len) - 2) & (UNIX_NAME_BYTES - 1); /* less sun_family */
+
+	if (!name)
+		return 0;
+	__builtin_memset(name, 0, UNIX_NAME_BYTES);
+	bpf_probe_read_kernel(name, length, &address->name[0].sun_path);
+	return bpf_map_update_elem(&unix_names, &object, name, BPF_ANY);
+}
+
+static __noinline int local_address(const struct sock *sk, struct address *to)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (!to)
+		return 0;
+	to->family = family;
+	to->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (family == AF_INET) {
+		*(u32 *)to->bytes = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+	} else if (family == AF_INET6) {
+		BPF_CORE_READ_INTO(to->bytes, sk, __sk_common.skc_v6_rcv_saddr);
+	} else {
+		to->port = 0;
+		*(u64 *)to->bytes = unix_name_object(sk);
+		if (*(u64 *)to->bytes)
+			keep_unix_name(*(u64 *)to->bytes);
+	}
+	return 0;
+}
+
+static __noinline int remote_address(const struct sock *sk, struct address *to)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (!to)
+		return 0;
+	to->family = family;
+	to->port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (family == AF_INET) {
+		*(u32 *)to->bytes = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	} else if (family == AF_INET6) {
+		BPF_CORE_READ_INTO(to->bytes, sk, __sk_common.skc_v6_daddr);
+	} else {
+		to->port = 0;
+		*(u64 *)to->bytes = unix_peer_name_object(sk);
+		if (*(u64 *)to->bytes)
+			keep_unix_name(*(u64 *)to->bytes);
+	}
+	return 0;
+}
+
+/* A Unix listener that was opened after the attaching: its accepted socket has its name, and a nameless peer. */
+static __always_inline bool learn_unix_listener(const struct sock *sk)
+{
+	struct listener new = {};
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX || unix_peer_name_object(sk))
+		return false;
+	new.key = unix_name_object(sk);
+	if (!new.key)
+		return false;
+	local_address(sk, &new.address);
+	bpf_map_update_elem(&listeners, &new.key, &new, BPF_NOEXIST);
+	return true;
+}
+
+static __always_inline void add_listener(const struct sock *sk)
+{
+	struct listener new = {};
+
+	new.key = listener_key(sk, BPF_CORE_READ(sk, __sk_common.skc_family));
+	if (!new.key)
+		return;
+	new.backlog_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	new.backlog = BPF_CORE_READ(sk, sk_ack_backlog);
+	local_address(sk, &new.address);
+	bpf_map_update_elem(&listeners, &new.key, &new, BPF_ANY);
+}
+
+static __always_inline struct sock *socket_of(struct file *file)
+{
+	struct socket *socket;
+
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline struct file *file_of(u32 fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+
+	if (fd < BPF_CORE_READ(table, max_fds))
+		bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}

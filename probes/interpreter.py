@@ -62,9 +62,7 @@ def _file_maps(proc: Path, pid: int) -> Iterator[tuple[str, int, bytes]]:
     except (FileNotFoundError, ProcessLookupError):
         raise Vanished(f"process {pid} has ended") from None
     except PermissionError:
-        raise Unavailable(
-            f"no permission to look into process {pid}", "run as root or as its user"
-        ) from None
+        raise Unavailable(f"no permission to look into process {pid}", "run as root or as its user") from None
     for line in data.splitlines():
         fields = line.split(maxsplit=5)
         if len(fields) == 6 and fields[5].startswith(b"/"):  # noqa: PLR2004 - the columns of maps
@@ -110,7 +108,10 @@ def _symbol(elf: ELFFile, name: str) -> Symbol | None:
 def _address_of_offset(elf: ELFFile, offset: int) -> int:
     """Virtual address, in the file's own terms, that a file offset is loaded to."""
     for segment in elf.iter_segments(type="PT_LOAD"):
-        if segment["p_offset"] <= offset + segment["p_align"] - 1 and offset < segment["p_offset"] + segment["p_filesz"]:
+        if (
+            segment["p_offset"] <= offset + segment["p_align"] - 1
+            and offset < segment["p_offset"] + segment["p_filesz"]
+        ):
             page = int(segment["p_align"])
             return int(segment["p_vaddr"]) // page * page + offset - int(segment["p_offset"]) // page * page
     raise ValueError("the mapped part of the file is not loaded")

@@ -203,9 +203,7 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, tag="loss"):
     reason: str
 
 
-Record: TypeAlias = (
-    ServedRequest | InFlight | HostSample | ProcessSample | ListenerSample | TargetChange | Loss
-)
+Record: TypeAlias = ServedRequest | InFlight | HostSample | ProcessSample | ListenerSample | TargetChange | Loss
 
 
 def encode(record: Record) -> bytes:

@@ -27,9 +27,7 @@ _RUN_QUEUE: Final = BUCKETS.index("run_queue")
 class Assembler:
     """Makes records of events; one for each run of the ledger."""
 
-    def __init__(
-        self, machine: str, symbols: KernelSymbols, unix_name: Callable[[bytes], str | None]
-    ) -> None:
+    def __init__(self, machine: str, symbols: KernelSymbols, unix_name: Callable[[bytes], str | None]) -> None:
         self._machine = machine
         self._symbols = symbols
         self._unix_name = unix_name
@@ -150,9 +148,7 @@ def _booked(booked_ns: tuple[int, ...], event: ev.RequestEvent, *, exact: bool) 
     return tuple(booked)
 
 
-def _present(
-    thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int
-) -> tuple[int, int, tuple[int, ...]]:
+def _present(thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int) -> tuple[int, int, tuple[int, ...]]:
     """What the thread does now (a bucket), since when, and its ledger with that booked up to now.
 
     The thread's entry is read while it changes: a figure may be of a moment earlier. Good enough for what is in flight.

@@ -29,9 +29,7 @@ _PEER: Final = _ADDRESS + "QQ"
 REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}256s16s")
 WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
-THREAD: Final = struct.Struct(
-    f"=QQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QII{WAIT.size}s"
-)
+THREAD: Final = struct.Struct(f"=QQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QII{WAIT.size}s")
 TARGET: Final = struct.Struct("=QQ")
 LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
 UNIX_NAME_BYTES: Final = 128

@@ -156,9 +156,7 @@ class BpfObject:
         if result == 0:
             return
         if result == -errno.EPERM:
-            raise Unavailable(
-                "no permission to load BPF programs", "run as root, or with CAP_BPF and CAP_PERFMON"
-            )
+            raise Unavailable("no permission to load BPF programs", "run as root, or with CAP_BPF and CAP_PERFMON")
         raise Unavailable(
             f"this kernel does not take the BPF program ({os.strerror(-result)})",
             "perfwatch doctor says what is missing",

@@ -1,0 +1,109 @@
+"""Runs the probes at their rates and merges their records into one stream, in order of time.
+
+One thread, no files, no screen. What consumes the stream (a session file, a pipe to a screen) decides what becomes of it.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.model import ProbeStatus, SessionInfo
+from perfwatch.agent.target import runtime_of
+from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.host import HostProbe
+from perfwatch.probes.ledger.probe import LedgerProbe
+from perfwatch.probes.records import TargetChange
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from perfwatch.agent.target import Target
+    from perfwatch.probes.probe import Probe
+    from perfwatch.probes.records import Record
+
+
+class Collector:
+    """Attached while it is entered. Raises PerfwatchError where the ledger is not to be had."""
+
+    def __init__(self, target: Target, *, slow_ms: float | None = None) -> None:
+        self._target = target
+        self._slow_ms = slow_ms
+        self._ledger = LedgerProbe(target.pid, runtime_of)
+        self._probes: tuple[Probe, ...] = (self._ledger, HostProbe(target.pid))
+        self._stack = ExitStack()
+        self.ended: str | None = None
+        """Why the stream ended by itself: the target is gone. None while it lives."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            try:
+                for probe in self._probes:
+                    stack.enter_context(probe)
+            except Unavailable as why:
+                raise PerfwatchError(why.reason, why.remedy) from None
+            self.info = self._describe()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def batches(self, stop: threading.Event, duration_s: float | None = None) -> Iterator[tuple[Record, ...]]:
+        """Yield records, oldest first, about 20 times a second, until `stop` is set, the time is over, or the target gone.
+
+        The last batch holds what was still open. A consumer may take its time: events wait in the kernel's buffer.
+        """
+        due = dict.fromkeys(self._probes, 0.0)
+        started = time.monotonic()
+        attached = TargetChange(time.monotonic_ns(), self._target.pid, "attached", f"{self._ledger.workers} workers")
+        yield (attached,)
+        while not stop.is_set() and self.ended is None:
+            now = time.monotonic()
+            if duration_s is not None and now - started >= duration_s:
+                break
+            records: list[Record] = []
+            for probe in self._probes:
+                if now >= due[probe]:
+                    due[probe] = max(due[probe] + probe.period_s, now)
+                    records += probe.read(time.monotonic_ns())
+            yield self._in_order(records)
+            stop.wait(max(min(due.values()) - time.monotonic(), 0.0))
+        yield self._in_order(list(self._ledger.drain(time.monotonic_ns())))
+
+    def _in_order(self, records: list[Record]) -> tuple[Record, ...]:
+        for record in records:
+            if isinstance(record, TargetChange) and record.change == "gone":
+                self.ended = record.detail
+        return tuple(sorted(records, key=lambda record: record.at_ns))
+
+    def _describe(self) -> SessionInfo:
+        host = platform.uname()
+        return SessionInfo(
+            perfwatch_version=version("perfwatch"),
+            started_unix_ns=time.time_ns(),
+            started_ns=time.monotonic_ns(),
+            pid=self._target.pid,
+            command=self._target.command,
+            python=self._target.python,
+            server=self._target.server,
+            listeners=tuple(self._ledger.listeners()),
+            fidelity="exact",
+            slow_ms=self._slow_ms,
+            hostname=host.node,
+            kernel=host.release,
+            machine=host.machine,
+            cpus=psutil.cpu_count() or 1,
+            memory_bytes=psutil.virtual_memory().total,
+            probes=tuple(ProbeStatus(probe.name, "running") for probe in self._probes),
+        )

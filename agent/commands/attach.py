@@ -1,0 +1,61 @@
+"""`perfwatch`, `perfwatch PID`: the terminal interface."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from perfwatch.agent.commands import options
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.live import Live
+from perfwatch.agent.target import python_processes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from perfwatch.agent.source import Source
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  perfwatch                      choose among the running Python processes
+  perfwatch 4312 --slow-ms 100
+  perfwatch 4312 -o today.perfwatch    watch, and record at the same time
+"""
+)
+@click.argument("process", type=options.PID, required=False, metavar="[PID]")
+@click.option("--pid", type=options.PID, help="The same as PID.")
+@options.slow_ms
+@options.output
+def attach(
+    process: int | None,
+    pid: int | None,
+    slow_ms: float | None,
+    output: Path | None,
+    overwrite: bool,  # noqa: FBT001
+) -> None:
+    """Watch a running server in the terminal; without a PID, choose one."""
+
+    def source(chosen: int) -> Live:
+        return Live(chosen, slow_ms=slow_ms, output=output, overwrite=overwrite)
+
+    need_terminal("perfwatch record --pid PID, then perfwatch report, work without one")
+    chosen = process or pid
+    show(source(chosen) if chosen else None, source)
+
+
+def need_terminal(instead: str) -> None:
+    """Raise PerfwatchError where there is no terminal to draw on."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise PerfwatchError("the terminal interface needs a terminal", instead)
+
+
+def show(source: Source | None, attach_to: object = None) -> None:
+    """Run the terminal interface over a source, and close it."""
+    from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
+
+    app = PerfwatchApp(source, attach=attach_to, candidates=python_processes)
+    app.run()

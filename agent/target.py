@@ -1,0 +1,193 @@
+"""A PID: its interpreter, its kind of server, its command line; and which processes could be a target at all."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+import psutil
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.probes import roots
+from perfwatch.probes.errors import Unavailable, Vanished
+from perfwatch.probes.interpreter import Interpreter, find_interpreter
+
+MAX_COMMAND_CHARS: Final = 500
+_SECRET_NAME: Final = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|credential|auth)")
+_URL_CREDENTIALS: Final = re.compile(r"(\w+://)[^/@\s]+@")
+_SERVERS: Final = (
+    ("gunicorn", "gunicorn"),
+    ("uvicorn", "uvicorn"),
+    ("hypercorn", "hypercorn"),
+    ("daphne", "daphne"),
+    ("granian", "granian"),
+    ("waitress", "waitress"),
+    ("uwsgi", "uwsgi"),
+    ("cheroot", "cheroot"),
+    ("cherryd", "cheroot"),
+    ("celery", "celery"),
+    ("runserver", "django"),
+    ("http.server", "http.server"),
+    ("flask", "flask"),
+)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A Python process that somebody might want to attach to. All strings are untrusted."""
+
+    pid: int
+    command: str
+    python: str | None
+    server: str | None
+    listeners: tuple[str, ...]
+    user: str
+    workers: int
+    """Python processes below it."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A process that perfwatch can attach to."""
+
+    pid: int
+    command: str
+    python: str | None
+    server: str | None
+
+
+def find_target(pid: int) -> Target:
+    """Look at a PID; raises PerfwatchError where there is nothing to attach to, with what to do instead."""
+    try:
+        process = psutil.Process(pid)
+        words = process.cmdline()
+        family = [pid, *(child.pid for child in process.children(recursive=True))]
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        raise PerfwatchError(
+            f"there is no process {pid}", "perfwatch without arguments lists the Python processes"
+        ) from None
+    except psutil.AccessDenied:
+        raise PerfwatchError(f"no permission to look into process {pid}", "run perfwatch as root") from None
+    interpreters = [found for member in family if (found := _interpreter(member))]
+    if not interpreters:
+        raise PerfwatchError(
+            f"process {pid} ({printable(process_name(process))}) runs no Python that perfwatch can see",
+            "perfwatch without arguments lists the Python processes",
+        )
+    return Target(pid, command_line(words), interpreters[0].version, server_kind(words))
+
+
+def runtime_of(pid: int) -> tuple[int, int] | None:
+    """Where the `_PyRuntime` of a process lies, as (start, end); None without one, or if the process has just ended."""
+    try:
+        found = _interpreter(pid)
+    except PerfwatchError:
+        return None
+    return (found.runtime_start, found.runtime_start + found.runtime_bytes) if found else None
+
+
+def python_processes() -> tuple[Candidate, ...]:
+    """List the Python processes one may look into, those that listen first; 20 to 200 ms for a whole host.
+
+    A worker is not listed beside its server: attaching to the server follows it.
+    """
+    found: dict[int, tuple[psutil.Process, Interpreter]] = {}
+    for process in psutil.process_iter():
+        try:
+            interpreter = find_interpreter(roots.PROC, process.pid)
+        except (Unavailable, Vanished):
+            continue
+        if interpreter and process.pid != psutil.Process().pid:
+            found[process.pid] = (process, interpreter)
+    candidates = [
+        _candidate(process, interpreter, found)
+        for process, interpreter in found.values()
+        if not (_parent(process) in found and _same_program(process, found[_parent(process)][0]))
+    ]
+    return tuple(sorted(candidates, key=lambda one: (not one.listeners, one.pid)))
+
+
+def command_line(words: list[str]) -> str:
+    """Join a command line for showing and recording: secrets blanked, control characters escaped, cut."""
+    shown, blank = [], False
+    for word in words:
+        if blank and not word.startswith("-"):
+            shown.append("***")
+            blank = False
+            continue
+        name, equals, _ = word.partition("=")
+        is_secret = bool(_SECRET_NAME.search(name)) and (name.startswith("-") or bool(equals))
+        shown.append(f"{name}=***" if is_secret and equals else _URL_CREDENTIALS.sub(r"\1***@", word))
+        blank = is_secret and not equals
+    return printable(" ".join(shown))[:MAX_COMMAND_CHARS]
+
+
+def server_kind(words: list[str]) -> str | None:
+    """Tell the server by its command line; None where no known name stands in it."""
+    names = " ".join(word.rpartition("/")[2] for word in words[:6])
+    return next((kind for mark, kind in _SERVERS if mark in names), None)
+
+
+def printable(text: str) -> str:
+    """Replace what could move a terminal's cursor, or break a line, by `\\x..` escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+
+
+def process_name(process: psutil.Process) -> str:
+    """Name of a process; `?` if it has just ended."""
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return "?"
+
+
+def _interpreter(pid: int) -> Interpreter | None:
+    try:
+        return find_interpreter(roots.PROC, pid)
+    except Vanished:
+        return None
+    except Unavailable as why:
+        raise PerfwatchError(why.reason, why.remedy) from None
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return int(process.ppid())
+    except psutil.Error:
+        return 0
+
+
+def _same_program(one: psutil.Process, other: psutil.Process) -> bool:
+    try:
+        return bool(one.cmdline()[1:] == other.cmdline()[1:])
+    except psutil.Error:
+        return False
+
+
+def _candidate(
+    process: psutil.Process, interpreter: Interpreter, found: dict[int, tuple[psutil.Process, Interpreter]]
+) -> Candidate:
+    words: list[str] = []
+    listeners: list[str] = []
+    user, workers = "?", 0
+    try:
+        with process.oneshot():
+            words, user = process.cmdline(), process.username()
+            workers = sum(child.pid in found for child in process.children(recursive=True))
+            listeners = [
+                f"{each.laddr.ip}:{each.laddr.port}"
+                if ":" not in each.laddr.ip
+                else f"[{each.laddr.ip}]:{each.laddr.port}"
+                for each in process.net_connections(kind="tcp")
+                if each.status == psutil.CONN_LISTEN
+            ]
+    except psutil.Error:
+        pass  # it has ended, or may not be asked: what is known is shown
+    return Candidate(
+        pid=process.pid,
+        command=command_line(words),
+        python=interpreter.version,
+        server=server_kind(words),
+        listeners=tuple(sorted(set(listeners))),
+        user=user,
+        workers=workers,
+    )

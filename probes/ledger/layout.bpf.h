@@ -74,6 +74,11 @@ struct peer {
 	u64 waits;
 };
 
+struct ledger {
+	u64 booked[BUCKETS];
+	struct peer peers[PEERS];
+};
+
 struct request {
 	u32 size;
 	u32 kind;
@@ -91,8 +96,7 @@ struct request {
 	u32 head_length;
 	struct address local;
 	struct address remote;
-	u64 booked[BUCKETS];
-	struct peer peers[PEERS];
+	struct ledger ledger;
 	char head[HEAD_BYTES];
 	char status[STATUS_BYTES];
 };
@@ -145,8 +149,7 @@ struct thread {
 	u32 woken_by_child;
 	u32 in_reclaim;
 	char woken_name[16];
-	u64 booked[BUCKETS];
-	struct peer peers[PEERS];
+	struct ledger ledger;
 	u64 stack[STACK_DEPTH];
 	u32 pid;
 	u32 tid;

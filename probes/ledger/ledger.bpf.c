@@ -66,12 +66,13 @@ struct {
 
 u64 last_request; /* ids count up */
 
-static __always_inline void count(u32 counter)
+static __noinline int count(u32 counter)
 {
 	u64 *value = bpf_map_lookup_elem(&counters, &counter);
 
 	if (value)
 		(*value)++;
+	return 0;
 }
 
 static __always_inline bool is_target(u32 tgid)
@@ -90,7 +91,7 @@ static __always_inline u32 masked(u32 bucket)
 
 static __always_inline void book_running(struct thread *t, u64 now)
 {
-	t->booked[ON_CPU] += now - t->since_ns;
+	t->ledger.booked[ON_CPU] += now - t->since_ns;
 	t->since_ns = now;
 }
 
@@ -103,7 +104,7 @@ static __always_inline bool same_address(const struct address *a, const struct a
 static __always_inline void book_peer(struct thread *t, u64 waited)
 {
 	for (u32 i = 0; i < PEERS; i++) {
-		struct peer *peer = &t->peers[i];
+		struct peer *peer = &t->ledger.peers[i];
 
 		if (!peer->address.family)
 			peer->address = t->peer;
@@ -115,17 +116,18 @@ static __always_inline void book_peer(struct thread *t, u64 waited)
 	}
 }
 
-static __always_inline void close_ledger(struct request *r, const struct thread *t)
+static __noinline int close_ledger(struct request *r, const struct thread *t)
 {
-	__builtin_memcpy(r->booked, t->booked, sizeof(r->booked));
-	__builtin_memcpy(r->peers, t->peers, sizeof(r->peers));
+	r->ledger = t->ledger;
+	return 0;
 }
 
-static __always_inline void emit_wait(struct thread *t)
+static __noinline int emit_wait(struct thread *t)
 {
 	if (t->pending.size && bpf_ringbuf_output(&events, &t->pending, sizeof(t->pending), BPF_RB_NO_WAKEUP))
 		count(LOST_WAITS);
 	t->pending.size = 0;
+	return 0;
 }
 
 /* Inside the request as far as is known: told at once. After an answer: kept until more is sent, for most often
@@ -202,11 +204,11 @@ static __always_inline void switch_in(struct task_struct *task)
 			until = woken; /* else it was woken before it was quite out: runnable all the time */
 		if (t->bucket == OTHER && t->woken_by_child && until != now)
 			t->bucket = CHILD;
-		t->booked[masked(t->bucket)] += until - t->since_ns;
+		t->ledger.booked[masked(t->bucket)] += until - t->since_ns;
 		if (t->bucket == CALLS)
 			book_peer(t, until - t->since_ns);
 	}
-	t->booked[RUN_QUEUE] += now - until;
+	t->ledger.booked[RUN_QUEUE] += now - until;
 	if (now - t->since_ns >= LONG_WAIT_NS)
 		tell_wait(t, until, now);
 	t->since_ns = now;
@@ -258,7 +260,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	return 0;
 }
 
-static __always_inline int mark_reclaim(bool begins)
+static __noinline int mark_reclaim(bool begins)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
@@ -295,7 +297,7 @@ int BPF_PROG(on_group_reclaim_end)
 /* --- requests --------------------------------------------------------------------------------------------------- */
 
 /* The user's buffer of the system call that is under way: where the bytes just read or written lie. */
-static __always_inline u64 payload(void)
+static __noinline u64 payload(void)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
 	s32 call = CALL_NUMBER(regs);
@@ -326,14 +328,14 @@ static __always_inline bool begins_request(const char *head, u32 length)
 	return false;
 }
 
-static __always_inline void finish(struct request *r, u32 flags)
+static __noinline int finish(struct request *r, u32 flags)
 {
 	u64 connection = r->connection;
 
 	r->flags |= flags | FINAL;
 	if (bpf_ringbuf_output(&events, r, sizeof(*r), BPF_RB_NO_WAKEUP))
 		count(LOST_REQUESTS);
-	bpf_map_delete_elem(&requests, &connection);
+	return bpf_map_delete_elem(&requests, &connection);
 }
 
 static __always_inline struct thread *thread_of(u32 pid, u32 tid)
@@ -417,16 +419,14 @@ static __always_inline void start_request(const struct sock *sk, u64 connection,
 	r->sent_bytes = 0;
 	local_address(sk, &r->local);
 	remote_address(sk, &r->remote);
-	__builtin_memset(r->booked, 0, sizeof(r->booked));
-	__builtin_memset(r->peers, 0, sizeof(r->peers));
+	__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+	close_ledger(r, t);
 	__builtin_memset(r->status, 0, sizeof(r->status));
 	r->sock = (u64)sk;
 	if (bpf_map_update_elem(&requests, &connection, r, BPF_ANY)) {
 		count(LOST_REQUESTS);
 		return;
 	}
-	__builtin_memset(t->booked, 0, sizeof(t->booked));
-	__builtin_memset(t->peers, 0, sizeof(t->peers));
 	t->connection = connection;
 	t->since_ns = now;
 	t->switched_in_ns = now;
@@ -528,7 +528,7 @@ static __always_inline void answer(struct request *r, int length)
 	}
 }
 
-static __always_inline void abort_request(struct request *r)
+static __noinline int abort_request(struct request *r)
 {
 	u32 tid = bpf_get_current_pid_tgid(), server = r->tid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &server);
@@ -541,7 +541,7 @@ static __always_inline void abort_request(struct request *r)
 		close_ledger(r, t);
 		t->request = 0;
 	}
-	finish(r, ABORTED);
+	return finish(r, ABORTED);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -612,7 +612,7 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
 
 /* --- processes -------------------------------------------------------------------------------------------------- */
 
-static __always_inline void tell_process(u32 kind, u32 pid, u32 parent)
+static __noinline int tell_process(u32 kind, u32 pid, u32 parent)
 {
 	struct process event = {
 		.size = sizeof(event), .kind = kind, .at_ns = bpf_ktime_get_ns(), .pid = pid, .parent = parent,
@@ -620,6 +620,7 @@ static __always_inline void tell_process(u32 kind, u32 pid, u32 parent)
 
 	if (bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_NO_WAKEUP))
 		count(LOST_WAITS);
+	return 0;
 }
 
 SEC("tp_btf/sched_process_fork")

@@ -136,17 +136,17 @@ static __always_inline bool learn_unix_listener(const struct sock *sk)
 	return true;
 }
 
-static __always_inline void add_listener(const struct sock *sk)
+static __noinline int add_listener(const struct sock *sk)
 {
 	struct listener new = {};
 
 	new.key = listener_key(sk, BPF_CORE_READ(sk, __sk_common.skc_family));
 	if (!new.key)
-		return;
+		return 0;
 	new.backlog_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
 	new.backlog = BPF_CORE_READ(sk, sk_ack_backlog);
 	local_address(sk, &new.address);
-	bpf_map_update_elem(&listeners, &new.key, &new, BPF_ANY);
+	return bpf_map_update_elem(&listeners, &new.key, &new, BPF_ANY);
 }
 
 static __always_inline struct sock *socket_of(struct file *file)

@@ -1,0 +1,80 @@
+# Two targets set everything up: `make demo` and `make test`. The others are for those who change perfwatch.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLANG ?= clang-14
+LLVM_OBJCOPY ?= llvm-objcopy-14
+BPF := probes/ledger
+BPF_OBJECTS := $(BPF)/ledger.x86_64.bpf.o $(BPF)/ledger.aarch64.bpf.o
+MULTIARCH = $(shell $(CC) -print-multiarch)
+
+.PHONY: demo test check faults soak benchmark bpf picture clean help
+
+help:
+	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
+	@echo "make test       install what the tests need, and run them (15 minutes at most)"
+	@echo "make check      only the linters and type checkers"
+	@echo "make faults     every planted fault, on every kind of server"
+	@echo "make soak       kill -9 at random moments, bit flips, long runs"
+	@echo "make benchmark  measure the overhead, and write docs/benchmarks.md"
+	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
+	@echo "make picture    draw the README's picture of the screen anew"
+
+demo: $(VENV)/installed-demo
+	@$(BIN)/perfwatch demo
+
+test: $(VENV)/installed-tests
+	@tests/install-tools
+	$(MAKE) --no-print-directory check
+	$(BIN)/pytest -m "not slow"
+
+check: $(VENV)/installed-tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+faults: $(VENV)/installed-tests
+	@tests/install-tools
+	$(BIN)/pytest tests/faults -m "fault"
+
+soak: $(VENV)/installed-tests
+	@tests/install-tools
+	$(BIN)/pytest -m "slow and not fault"
+
+benchmark: $(VENV)/installed-tests
+	@tests/install-tools
+	$(BIN)/python benchmarks/overhead.py --write
+
+bpf: $(BPF_OBJECTS)
+
+# Line tables of paths that do not exist carry no source text: the object is small, and the same wherever it is built.
+$(BPF)/ledger.x86_64.bpf.o: BPF_ARCH := x86
+$(BPF)/ledger.aarch64.bpf.o: BPF_ARCH := arm64
+$(BPF)/ledger.%.bpf.o: $(wildcard $(BPF)/*.bpf.c $(BPF)/*.bpf.h)
+	$(CLANG) -g -O2 -Wall -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(MULTIARCH) \
+		-fdebug-prefix-map=$(CURDIR)=/perfwatch -c $(BPF)/ledger.bpf.c -o $@
+	$(LLVM_OBJCOPY) --strip-debug --remove-section .rel.BTF.ext --remove-section .llvm_addrsig \
+		--wildcard --strip-symbol 'LBB*' $@
+
+picture: $(VENV)/installed-tests
+	$(BIN)/python docs/draw_picture.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# The environments. A stamp each, so that a second run starts at once; pyproject.toml says what belongs in them.
+
+$(VENV)/bin/pip:
+	@./tests/require-system $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/installed-demo: $(VENV)/bin/pip pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/installed-tests: $(VENV)/installed-demo pyproject.toml
+	$(BIN)/pip install --quiet --group dev
+	@touch $@

@@ -34,6 +34,7 @@ class Assembler:
         self._waits: dict[int, list[Wait]] = {}
         self._waits_lost: dict[int, int] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
+        self._absent: set[int] = set()
 
     def add_wait(self, event: ev.WaitEvent) -> None:
         """Keep a wait until its request ends."""
@@ -126,10 +127,13 @@ class Assembler:
         return self._told.get(event.id) == event.ended_ns
 
     def forget_all_but(self, ids: set[int]) -> None:
-        """Drop what is kept for requests whose last event was lost."""
-        for kept in (self._waits, self._waits_lost, self._told):
-            for gone in kept.keys() - ids:
-                del kept[gone]
+        """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""
+        absent = {id_ for kept in (self._waits, self._waits_lost, self._told) for id_ in kept.keys() - ids}
+        for gone in absent & self._absent:
+            self._waits.pop(gone, None)
+            self._waits_lost.pop(gone, None)
+            self._told.pop(gone, None)
+        self._absent = absent - self._absent
 
     def _detail(self, event: ev.WaitEvent) -> str | None:
         if event.futex:

@@ -1,0 +1,98 @@
+"""The ledger probe on a real process, for tests: attach, wait for the records one wants, look for what was left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from perfwatch.agent.target import runtime_of
+from perfwatch.probes.ledger.probe import LedgerProbe
+from perfwatch.probes.records import BUCKETS, ServedRequest
+
+BPFTOOL = shutil.which("bpftool") or "/usr/sbin/bpftool"
+OURS = {"on_switch", "on_waking", "on_received", "on_sent", "on_arrived", "on_tcp_state"}
+
+
+class Attached:
+    """A probe, and all records that it gave so far."""
+
+    def __init__(self, probe):
+        self.probe = probe
+        self.records = []
+
+    def until(self, condition, timeout_s=10.0):
+        """Read until `condition(records)` is truthy, and return that."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            self.records += self.probe.read(time.monotonic_ns())
+            found = condition(self.records)
+            if found:
+                return found
+            time.sleep(0.01)
+        raise AssertionError(f"not seen within {timeout_s} s among {self.records[-5:]}")
+
+    def served(self, count, timeout_s=10.0):
+        """Wait for so many requests and return them."""
+        return self.until(lambda records: len(requests_of(records)) >= count and requests_of(records), timeout_s)
+
+
+def requests_of(records):
+    """Return the requests among records; a correction stands in the place of what it corrects."""
+    return list({record.id: record for record in records if isinstance(record, ServedRequest)}.values())
+
+
+def latency_ns(request):
+    """Return the time from the first byte's arrival to the answer's last."""
+    return request.ended_ns - (request.arrived_ns or request.started_ns)
+
+
+def booked(request):
+    """Return the request's ledger by bucket, in milliseconds, without the empty ones."""
+    return {bucket: ns / 1e6 for bucket, ns in zip(BUCKETS, request.booked_ns, strict=True) if ns}
+
+
+@contextlib.contextmanager
+def attached(pid):
+    """Attach the ledger to a process tree."""
+    with LedgerProbe(pid, runtime_of) as probe:
+        yield Attached(probe)
+
+
+@contextlib.contextmanager
+def script(source, *, python=sys.executable, arguments=()):
+    """Run a Python script whose first printed line says that it is ready; yields (process, that line)."""
+    process = subprocess.Popen(
+        [str(python), "-u", "-c", source, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def loaded_programs():
+    """Return the names of the BPF programs of ours that the kernel holds, of any process."""
+    listing = subprocess.run([BPFTOOL, "prog", "show", "-j"], check=True, capture_output=True)
+    return sorted(name for program in json.loads(listing.stdout) if (name := program.get("name")) in OURS)
+
+
+def await_unloaded(timeout_s=10.0):
+    """Wait until no BPF program of ours is loaded: the kernel frees them shortly after their last descriptor."""
+    end = time.monotonic() + timeout_s
+    while left := loaded_programs():
+        assert time.monotonic() < end, f"left in the kernel: {left}"
+        time.sleep(0.05)
+
+
+def schedstat_cpu_ns(pid, tid):
+    """Return the CPU time of a thread, as the scheduler counts it."""
+    return int(Path(f"/proc/{pid}/task/{tid}/schedstat").read_text().split()[0])

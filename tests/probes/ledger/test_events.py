@@ -1,0 +1,97 @@
+"""Parsing what the kernel sends: layouts, first lines, addresses; and nothing secret gets through."""
+
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfwatch.probes.errors import Malformed
+from perfwatch.probes.ledger import events as ev
+
+OBJECT = Path(__file__).parents[3] / "probes" / "ledger" / "ledger.x86_64.bpf.o"
+
+
+def btf_struct_sizes():
+    """Read the sizes of the object's structs out of its BTF: what the compiler made of layout.bpf.h."""
+    with OBJECT.open("rb") as file:
+        data = ELFFile(file).get_section_by_name(".BTF").data()
+    _, _, _, header, types, types_len, strings, _ = struct.unpack_from("<HBBIIIII", data)
+    at, end, base, sizes = header + types, header + types + types_len, header + strings, {}
+    extra = {1: 4, 3: 12, 14: 4, 17: 4}
+    while at < end:
+        name, info, size = struct.unpack_from("<III", data, at)
+        kind, count = info >> 24 & 31, info & 0xFFFF
+        if kind == 4:
+            sizes[data[base + name :].split(b"\0", 1)[0].decode()] = size
+        at += 12 + extra.get(kind, 0) + count * {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}.get(kind, 0)
+    return sizes
+
+
+def test_both_sides_have_the_same_layout():
+    sizes = btf_struct_sizes()
+    tables = {"request": ev.REQUEST, "wait": ev.WAIT, "thread": ev.THREAD, "listener": ev.LISTENER, "target": ev.TARGET}
+    assert {name: table.size for name, table in tables.items()} == {name: sizes[name] for name in tables}
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", ("GET", "/")),
+        (b"POST /a/b?token=hunter2 HTTP/1.1\r\nCookie: s=1\r\n", ("POST", "/a/b")),
+        (b"GET /a;jsessionid=hunter2?x HTTP/1.1\r\n", ("GET", "/a")),
+        (b"GET /a#hunter2 HTTP/1.1\r\n", ("GET", "/a")),
+        (b"GET http://user:hunter2@shop.example/a?b HTTP/1.1\r\n", ("GET", "/a")),
+        (b"OPTIONS * HTTP/1.1\r\n", ("OPTIONS", "*")),
+        (b"GET /caf\xc3\xa9\xff HTTP/1.1\r\n", ("GET", "/café\ufffd")),
+        (b"GET /" + b"a" * 251, ("GET", "/" + "a" * 251 + "…")),
+        (b"GET /a?" + b"a" * 251, ("GET", "/a")),
+        (b"GET", (None, None)),
+        (b"\x16\x03\x01 x HTTP", (None, None)),
+        (b"", (None, None)),
+    ],
+)
+def test_method_and_path_are_taken_and_no_more(head, expected):
+    assert ev.parse_request_line(head) == expected
+    assert "hunter2" not in str(ev.parse_request_line(head))
+
+
+@given(st.binary(max_size=256))
+def test_any_bytes_have_a_first_line_or_none(head):
+    method, target = ev.parse_request_line(head)
+    assert (method is None) == (target is None)
+    assert target is None or ("?" not in target and "\r\n" not in target and len(target) <= 257)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [(b"HTTP/1.1 200 OK\r\n", 200), (b"HTTP/1.0 503 \r\n\0", 503), (b"HTTP/1.1 2x0", None), (b"\0" * 16, None)],
+)
+def test_a_status_is_a_number_or_none(head, status):
+    assert ev.parse_status(head) == status
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (ev.Address(socket.AF_INET, 80, b"\x0a\0\0\x05" + bytes(12)), "10.0.0.5:80"),
+        (ev.Address(socket.AF_INET6, 53, bytes(15) + b"\1"), "[::1]:53"),
+        (ev.Address(socket.AF_INET6, 53, bytes(10) + b"\xff\xff\x7f\0\0\1"), "127.0.0.1:53"),
+        (ev.Address(socket.AF_UNIX, 0, b"name" + bytes(12)), "unix:/run/x.sock"),
+        (ev.Address(socket.AF_UNIX, 0, bytes(16)), "unix:?"),
+    ],
+)
+def test_addresses_read_as_people_write_them(address, text):
+    assert address.text({b"name\0\0\0\0": "/run/x.sock"}.get) == text
+
+
+@given(st.binary(min_size=8, max_size=800))
+def test_foreign_bytes_are_refused(data):
+    kind = struct.unpack_from("=II", data)[1]
+    if kind in range(1, 6):
+        return
+    with pytest.raises(Malformed):
+        ev.parse_event(data)

@@ -27,9 +27,11 @@ class Commands(click.Group):
     """Loads a command's module when it is used; what is no command (a PID, an option) goes to `attach`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands, in the order of --help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
         place = COMMANDS.get(cmd_name)
         if place is None:
             return None
@@ -40,6 +42,7 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `attach` before arguments that name no command."""
         first = args[0] if args else ""
         is_attach = first.isdecimal() or (first.startswith("-") and first not in _FIRST_OPTIONS)
         return super().parse_args(ctx, ["attach", *args] if not args or is_attach else args)

@@ -1,6 +1,6 @@
 """Runs the probes at their rates and merges their records into one stream, in order of time.
 
-One thread, no files, no screen. What consumes the stream (a session file, a pipe to a screen) decides what becomes of it.
+One thread, no files, no screen: what becomes of the stream is up to whoever consumes it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Collector:
         self._stack.close()
 
     def batches(self, stop: threading.Event, duration_s: float | None = None) -> Iterator[tuple[Record, ...]]:
-        """Yield records, oldest first, about 20 times a second, until `stop` is set, the time is over, or the target gone.
+        """Yield records, oldest first, 20 times a second, until `stop` is set, the time is over, or the target gone.
 
         The last batch holds what was still open. A consumer may take its time: events wait in the kernel's buffer.
         """

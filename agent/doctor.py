@@ -138,7 +138,7 @@ def _demo() -> Check:
 
 
 def _effective_capabilities() -> int:
-    """`CapEff:\t000001ffffffffff` of /proc/self/status."""
+    """Read the line `CapEff: 000001ffffffffff` of /proc/self/status."""
     for line in (roots.PROC / "self" / "status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)

@@ -18,12 +18,12 @@ import msgspec
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.model import SessionInfo
+from perfwatch.agent.model import SessionInfo  # noqa: TC001 - msgspec reads the annotations
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
 from perfwatch.agent.target import find_target
-from perfwatch.probes.records import Record
+from perfwatch.probes.records import Record  # noqa: TC001
 
 if TYPE_CHECKING:
     import threading
@@ -83,7 +83,7 @@ def main() -> None:
     except PerfwatchError as error:
         _send(_encoder.encode(Failed(error.problem, error.remedy)))
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment] - nobody reads; nothing is to be flushed at exit
+        os._exit(0)  # nobody reads: there is nothing to flush
 
 
 def _feed(order: Order, collector: Collector, stop: threading.Event) -> None:

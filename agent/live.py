@@ -119,14 +119,15 @@ class Live:
         """Read what the pipe holds; at least one whole message, unless the time is over or a control woke it."""
         if self._ended is not None or self._process.stdout is None:
             return []
+        pipe = self._process.stdout.fileno()
         messages = self._whole()
         while not messages:
-            ready, _, _ = select.select([self._process.stdout, self._wake_read], [], [], timeout_s)
-            if self._process.stdout not in ready:
+            ready, _, _ = select.select([pipe, self._wake_read], [], [], timeout_s)
+            if pipe not in ready:
                 if ready:
                     os.read(self._wake_read, 4096)
                 return []
-            data = os.read(self._process.stdout.fileno(), 1 << 20)
+            data = os.read(pipe, 1 << 20)
             if not data:
                 return [Ended("the collector has ended")]
             self._buffer += data

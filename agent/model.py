@@ -1,4 +1,4 @@
-"""What is made of records: a request with its ledger and verdict, endpoints, and the view that screens and reports show.
+"""What is made of records: a request with its ledger and verdict, endpoints, and the view that is shown.
 
 All values are frozen. Times are nanoseconds, `*_ms` floats only where something is shown. Units stand in names.
 """
@@ -9,12 +9,12 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from perfwatch.probes.records import BUCKETS as BUCKETS
-from perfwatch.probes.records import Bucket as Bucket
-from perfwatch.probes.records import OpenRequest as OpenRequest
-from perfwatch.probes.records import Record as Record
-from perfwatch.probes.records import ServedRequest as ServedRequest
-from perfwatch.probes.records import Wait as Wait
+from perfwatch.probes.records import BUCKETS as BUCKETS  # noqa: PLC0414
+from perfwatch.probes.records import Bucket as Bucket  # noqa: PLC0414
+from perfwatch.probes.records import OpenRequest as OpenRequest  # noqa: PLC0414
+from perfwatch.probes.records import Record as Record  # noqa: PLC0414
+from perfwatch.probes.records import ServedRequest as ServedRequest  # noqa: PLC0414
+from perfwatch.probes.records import Wait as Wait  # noqa: PLC0414
 
 Principle: TypeAlias = Literal["efficiency", "concurrency", "capacity", "healthy", "unknown"]
 Mechanism: TypeAlias = Literal[
@@ -42,6 +42,11 @@ PRINCIPLE_OF: Final[dict[Mechanism, Principle]] = {
     "network": "capacity",
     "dependency": "capacity",
 }
+MAX_JUDGED: Final = 1000
+"""So many judged requests a view holds."""
+
+
+_PLACE: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -57,7 +62,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return self.total_ns - sum(self.booked_ns)
 
     def __getitem__(self, bucket: Bucket) -> int:
-        return self.booked_ns[BUCKETS.index(bucket)]
+        return self.booked_ns[_PLACE[bucket]]
 
     def share(self, *buckets: Bucket) -> float:
         """Part of the latency that these buckets explain, 0..1."""
@@ -132,7 +137,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     errors: int
     latency_ms: Latency
     ledger: Ledger
-    """Mean of the judged requests (the slow ones; of an endpoint that is always slow, the usual ones); all where none was."""
+    """Mean of the judged requests: the slow ones; of one that is always slow, the usual ones. All where none was."""
     judged_count: int
     verdict: Verdict
 
@@ -188,6 +193,16 @@ class View(msgspec.Struct, frozen=True):
     """perfwatch's own use of one core, over the last second."""
     listeners: tuple[tuple[str, int, int], ...] = ()
     """(address, deepest accept queue, its limit)."""
+    losses: tuple[tuple[str, int], ...] = ()
+    """(probe, events lost): what `lost` is the sum of."""
+    cpu_use_mean: float | None = None
+    """Of the host, 0..1, since the first record."""
+    runnable_mean: float | None = None
+    """Threads that ran or could run, of the whole host."""
+    workers: int | None = None
+    """Processes of the target besides the one that was named; None where that is not known."""
+    in_flight_at_ns: int | None = None
+    """When `in_flight` was taken: what its ledgers are booked up to; None before the first."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

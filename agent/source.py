@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from perfwatch.probes.records import Record
+from perfwatch.probes.records import Record  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from perfwatch.agent.model import SessionInfo
@@ -49,7 +49,7 @@ class Source(Protocol):
         ...
 
     def pull(self, timeout_s: float) -> Batch:
-        """Wait at most `timeout_s` for records; an empty batch is no error. Raises PerfwatchError if the source breaks."""
+        """Wait at most `timeout_s` for records, maybe in vain; raises PerfwatchError if the source breaks."""
         ...
 
     def pause(self, *, paused: bool) -> None:

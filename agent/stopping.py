@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that is set by SIGINT, SIGTERM or SIGHUP; only in the main thread. The old handlers come back after."""
+    """Give an event that SIGINT, SIGTERM and SIGHUP set; only in the main thread. The old handlers come back."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in SIGNALS}
     try:

@@ -128,7 +128,7 @@ def server_kind(words: list[str]) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Replace what could move a terminal's cursor, or break a line, by `\\x..` escapes."""
+    """Replace what could move a terminal's cursor, or break a line, by its escape in Python."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a probe: it cannot run here, its subject vanished, or the kernel said what is not understood."""
+"""What can go wrong with a probe: it cannot run here, its subject vanished, the kernel said something strange."""
 
 from __future__ import annotations
 

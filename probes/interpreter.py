@@ -1,7 +1,7 @@
 """Which Python runs in a process, and where its `_PyRuntime` lies: read from `/proc/PID/maps` and the ELF file.
 
-`_PyRuntime` is in `.dynsym` also of stripped builds. A futex inside it is the interpreter lock (CPython 3.8 to 3.13, where
-the main interpreter's GIL is part of it). Example line of maps:
+`_PyRuntime` is in `.dynsym` also of stripped builds. A futex inside it is the interpreter lock: in CPython 3.8 to
+3.13 the main interpreter's GIL is part of it. Example line of maps:
 `55d0c8a00000-55d0c8a4f000 r--p 00000000 fe:00 123  /usr/bin/python3.11`. Source: proc(5), elf(5).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from elftools.common.exceptions import ELFError
@@ -99,7 +99,7 @@ def _in_file(proc: Path, pid: int, map_range: str, offset: int, path: bytes) -> 
 def _symbol(elf: ELFFile, name: str) -> Symbol | None:
     for segment in elf.iter_segments(type="PT_DYNAMIC"):
         if isinstance(segment, DynamicSegment):
-            table = elf.get_section_by_name(".gnu.hash") or elf.get_section_by_name(".hash")
+            table: Any = elf.get_section_by_name(".gnu.hash") or elf.get_section_by_name(".hash")
             found = table.get_symbol(name) if table else None
             return found if found is not None and found["st_shndx"] != "SHN_UNDEF" else None
     return None

@@ -5,7 +5,8 @@ stream is ordered by it. Counters are raw and cumulative: rates are made of two 
 Absent is None, never 0. Strings that came from the target or its clients are untrusted: they are kept as they were
 sent (undecodable bytes as U+FFFD, cut at `MAX_TARGET_CHARS`) and must be escaped where they are shown.
 
-The records travel as msgpack arrays (see `encode` and `decode`): fields are only ever added, at the end, with a default.
+The records travel as msgpack arrays (see `encode` and `decode`): fields are only ever added, at the end, with a
+default.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     pid: int
     tid: int
     arrived_ns: int | None
-    """When its first byte could be read from the socket; None where that was not seen (it came before the attaching)."""
+    """When its first byte could be read from the socket; None where that was not seen: it came before the attaching."""
     started_ns: int
     """When a thread first read of it."""
     ended_ns: int
@@ -213,7 +214,8 @@ def encode(record: Record) -> bytes:
 
 def decode(data: bytes) -> Record:
     """Inverse of `encode`; raises `msgspec.DecodeError` (a ValidationError is one) for anything else."""
-    return _decoder.decode(data)
+    record: Record = _decoder.decode(data)
+    return record
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -1,4 +1,4 @@
-"""The ledger probe on a real process, for tests: attach, wait for the records one wants, look for what was left behind."""
+"""The ledger probe on a real process, for tests: attach, wait for the records one wants, look for leftovers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ def attached(pid):
 def script(source, *, python=sys.executable, arguments=()):
     """Run a Python script whose first printed line says that it is ready; yields (process, that line)."""
     process = subprocess.Popen(
-        [str(python), "-u", "-c", source, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [str(python), "-u", "-c", source, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process, process.stdout.readline().strip()

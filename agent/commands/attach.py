@@ -13,6 +13,7 @@ from perfwatch.agent.live import Live
 from perfwatch.agent.target import python_processes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from perfwatch.agent.source import Source
@@ -53,7 +54,7 @@ def need_terminal(instead: str) -> None:
         raise PerfwatchError("the terminal interface needs a terminal", instead)
 
 
-def show(source: Source | None, attach_to: object = None) -> None:
+def show(source: Source | None, attach_to: Callable[[int], Source] | None = None) -> None:
     """Run the terminal interface over a source, and close it."""
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
 

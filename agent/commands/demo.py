@@ -25,7 +25,9 @@ Examples:
 """
 )
 @click.option("--text", is_flag=True, help="Print a report instead of opening the screen.")
-@click.option("--duration", type=click.FloatRange(1, 600), default=10.0, show_default=True, help="Seconds, with --text.")
+@click.option(
+    "--duration", type=click.FloatRange(1, 600), default=10.0, show_default=True, help="Seconds, with --text."
+)
 def demo(text: bool, duration: float) -> None:  # noqa: FBT001
     """Start a small shop on gunicorn whose pages are slow for different reasons, under load, and watch it."""
     with start_demo() as running:

@@ -36,11 +36,14 @@ def record(
     """Record a running server to a file, for `report` and `replay`."""
     target = find_target(pid)
     path = output or Path(f"perfwatch-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
-    with stop_on_signals() as stop, Collector(target, slow_ms=slow_ms) as collector:
-        with SessionWriter(path, collector.info, overwrite=overwrite) as writer:
-            click.echo(f"recording process {pid} to {path}; Ctrl-C ends it", err=True)
-            for state, _ in recorded(collector, writer, stop, duration):
-                correlator = state
+    with (
+        stop_on_signals() as stop,
+        Collector(target, slow_ms=slow_ms) as collector,
+        SessionWriter(path, collector.info, overwrite=overwrite) as writer,
+    ):
+        click.echo(f"recording process {pid} to {path}; Ctrl-C ends it", err=True)
+        for state, _ in recorded(collector, writer, stop, duration):
+            correlator = state
     view = correlator.view()
     seconds = (view.now_ns - view.first_ns) / 1e9
     if collector.ended:

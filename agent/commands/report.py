@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - click reads it
 from typing import TYPE_CHECKING
 
 import click

@@ -1,4 +1,4 @@
-"""From the kernel's events to records: a request gets its waits, its first line is parsed and dropped, names are resolved.
+"""From the kernel's events to records: a request gets its waits, its first line is parsed and dropped.
 
 Holds what is known of requests that may still change: their long waits, and the end that was told last.
 """
@@ -146,14 +146,14 @@ def _end(wait: Wait) -> int:
 
 
 def _booked(booked_ns: tuple[int, ...], event: ev.RequestEvent, *, exact: bool) -> tuple[int, ...]:
-    """The thread's ledger and the time in the queue before it; only the latter where the thread was not its own."""
+    """Add the time in the queue to the thread's ledger; where the thread was not its own, there is nothing else."""
     booked = list(booked_ns) if exact else [0] * len(BUCKETS)
     booked[_QUEUE] = event.started_ns - event.arrived_ns if event.arrived_ns else 0
     return tuple(booked)
 
 
 def _present(thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int) -> tuple[int, int, tuple[int, ...]]:
-    """What the thread does now (a bucket), since when, and its ledger with that booked up to now.
+    """Tell what the thread does now (a bucket), since when, and its ledger with that booked up to now.
 
     The thread's entry is read while it changes: a figure may be of a moment earlier. Good enough for what is in flight.
     """

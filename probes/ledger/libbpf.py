@@ -26,13 +26,13 @@ _LOG_CHARS: Final = 4000
 class _IterTarget(ctypes.Structure):
     """`union bpf_iter_link_info`, its task member: which process to walk."""
 
-    _fields_ = [("tid", ctypes.c_uint32), ("pid", ctypes.c_uint32), ("pid_fd", ctypes.c_uint32)]  # noqa: RUF012
+    _fields_ = [("tid", ctypes.c_uint32), ("pid", ctypes.c_uint32), ("pid_fd", ctypes.c_uint32)]
 
 
 class _IterOptions(ctypes.Structure):
     """`struct bpf_iter_attach_opts`."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("sz", ctypes.c_size_t),
         ("link_info", ctypes.POINTER(_IterTarget)),
         ("link_info_len", ctypes.c_uint32),
@@ -118,8 +118,8 @@ class BpfMap:
                 return
             first, seen = False, seen + count.value
             for i in range(count.value):
-                key = keys[i * self._key_bytes : (i + 1) * self._key_bytes]
-                yield key, values[i * self._value_bytes : (i + 1) * self._value_bytes]
+                key, value = i * self._key_bytes, i * self._value_bytes
+                yield keys.raw[key : key + self._key_bytes], values.raw[value : value + self._value_bytes]
             if result < 0:
                 return
 

@@ -1,15 +1,16 @@
 """The ledger as a probe: attaches to a process tree, follows it, and yields its requests.
 
-Needs root, or CAP_BPF and CAP_PERFMON; Linux 6.3 with BTF (the socket tracepoints); libbpf.so.1. Cost: docs/benchmarks.md.
-The target is neither stopped nor written to.
+Needs root, or CAP_BPF and CAP_PERFMON; Linux 6.3 with BTF (the socket tracepoints); libbpf.so.1. Its cost stands in
+docs/benchmarks.md. The target is neither stopped nor written to.
 """
 
 from __future__ import annotations
 
 import platform
 import struct
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
 
@@ -21,7 +22,7 @@ from perfwatch.probes.ledger.calls import NAMES, classes
 from perfwatch.probes.ledger.libbpf import BpfMap, BpfObject
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.symbols import KernelSymbols
-from perfwatch.probes.records import InFlight, ListenerSample, Loss, TargetChange
+from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,10 +143,8 @@ class LedgerProbe:
         self._pids.add(pid)
 
     def _find_listeners(self, pid: int) -> None:
-        try:
+        with suppress(OSError):  # it has just ended
             self._bpf.iterate("find_listeners", pid)
-        except OSError:
-            pass  # it has just ended
 
     # --- events
 
@@ -176,8 +175,10 @@ class LedgerProbe:
             if not self._pids:
                 self._say(event, "gone", f"process {self.pid} and all its children have ended")
 
-    def _say(self, event: ev.ProcessEvent, change: str, detail: str) -> None:
-        self._changes.append(TargetChange(event.at_ns, event.pid, change, detail))  # type: ignore[arg-type]
+    def _say(
+        self, event: ev.ProcessEvent, change: Literal["forked", "executed", "exited", "gone"], detail: str
+    ) -> None:
+        self._changes.append(TargetChange(event.at_ns, event.pid, change, detail))
 
     # --- what has not ended
 
@@ -201,7 +202,7 @@ class LedgerProbe:
         entries = (ev.parse_request(value) for _, value in self._requests.items())
         return [event for event in entries if event.flags & ev.ANSWERED]
 
-    def _open(self, event: ev.RequestEvent, now_ns: int):  # noqa: ANN202
+    def _open(self, event: ev.RequestEvent, now_ns: int) -> OpenRequest:
         data = self._threads.get(struct.pack("=I", event.tid))
         return self._assembler.open(event, ev.parse_thread(data) if data else None, now_ns)
 
@@ -260,6 +261,6 @@ def _descendants(pid: int) -> list[int]:
 
 def _command(pid: int) -> str:
     try:
-        return psutil.Process(pid).name()
+        return str(psutil.Process(pid).name())
     except psutil.Error:
         return "?"

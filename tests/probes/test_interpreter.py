@@ -13,7 +13,11 @@ from perfwatch.probes import roots
 from perfwatch.probes.errors import Vanished
 from perfwatch.probes.interpreter import find_interpreter
 
-SAY = "import ctypes, sys; print(ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, '_PyRuntime'))); sys.stdin.read()"
+SAY = """
+import ctypes, sys
+print(ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime")))
+sys.stdin.read()
+"""
 PYTHONS = {"the tests' own": Path(sys.executable), **interpreters()}
 if Path("/usr/bin/python3").exists():
     PYTHONS["the distribution's"] = Path("/usr/bin/python3")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ledgering import attached, await_unloaded, booked, latency_ns, requests_of, schedstat_cpu_ns, script
+
 from perfwatch.probes.records import BUCKETS, InFlight, ListenerSample, TargetChange
 
 pytestmark = pytest.mark.ledger
@@ -71,7 +72,7 @@ def serve(client):
         if path == "/pipe":
             subprocess.check_output(["sleep", "0.05"])
         if path == "/thread":
-            client.sendall(str(threading.get_native_id()).join(("HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\n\\r\\n", "")).ljust(48).encode())
+            client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\n\\r\\n%-8d" % threading.get_native_id())
             continue
         if path == "/late":
             socket.create_server(("127.0.0.1", int(head.split()[1].decode().partition("?")[2]))).accept()[0].recv(1)
@@ -140,7 +141,9 @@ def test_a_wait_is_booked_for_what_it_is(server, path, bucket, least_ms):
         client.close()
         (request,) = ledger.served(1)
     assert booked(request)[bucket] >= least_ms
-    assert all(ms <= 5 for other, ms in booked(request).items() if other not in {bucket, "queue", "run_queue", "on_cpu"})
+    assert all(
+        ms <= 5 for other, ms in booked(request).items() if other not in {bucket, "queue", "run_queue", "on_cpu"}
+    )
     assert sum(request.booked_ns) == latency_ns(request)
 
 
@@ -234,11 +237,7 @@ def test_a_hung_request_shows_while_it_hangs(server):
         client = connect(port)
         client.sock.sendall(b"GET /hang HTTP/1.1\r\n\r\n")
         flight = ledger.until(
-            lambda records: [
-                each
-                for each in records
-                if isinstance(each, InFlight) and is_old(each, 0.5e9)
-            ]
+            lambda records: [each for each in records if isinstance(each, InFlight) and is_old(each, 0.5e9)]
         )[0]
         (hung,) = flight.requests
         client.close()
@@ -285,7 +284,9 @@ def test_a_listener_opened_later_and_its_backlog_are_seen(server):
         client = connect(port)
         client.sock.sendall(f"GET /late?{late} HTTP/1.1\r\n\r\n".encode())
         ledger.until(
-            lambda records: any(isinstance(each, ListenerSample) and each.address.endswith(f":{late}") for each in records)
+            lambda records: any(
+                isinstance(each, ListenerSample) and each.address.endswith(f":{late}") for each in records
+            )
         )
         client.close()
     assert f"127.0.0.1:{late}" in {each.address for each in ledger.records if isinstance(each, ListenerSample)}
@@ -345,7 +346,12 @@ def test_two_threads_and_the_interpreter_lock(server):
 
 @pytest.mark.parametrize(
     "junk",
-    [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xff" * 200, b"\0" * 100, b"get / HTTP/1.1\r\n\r\n", b" " * 300],
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xff" * 200,
+        b"\0" * 100,
+        b"get / HTTP/1.1\r\n\r\n",
+        b" " * 300,
+    ],
 )
 def test_what_is_not_http_is_no_request(server, junk):
     process, port = server

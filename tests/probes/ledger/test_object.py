@@ -10,7 +10,9 @@ from elftools.elf.elffile import ELFFile
 
 ROOT = Path(__file__).parents[3]
 MACHINES = ("x86_64", "aarch64")
-COMPILER = shutil.which("clang-14") and shutil.which("llvm-objcopy-14") and Path("/usr/include/bpf/bpf_helpers.h").exists()
+COMPILER = (
+    shutil.which("clang-14") and shutil.which("llvm-objcopy-14") and Path("/usr/include/bpf/bpf_helpers.h").exists()
+)
 
 
 def committed(machine):

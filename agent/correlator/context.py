@@ -1,0 +1,102 @@
+"""What a rule may know besides its request: the host, and the other requests of the same process."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
+
+if TYPE_CHECKING:
+    from perfwatch.agent.correlator.host import Host
+    from perfwatch.probes.records import InFlight
+
+_NAMED: Final = 4096
+_PER_PROCESS: Final = 64
+_MAX_PROCESSES: Final = 256
+_NEAR_NS: Final = 1_000_000_000
+
+
+class Meanwhile(NamedTuple):
+    """What other requests of a process spent their time on."""
+
+    requests: int
+    spent_ns: dict[Bucket, int]
+    """Without `queue`: waiting for a worker keeps no worker busy."""
+
+    @property
+    def most(self) -> tuple[Bucket, float] | None:
+        """The bucket with most of the time, and its share; None where nothing is known."""
+        total = sum(self.spent_ns.values())
+        if not total:
+            return None
+        bucket = max(BUCKETS, key=lambda name: self.spent_ns.get(name, 0))
+        return bucket, self.spent_ns[bucket] / total
+
+
+class Traffic:
+    """The requests that are open, and the newest of those that have ended."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, OpenRequest] = {}
+        self._named: Recent[int, ServedRequest] = Recent(_NAMED)
+        self._by_process: dict[int, deque[ServedRequest]] = {}
+        self._open_beyond = 0
+
+    @property
+    def open(self) -> tuple[OpenRequest, ...]:
+        """What is known to be in flight, oldest first."""
+        return tuple(self._open.values())
+
+    @property
+    def open_count(self) -> int:
+        """How many are in flight, with those that are not listed."""
+        return len(self._open) + self._open_beyond
+
+    def opened(self, record: InFlight) -> None:
+        """Take in what is in flight now."""
+        self._open = {request.id: request for request in record.requests}
+        self._open_beyond = max(record.count - len(self._open), 0)
+
+    def served(self, record: ServedRequest) -> None:
+        """Take in a request that has ended."""
+        self._open.pop(record.id, None)
+        self._named.put(record.id, record)
+        passed = self._by_process.get(record.pid)
+        if passed is None:
+            if len(self._by_process) >= _MAX_PROCESSES:
+                del self._by_process[next(iter(self._by_process))]
+            passed = self._by_process[record.pid] = deque(maxlen=_PER_PROCESS)
+        passed.append(record)
+
+    def find(self, request_id: int) -> ServedRequest | OpenRequest | None:
+        """Return a request by its id, if it is open or ended not long ago."""
+        return self._open.get(request_id) or self._named.get(request_id)
+
+    def beside(self, record: ServedRequest, until_ns: int) -> Meanwhile:
+        """Return what requests of its process, known so far, did between its arrival and `until_ns`."""
+        from_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
+        others: list[ServedRequest | OpenRequest] = [
+            other
+            for other in self._by_process.get(record.pid, ())
+            if other.started_ns < until_ns and other.ended_ns > from_ns
+        ]
+        others += (other for other in self._open.values() if other.pid == record.pid and other.started_ns < until_ns)
+        booked = {other.id: other.booked_ns for other in others if other.id != record.id}
+        spent = dict(zip(BUCKETS, map(sum, zip(*booked.values(), strict=True)), strict=True)) if booked else {}
+        spent.pop("queue", None)
+        return Meanwhile(len(booked), spent)
+
+
+class Context(NamedTuple):
+    """What all rules are given; they only read it."""
+
+    host: Host
+    traffic: Traffic
+    now_ns: int
+    last_loss_ns: int | None
+
+    def lost_near(self, record: ServedRequest) -> bool:
+        """Whether events were lost while the request ran, or in the second before it."""
+        return self.last_loss_ns is not None and self.last_loss_ns >= record.started_ns - _NEAR_NS

@@ -1,0 +1,144 @@
+"""What is known of each endpoint, kept up to date request by request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.pooling import Pool, mean_ledger, verdict_on
+from perfwatch.agent.correlator.routes import OTHER
+from perfwatch.agent.correlator.wording import duration
+from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict
+
+if TYPE_CHECKING:
+    from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.slowness import Slowness
+    from perfwatch.agent.correlator.weighing import Balance
+
+MAX_ENDPOINTS: Final = 500
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_NOTHING: Final = Latency(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class EndpointState:
+    """One method and route: all its durations, the sums of its ledgers, its latest verdicts."""
+
+    __slots__ = (
+        "_booked_ns",
+        "_made",
+        "_slow",
+        "_slowness",
+        "_usual",
+        "errors",
+        "latencies",
+        "method",
+        "route",
+        "slow_count",
+    )  # fmt: skip
+
+    def __init__(self, method: str, route: str, slowness: Slowness) -> None:
+        self.method = method
+        self.route = route
+        self.latencies = Latencies()
+        self.slow_count = 0
+        self.errors = 0
+        self._slowness = slowness
+        self._booked_ns = [0] * len(BUCKETS)
+        self._slow = Pool()
+        self._usual = Pool()
+        self._made: Endpoint | None = None
+
+    def count(self, booked_ns: tuple[int, ...], *, slow: bool, failed: bool, sign: int = 1) -> None:
+        """Count a request whose duration is in `latencies` already; with sign -1 take it back."""
+        self._made = None
+        self.slow_count += sign * slow
+        self.errors += sign * failed
+        self._booked_ns = [mine + sign * its for mine, its in zip(self._booked_ns, booked_ns, strict=True)]
+
+    def judged(self, request: Request, judged: Judged) -> None:
+        """Add a judged request to the figures that the endpoint's verdict is made of."""
+        pool = self._slow if request.slow else self._usual
+        pool.add(request.record.id, request.ledger.booked_ns, judged)
+
+    def unjudged(self, request_id: int, booked_ns: tuple[int, ...], balance: Balance, *, slow: bool) -> None:
+        """Take a judged request back."""
+        (self._slow if slow else self._usual).remove(request_id, booked_ns, balance)
+
+    @property
+    def cost_ns(self) -> int:
+        """Time that users lost in its judged requests: what these took beyond what is never slow."""
+        return self._lost_ns(self._slow) + (self._lost_ns(self._usual) if self._always_slow else 0)
+
+    def endpoint(self) -> Endpoint:
+        """Return its present figures; made anew only after a change."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    @property
+    def _always_slow(self) -> bool:
+        return self._slowness.always(self.latencies)
+
+    def _lost_ns(self, pool: Pool) -> int:
+        return max(pool.total_ns - pool.count * self._slowness.never_ns, 0)
+
+    def _make(self) -> Endpoint:
+        # Slow requests speak for their endpoint, unless more is lost in its usual ones.
+        usual = self._lost_ns(self._usual) > self._lost_ns(self._slow) or not self._slow.count
+        always = self._always_slow and usual
+        pool = self._slow + self._usual if always else self._slow
+        latency = self.latencies.summary() or _NOTHING
+        return Endpoint(
+            method=self.method,
+            route=self.route,
+            count=self.latencies.count,
+            slow_count=self.slow_count,
+            errors=self.errors,
+            latency_ms=latency,
+            ledger=pool.ledger() if pool.count else self._mean(),
+            judged_count=pool.count,
+            verdict=self._verdict(pool, latency, always=always) if pool.count else self._healthy(),
+        )
+
+    def _mean(self) -> Ledger:
+        return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
+
+    def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Verdict:
+        name = f"{self.method} {self.route}"
+        subject = (
+            f"{name} always takes long (p50 {duration(latency.p50 * 1e6)})"
+            if always
+            else f"{name} is slow (p95 {duration(latency.p95 * 1e6)})"
+        )
+        if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
+            # Slow ones are rare: the p95 would not show them.
+            subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
+        return verdict_on(subject, pool)
+
+    def _healthy(self) -> Verdict:
+        slowest = duration(self.latencies.max_ns)
+        count = self.latencies.count
+        return Verdict("healthy", None, 0.0, 1.0, f"nothing slow in {count} requests; slowest {slowest}")
+
+
+class Endpoints:
+    """All endpoints of a session, at most `MAX_ENDPOINTS`; the routes beyond that share one per method."""
+
+    def __init__(self, slowness: Slowness) -> None:
+        self._slowness = slowness
+        self._states: dict[tuple[str, str], EndpointState] = {}
+
+    def of(self, method: str, route: str) -> EndpointState:
+        """Return the state of an endpoint, a new one for a new name."""
+        state = self._states.get((method, route))
+        if state is not None:
+            return state
+        if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:
+            method, route = method if method in _METHODS else "?", OTHER
+        return self._states.setdefault((method, route), EndpointState(method, route, self._slowness))
+
+    def ranked(self) -> list[EndpointState]:
+        """Return those that have requests: what costs users most first, then what is slow, then the busiest."""
+        states = [state for state in self._states.values() if state.latencies.count]
+        states.sort(key=lambda one: (-one.cost_ns, -one.slow_count, -one.latencies.count, one.route, one.method))
+        return states

@@ -1,0 +1,194 @@
+"""The correlator: records in, verdicts out.
+
+`feed` takes one record and returns the requests that it made judged; `view` says how things stand. Both
+depend on nothing but the records so far and their order, so live and replay agree. All state is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from perfwatch.agent.correlator.chronicle import Chronicle
+from perfwatch.agent.correlator.context import Context, Traffic
+from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
+from perfwatch.agent.correlator.host import Host
+from perfwatch.agent.correlator.judge import judge
+from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.routes import Routes
+from perfwatch.agent.correlator.slowness import Slowness
+from perfwatch.agent.correlator.standing import session_verdict
+from perfwatch.agent.correlator.timeline import Timeline
+from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Ledger, Request, ServedRequest, View
+from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
+
+if TYPE_CHECKING:
+    from perfwatch.agent.correlator.weighing import Balance
+    from perfwatch.agent.model import OpenRequest, Record, SessionInfo
+
+_CORRECTABLE: Final = 16_384
+"""So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
+
+
+class _Counted(NamedTuple):
+    """How a request was counted: what a correction of it takes back."""
+
+    endpoint: EndpointState
+    duration_ns: int
+    booked_ns: tuple[int, ...]
+    slow: bool
+    failed: bool
+    second: int
+    balance: Balance | None
+
+
+class Correlator:
+    """The state of one session. Not thread-safe."""
+
+    def __init__(self, info: SessionInfo) -> None:
+        self._info = info
+        self._slowness = Slowness(None if info.slow_ms is None else info.slow_ms * 1e6)
+        self._now_ns = 0
+        self._first_ns = 0
+        self._open_at_ns = 0
+        self._slow_count = 0
+        self._errors = 0
+        self._latencies = Latencies()
+        self._routes = Routes()
+        self._endpoints = Endpoints(self._slowness)
+        self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
+        self._judged: dict[int, Request] = {}
+        self._timeline = Timeline(info.started_ns)
+        self._host = Host(info.cpus)
+        self._traffic = Traffic()
+        self._chronicle = Chronicle(info.started_ns)
+
+    def feed(self, record: Record) -> tuple[Request, ...]:
+        """Take in one record; returns the requests judged by it. About 6 us for a fast one, 45 us for a judged one."""
+        if record.at_ns > self._now_ns:
+            self._first_ns = self._first_ns or record.at_ns
+            self._now_ns = record.at_ns
+        self._timeline.advance(self._now_ns)
+        match record:
+            case ServedRequest():
+                return self._serve(_sound(record))
+            case InFlight():
+                self._open_at_ns = record.at_ns
+                self._traffic.opened(_sound_flight(record))
+                self._timeline.fly(self._traffic.open_count)
+            case HostSample():
+                self._host.sample(record)
+            case ProcessSample():
+                self._host.process(record)
+            case ListenerSample():
+                self._chronicle.listener(record)
+            case TargetChange():
+                self._chronicle.change(record)
+            case Loss():
+                self._chronicle.loss(record)
+        return ()
+
+    def view(self) -> View:
+        """Return how things stand; endpoints are made anew only where something changed."""
+        passed_s = (self._now_ns - self._first_ns) / 1e9
+        ranked = self._endpoints.ranked()
+        chronicle, host = self._chronicle, self._host
+        return View(
+            now_ns=self._now_ns,
+            first_ns=self._first_ns,
+            verdict=session_verdict(self._info, ranked, self._slowness, self._open_at_ns, self._context()),
+            slow_threshold_ms=self._info.slow_ms,
+            count=self._latencies.count,
+            slow_count=self._slow_count,
+            errors=self._errors,
+            throughput_rps=self._latencies.count / passed_s if passed_s > 0 else 0.0,
+            concurrency=self._latencies.total_ns / 1e9 / passed_s if passed_s > 0 else 0.0,
+            latency_ms=self._latencies.summary(),
+            endpoints=tuple(state.endpoint() for state in ranked),
+            requests=tuple(self._judged.values()),
+            in_flight=self._traffic.open,
+            in_flight_count=self._traffic.open_count,
+            timeline=self._timeline.instants(),
+            events=tuple(chronicle.events),
+            lost=chronicle.lost,
+            target_gone=chronicle.target_gone,
+            cpu_use=host.cpu_use,
+            memory_use=host.memory_use,
+            own_cpu=host.used_by("perfwatch", self._now_ns),
+            listeners=chronicle.listeners,
+            losses=chronicle.losses,
+            cpu_use_mean=host.cpu_use_mean,
+            runnable_mean=host.runnable_mean,
+            workers=host.workers(self._now_ns),
+        )
+
+    def _context(self) -> Context:
+        return Context(self._host, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
+
+    def _serve(self, record: ServedRequest) -> tuple[Request, ...]:
+        earlier = self._counted.pop(record.id)
+        if earlier is not None:
+            self._retract(record.id, earlier)
+        arrived_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
+        duration_ns = max(record.ended_ns - arrived_ns, 0)
+        endpoint = self._endpoints.of(record.method or "?", self._routes.fold(record.target))
+        endpoint.latencies.add(duration_ns)
+        slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
+        # What a reader was shown a verdict on keeps one.
+        judged = judged or (earlier is not None and earlier.balance is not None)
+        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None)
+        balance = None
+        if judged:
+            request, balance = self._judge(request, endpoint)
+        failed = request.failed
+        endpoint.count(record.booked_ns, slow=slow, failed=failed)
+        self._latencies.add(duration_ns)
+        self._slow_count += slow
+        self._errors += failed
+        second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
+        self._counted.put(record.id, _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance))
+        self._traffic.served(record)
+        return (request,) if judged else ()
+
+    def _judge(self, request: Request, endpoint: EndpointState) -> tuple[Request, Balance]:
+        judged = judge(request, self._context())
+        request = msgspec.structs.replace(request, verdict=judged.verdict)
+        endpoint.judged(request, judged)
+        self._judged[request.record.id] = request
+        if len(self._judged) > MAX_JUDGED:
+            del self._judged[next(iter(self._judged))]
+        return request, judged.balance
+
+    def _retract(self, request_id: int, counted: _Counted) -> None:
+        endpoint, duration_ns = counted.endpoint, counted.duration_ns
+        endpoint.latencies.remove(duration_ns)
+        endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
+        if counted.balance is not None:
+            endpoint.unjudged(request_id, counted.booked_ns, counted.balance, slow=counted.slow)
+            self._judged.pop(request_id, None)
+        self._latencies.remove(duration_ns)
+        self._slow_count -= counted.slow
+        self._errors -= counted.failed
+        self._timeline.retract(counted.second, duration_ns, slow=counted.slow, failed=counted.failed)
+
+
+def _sound(record: ServedRequest) -> ServedRequest:
+    if len(record.booked_ns) == len(BUCKETS):
+        return record
+    return msgspec.structs.replace(record, booked_ns=_fitted(record.booked_ns))
+
+
+def _sound_flight(record: InFlight) -> InFlight:
+    def sound(request: OpenRequest) -> OpenRequest:
+        if len(request.booked_ns) == len(BUCKETS):
+            return request
+        return msgspec.structs.replace(request, booked_ns=_fitted(request.booked_ns))
+
+    return msgspec.structs.replace(record, requests=tuple(sound(request) for request in record.requests))
+
+
+def _fitted(booked_ns: tuple[int, ...]) -> tuple[int, ...]:
+    """Fit the ledger of another version: buckets unknown to it are 0, those unknown to us left open."""
+    return (*booked_ns, *(0,) * len(BUCKETS))[: len(BUCKETS)]

@@ -1,0 +1,118 @@
+"""Makes the verdict of one request: all rules, weighed, and the winner explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.agent.correlator import capacity, concurrency, efficiency
+from perfwatch.agent.correlator.findings import Finding, Rule, amount, longest, waits_in
+from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
+from perfwatch.agent.correlator.wording import did, percent
+from perfwatch.agent.model import PRINCIPLE_OF, Evidence, Mechanism, Request, Verdict
+
+if TYPE_CHECKING:
+    from perfwatch.agent.correlator.context import Context
+
+RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficiency.RULES)
+_NOTABLE: Final = 0.05
+_LOSS_TRUST: Final = 0.9
+_NOT_ONE: Final = {
+    "shared": "its thread served other requests meanwhile (an event loop): perfwatch cannot yet follow a "
+    "request through it, only the time before its first read is known",
+    "several": "another thread answered it: perfwatch cannot yet follow a request from thread to thread, "
+    "only the time before its first read is known",
+}
+
+
+class Judged(NamedTuple):
+    """A verdict, and the figures it was made of."""
+
+    verdict: Verdict
+    balance: Balance
+
+
+def judge(request: Request, context: Context) -> Judged:
+    """Judge a request; costs 30-50 us."""
+    found = [finding for rule in RULES for finding in rule(request, context)]
+    spent = {finding.mechanism: finding.spent_ns for finding in found}
+    booked_ns = sum(request.ledger.booked_ns)
+    balance = Balance(request.ledger.total_ns, spent, booked_ns - sum(spent.values()))
+    weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
+    if weighing.mechanism is None:
+        return Judged(_unknown(request, balance), balance)
+    winner = next(finding for finding in found if finding.mechanism == weighing.mechanism)
+    return Judged(_verdict(request, winner, weighing, balance), balance)
+
+
+def also(balance: Balance, winner: Mechanism | None) -> tuple[Evidence, ...]:
+    """Name what else takes at least 5 % of a latency, mechanisms first."""
+    told = [
+        Evidence("also", name, f"also {name} {percent(balance.part(balance.spent_ns[name]))}")
+        for name in balance.ranked()
+        if name != winner and balance.part(balance.spent_ns[name]) >= _NOTABLE
+    ]
+    if balance.part(balance.other_ns) >= _NOTABLE:
+        told.append(amount("other", balance.other_ns, "{} are booked to no known mechanism"))
+    if balance.part(abs(balance.unaccounted_ns)) >= _NOTABLE:
+        what = "are unaccounted" if balance.unaccounted_ns > 0 else "too much are booked"
+        told.append(amount("unaccounted", abs(balance.unaccounted_ns), f"{{}} {what}"))
+    return tuple(told)
+
+
+def _verdict(request: Request, winner: Finding, weighing: Weighing, balance: Balance) -> Verdict:
+    evidence, advice = winner.explain()
+    return Verdict(
+        principle=PRINCIPLE_OF[winner.mechanism],
+        mechanism=winner.mechanism,
+        share=round(weighing.share, 4),
+        confidence=round(weighing.confidence, 3),
+        summary=did(winner.mechanism, winner.spent_ns, weighing.share, evidence),
+        evidence=(*evidence, *also(balance, winner.mechanism), *_gaps(request)),
+        advice=advice,
+    )
+
+
+def _unknown(request: Request, balance: Balance) -> Verdict:
+    evidence = (*_why_not(request), *also(balance, None), *_gaps(request))
+    return Verdict("unknown", None, 0.0, 0.0, _doubt(request, balance), evidence, _undecided(request))
+
+
+def _doubt(request: Request, balance: Balance) -> str:
+    if request.record.threads == "shared":
+        return "served by an event loop, which perfwatch cannot yet look into"
+    if request.record.threads == "several":
+        return "served by several threads, which perfwatch cannot yet follow"
+    return undecided(balance)
+
+
+def undecided(balance: Balance) -> str:
+    """Say why no mechanism was found to dominate."""
+    if balance.part(balance.unaccounted_ns) >= CERTAIN:
+        return f"{percent(balance.part(balance.unaccounted_ns))} of it is unaccounted"
+    if balance.part(balance.other_ns) >= CERTAIN:
+        return f"{percent(balance.part(balance.other_ns))} of it is blocked in the kernel, no telling why"
+    largest = [f"{name} {percent(balance.part(balance.spent_ns[name]))}" for name in balance.ranked()[:2]]
+    return f"no single cause: {' and '.join(largest)}" if largest else "nothing is booked"
+
+
+def _why_not(request: Request) -> tuple[Evidence, ...]:
+    threads = request.record.threads
+    told = [] if threads == "one" else [Evidence("threads", threads, _NOT_ONE[threads])]
+    wait = longest(waits_in(request, "other"))
+    if wait is not None:
+        where = wait.detail or "an unnamed kernel function"
+        call = f" (system call {wait.call})" if wait.call else ""
+        told.append(Evidence("kernel_function", where, f"its longest other wait was in {where}{call}"))
+    return tuple(told)
+
+
+def _gaps(request: Request) -> tuple[Evidence, ...]:
+    lost = request.record.waits_lost
+    text = f"{lost} of its waits were not recorded one by one; their time is booked"
+    return (Evidence("waits_lost", lost, text),) if lost else ()
+
+
+def _undecided(request: Request) -> tuple[str, ...]:
+    if request.record.threads != "one":
+        return ("Record a worker that serves one request per thread to see where its time goes.",)
+    return ("Look at the ledger's largest buckets one after the other: each explains a part.",)

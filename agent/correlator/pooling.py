@@ -1,0 +1,139 @@
+"""Verdicts on many requests: made of the sums of their ledgers and of their own verdicts.
+
+The same weighing as for one request, over the mean; the evidence is that of the requests whose own
+verdict names the same mechanism: what most of them name (a peer, a thread, a lock) stands for all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.agent.correlator.findings import amount, counted, milliseconds
+from perfwatch.agent.correlator.judge import Judged, also, undecided
+from perfwatch.agent.correlator.weighing import Balance, weigh
+from perfwatch.agent.correlator.wording import does
+from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, Ledger, Mechanism, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_VERDICTS: Final = 64
+_TELLING: Final = 0.25
+_LEFT_OUT: Final = frozenset({"also", "kernel_function"})
+
+
+class Pool:
+    """Sums over judged requests, and the latest of their verdicts; what was added can be removed again."""
+
+    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "spent_ns", "total_ns")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total_ns = 0
+        self.other_ns = 0
+        self.booked_ns = [0] * len(BUCKETS)
+        self.spent_ns: dict[Mechanism, int] = {}
+        self._latest: OrderedDict[int, Verdict] = OrderedDict()
+
+    def add(self, request_id: int, booked_ns: Sequence[int], judged: Judged) -> None:
+        """Add a request."""
+        self._sum(1, booked_ns, judged.balance)
+        self._latest[request_id] = judged.verdict
+        if len(self._latest) > _VERDICTS:
+            self._latest.popitem(last=False)
+
+    def remove(self, request_id: int, booked_ns: Sequence[int], balance: Balance) -> None:
+        """Take a request back."""
+        self._sum(-1, booked_ns, balance)
+        self._latest.pop(request_id, None)
+
+    def __add__(self, other: Pool) -> Pool:
+        both = Pool()
+        for pool in (self, other):
+            both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns))
+            both._latest.update(pool._latest)
+        both.count = self.count + other.count
+        return both
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The latest of the requests' own, newest last."""
+        return tuple(self._latest.values())
+
+    def ledger(self) -> Ledger:
+        """Return the mean ledger."""
+        return mean_ledger(self.total_ns, self.booked_ns, self.count)
+
+    def balance(self) -> Balance:
+        """Return the mean balance."""
+        count = max(self.count, 1)
+        spent = {name: spent_ns // count for name, spent_ns in self.spent_ns.items() if spent_ns}
+        return Balance(self.total_ns // count, spent, self.other_ns // count)
+
+    def _sum(self, sign: int, booked_ns: Sequence[int], balance: Balance) -> None:
+        self.count += sign
+        self.total_ns += sign * balance.total_ns
+        self.other_ns += sign * balance.other_ns
+        self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, booked_ns, strict=True)]
+        for mechanism, spent_ns in balance.spent_ns.items():
+            self.spent_ns[mechanism] = self.spent_ns.get(mechanism, 0) + sign * spent_ns
+
+
+def mean_ledger(total_ns: int, booked_ns: Sequence[int], count: int) -> Ledger:
+    """Return the mean of `count` ledgers, given their sums; rounded down, so that it never books too much."""
+    count = max(count, 1)
+    return Ledger(total_ns // count, tuple(booked // count for booked in booked_ns))
+
+
+def verdict_on(subject: str, pool: Pool) -> Verdict:
+    """Judge the requests of a pool by their mean; `subject` opens the summary."""
+    balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
+    weighing = weigh(balance)
+    if weighing.mechanism is None:
+        evidence = (*also(balance, None), *_pooled(verdicts, {"threads", "kernel_function"}))
+        advice = _most_common_advice(verdicts)
+        return Verdict("unknown", None, 0.0, 0.0, f"{subject}: {undecided(balance)}", evidence, advice)
+    agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
+    agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
+    evidence = _pooled(agreeing, None)
+    spent_ns = balance.spent_ns[weighing.mechanism]
+    usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
+    text = f"{weighing.mechanism} took {{}} of {usual}"
+    return Verdict(
+        principle=PRINCIPLE_OF[weighing.mechanism],
+        mechanism=weighing.mechanism,
+        share=round(weighing.share, 4),
+        confidence=round(weighing.confidence * (0.5 + 0.5 * agreement), 3),
+        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence)}",
+        evidence=(
+            amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
+            *evidence,
+            *also(balance, weighing.mechanism),
+        ),
+        advice=_most_common_advice(agreeing),
+    )
+
+
+def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Evidence, ...]:
+    """Return the evidence that is a name (not a number) and that at least a quarter of the verdicts share."""
+    values: dict[str, Counter[str]] = {}
+    texts: dict[tuple[str, str], str] = {}
+    for verdict in verdicts:
+        for one in verdict.evidence:
+            wanted = one.name not in _LEFT_OUT if names is None else one.name in names
+            if wanted and isinstance(one.value, str):
+                values.setdefault(one.name, Counter())[one.value] += 1
+                texts[one.name, one.value] = one.text
+    told: list[Evidence] = []
+    for name, counter in values.items():
+        value, count = counter.most_common(1)[0]
+        if count >= _TELLING * len(verdicts):
+            among = f" (the latest; so in {count} of {len(verdicts)})" if len(verdicts) > 1 else ""
+            told.append(Evidence(name, value, texts[name, value] + among))
+    return tuple(told)
+
+
+def _most_common_advice(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    given = Counter(verdict.advice for verdict in verdicts)
+    return given.most_common(1)[0][0] if given else ()

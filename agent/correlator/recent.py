@@ -1,0 +1,37 @@
+"""A map that forgets: at least the last `size` entries are kept, at most twice as many."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Key, Value]):
+    """Two generations of a dict. (One dict emptied from its front would walk over its holes.)."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._young: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def put(self, key: Key, value: Value) -> None:
+        """Keep a value, in place of an earlier one with this key."""
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
+
+    def get(self, key: Key) -> Value | None:
+        """Return what is kept for a key."""
+        value = self._young.get(key)
+        return self._old.get(key) if value is None else value
+
+    def pop(self, key: Key) -> Value | None:
+        """Return what is kept for a key, and keep it no longer."""
+        value = self._young.pop(key, None)
+        older = self._old.pop(key, None)
+        return older if value is None else value

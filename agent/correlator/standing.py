@@ -1,0 +1,73 @@
+"""The verdict on the whole session: of what costs its users most time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.agent.correlator.findings import counted
+from perfwatch.agent.correlator.hanging import URGENT_NS, Hanging, age_ns_of, hanging
+from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.correlator.wording import duration
+from perfwatch.agent.model import Evidence, OpenRequest, SessionInfo, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perfwatch.agent.correlator.context import Context
+    from perfwatch.agent.correlator.endpoints import EndpointState
+    from perfwatch.agent.correlator.slowness import Slowness
+
+_MAX_NAMED: Final = 4
+
+
+def session_verdict(
+    info: SessionInfo,
+    ranked: Sequence[EndpointState],
+    slowness: Slowness,
+    open_at_ns: int,
+    context: Context,
+) -> Verdict:
+    """Judge the session: what hangs, if it outweighs the rest or is 30 s old; else the costliest endpoint.
+
+    `ranked` has the costliest endpoint first; open requests are booked up to `open_at_ns`.
+    """
+    cost_ns = ranked[0].cost_ns if ranked else 0
+    stuck = _stuck(context.traffic.open, ranked, slowness, open_at_ns, context)
+    if stuck is not None and (stuck.age_ns > cost_ns or stuck.oldest_ns >= URGENT_NS):
+        return stuck.verdict
+    if ranked and ranked[0].endpoint().judged_count:
+        return ranked[0].endpoint().verdict
+    return _healthy(info, ranked, context.now_ns) if ranked else _nothing_seen(info, context.now_ns)
+
+
+def _stuck(
+    requests: Sequence[OpenRequest],
+    ranked: Sequence[EndpointState],
+    slowness: Slowness,
+    at_ns: int,
+    context: Context,
+) -> Hanging | None:
+    """Judge the open requests that are slow by now and older than any that ended on their endpoint."""
+    longest = {(state.method, state.route): state.latencies.max_ns for state in ranked}
+    old = [one for one in requests if age_ns_of(one, at_ns) > slowness.certain_ns]
+    stuck = [one for one in old if age_ns_of(one, at_ns) > longest.get((one.method or "?", fold(one.target)), 0)]
+    return hanging(stuck, at_ns, context) if stuck else None
+
+
+def _healthy(info: SessionInfo, ranked: Sequence[EndpointState], now_ns: int) -> Verdict:
+    slowest = max(ranked, key=lambda state: state.latencies.max_ns)
+    count = sum(state.latencies.count for state in ranked)
+    name = f"{slowest.method} {slowest.route}"
+    over = duration(max(now_ns - info.started_ns, 0))
+    took = duration(slowest.latencies.max_ns)
+    summary = f"no slow request in {over} ({counted(count, 'request')}); slowest {took}, {name}"
+    evidence = Evidence("slowest", name, f"the slowest request took {took}: {name}")
+    return Verdict("healthy", None, 0.0, 1.0, summary, (evidence,))
+
+
+def _nothing_seen(info: SessionInfo, now_ns: int) -> Verdict:
+    ports = ", ".join(info.listeners[:_MAX_NAMED]) or "no listening socket"
+    since = duration(max(now_ns - info.started_ns, 0))
+    summary = f"no request seen yet, in {since} of watching {ports}"
+    advice = ("Send it a request; check that traffic reaches this process and not another one.",)
+    return Verdict("unknown", None, 0.0, 0.0, summary, (), advice)

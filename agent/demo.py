@@ -1,0 +1,88 @@
+"""The demo server, its slow neighbour and its load, as processes that end with perfwatch.
+
+Everything listens on the loopback interface alone, on ports that were free. Each process asks the kernel to
+end it with the thread that called `start_demo` (see `perfwatch.examples.leash`), so none outlives a perfwatch
+that is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.examples.leash import PARENT
+from perfwatch.examples.starting import NotServing, await_answer, await_listening, end_group, free_port
+from perfwatch.examples.suggestions import PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READY_S: Final = 20.0
+LOG_CHARS: Final = 300
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """A demo that runs."""
+
+    pid: int
+    """Of gunicorn's master: what to attach to."""
+    address: str
+    """`127.0.0.1:41763`."""
+
+
+@contextlib.contextmanager
+def start_demo() -> Iterator[Demo]:
+    """Run the shop under load until the end of the block; takes about a second.
+
+    Call it on a thread that outlives the block. Raises PerfwatchError if gunicorn is missing or fails.
+    """
+    if importlib.util.find_spec("gunicorn") is None:
+        raise PerfwatchError("the demo needs gunicorn", "pip install 'perfwatch[demo]'")
+    neighbour, address = free_port(), f"127.0.0.1:{free_port()}"
+    environment = {**os.environ, PARENT: str(os.getpid()), PORT: str(neighbour)}
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            suggestions = _start(stack, log, environment, "perfwatch.examples.suggestions", str(neighbour))
+            server = _start(stack, log, environment, "gunicorn", *_gunicorn(address))
+            await_listening(suggestions, f"127.0.0.1:{neighbour}", READY_S)
+            await_answer(server, address, "/item/1", READY_S)
+        except NotServing as error:
+            raise PerfwatchError(f"the demo server did not start: {error}", _last_line(log)) from error
+        _start(stack, log, environment, "perfwatch.examples.demo_load", address)
+        yield Demo(server.pid, address)
+
+
+def _gunicorn(address: str) -> tuple[str, ...]:
+    settings = "python:perfwatch.examples.gunicorn_conf"
+    return ("--config", settings, "--bind", address, "perfwatch.examples.demo_app:app")
+
+
+def _start(
+    stack: contextlib.ExitStack, log: IO[bytes], environment: dict[str, str], module: str, *arguments: str
+) -> subprocess.Popen[bytes]:
+    """Start a module in its own session, where Ctrl-C does not reach it; the stack ends it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    stack.callback(end_group, process)
+    return process
+
+
+def _last_line(log: IO[bytes]) -> str | None:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").split("\n")
+    return next((line.strip()[:LOG_CHARS] for line in reversed(lines) if line.strip()), None)

@@ -1,0 +1,124 @@
+"""The report as text, for a tired person: the verdict first, then where the time went, then the rest.
+
+Without colours; a principle has a letter, a bucket a glyph. Every string is made harmless before it is
+set. Times of day are UTC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.report_cells import clean, fit
+from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_tables import LETTERS, endpoint_table, open_table, request_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perfwatch.agent.model import Evidence
+    from perfwatch.agent.report_contract import Report
+
+LEAST_WIDTH: Final = 72
+_EXPLAINED: Final = 4
+_EVENTS: Final = 10
+_EVIDENCE: Final = 8
+
+
+def to_text(report: Report, width: int = 100) -> str:
+    """Return the report as lines of at most `width` cells (at least 72)."""
+    width = max(width, LEAST_WIDTH)
+    sections = (
+        _head(report, width),
+        _verdict(report, width),
+        _totals(report, width),
+        endpoint_table(report.endpoints, width),
+        _explained(report, width),
+        request_table(report.slow_requests, width),
+        open_table(report, width),
+        _notes(report, width),
+    )
+    return "\n\n".join("\n".join(line.rstrip() for line in section) for section in sections if section) + "\n"
+
+
+def _head(report: Report, width: int) -> list[str]:
+    session, host = report.session, report.session.host
+    python = f"Python {session.python}" if session.python else "Python ?"
+    what = " · ".join((f"pid {session.pid}", session.server or "unknown server", python, session.fidelity))
+    size = f"{host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
+    where = f"on {host.hostname} (Linux {host.kernel} {host.machine}, {size})"
+    started = moment(session.started_at, "%Y-%m-%d %H:%M:%S")
+    when = f"{started} UTC, {duration(session.duration_s * 1e9)}, {where}"
+    ports = ", ".join(session.listeners) or "no socket"
+    lines = [f"perfwatch report · {what}", session.command, when, f"listening on {ports}"]
+    return [fit(clean(line), width) for line in lines]
+
+
+def _verdict(report: Report, width: int) -> list[str]:
+    verdict = report.verdict
+    lines = [rule("verdict", width), *block(f"{LETTERS[verdict.principle]}  ", verdict.summary, width)]
+    if verdict.mechanism is not None:
+        sure = f"{verdict.principle}, {verdict.mechanism}; confidence {percent(verdict.confidence)}"
+        lines += block("   ", sure, width)
+    lines += _because(verdict.evidence, width)
+    for advice in verdict.advice:
+        lines += block("   do   ", advice, width)
+    return lines
+
+
+def _because(evidence: Sequence[Evidence], width: int) -> list[str]:
+    return [line for one in evidence[:_EVIDENCE] for line in block("   why  ", one.text, width)]
+
+
+def _totals(report: Report, width: int) -> list[str]:
+    totals = report.requests
+    threshold = (
+        "over 3 times the endpoint's median or 500 ms, and at least 20 ms"
+        if totals.slow_threshold_ms is None
+        else f"at least {totals.slow_threshold_ms:g} ms"
+    )
+    rates = f"{totals.throughput_rps:.1f}/s, {totals.concurrency:.1f} at a time"
+    lines = [f"{totals.count} requests ({rates}), {totals.errors} failed, {totals.slow_count} slow ({threshold})"]
+    if totals.latency_ms is not None:
+        latency = totals.latency_ms
+        figures = {"p50": latency.p50, "p90": latency.p90, "p95": latency.p95, "p99": latency.p99}
+        told = ", ".join(f"{name} {shown_ms(value)}" for name, value in (figures | {"max": latency.max}).items())
+        lines.append(f"latency: {told}")
+    used = {"cpu": report.saturation.cpu, "memory": report.saturation.memory}
+    told = ", ".join(f"{name} {percent(value)}" for name, value in used.items() if value is not None)
+    if told:
+        lines.append(f"used of the host: {told}")
+    return [rule("requests", width), *(line for text in lines for line in block("", text, width))]
+
+
+def _explained(report: Report, width: int) -> list[str]:
+    """Say why of the endpoints that the verdict on the session does not speak of."""
+    others = [one for one in report.endpoints if one.principle != "healthy" and one.summary != report.verdict.summary][
+        :_EXPLAINED
+    ]
+    lines: list[str] = []
+    for one in others:
+        lines += block(f"{LETTERS[one.principle]}  ", one.summary, width)
+        lines += _because(one.evidence[:3], width)
+        lines += [line for advice in one.advice[:1] for line in block("   do   ", advice, width)]
+    return [rule("also", width), *lines] if lines else []
+
+
+def _notes(report: Report, width: int) -> list[str]:
+    session = report.session
+    texts = [*report.notes]
+    texts += [session.target_gone] if session.target_gone else []
+    texts += [f"lost: {probe.lost} events of {probe.name}" for probe in session.probes if probe.lost]
+    if report.lost and not any(probe.lost for probe in session.probes):
+        texts.append(f"lost: {report.lost} events")
+    texts += [
+        f"{probe.name} did not run: {probe.reason or 'no reason given'}"
+        for probe in session.probes
+        if probe.status == "unavailable"
+    ]
+    if session.fidelity == "sampled":
+        texts.append("sampled, not measured: the ledgers are estimates")
+    texts += [f"{moment(one.at, '%H:%M:%S')}  {one.text}" for one in report.events[-_EVENTS:]]
+    if not report.lost:
+        texts.append("no events were lost")
+    return [rule("notes", width), *(line for text in texts for line in block("", text, width))]

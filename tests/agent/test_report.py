@@ -1,0 +1,274 @@
+"""The JSON contract, field by field, and that it says what the correlator said."""
+
+import json
+import types
+import typing
+
+import fake_records
+import making as m
+import msgspec
+import pytest
+
+from perfwatch.agent import report_contract as contract
+from perfwatch.agent.model import BUCKETS, ProbeStatus
+from perfwatch.agent.report import build, correlate, to_json
+from perfwatch.probes.records import Loss
+
+NUMBER, MAYBE = (int, float), types.NoneType
+VERDICT = {"principle": str, "mechanism": (str, MAYBE), "share": NUMBER, "confidence": NUMBER}
+EVIDENCE = [{"name": str, "value": (str, int, float), "text": str}]
+LATENCY = dict.fromkeys(("p50", "p90", "p95", "p99", "max"), NUMBER)
+LEDGER = dict.fromkeys(BUCKETS, NUMBER)
+FRAMES = [{"function": str, "file": str, "line": int, "share": NUMBER}]
+TEXT = (str, MAYBE)
+FIGURE = (int, float, MAYBE)
+CONTRACT = {
+    "schema": str,
+    "session": {
+        "pid": int,
+        "python": TEXT,
+        "command": str,
+        "fidelity": str,
+        "started_at": NUMBER,
+        "duration_s": NUMBER,
+        "host": {"hostname": str, "kernel": str, "machine": str, "cpus": int, "memory_bytes": int},
+        "probes": [{"name": str, "status": str, "reason": TEXT, "records": (int, MAYBE), "lost": int}],
+    },
+    "requests": {
+        "count": int,
+        "slow_count": int,
+        "slow_threshold_ms": FIGURE,
+        "throughput_rps": NUMBER,
+        "concurrency": NUMBER,
+        "errors": int,
+        "latency_ms": LATENCY,
+    },
+    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": MAYBE},
+    "endpoints": [
+        VERDICT
+        | {
+            "method": str,
+            "route": str,
+            "count": int,
+            "slow_count": int,
+            "errors": int,
+            "latency_ms": LATENCY,
+            "ledger_ms": LEDGER,
+            "frames": FRAMES,
+            "evidence": EVIDENCE,
+            "advice": [str],
+        }
+    ],
+    "in_flight": [
+        {
+            "start": NUMBER,
+            "age_ms": NUMBER,
+            "method": TEXT,
+            "target": TEXT,
+            "pid": int,
+            "tid": int,
+            "ledger_ms": LEDGER,
+            "frames": FRAMES,
+        }
+    ],
+    "slow_requests": [
+        {
+            "start": NUMBER,
+            "duration_ms": NUMBER,
+            "slow": bool,
+            "method": TEXT,
+            "target": TEXT,
+            "status": (int, MAYBE),
+            "pid": int,
+            "tid": int,
+            "ledger_ms": LEDGER,
+            "unaccounted_ms": NUMBER,
+            "principle": str,
+            "mechanism": TEXT,
+            "confidence": NUMBER,
+            "evidence": EVIDENCE,
+            "frames": FRAMES,
+            "blockers": [
+                {
+                    "kind": str,
+                    "pid": int,
+                    "tid": int,
+                    "function": TEXT,
+                    "file": TEXT,
+                    "line": (int, MAYBE),
+                    "share": NUMBER,
+                }
+            ],
+        }
+    ],
+    "queues": {
+        "run_queue": {"runnable_mean": FIGURE, "cpus": int},
+        "sockets": [
+            {
+                "local": str,
+                "peer": TEXT,
+                "recv_q": (int, MAYBE),
+                "send_q": (int, MAYBE),
+                "backlog": int,
+                "backlog_max": int,
+            }
+        ],
+        "disks": [],
+        "threads": MAYBE,
+    },
+    "saturation": {"cpu": FIGURE, "memory": FIGURE, "disk": FIGURE, "network": FIGURE, "psi": MAYBE},
+}
+"""What DESIGN promises; a report may have more keys, never fewer."""
+
+
+def faults(value, shape, where="report"):
+    """Yield each place at which a value is not of its shape."""
+    if isinstance(shape, dict):
+        yield from (f"{where}.{key} is missing" for key in shape.keys() - value.keys())
+        for key in shape.keys() & value.keys():
+            yield from faults(value[key], shape[key], f"{where}.{key}")
+    elif isinstance(shape, list):
+        if not isinstance(value, list) or (value and not shape):
+            yield f"{where} is {value!r}"
+        for place, one in enumerate(value):
+            yield from faults(one, shape[0], f"{where}[{place}]")
+    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool):
+        yield f"{where} is {value!r}"
+
+
+def report_of(stream, info=None, **options):
+    info = info or m.info()
+    view, judged = correlate(info, stream)
+    report = build(info, view, judged, **options)
+    return view, judged, json.loads(to_json(report))
+
+
+def full():
+    info = fake_records.session_info()
+    return report_of((*fake_records.generate(20), Loss(fake_records.START_NS + 10**10, "ledger", 3, "full")), info)
+
+
+def test_every_field_of_the_contract_is_there():
+    _, _, report = full()
+    assert list(faults(report, CONTRACT)) == []
+    assert report["schema"] == "perfwatch.report/1"
+    for key in ("endpoints", "in_flight", "slow_requests"):
+        assert report[key], f"nothing in {key} to check"
+    assert any(one["blockers"] for one in report["slow_requests"])
+
+
+def test_the_check_itself_finds_faults():
+    _, _, report = full()
+    del report["session"]["host"]["cpus"]
+    report["endpoints"][0]["count"] = "4"
+    report["slow_requests"][0]["slow"] = 1
+    report["slow_requests"][0]["pid"] = True
+    assert sorted(fault.split(" ")[0] for fault in faults(report, CONTRACT)) == [
+        "report.endpoints[0].count",
+        "report.session.host.cpus",
+        "report.slow_requests[0].pid",
+        "report.slow_requests[0].slow",
+    ]
+
+
+def test_the_structs_describe_the_json():
+    info = fake_records.session_info()
+    view, judged = correlate(info, fake_records.generate(5))
+    report = build(info, view, judged)
+    assert msgspec.json.decode(to_json(report), type=contract.Report) == report
+
+
+def test_every_struct_of_the_contract_is_documented():
+    structs = [one for one in vars(contract).values() if isinstance(one, type) and issubclass(one, contract.Struct)]
+    assert len(structs) > 10
+    assert all(one.__doc__ and typing.get_type_hints(one) is not None for one in structs)
+
+
+def test_an_empty_session_has_every_key_too():
+    view, _, report = report_of([])
+    shape = CONTRACT | {"requests": CONTRACT["requests"] | {"latency_ms": MAYBE}}
+    assert list(faults(report, shape)) == []
+    assert report["verdict"]["summary"] == view.verdict.summary
+
+
+def test_figures_are_those_of_the_view():
+    view, judged, report = full()
+    assert report["requests"]["count"] == view.count
+    assert report["requests"]["slow_count"] == view.slow_count
+    assert report["requests"]["latency_ms"]["p95"] == view.latency_ms.p95
+    assert report["verdict"]["summary"] == view.verdict.summary
+    assert [one["route"] for one in report["endpoints"]] == [one.route for one in view.endpoints]
+    assert len(report["slow_requests"]) == len({one.record.id for one in judged})
+    assert report["lost"] == view.lost == 3
+    assert [(one["name"], one["lost"]) for one in report["session"]["probes"]] == [("ledger", 3), ("host", 0)]
+
+
+def test_ledgers_add_up_to_the_nanosecond():
+    _, judged, report = full()
+    for one, request in zip(report["slow_requests"], judged, strict=True):
+        total = round(sum(one["ledger_ms"].values()) * 1e6) + round(one["unaccounted_ms"] * 1e6)
+        assert total == round(one["duration_ms"] * 1e6) == request.ledger.total_ns
+
+
+def test_of_a_corrected_request_the_last_stands():
+    _, judged, report = report_of([m.served(1, 1000, lock=600), m.served(1, 2000, lock=600, send=900)])
+    assert len(judged) == 2
+    [listed] = report["slow_requests"]
+    assert (listed["duration_ms"], listed["mechanism"]) == (1500, "network")
+
+
+def test_times_are_unix_seconds():
+    _, _, report = report_of([m.served(1, 1000, lock=600)])
+    assert report["session"]["started_at"] == 1_790_000_000
+    assert report["slow_requests"][0]["start"] == pytest.approx(1_790_000_000.4)
+
+
+def test_usual_requests_of_an_always_slow_endpoint_are_told_from_slow_ones():
+    _, _, report = report_of([m.served(n, n, ms=50) for n in range(5)] + [m.served(9, 9, ms=600)])
+    assert [one["slow"] for one in report["slow_requests"]] == [False] * 5 + [True]
+    assert report["requests"]["slow_count"] == 1
+
+
+def test_blockers_are_summed_by_thread_and_request():
+    waits = (
+        m.wait("lock", 100, waker=m.waker(7, 11)),
+        m.wait("gil", 50, waker=m.waker(8, 12)),
+        m.wait("lock", 200, waker=m.waker(7, 11)),
+        m.wait("lock", 30),
+        m.wait("calls", 120, waker=m.waker(None, 13)),
+    )
+    _, _, report = report_of([m.served(1, 1000, lock=330, gil=50, calls=120, on_cpu=100, waits=waits)])
+    blockers = report["slow_requests"][0]["blockers"]
+    assert [(one["kind"], one["tid"], one["request"], one["share"]) for one in blockers] == [
+        ("lock", 11, 7, 0.5),
+        ("gil", 12, 8, 0.0833),
+    ]
+
+
+def test_what_only_the_caller_knows_is_taken_from_it():
+    info = m.info(probes=(ProbeStatus("ledger", "running"), ProbeStatus("host", "unavailable", "no /proc")))
+    _, _, report = report_of([], info, records={"ledger": 12}, notes=["2 of 600 seconds are damaged"])
+    assert [one["records"] for one in report["session"]["probes"]] == [12, None]
+    assert report["notes"] == ["2 of 600 seconds are damaged"]
+
+
+def test_without_a_list_the_judged_requests_of_the_view_are_taken():
+    info = m.info()
+    view, _ = correlate(info, (m.served(n, n, ms=600) for n in range(1, 1102)))
+    report = build(info, view)
+    assert len(report.slow_requests) == 1000
+    assert report.notes == ["only the last 1000 judged requests are listed"]
+
+
+def test_the_list_is_bounded():
+    info = m.info()
+    view, judged = correlate(info, (m.served(n, n, ms=600) for n in range(1, 10_004)))
+    report = build(info, view, judged)
+    assert (len(report.slow_requests), report.slow_requests_omitted) == (10_000, 3)
+    assert report.slow_requests[-1].id == 10_003
+    assert report.notes == ["3 judged requests are left out of the list, the oldest ones"]
+
+
+def test_names_that_are_no_text_can_be_written():
+    _, _, report = report_of([], m.info(command="gunicorn \udcff", hostname="h\udc80"))
+    assert report["session"]["command"] == "gunicorn ?"

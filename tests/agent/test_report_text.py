@@ -1,0 +1,113 @@
+"""The text report: golden texts, and that no untrusted string gets through as it is."""
+
+from pathlib import Path
+
+import making as m
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfwatch.agent.model import ProbeStatus
+from perfwatch.agent.report import build, correlate, to_text
+from perfwatch.agent.report_cells import bar, cells, clean, fit, wrap
+from perfwatch.probes.records import ListenerSample, Loss, TargetChange
+
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "reports"
+
+
+def text_of(stream, width=100, info=None, **options):
+    info = info or m.info()
+    view, judged = correlate(info, stream)
+    return to_text(build(info, view, judged, **options), width)
+
+
+def shop():
+    """A shop with a lock, a slow search, a hung report, a loss, a worker that was killed."""
+    records = [TargetChange(m.START, 4312, "attached", "4 workers"), *m.full_host(1000)]
+    records += [ListenerSample(m.START, "127.0.0.1:8000", 3, 2048)]
+    for n in range(1, 41):
+        at_ms = 1000 + n * 200
+        holder = m.served(
+            1000 + n, at_ms, calls=398, on_cpu=4, target="/refresh", tid=4321, peers=(m.peer("10.0.0.5:5432", 398),)
+        )
+        waits = (m.wait("lock", 391, detail="0x7f3a10", waker=m.waker(1000 + n, name="refresh")),)
+        order = {"method": "POST", "target": f"/order/{8800 + n}", "tid": 4319}
+        records.append(holder)
+        records.append(
+            m.served(n, at_ms + 5, queue=9, on_cpu=20, lock=391, calls=71, send=1, waits=waits, **order)
+            if n % 4 == 0
+            else m.served(n, at_ms + 5, on_cpu=38, **order)
+        )
+        records.append(m.served(2000 + n, at_ms + 6, on_cpu=4, calls=5, target=f"/item/{n}", status=200))
+    records.append(m.served(3000, 9500, gil=700, on_cpu=100, target="/search", status=None, outcome="died"))
+    records.append(Loss(m.START + 9600 * m.MS, "ledger", 12, "the ring was full"))
+    records.append(TargetChange(m.START + 9700 * m.MS, 4316, "exited", "killed by SIGKILL"))
+    stuck = m.opened(4000, 6000, 10_000, target="/report/7", detail="0x7f3a11")
+    records.append(m.in_flight(10_000, stuck, count=3))
+    probes = (ProbeStatus("ledger", "running"), ProbeStatus("stacks", "unavailable", "needs root"))
+    return text_of(records, info=m.info(probes=probes), notes=["1 of 11 seconds is damaged and left out"])
+
+
+GOLDENS = {
+    "shop-100": shop,
+    "healthy-80": lambda: text_of([m.served(n, n * 100, ms=4 + n % 5) for n in range(1, 100)], 80),
+    "nothing-80": lambda: text_of([m.host(5000, 0, 0)], 80),
+}
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_golden(name):
+    assert GOLDENS[name]() == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 200])
+def test_no_line_is_wider_than_asked(width):
+    hostile = "/\N{CJK UNIFIED IDEOGRAPH-6F22}" * 80
+    text = text_of([m.served(n, n, ms=600, target=f"{hostile}{n}a", method="M" * 60) for n in range(20)], width)
+    assert max(cells(line) for line in text.splitlines()) <= width
+
+
+def test_untrusted_strings_reach_the_terminal_escaped():
+    evil = "/\x1b[2J\x07\r\n\u202etxt.exe\x00\x9b31m"
+    wait = m.wait("lock", 600, detail="\x1b[1m", call="\x1b[2m", waker=m.waker(name="\x1b[3m"))
+    text = text_of(
+        [
+            m.served(1, 1, lock=600, target=evil, method="\x1b[4m", waits=(wait,)),
+            m.served(2, 2, calls=600, peers=(m.peer("unix:\x1b[5m", 600),)),
+            m.in_flight(3, m.opened(9, 1, 3, target=evil, call="\x1b[6m")),
+            Loss(m.START, "\x1b[7m", 1, "\x1b[8m"),
+        ],
+        info=m.info(command="\x1b]0;owned\x07", hostname="\x1b[9m", server="\x1b", python="\x1b"),
+        notes=["\x1b[10m"],
+    )
+    assert text.replace("\n", "").isprintable()
+    assert r"/\x1b[2J\x07\x0d\x0a\u202etxt.exe" in text
+
+
+@given(st.text())
+def test_clean_text_is_printable(text):
+    assert clean(text).isprintable()
+
+
+@given(st.text(), st.integers(0, 60))
+def test_fit_makes_any_text_as_wide_as_asked(text, width):
+    assert cells(fit(clean(text), width)) == width
+
+
+@given(st.text(), st.integers(2, 60))
+def test_wrap_keeps_all_and_stays_inside(text, width):
+    cleaned = clean(text)
+    lines = wrap(cleaned, width)
+    assert all(cells(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(cleaned.split())
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=14), st.integers(0, 60))
+def test_a_bar_is_as_long_as_asked(parts, width):
+    assert len(bar([("x", part) for part in parts], width)) == width
+
+
+def test_a_bar_shows_shares():
+    assert bar([("a", 50), ("b", 25), ("c", 25), ("d", -3)], 8) == "aaaabbcc"
+    assert bar([("a", 1), ("b", 1), ("c", 1)], 4) == "aabc"
+    assert bar([], 3) == "   "

@@ -1,0 +1,327 @@
+"""The command line as a user meets it: what ends a recording, what cannot be done, and in which words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import serving
+from ledgering import await_unloaded, script
+from recording import PERFWATCH, SPARE_S, recording, report_on
+
+from perfwatch.agent.report import correlate
+from perfwatch.agent.session.reader import SessionReader
+from perfwatch.agent.session.stored import StoredVerdict
+from perfwatch.examples.http_client import Call
+from perfwatch.examples.load import Endpoint, Load
+
+LOAD = [Endpoint(Call("/sleep/{n}"), clients=2, pause_s=0.01), Endpoint(Call("/fast/{n}"), clients=2, pause_s=0.005)]
+IDLE = "import sys; print('ready'); sys.stdin.readline()"
+ledger = pytest.mark.ledger
+
+
+def run(*arguments, **options):
+    return subprocess.run([PERFWATCH, *map(str, arguments)], capture_output=True, text=True, timeout=SPARE_S, **options)
+
+
+def assert_explained(ended, *words):
+    """Assert that it failed with one line, without a traceback, that holds the words."""
+    assert ended.returncode == 1, ended
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("perfwatch: "), line
+    for word in words:
+        assert word in line
+
+
+@contextlib.contextmanager
+def loaded_server():
+    with serving.http_server() as server, Load(server.address, LOAD) as load:
+        load.wait(0.2)
+        yield server
+
+
+def await_committed(file):
+    """Wait until a recording holds a committed second."""
+    end = time.monotonic() + 10
+    while True:
+        with SessionReader(file) as session:
+            if any(True for _ in session.records()):
+                return
+        assert time.monotonic() < end, "nothing was committed"
+        time.sleep(0.05)
+
+
+# --- what cannot be done
+
+
+def test_a_pid_that_is_nobodys():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert_explained(run("record", "--pid", process.pid), f"no process {process.pid}", "lists the Python processes")
+
+
+def test_a_process_that_is_not_python():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert_explained(run("record", "--pid", process.pid), f"process {process.pid} (sleep)", "no Python")
+        process.kill()
+
+
+def test_the_screen_needs_a_terminal():
+    assert_explained(run("replay", __file__), "no")
+    with script(IDLE) as (process, _):
+        assert_explained(run(process.pid, stdin=subprocess.DEVNULL), "needs a terminal", "perfwatch record")
+
+
+@ledger
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv (util-linux)")
+@pytest.mark.parametrize(
+    ("dropped", "words"),
+    [
+        (["--bounding-set", "-bpf,-perfmon,-sys_admin"], ("no permission to load BPF programs", "root")),
+        (["--reuid", "65534", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"], ("no permission",)),
+    ],
+    ids=["root-without-bpf", "somebody-else"],
+)
+def test_without_permission(tmp_path, dropped, words):
+    tmp_path.chmod(0o700)
+    with script(IDLE) as (process, _):
+        command = ["setpriv", *dropped, PERFWATCH, "record", "--pid", str(process.pid), "-o", str(tmp_path / "x")]
+        assert_explained(subprocess.run(command, capture_output=True, text=True, timeout=SPARE_S), *words)
+    assert not (tmp_path / "x").exists()
+
+
+@ledger
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare (util-linux)")
+def test_without_libbpf(tmp_path):
+    hide = "for lib in /usr/lib/*/libbpf.so.1 /lib/*/libbpf.so.1; do [ -e $lib ] && mount --bind /dev/null $lib; done"
+    with script(IDLE) as (process, _):
+        command = f'{hide}; exec "$@" record --pid {process.pid} -o {tmp_path}/x'
+        ended = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", command, "sh", PERFWATCH], capture_output=True, text=True, timeout=SPARE_S
+        )
+    assert_explained(ended, "libbpf.so.1 is not installed", "apt install libbpf1")
+
+
+@ledger
+def test_a_file_that_exists_is_kept(tmp_path):
+    tmp_path.chmod(0o700)
+    file = tmp_path / "x"
+    file.write_text("precious")
+    with script(IDLE) as (process, _):
+        assert_explained(run("record", "--pid", process.pid, "-o", file), "exists", "--overwrite")
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.parametrize("content", [b"", b"no session\n" * 100], ids=["empty", "text"])
+def test_a_file_that_is_no_recording(tmp_path, content):
+    file = tmp_path / "x"
+    file.write_bytes(content)
+    assert_explained(run("report", file), str(file))
+    assert_explained(run("report", tmp_path / "missing"), "missing")
+
+
+@pytest.mark.parametrize("arguments", [["record"], ["record", "--pid", "x"], ["report"], ["nonsense"], ["--nonsense"]])
+def test_wrong_usage_exits_with_2(arguments):
+    ended = run(*arguments)
+    assert ended.returncode == 2, ended
+    assert "Usage: " in ended.stderr
+
+
+# --- what ends a recording
+
+
+@ledger
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_recording_whole(number):
+    with loaded_server() as server, recording(server.pid) as recorder:
+        await_committed(recorder.file)
+        recorder.process.send_signal(number)
+        assert recorder.process.wait(SPARE_S) == 0
+        with SessionReader(recorder.file) as session:
+            assert session.finished
+            assert session.note is None
+        assert {endpoint["route"] for endpoint in report_on(recorder.file)["endpoints"]} >= {"/sleep/{}", "/fast/{}"}
+    await_unloaded()
+
+
+@ledger
+def test_the_targets_end_ends_a_recording():
+    with script(IDLE) as (process, _), recording(process.pid) as recorder:
+        process.kill()
+        process.wait()
+        assert recorder.process.wait(SPARE_S) == 0
+        assert f"the target has ended: process {process.pid}" in recorder.log.read_text()
+        report = report_on(recorder.file)
+    assert any("ended" in event["text"] or "gone" in event["text"] for event in report["events"]), report["events"]
+
+
+@ledger
+def test_a_target_that_executes_itself_anew_is_followed(tmp_path):
+    """As gunicorn's reload, or a supervisor's exec: the PID stays, the interpreter is another."""
+    app = Path(serving.APPS / "faulty.py")
+    source = f"""
+import os, sys
+print("ready")
+sys.stdin.readline()
+os.execv(sys.executable, [sys.executable, {str(app)!r}, sys.argv[1]])
+"""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with script(source, arguments=[port]) as (process, _), recording(process.pid, slow_ms=20) as recorder:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+        for _ in range(5):
+            assert serving.get(f"127.0.0.1:{port}", "/sleep/1")[0] == 200
+        report = recorder.finish()
+    assert any("executed" in event["text"] for event in report["events"]), report["events"]
+    (endpoint,) = report["endpoints"]
+    assert (endpoint["count"], endpoint["mechanism"]) == (5, "sleep")
+
+
+@ledger
+def test_a_full_disk_keeps_what_was_committed(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", disk], check=True)
+    try:
+        with loaded_server() as server:
+            ended = run("record", "--pid", server.pid, "--duration", 20, "-o", disk / "x")
+        assert ended.returncode == 1
+        line = ended.stderr.splitlines()[-1]
+        assert line.startswith("perfwatch: ")
+        assert "disk" in line or "space" in line, line
+        report = report_on(disk / "x")
+        assert report["requests"]["count"] > 50
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    await_unloaded()
+
+
+@ledger
+def test_a_killed_recorder_leaves_the_target_unharmed_and_all_but_the_last_second():
+    """20 random moments: half before the first commit was due, half after."""
+    with loaded_server() as server:
+        for moment in range(20):
+            with recording(server.pid) as recorder:
+                time.sleep(moment * 0.09)  # the moment is the point: nothing is awaited
+                recorder.process.kill()
+                recorder.process.wait()
+                killed_ns = time.monotonic_ns()
+                with SessionReader(recorder.file) as session:
+                    records = list(session.records())
+                    assert session.finished is False
+                    begun_ns = session.info.started_ns
+                newest_ns = records[-1].at_ns if records else begun_ns
+                assert killed_ns - newest_ns < 1.6e9, f"lost {(killed_ns - newest_ns) / 1e9:.1f} s"
+                assert report_on(recorder.file)["session"]["pid"] == server.pid
+        assert serving.get(server.address, "/fast/1")[0] == 200
+    await_unloaded()
+
+
+# --- what a recording says
+
+
+@ledger
+def test_a_replay_gives_every_verdict_that_was_given_live():
+    """With the adaptive threshold; the order of delivery is kept, so it is the same."""
+    with loaded_server() as server, recording(server.pid) as recorder:
+        await_committed(recorder.file)
+        time.sleep(2)  # some seconds of traffic, whatever they bring
+        recorder.finish()
+        with SessionReader(recorder.file) as session:
+            live = list(session.verdicts())
+            _, replayed = correlate(session.info, session.records())
+    assert len(live) > 20
+    assert live == [StoredVerdict.of(each.record.id, each.verdict) for each in replayed]
+
+
+@ledger
+def test_nothing_secret_reaches_the_file():
+    with serving.http_server() as server, recording(server.pid) as recorder:
+        for _ in range(3):
+            assert serving.get(server.address, "/fast/1?token=hunter2&x=hunter2")[0] == 200
+        recorder.finish()
+        assert b"hunter2" not in recorder.file.read_bytes()
+        assert b"/fast/1" in recorder.file.read_bytes()
+        assert recorder.file.stat().st_mode & 0o777 == 0o600
+
+
+# --- run
+
+
+@ledger
+def test_run_watches_from_the_first_instruction_and_gives_the_programs_code():
+    source = """
+import socket, sys, threading, time
+listener = socket.create_server(("127.0.0.1", 0))
+def ask():
+    with socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"GET /first HTTP/1.1\\r\\n\\r\\n")
+        client.recv(100)
+thread = threading.Thread(target=ask)
+thread.start()
+client = listener.accept()[0]
+client.recv(1000)
+time.sleep(0.6)
+client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+client.close()
+thread.join()
+sys.exit(7)
+"""
+    ended = run("run", "--", sys.executable, "-c", source)
+    assert ended.returncode == 7, ended
+    assert "GET /first" in ended.stdout
+    assert "sleep" in ended.stdout
+
+
+@ledger
+def test_run_of_what_is_no_program():
+    ended = run("run", "--", "/no/such/program")
+    assert ended.returncode == 127
+    assert "/no/such/program cannot be started" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# --- doctor
+
+
+@ledger
+def test_doctor_says_what_can_be_measured():
+    found = json.loads(run("doctor", "--json").stdout)
+    assert found["fidelity"] == "exact"
+    assert {check["status"] for check in found["checks"] if check["name"] in {"exact ledger", "libbpf", "BTF"}} == {"ok"}
+    assert "with the exact ledger" in run("doctor").stdout
+
+
+@ledger
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv (util-linux)")
+def test_doctor_says_what_is_missing_and_what_would_help():
+    command = ["setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin", PERFWATCH, "doctor", "--json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=SPARE_S, check=True).stdout)
+    assert found["fidelity"] == "none"
+    missing = {check["name"]: check for check in found["checks"] if check["status"] == "missing"}
+    assert {"rights", "exact ledger"} <= missing.keys()
+    assert all(check["lost"] and check["remedy"] for check in missing.values())
+
+
+def test_every_command_has_help_with_examples():
+    from perfwatch.agent.cli import COMMANDS
+
+    for command in COMMANDS:
+        ended = run(command, "--help", env={**os.environ, "COLUMNS": "100"})
+        assert ended.returncode == 0
+        assert f"perfwatch {command if command != 'attach' else '4312'}" in ended.stdout

@@ -1,0 +1,113 @@
+"""What a reader asks of a session's tables; nothing is believed before its checksum was seen to match."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from array import array
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from perfwatch.agent.model import SessionInfo
+from perfwatch.agent.session import format as layout
+from perfwatch.agent.session.opening import BROKEN
+from perfwatch.agent.session.second import CHECKED, unpack
+from perfwatch.agent.session.stored import Damaged, Head, Second
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from perfwatch.agent.session.format import Row, Table
+
+UNSOUND: Final = (Damaged, *BROKEN, msgspec.MsgspecError, zlib.error, RecursionError)
+"""What damage looks like."""
+
+_MAX_FIELDS: Final = 100
+
+
+class Ending(msgspec.Struct, frozen=True, array_like=True):
+    """The row of `ending`."""
+
+    ended: str
+    seconds: int
+    records: int
+    verdicts: int
+    crc32: int
+
+
+def info(db: sqlite3.Connection) -> SessionInfo:
+    """Return what the session says of itself."""
+    found = db.execute("SELECT name, value FROM session ORDER BY rowid LIMIT ?", (_MAX_FIELDS,))
+    rows = msgspec.convert(found.fetchall(), list[tuple[str, str]])
+    said = rows[:-1]
+    if rows[-1:] != [("crc32", str(layout.checksum(said)))]:
+        raise Damaged
+    fields = {name: msgspec.Raw(value.encode()) for name, value in said}
+    return msgspec.json.decode(msgspec.json.encode(fields), type=SessionInfo)
+
+
+def ending(db: sqlite3.Connection) -> Ending | None:
+    """Return how the recording was finished; None if it was not."""
+    found = db.execute(f"SELECT {layout.ENDING.names} FROM ending ORDER BY seconds DESC LIMIT 1").fetchone()  # noqa: S608
+    if found is None:
+        return None
+    if layout.checksum([found[:-1]]) != found[-1]:
+        raise Damaged
+    return msgspec.convert(found, Ending)
+
+
+def numbers(db: sqlite3.Connection) -> array[int]:
+    """Return the numbers of all seconds, in order; of a damaged index what can be reached from its two ends."""
+    upwards = _scan(db, "ASC")
+    downwards = _scan(db, "DESC", limit=1)
+    if upwards[-1:] == downwards:
+        return upwards
+    return array("q", sorted({*upwards, *_scan(db, "DESC")}))
+
+
+def first_at(db: sqlite3.Connection, at_ns: int) -> int | None:
+    """Return the number of the first second that has a record of this time or later, as its row says."""
+    (number,) = db.execute("SELECT min(number) FROM seconds WHERE last_ns >= ?", (at_ns,)).fetchone()
+    return msgspec.convert(number, int | None)
+
+
+def second(db: sqlite3.Connection, number: int) -> Second:
+    """Return one second with all that belongs to it."""
+    found = db.execute(f"SELECT {layout.SECONDS.names} FROM seconds WHERE number = ?", (number,)).fetchone()  # noqa: S608
+    head = msgspec.convert(found, Head)
+    if head.number != number or max(head.records, head.verdicts) > layout.MAX_SECOND_RECORDS:
+        raise Damaged
+    blob = db.execute("SELECT packed FROM dense WHERE second = ?", (number,)).fetchone()
+    packed = msgspec.convert(blob[0], bytes) if blob else b""
+    left = layout.MAX_SECOND_BYTES
+    rows: dict[str, list[Row]] = {}
+    for table in CHECKED:
+        span = (head.first_verdict, head.verdicts) if table is layout.VERDICT_TABLE else (head.first_seq, head.records)
+        rows[table.name] = []
+        for row in _rows(db, table, *span):
+            rows[table.name].append(row)
+            left -= len(layout.encode_row(row))
+            if left < 0:
+                raise Damaged
+    return unpack(head, rows, packed)
+
+
+def _rows(db: sqlite3.Connection, table: Table, first: int, count: int) -> Iterator[Row]:
+    """Yield the rows of a span of `seq`, never more than there can be."""
+    select = f"SELECT {table.names} FROM {table.name} WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608
+    yield from db.execute(select, (first, first + count - 1, count))
+
+
+def _scan(db: sqlite3.Connection, order: Literal["ASC", "DESC"], *, limit: int = -1) -> array[int]:
+    """Return the numbers of seconds as far as they can be read, and go on."""
+    found = array("q")
+    step = 1 if order == "ASC" else -1
+    with contextlib.suppress(*BROKEN):
+        select = f"SELECT number FROM seconds ORDER BY number {order} LIMIT {limit}"  # noqa: S608
+        for (number,) in db.execute(select):
+            if found and (number - found[-1]) * step <= 0:
+                break
+            found.append(number)
+    return found

@@ -1,0 +1,175 @@
+"""The session file, format 1: what is in it, in which order, and what may be relied on.
+
+One recording is one SQLite file. Its `application_id` is `APPLICATION_ID`, its `user_version` the number of
+this format. Any SQLite tool can query it; the comments in the schema say what the columns mean.
+
+**While it is recorded** it is in WAL mode with `synchronous=FULL`: FILE has the siblings FILE-wal and
+FILE-shm, and about once a second all that came since is committed in one transaction, one row of `seconds`.
+What was committed outlives a `kill -9` and a power cut. The recorder holds an `flock` on FILE-wal: that
+tells a file that is still being recorded from one that was cut off. To copy a file that is not finished,
+copy FILE-wal with it.
+
+**When it is closed** the row in `ending` is written, the WAL is folded into FILE, and WAL mode is left:
+then it is one file, which opens on a read-only medium. (Where somebody reads it at that moment, the WAL is
+folded in just the same, but the mode and two siblings without content stay.) A file without the row in
+`ending` was cut off.
+
+**Order.** Every record has a `seq`: 1, 2, 3, ... in the order in which it was delivered, over all tables
+together. A row of `seconds` owns the records from `first_seq` on, `records` of them, and `verdicts` rows of
+the table `verdicts` in the same manner. A second is written once and never changed. `number` counts 1, 2,
+3, ...; a gap is damage.
+
+**Plain and dense.** What one queries is in plain tables, one column per field, units in the names, one
+column per bucket of a ledger. What is dense is in `dense`, one zlib-compressed msgpack blob a second
+(`stored.Dense`): the peers and waits of requests, the snapshots of open requests, and any record that no
+row could hold exactly (an integer beyond 64 bits signed). Times are nanoseconds of CLOCK_MONOTONIC;
+`session` says which wall time `started_ns` was.
+
+**Checksums.** `seconds.crc32` is the CRC-32 of these, one after the other: the msgpack array of that row
+without its checksum; for each table of records in the order of `RECORD_TABLES`, and then for `verdicts`,
+each row of this second as a msgpack array, in the order of `seq`; the compressed blob. `session` and
+`ending` carry their own (over the msgpack array of what they say). A second that does not match is left out
+by the reader and counted, never shown.
+
+**Change.** A file whose `user_version` is greater than the reader's is refused. Columns and tables are only
+ever added, with a new number. The reader wants the schema word for word and refuses a file with anything
+else in it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from perfwatch.agent.session.columns import (
+    HOST,
+    LISTENERS,
+    LOSSES,
+    PROCESSES,
+    REQUESTS,
+    TARGET_CHANGES,
+    VERDICTS,
+    Column,
+)
+from perfwatch.probes.records import (
+    HostSample,
+    ListenerSample,
+    Loss,
+    ProcessSample,
+    Record,
+    ServedRequest,
+    TargetChange,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+APPLICATION_ID: Final = int.from_bytes(b"PWSE")
+VERSION: Final = 1
+
+MAX_RECORD_BYTES: Final = 4 << 20
+"""Of one record as msgpack; the writer refuses a longer one."""
+MAX_SECOND_BYTES: Final = 16 << 20
+"""Of all rows of one second, and of its blob when unpacked: the writer keeps to it, the reader insists."""
+MAX_SECOND_RECORDS: Final = 100_000
+"""In one second, and as many verdicts."""
+
+Value = int | float | str | bytes | None
+Row = tuple[Value, ...]
+
+
+class Table(NamedTuple):
+    """A table of the file: its name and columns."""
+
+    name: str
+    columns: tuple[Column, ...]
+    about: str
+
+    @property
+    def ddl(self) -> str:
+        """The statement that makes it, as SQLite keeps it."""
+        lines = [f"    {column.name} {column.type}" for column in self.columns]
+        commas = [*("," for _ in lines[1:]), ""]
+        notes = [f"  -- {column.about}" if column.about else "" for column in self.columns]
+        body = "\n".join(map("".join, zip(lines, commas, notes, strict=True)))
+        return f"CREATE TABLE {self.name} (  -- {self.about}\n{body}\n)"
+
+    @property
+    def names(self) -> str:
+        """Its columns, as a SELECT takes them."""
+        return ", ".join(column.name for column in self.columns)
+
+    @property
+    def insert(self) -> str:
+        """The statement that adds a row.
+
+        A signal can hide from the writer that a commit succeeded; then it writes these rows again, with
+        what came since.
+        """
+        return f"INSERT OR REPLACE INTO {self.name} ({self.names}) VALUES ({', '.join('?' * len(self.columns))})"  # noqa: S608
+
+
+SESSION: Final = Table(
+    "session",
+    (Column("name", "TEXT NOT NULL"), Column("value", "TEXT NOT NULL", "JSON; of crc32 a number")),
+    "what was recorded, where, with which settings",
+)
+SECONDS: Final = Table(
+    "seconds",
+    (
+        Column("number", "INTEGER PRIMARY KEY", "1, 2, 3, ...; one row per commit"),
+        Column("first_seq", "INTEGER NOT NULL", "it owns the records from here on"),
+        Column("records", "INTEGER NOT NULL", "how many"),
+        Column("first_verdict", "INTEGER NOT NULL"),
+        Column("verdicts", "INTEGER NOT NULL"),
+        Column("first_ns", "INTEGER", "earliest at_ns of its records; NULL if it has none"),
+        Column("last_ns", "INTEGER", "latest at_ns of its records"),
+        Column("crc32", "INTEGER NOT NULL"),
+    ),
+    "the commits, about one a second, in order",
+)
+DENSE: Final = Table(
+    "dense",
+    (Column("second", "INTEGER PRIMARY KEY", "seconds.number"), Column("packed", "BLOB NOT NULL")),
+    "zlib-compressed msgpack: waits and peers of requests, open requests",
+)
+ENDING: Final = Table(
+    "ending",
+    (
+        Column("ended", "TEXT NOT NULL", "why the recording ended"),
+        Column("seconds", "INTEGER PRIMARY KEY", "rows in seconds"),
+        Column("records", "INTEGER NOT NULL", "in all"),
+        Column("verdicts", "INTEGER NOT NULL"),
+        Column("crc32", "INTEGER NOT NULL"),
+    ),
+    "one row if the recording was finished, else none",
+)
+VERDICT_TABLE: Final = Table("verdicts", VERDICTS, "the verdicts that were given live, in order")
+RECORD_TABLES: Final[dict[type[Record], Table]] = {
+    ServedRequest: Table("requests", REQUESTS, "requests that have ended"),
+    HostSample: Table("host", HOST, "the host's totals"),
+    ProcessSample: Table("processes", PROCESSES, "totals of single processes"),
+    ListenerSample: Table("listeners", LISTENERS, "accept queues"),
+    TargetChange: Table("target_changes", TARGET_CHANGES, "what happened to the watched processes"),
+    Loss: Table("losses", LOSSES, "events that could not be delivered"),
+}
+"""Where the records of each kind are; a kind that is not here is in `dense`."""
+TABLES: Final = (SESSION, SECONDS, *RECORD_TABLES.values(), VERDICT_TABLE, DENSE, ENDING)
+
+
+def checksum(rows: Iterable[Row]) -> int:
+    """CRC-32 over rows as msgpack arrays, one after the other."""
+    crc = 0
+    for row in rows:
+        crc = zlib.crc32(encode_row(row), crc)
+    return crc
+
+
+def encode_row(row: Row) -> bytes:
+    """Return a row as a msgpack array: what checksums are made of."""
+    return _encoder.encode(row)
+
+
+_encoder: Final = msgspec.msgpack.Encoder()

@@ -1,0 +1,170 @@
+"""Reads a session, also one that is being recorded, was cut off or is damaged: what is sound, and nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Self
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.session import fetch
+from perfwatch.agent.session.opening import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from perfwatch.agent.model import SessionInfo
+    from perfwatch.agent.session.stored import Second, StoredVerdict
+    from perfwatch.probes.records import Record
+
+
+class SessionReader:
+    """A session that is open for reading. What is sound in it can be iterated over as often as one likes.
+
+    It shows what was committed when it was opened. Damage is found while reading: `note` counts what was
+    met so far. Not for several threads at once, but not bound to one either.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = open_session(path)
+        self._db = self._opened.db
+        try:
+            self._read_frame()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_frame(self) -> None:
+        """Read what frames the seconds: the session's own words, its end, and which seconds there are."""
+        try:
+            self._info = fetch.info(self._db)
+        except fetch.UNSOUND:
+            raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
+        try:
+            self._ending, self._is_end_sound = fetch.ending(self._db), True
+        except fetch.UNSOUND:
+            self._ending, self._is_end_sound = None, False
+        self._damaged: set[int] = set()
+        self._numbers = fetch.numbers(self._db)
+        first, last = self._edge(self._numbers), self._edge(reversed(self._numbers))
+        self._first_ns = min(r.at_ns for r in first.records) if first else self._info.started_ns
+        self._last_ns = max(self._first_ns, *(r.at_ns for r in last.records)) if last else self._first_ns
+        self._total = self._ending.seconds if self._ending else self._count(last)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def info(self) -> SessionInfo:
+        """What the session says of itself."""
+        return self._info
+
+    @property
+    def finished(self) -> bool:
+        """Whether the recording was closed, and is all here."""
+        return self._ending is not None
+
+    @property
+    def ended(self) -> str | None:
+        """Why the recording ended; None if it was not finished."""
+        return self._ending.ended if self._ending else None
+
+    @property
+    def note(self) -> str | None:
+        """One line about what is missing, as far as it is known yet; None if nothing is."""
+        notes = [self._opened.note, self._end_note(), self._damage_note()]
+        return "; ".join(filter(None, notes)) or None
+
+    @property
+    def first_ns(self) -> int:
+        """Earliest time in the first sound second; of a session without any: when it was started."""
+        return self._first_ns
+
+    @property
+    def last_ns(self) -> int:
+        """Latest time in the last sound second."""
+        return self._last_ns
+
+    def records(self, start_ns: int | None = None) -> Iterator[Record]:
+        """Yield the sound records in order of delivery, second by second; from `start_ns` on where it is given."""
+        if start_ns is None:
+            for second in self._sound(self._numbers):
+                yield from second.records
+            return
+        for second in self._sound(self._numbers[self._index_at(start_ns) :]):
+            yield from (record for record in second.records if record.at_ns >= start_ns)
+
+    def verdicts(self) -> Iterator[StoredVerdict]:
+        """Yield the verdicts that were given live, in their order."""
+        for second in self._sound(self._numbers):
+            yield from second.verdicts
+
+    def close(self) -> None:
+        """Close the file. May be called again."""
+        self._db.close()
+
+    def _sound(self, numbers: Iterable[int]) -> Iterator[Second]:
+        """Yield the sound ones of these seconds, each with records of its own."""
+        next_seq = 0
+        for number in numbers:
+            second = self._load(number)
+            if second is None:
+                continue
+            if second.head.first_seq < next_seq:
+                self._damaged.add(number)
+                continue
+            next_seq = second.head.first_seq + second.head.records
+            yield second
+
+    def _load(self, number: int) -> Second | None:
+        """Return a second if it is sound, else count it; what was damaged once stays out."""
+        if number in self._damaged:
+            return None
+        try:
+            return fetch.second(self._db, number)
+        except sqlite3.ProgrammingError:  # the reader was closed
+            raise
+        except fetch.UNSOUND:
+            self._damaged.add(number)
+            return None
+
+    def _edge(self, numbers: Iterable[int]) -> Second | None:
+        """Return the first of these seconds that is sound and has records."""
+        found = (self._load(number) for number in numbers)
+        return next((second for second in found if second and second.records), None)
+
+    def _count(self, last: Second | None) -> int:
+        """Return how many seconds there were, where no ending says it: only a sound one's number can be trusted."""
+        if last is None:
+            return len(self._numbers)
+        return last.head.number + len(self._numbers) - bisect_right(self._numbers, last.head.number)
+
+    def _end_note(self) -> str | None:
+        if self.finished or self._opened.note:  # whether it was finished may stand in what cannot be read
+            return None
+        if not self._is_end_sound:
+            return "damaged: how it ended cannot be told"
+        if self._opened.is_live:
+            return "still being recorded: this is what it held when it was opened"
+        return "cut off: it was never finished, and its last second may be missing"
+
+    def _damage_note(self) -> str | None:
+        lost = max(0, self._total - len(self._numbers)) + len(self._damaged)
+        return f"{lost} of {self._total} seconds are damaged and left out" if lost else None
+
+    def _index_at(self, at_ns: int) -> int:
+        """Return where in the seconds to begin for a moment; one earlier than it seems, as the row may be damaged."""
+        try:
+            number = fetch.first_at(self._db, at_ns)
+        except fetch.UNSOUND:
+            return 0
+        index = len(self._numbers) if number is None else bisect_left(self._numbers, number)
+        return max(0, index - 1)

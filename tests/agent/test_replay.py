@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import pytest
+from sessions import INFO, SECOND_NS, START_NS, record_session
+
+import perfwatch.agent.replay as module
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.replay import MAX_SPEED, MIN_SPEED, Replay
+from perfwatch.agent.session.writer import SessionWriter
+from perfwatch.probes.records import Loss
+
+SECONDS = 10
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def recording(tmp_path):
+    return tmp_path / "s", record_session(tmp_path / "s", SECONDS)
+
+
+@pytest.fixture
+def replay(recording, clock):
+    replay = Replay(recording[0], clock=clock)
+    yield replay
+    replay.close()
+
+
+def _upto(records, at_ns):
+    return tuple(itertools.takewhile(lambda record: record.at_ns <= at_ns, records))
+
+
+def _at(seconds):
+    return START_NS + round(seconds * SECOND_NS)
+
+
+def test_records_come_when_their_time_has_come(replay, recording, clock):
+    records = recording[1]
+    clock.now_s += 50  # nothing runs before the first pull
+    seen = ()
+    for step in (0, 0.5, 1.0, 3.25, SECONDS):
+        clock.now_s = 150 + step
+        batch = replay.pull(0)
+        seen += batch.records
+        assert seen == _upto(records, _at(step))
+        assert not batch.restarted
+    assert list(seen) == records
+    assert batch.position.label == "ended"
+    assert replay.info == INFO
+
+
+def test_the_first_pull_tells_where_it_stands(replay, recording):
+    position = replay.pull(0).position
+    assert (position.label, position.now_ns) == ("replay 1x", START_NS)
+    assert (position.first_ns, position.last_ns) == (START_NS, recording[1][-1].at_ns)
+    assert (position.paused, position.seekable, position.note) == (False, True, None)
+
+
+def test_a_speed_scales_the_time_from_then_on(replay, clock):
+    replay.pull(0)
+    clock.now_s += 1
+    replay.set_speed(4)
+    assert replay.pull(0).position.now_ns == _at(1)
+    clock.now_s += 1
+    assert (replay.pull(0).position.now_ns, replay.pull(0).position.label) == (_at(5), "replay 4x")
+    replay.set_speed(0.5)
+    clock.now_s += 1
+    assert (replay.pull(0).position.now_ns, replay.pull(0).position.label) == (_at(5.5), "replay 0.5x")
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(0, MIN_SPEED), (-4, MIN_SPEED), (1e12, MAX_SPEED), (float("inf"), MAX_SPEED)]
+)
+def test_no_speed_stops_or_breaks_it(replay, asked, given):
+    replay.set_speed(asked)
+    assert replay.pull(0).position.label == f"replay {given:g}x"
+
+
+def test_a_pause_holds_the_time(replay, clock):
+    replay.pull(0)
+    clock.now_s += 2
+    replay.pause(paused=True)
+    clock.now_s += 5
+    position = replay.pull(0).position
+    assert (position.label, position.paused, position.now_ns) == ("paused", True, _at(2))
+    replay.pause(paused=False)
+    clock.now_s += 1
+    assert replay.pull(0).position.now_ns == _at(3)
+
+
+def test_a_seek_forward_gives_what_lies_between_at_once(replay, recording):
+    seen = replay.pull(0).records
+    replay.seek(_at(6))
+    batch = replay.pull(0)
+    assert (seen + batch.records, batch.restarted) == (_upto(recording[1], _at(6)), False)
+    assert batch.position.now_ns == _at(6)
+
+
+def test_a_seek_backward_starts_again_from_the_first_record(replay, recording, clock):
+    replay.pull(0)
+    clock.now_s += 8
+    replay.pull(0)
+    replay.seek(_at(3.5))
+    batch = replay.pull(0)
+    assert (batch.records, batch.restarted) == (_upto(recording[1], _at(3.5)), True)
+    assert not replay.pull(0).restarted
+    clock.now_s += 1
+    assert replay.pull(0).records == _upto(recording[1], _at(4.5))[len(batch.records) :]
+
+
+def test_of_many_seeks_the_last_one_counts(replay, recording):
+    replay.pull(0)
+    replay.seek(_at(5))
+    replay.pull(0)
+    for second in (1, 7, 2, 9, 3):
+        replay.seek(_at(second))
+    batch = replay.pull(0)
+    assert (batch.records, batch.restarted) == (_upto(recording[1], _at(3)), True)
+
+
+def test_seeks_forth_and_back_that_nobody_saw_do_not_start_again(replay):
+    replay.pull(0)
+    replay.seek(_at(9))
+    replay.seek(_at(2))
+    assert not replay.pull(0).restarted
+
+
+def test_a_seek_is_clamped_to_the_recording(replay, recording):
+    replay.seek(1 << 70)
+    batch = replay.pull(0)
+    assert list(batch.records) == recording[1]
+    replay.seek(-1)
+    batch = replay.pull(0)
+    assert (batch.restarted, batch.position.now_ns) == (True, START_NS)
+
+
+def test_a_paused_replay_can_be_sought_and_stays_paused(replay, recording):
+    replay.pause(paused=True)
+    replay.pull(0)
+    replay.seek(_at(4))
+    batch = replay.pull(0)
+    assert batch.position.paused
+    assert batch.position.now_ns == _at(4)
+    assert replay.pull(0).records == ()
+
+
+def test_at_its_end_it_says_so_and_can_be_sought_still(replay, recording):
+    replay.seek(1 << 62)
+    for _ in range(2):
+        batch = replay.pull(0)
+        assert batch.ended == "end of the recording: the time was over"
+        assert (batch.position.label, batch.position.seekable) == ("ended", True)
+    replay.seek(_at(1))
+    batch = replay.pull(0)
+    assert (batch.ended, batch.restarted, batch.records) == (None, True, _upto(recording[1], _at(1)))
+
+
+def test_records_out_of_order_keep_the_order_of_delivery(tmp_path, clock):
+    records = [Loss(START_NS + at, "p", at, "r") for at in (0, 500, 100, 900, 300)]
+    with SessionWriter(tmp_path / "s", INFO) as writer:
+        for record in records:
+            writer.write(record)
+            writer.commit()
+    replay = Replay(tmp_path / "s", clock=clock)
+    replay.seek(1 << 62)
+    batch = replay.pull(0)
+    assert list(batch.records) == records
+    assert batch.ended
+    replay.close()
+
+
+def test_a_long_jump_comes_in_batches_that_do_not_wait(replay, recording, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BATCH", 7)
+    replay.seek(1 << 62)
+    seen, batches = [], 0
+    began = time.monotonic()
+    while True:
+        batch = replay.pull(30)
+        seen += batch.records
+        batches += 1
+        if batch.ended:
+            break
+    assert (seen, batches) == (recording[1], -(-len(recording[1]) // 7))
+    assert time.monotonic() - began < 10
+
+
+def test_an_empty_session_has_ended_at_once(tmp_path):
+    with SessionWriter(tmp_path / "s", INFO):
+        pass
+    replay = Replay(tmp_path / "s")
+    batch = replay.pull(0)
+    assert (batch.records, batch.ended) == ((), "end of the recording: the recorder ended")
+    replay.close()
+
+
+def test_what_is_damaged_is_noted_in_the_position(recording, clock):
+    path, records = recording
+    data = path.read_bytes()
+    at = data.index(b"/item/30")  # in a row of the eighth second
+    path.write_bytes(data[:at] + b"!" + data[at + 1 :])
+    replay = Replay(path, clock=clock)
+    replay.seek(1 << 62)
+    batch = replay.pull(0)
+    assert list(batch.records) == records[:70] + records[80:]
+    assert batch.position.note == "1 of 10 seconds are damaged and left out"
+    replay.close()
+
+
+def test_it_plays_in_real_time(recording):
+    replay = Replay(recording[0], speed=50)
+    began = time.monotonic()
+    seen = []
+    while True:
+        batch = replay.pull(5)
+        seen += batch.records
+        if batch.ended:
+            break
+    assert seen == recording[1]
+    assert 0.17 < time.monotonic() - began < 5  # 9 seconds at 50 times the speed
+    replay.close()
+
+
+def test_a_pull_waits_no_longer_than_it_was_told(recording):
+    replay = Replay(recording[0], speed=MIN_SPEED)
+    replay.seek(_at(0.5))
+    replay.pull(0)
+    began = time.monotonic()
+    assert replay.pull(0.05).records == ()
+    assert 0.04 < time.monotonic() - began < 1
+    replay.close()
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        lambda replay: replay.pause(paused=True),
+        lambda replay: replay.seek(_at(5)),
+        lambda replay: replay.set_speed(8),
+        lambda replay: replay.close(),
+    ],
+    ids=["pause", "seek", "speed", "close"],
+)
+def test_a_control_wakes_a_pull_at_once(recording, control):
+    replay = Replay(recording[0], speed=MIN_SPEED)
+    while replay.pull(0).records:
+        pass
+    batches = []
+    puller = threading.Thread(target=lambda: batches.append(replay.pull(60)))
+    puller.start()
+    while not replay._controls._waiters:
+        time.sleep(0.001)
+    began = time.monotonic()
+    control(replay)
+    puller.join(30)
+    assert time.monotonic() - began < 5
+    assert len(batches) == 1
+    replay.close()
+
+
+def test_after_close_it_only_says_so(recording):
+    replay = Replay(recording[0])
+    replay.pull(0)
+    replay.close()
+    replay.close()
+    replay.seek(_at(5))
+    assert (replay.pull(10).records, replay.pull(10).ended) == ((), "closed")
+
+
+def test_controls_from_other_threads_never_lose_or_double_a_record(recording):
+    path, records = recording
+    replay = Replay(path, speed=1000)
+    is_over = threading.Event()
+
+    def fiddle():
+        for step in itertools.cycle(range(SECONDS)):
+            replay.seek(_at(step))
+            replay.pause(paused=step % 2 == 0)
+            replay.set_speed(step * 100)
+            if is_over.wait(0.001):
+                return
+
+    fiddler = threading.Thread(target=fiddle)
+    fiddler.start()
+    seen = []
+    try:
+        for _ in range(300):
+            batch = replay.pull(0.01)
+            seen = [*batch.records] if batch.restarted else [*seen, *batch.records]
+            assert seen == records[: len(seen)]
+    finally:
+        is_over.set()
+        fiddler.join()
+    replay.close()
+
+
+def test_what_is_no_session_is_refused(tmp_path):
+    with pytest.raises(PerfwatchError, match="No such file"):
+        Replay(tmp_path / "none")
+
+
+def test_it_is_a_source():
+    from perfwatch.agent.source import Source
+
+    assert {name for name in vars(Source) if not name.startswith("_")} <= set(dir(Replay))

@@ -29,7 +29,7 @@ _PEER: Final = _ADDRESS + "QQ"
 REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}256s16s")
 WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
-THREAD: Final = struct.Struct(f"=QQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QII{WAIT.size}s")
+THREAD: Final = struct.Struct(f"=QQQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QII{WAIT.size}s")
 TARGET: Final = struct.Struct("=QQ")
 LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
 UNIX_NAME_BYTES: Final = 128
@@ -200,13 +200,13 @@ def parse_thread(data: bytes) -> ThreadState:
     return ThreadState(
         request=f[0],
         since_ns=f[2],
-        state=f[4],
-        bucket=f[5],
-        call=f[6],
-        futex=f[8],
-        peer=Address(f[9], f[10], f[12]),
-        woken_ns=f[13],
-        booked_ns=f[20 : 20 + len(BUCKETS)],
+        state=f[6],
+        bucket=f[7],
+        call=f[8],
+        futex=f[10],
+        peer=Address(f[11], f[12], f[14]),
+        woken_ns=f[15],
+        booked_ns=f[22 : 22 + len(BUCKETS)],
     )
 
 

@@ -21,13 +21,23 @@ typedef __u32 u32;
 typedef __u64 u64;
 typedef __s32 s32;
 
+struct rq {
+	u64 clock;
+} RELOCATED;
+
 struct cfs_rq {
-	void *rq;
+	struct rq *rq;
 } RELOCATED;
 
 struct sched_entity {
 	struct cfs_rq *cfs_rq;
 	unsigned char sched_delayed; /* 6.12: a blocked task may stay on the queue for a while */
+} RELOCATED;
+
+struct sched_info { /* by rq->clock, which is not CLOCK_MONOTONIC */
+	unsigned long long run_delay;    /* all its waits for a CPU */
+	unsigned long long last_arrival; /* on a CPU */
+	unsigned long long last_queued;  /* 0 while it is blocked or runs */
 } RELOCATED;
 
 struct in6_addr {
@@ -129,6 +139,7 @@ struct task_struct {
 	unsigned int flags;
 	unsigned int in_iowait : 1;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	struct task_struct *real_parent;
 	struct files_struct *files;
 	char comm[16];
@@ -186,7 +197,7 @@ static __always_inline u32 nested_interrupts(void)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	u32 zero = 0, nested = ~0;
 	u64 *distance = bpf_map_lookup_elem(&preempt_count_distance, &zero);
-	void *queue = BPF_CORE_READ(task, se.cfs_rq, rq);
+	void *queue = (void *)BPF_CORE_READ(task, se.cfs_rq, rq);
 
 	if (distance && *distance)
 		bpf_probe_read_kernel(&nested, sizeof(nested), queue + *distance);

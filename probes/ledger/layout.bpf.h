@@ -135,6 +135,8 @@ struct thread {
 	u64 request; /* id; 0: serves none */
 	u64 connection;
 	u64 since_ns; /* everything before is booked */
+	u64 clock_offset; /* CLOCK_MONOTONIC less rq->clock, at the last switch-out */
+	u64 run_delay_ns; /* the scheduler's own sum, then */
 	u64 switched_in_ns;
 	u32 state; /* enum thread_state */
 	u32 bucket;

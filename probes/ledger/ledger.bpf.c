@@ -89,12 +89,6 @@ static __always_inline u32 masked(u32 bucket)
 
 /* --- booking ---------------------------------------------------------------------------------------------------- */
 
-static __always_inline void book_running(struct thread *t, u64 now)
-{
-	t->ledger.booked[ON_CPU] += now - t->since_ns;
-	t->since_ns = now;
-}
-
 static __always_inline bool same_address(const struct address *a, const struct address *b)
 {
 	return *(u64 *)a->bytes == *(u64 *)b->bytes && *(u64 *)(a->bytes + 8) == *(u64 *)(b->bytes + 8) &&
@@ -162,14 +156,85 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now)
 		emit_wait(t);
 }
 
+static __always_inline u64 queue_clock(struct task_struct *task)
+{
+	return task->se.cfs_rq->rq->clock;
+}
+
+/* Since when a thread that is being switched in could have run: what the scheduler itself adds to its run_delay. A
+ * wake-up's own time would not do: until a sleeping CPU takes the thread over, it waits for no other thread. */
+static __always_inline u64 runnable_since(struct task_struct *task, const struct thread *t, u64 now)
+{
+	u64 queued = 0, clock;
+
+	if (t->state == PREEMPTED)
+		return t->since_ns;
+	if (!bpf_core_field_exists(task->sched_info.last_queued))
+		return t->woken_ns > t->since_ns && t->woken_ns <= now ? t->woken_ns : now;
+	queued = task->sched_info.last_queued;
+	clock = queue_clock(task);
+	if (!queued || clock < queued)
+		return now;
+	return clock - queued < now - t->since_ns ? now - (clock - queued) : t->since_ns;
+}
+
+static __noinline int book_wait(struct thread *t, u64 until, u64 now)
+{
+	if (t->state == BLOCKED) {
+		if (t->bucket == OTHER && t->woken_by_child && t->woken_ns > t->switched_in_ns)
+			t->bucket = CHILD;
+		t->ledger.booked[masked(t->bucket)] += until - t->since_ns;
+		if (t->bucket == CALLS)
+			book_peer(t, until - t->since_ns);
+	}
+	t->ledger.booked[RUN_QUEUE] += now - until;
+	if (now - t->since_ns >= LONG_WAIT_NS)
+		tell_wait(t, until, now);
+	t->since_ns = now;
+	t->switched_in_ns = now;
+	t->state = RUNNING;
+	return 0;
+}
+
+/* Its switch-in went unseen (some kernels do not trace all of them); when it was, the scheduler noted by its own clock. */
+static __noinline int recover_switch_in(struct thread *t, u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 arrived = t->since_ns, queued = 0;
+
+	if (bpf_core_field_exists(task->sched_info.last_arrival)) {
+		arrived = t->clock_offset + task->sched_info.last_arrival;
+		queued = task->sched_info.run_delay - t->run_delay_ns;
+	}
+	if (arrived < t->since_ns || arrived > now)
+		arrived = t->since_ns;
+	if (queued > arrived - t->since_ns || t->state == PREEMPTED)
+		queued = arrived - t->since_ns;
+	return book_wait(t, arrived - queued, arrived);
+}
+
+/* For the thread that runs. */
+static __always_inline void book_running(struct thread *t, u64 now)
+{
+	if (t->state != RUNNING)
+		recover_switch_in(t, now);
+	t->ledger.booked[ON_CPU] += now - t->since_ns;
+	t->since_ns = now;
+}
+
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
 	u32 tid = task->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	u64 now;
 
 	if (!t || !t->request)
 		return;
-	book_running(t, bpf_ktime_get_ns());
+	now = bpf_ktime_get_ns();
+	book_running(t, now);
+	t->clock_offset = now - queue_clock(task);
+	if (bpf_core_field_exists(task->sched_info.run_delay))
+		t->run_delay_ns = task->sched_info.run_delay;
 	if (preempted || !state) {
 		t->state = PREEMPTED;
 		t->bucket = RUN_QUEUE;
@@ -190,30 +255,12 @@ static __always_inline void switch_in(struct task_struct *task)
 {
 	u32 tid = task->pid;
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
-	u64 now, until, woken;
+	u64 now;
 
 	if (!t || !t->request || t->state == RUNNING)
 		return;
 	now = bpf_ktime_get_ns();
-	until = t->since_ns;
-	if (t->state == BLOCKED) {
-		woken = t->woken_ns;
-		if (woken <= t->switched_in_ns || woken > now)
-			until = now; /* no wake-up was seen */
-		else if (woken > until)
-			until = woken; /* else it was woken before it was quite out: runnable all the time */
-		if (t->bucket == OTHER && t->woken_by_child && until != now)
-			t->bucket = CHILD;
-		t->ledger.booked[masked(t->bucket)] += until - t->since_ns;
-		if (t->bucket == CALLS)
-			book_peer(t, until - t->since_ns);
-	}
-	t->ledger.booked[RUN_QUEUE] += now - until;
-	if (now - t->since_ns >= LONG_WAIT_NS)
-		tell_wait(t, until, now);
-	t->since_ns = now;
-	t->switched_in_ns = now;
-	t->state = RUNNING;
+	book_wait(t, runnable_since(task, t, now), now);
 }
 
 SEC("tp_btf/sched_switch")
@@ -226,7 +273,7 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_st
 	return 0;
 }
 
-/* `current` is the one that released what this thread waited for, unless an interrupt did. */
+/* Who ends the wait: `current` released what this thread waited for, unless it only happened to be interrupted. */
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
@@ -248,8 +295,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 			own = current->pid;
 			t->woken_pid = current->tgid;
 			t->woken_tid = own;
-			t->woken_by_child = current->tgid != task->tgid &&
-					    BPF_CORE_READ(current, real_parent, tgid) == task->tgid;
+			t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
 			bpf_probe_read_kernel(t->woken_name, sizeof(t->woken_name), current->comm);
 			waker = bpf_map_lookup_elem(&threads, &own);
 			if (waker && !waker->answered)

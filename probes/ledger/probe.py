@@ -90,11 +90,11 @@ class LedgerProbe:
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
-        records = list(self.read(now_ns))
-        for event in self._answered():
+        records: list[Record] = []
+        for event in self._answered():  # before the events: one that ends in between is told by its own
             if not self._assembler.is_told(event):
                 self._tell(event, now_ns, records)
-        return records
+        return [*records, *self.read(now_ns)]
 
     def listeners(self) -> list[str]:
         """Addresses that the target listens on."""

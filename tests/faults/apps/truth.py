@@ -1,0 +1,51 @@
+"""What a target measured of itself: the ground truth that a ledger is held against. Python 3.8 to 3.13.
+
+Kept in memory and handed out at `/_truth`, so that keeping it disturbs nothing. Times are CLOCK_MONOTONIC.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import threading
+import time
+
+# One line: cpu time, time on the run queue, slices. The run queue figure is the kernel's own sum of waits.
+SCHEDSTAT = "/proc/thread-self/schedstat"
+MAX_ENTRIES = 100_000
+
+_entries = collections.deque(maxlen=MAX_ENTRIES)
+_thread = threading.local()
+
+
+def run_delay_ns():
+    """How long this thread has waited on a run queue in its life."""
+    with open(SCHEDSTAT, "rb") as file:  # noqa: PTH123 - a fast path
+        return int(file.read().split()[1])
+
+
+@contextlib.contextmanager
+def request(path):
+    """Name the request that this thread works for, and clock its handler as `handler`."""
+    _thread.path = path
+    with measured("handler"):
+        yield
+
+
+@contextlib.contextmanager
+def measured(kind):
+    """Clock a stretch: from, to, and of it the thread's CPU time and its time on the run queue."""
+    delay_ns, cpu_ns, start_ns = run_delay_ns(), time.thread_time_ns(), time.monotonic_ns()
+    try:
+        yield
+    finally:
+        end_ns = time.monotonic_ns()
+        cpu_ns = time.thread_time_ns() - cpu_ns
+        delay_ns = run_delay_ns() - delay_ns
+        _entries.append((_thread.path, kind, start_ns, end_ns, cpu_ns, delay_ns, threading.get_native_id()))
+
+
+def as_json():
+    """Everything so far: `[[path, kind, start_ns, end_ns, cpu_ns, run_delay_ns, tid], ...]`."""
+    return json.dumps(list(_entries)).encode()

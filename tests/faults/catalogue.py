@@ -1,0 +1,130 @@
+"""The planted faults: how to start and load each, what must be said of it, what proves that it is there."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import serving
+from faults import surroundings
+
+from perfwatch.examples.http_client import Call
+from perfwatch.examples.load import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+UPLOAD = bytes(1 << 16)
+SLOW_MS = 20
+GTHREAD = functools.partial(serving.gunicorn, "faulty:app")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault and the verdict that is true of it."""
+
+    name: str
+    load: tuple[Endpoint, ...]
+    """The first is the one that is judged."""
+    principle: str
+    mechanism: str | None
+    bucket: str
+    """Of the ledger: where most of its time must be."""
+    kind: str
+    """What the server clocked as the fault; `outside`: what of the latency its handler did not see."""
+    around: tuple[Callable[[], AbstractContextManager[dict[str, str]]], ...] = ()
+    server: Callable[..., AbstractContextManager[serving.Server]] = GTHREAD
+    seconds: float = 4
+    peer: str | None = None
+    """The environment variable whose value the evidence must name."""
+    quick: bool = False
+    """Belongs to the default run."""
+
+    @property
+    def route(self):
+        """The judged endpoint, as a report names it."""
+        return self.load[0].call.path.partition("?")[0].replace("{n}", "{}")
+
+
+def clients(path, count=2, pause_s=0.02):
+    return Endpoint(Call(path), clients=count, pause_s=pause_s)
+
+
+LOCKED = (clients("/lock/{n}", 3), clients("/refresh/{n}?ms=120", 1, pause_s=0.05))
+FLOCKED = (clients("/flock/{n}", 3), clients("/flock-hold/{n}?ms=120", 1, pause_s=0.05))
+SLOW_UPLOAD = Endpoint(Call("/upload/{n}", "POST", UPLOAD, upload_s=0.2), clients=2, pause_s=0.02)
+SLOW_READER = Endpoint(Call("/download/{n}", download_s=0.3), clients=2, pause_s=0.02)
+THREADING = functools.partial(serving.http_server)
+SYNC = functools.partial(serving.gunicorn, "faulty:app", worker_class="sync")
+PEER = (surroundings.slow_service,)
+DISK = (surroundings.disk_directory,)
+HOGGED = (surroundings.disk_directory, surroundings.disk_hogs)
+CAPACITY, CONCURRENCY, EFFICIENCY = "capacity", "concurrency", "efficiency"
+CALL = functools.partial(
+    Fault,
+    principle=CAPACITY,
+    mechanism="dependency",
+    bucket="calls",
+    kind="calls",
+    around=PEER,
+    peer="FAULTY_PEER",
+)
+
+FAULTS = (
+    Fault("lock", LOCKED, CONCURRENCY, "lock", "lock", "lock", quick=True),
+    Fault("flock", FLOCKED, CONCURRENCY, "lock", "lock", "lock", DISK),
+    Fault("lock-http-server", LOCKED, CONCURRENCY, "lock", "lock", "lock", server=THREADING),
+    Fault("sleep", (clients("/sleep/{n}"),), EFFICIENCY, "sleep", "sleep", "sleep", quick=True),
+    Fault("cpu", (clients("/cpu/{n}?ms=60", 1),), EFFICIENCY, "cpu", "on_cpu", "cpu", quick=True),
+    Fault("gil", (clients("/cpu/{n}?ms=150", 4, 0),), CONCURRENCY, "gil", "gil", "gil", quick=True),
+    Fault("gil-own-threads", (clients("/gil/{n}?ms=120", 1),), CONCURRENCY, "gil", "gil", "gil"),
+    Fault(
+        "gil-http-server",
+        (clients("/cpu/{n}?ms=150", 4, 0),),
+        CONCURRENCY,
+        "gil",
+        "gil",
+        "gil",
+        server=THREADING,
+    ),
+    Fault("fsync-disk-hog", (clients("/fsync/{n}", 2),), CAPACITY, "disk", "disk", "disk", HOGGED, quick=True),
+    Fault(
+        "fsync-journal",
+        (clients("/fsync/{n}", 2),),
+        CAPACITY,
+        "disk",
+        "disk",
+        "disk",
+        (surroundings.journalled_mount,),
+    ),
+    Fault("major-fault", (clients("/major-fault/{n}", 1),), CAPACITY, "memory", "fault", "fault", DISK),
+    CALL("call", (clients("/call/{n}"),)),
+    CALL("call-timeout", (clients("/call-timeout/{n}"),), quick=True),
+    CALL("call-select", (clients("/call-select/{n}"),)),
+    CALL("call-epoll", (clients("/call-epoll/{n}"),)),
+    CALL("call-unix", (clients("/call-unix/{n}"),), peer="FAULTY_PEER_UNIX"),
+    CALL("postgres", (clients("/postgres/{n}"),), around=(surroundings.postgres,), peer="PG"),
+    Fault("child", (clients("/child/{n}"),), CAPACITY, "dependency", "child", "child"),
+    Fault("child-pipe", (clients("/child-pipe/{n}"),), CAPACITY, "dependency", "child", "child"),
+    Fault("slow-uploader", (SLOW_UPLOAD,), CAPACITY, "network", "receive", "receive", quick=True),
+    Fault("slow-reader", (SLOW_READER,), CAPACITY, "network", "send", "outside", quick=True),
+    Fault(
+        "run-queue",
+        (clients("/cpu/{n}?ms=15", 1, 0.01),),
+        *(CAPACITY, "run-queue", "run_queue", "run_queue"),
+        around=(surroundings.busy_neighbours,),
+        quick=True,
+    ),
+    Fault(
+        "queue",
+        (clients("/sleep/{n}?ms=20", 8, 0),),
+        CONCURRENCY,
+        "queue",
+        "queue",
+        "outside",
+        server=SYNC,
+        quick=True,
+    ),
+)

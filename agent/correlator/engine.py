@@ -97,6 +97,7 @@ class Correlator:
         chronicle, host = self._chronicle, self._host
         return View(
             now_ns=self._now_ns,
+            in_flight_at_ns=self._open_at_ns or None,
             first_ns=self._first_ns,
             verdict=session_verdict(self._info, ranked, self._slowness, self._open_at_ns, self._context()),
             slow_threshold_ms=self._info.slow_ms,

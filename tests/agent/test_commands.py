@@ -88,7 +88,10 @@ def test_the_screen_needs_a_terminal():
     ("dropped", "words"),
     [
         (["--bounding-set", "-bpf,-perfmon,-sys_admin"], ("no permission to load BPF programs", "root")),
-        (["--reuid", "65534", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"], ("no permission",)),
+        (
+            ["--reuid", "65534", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"],
+            ("no permission",),
+        ),
     ],
     ids=["root-without-bpf", "somebody-else"],
 )
@@ -107,7 +110,10 @@ def test_without_libbpf(tmp_path):
     with script(IDLE) as (process, _):
         command = f'{hide}; exec "$@" record --pid {process.pid} -o {tmp_path}/x'
         ended = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", command, "sh", PERFWATCH], capture_output=True, text=True, timeout=SPARE_S
+            ["unshare", "--mount", "sh", "-c", command, "sh", PERFWATCH],
+            capture_output=True,
+            text=True,
+            timeout=SPARE_S,
         )
     assert_explained(ended, "libbpf.so.1 is not installed", "apt install libbpf1")
 
@@ -303,7 +309,9 @@ def test_run_of_what_is_no_program():
 def test_doctor_says_what_can_be_measured():
     found = json.loads(run("doctor", "--json").stdout)
     assert found["fidelity"] == "exact"
-    assert {check["status"] for check in found["checks"] if check["name"] in {"exact ledger", "libbpf", "BTF"}} == {"ok"}
+    assert {check["status"] for check in found["checks"] if check["name"] in {"exact ledger", "libbpf", "BTF"}} == {
+        "ok"
+    }
     assert "with the exact ledger" in run("doctor").stdout
 
 

@@ -1,0 +1,1 @@
+"""The parts of the screens: each shows one thing of a frame."""

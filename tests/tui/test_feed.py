@@ -1,0 +1,119 @@
+import threading
+import time
+
+import pytest
+from fakes import SECOND, FakeSource, generate
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.tui.feed import FRAME_INTERVAL_S, Feed
+
+
+class Frames:
+    """Collects frames and can be waited on."""
+
+    def __init__(self):
+        self.all = []
+        self._came = threading.Condition()
+
+    def __call__(self, frame):
+        with self._came:
+            self.all.append(frame)
+            self._came.notify_all()
+
+    def wait(self, condition):
+        with self._came:
+            assert self._came.wait_for(lambda: any(map(condition, self.all)), 10)
+        return next(filter(condition, self.all))
+
+
+@pytest.fixture
+def started():
+    feeds = []
+
+    def start(source, **options):
+        frames = Frames()
+        feed = Feed(source, frames, **options)
+        feed.start()
+        feeds.append((feed, source))
+        return frames
+
+    yield start
+    for feed, source in feeds:
+        feed.stop()
+        source.close()
+        feed.join(5)
+        assert not feed.is_alive()
+
+
+def test_a_frame_says_what_the_correlator_says(started):
+    records = generate(5)
+    frames = started(FakeSource(records))
+    frame = frames.wait(lambda frame: frame.view.count == 100)
+    assert frame.view.now_ns == records[-1].at_ns == frame.position.now_ns
+    assert frame.ended is None
+    assert frame.error is None
+
+
+def test_at_most_four_frames_a_second(started):
+    begun = time.monotonic()
+    frames = started(FakeSource(generate(20), step_s=0.01))
+    frames.wait(lambda frame: frame.view.count > 150)
+    assert len(frames.all) <= 2 + (time.monotonic() - begun) / FRAME_INTERVAL_S
+
+
+def test_without_news_there_is_no_frame(started):
+    source = FakeSource(generate(2))
+    frames = started(source)
+    frames.wait(lambda frame: frame.view.count == 40)
+    before = len(frames.all)
+    pulls = threading.Semaphore(0)
+    pull = source.pull
+    source.pull = lambda timeout: (pulls.release(), pull(timeout))[1]
+    for _ in range(3):
+        assert pulls.acquire(timeout=5)
+    assert len(frames.all) == before
+
+
+def test_a_seek_starts_a_new_correlator_and_shows_at_once(started):
+    source = FakeSource(generate(20))
+    frames = started(source)
+    frames.wait(lambda frame: frame.view.count == 400)
+    source.pause(paused=True)
+    frames.wait(lambda frame: frame.position.paused)
+    source.seek(source.info.started_ns + 10 * SECOND)
+    frames.wait(lambda frame: frame.position.paused and 190 <= frame.view.count <= 210)
+
+
+def test_a_broken_source_ends_with_a_frame_that_says_so_and_keeps_the_view(started):
+    source = FakeSource(generate(2))
+    frames = started(source)
+    frames.wait(lambda frame: frame.view.count == 40)
+    source.fail = PerfwatchError("the collector died", "start again")
+    frame = frames.wait(lambda frame: frame.error is not None)
+    assert frame.error == "the collector died (start again)"
+    assert frame.view.count == 40
+
+
+def test_a_source_that_never_worked_says_so_too(started):
+    source = FakeSource()
+    source.fail = PerfwatchError("no such recording")
+    assert started(source).wait(lambda frame: frame.error is not None).position.label == "broken"
+
+
+def test_a_failure_of_our_own_is_a_line_and_no_silence(started):
+    class Broken:
+        def __init__(self, info):
+            from perfwatch.agent.correlator.engine import Correlator
+
+            self.view = Correlator(info).view
+
+        def feed(self, record):
+            raise ZeroDivisionError("oops")
+
+    frame = started(FakeSource(generate(1)), judge_factory=Broken).wait(lambda frame: frame.error is not None)
+    assert frame.error == "perfwatch itself failed: ZeroDivisionError: oops"
+
+
+def test_the_end_is_told(started):
+    frames = started(FakeSource(generate(2), ended="end of the recording"))
+    assert frames.wait(lambda frame: frame.ended is not None).ended == "end of the recording"

@@ -1,0 +1,66 @@
+"""What comes from the target, its clients or a recording is shown, never obeyed."""
+
+import msgspec
+import pytest
+from fakes import FakeSource, generate, session_info
+from tui_driving import opened, scenario, screen, settled, shows
+
+from perfwatch.agent.model import ProbeStatus, ServedRequest
+from perfwatch.agent.target import Candidate
+from perfwatch.probes.records import InFlight, Waker
+
+EVIL = "[bold]x[/]\x1b[2J\u202e\u0301"
+
+
+def replace(record, **changes):
+    return msgspec.structs.replace(record, **changes)
+
+
+def poisoned():
+    for record in generate(20):
+        if isinstance(record, ServedRequest):
+            waits = tuple(
+                replace(wait, detail=EVIL, peer=wait.peer and EVIL, waker=Waker(1, 2, EVIL, None))
+                for wait in record.waits
+            )
+            yield replace(record, method=EVIL, target="/" + EVIL, remote=EVIL, waits=waits)
+        elif isinstance(record, InFlight):
+            evil = [replace(r, method=EVIL, target=EVIL, call=EVIL, detail=EVIL) for r in record.requests]
+            yield replace(record, requests=tuple(evil))
+        else:
+            yield record
+
+
+def source():
+    info = session_info(
+        command=EVIL,
+        server=EVIL,
+        python=EVIL,
+        listeners=(EVIL, "0.0.0.0:" + EVIL),
+        fidelity="sampled",
+        probes=(ProbeStatus(EVIL, "unavailable", EVIL),),
+    )
+    return FakeSource(list(poisoned()), info=info, label=EVIL, note=EVIL, ended=EVIL)
+
+
+def assert_harmless(text):
+    assert not any(evil in text for evil in ("\x1b", "\u202e", "\u0301"))
+
+
+@pytest.mark.parametrize("keys", [[], ["enter"], ["tab", "enter"], ["tab", "tab", "enter"]])
+@pytest.mark.parametrize("size", [(60, 16), (160, 40)])
+@scenario
+async def test_screens_show_hostile_strings_as_text(keys, size):
+    async with opened(source(), size=size) as pilot:
+        await pilot.press(*keys)
+        await settled(pilot)
+        await shows(pilot, "[bold")
+        assert_harmless(screen(pilot))
+
+
+@scenario
+async def test_the_picker_shows_hostile_processes_as_text():
+    evil = Candidate(1, EVIL, EVIL, EVIL, (EVIL,), EVIL, 0)
+    async with opened(None, candidates=lambda: [evil], size=(160, 30)) as pilot:
+        await shows(pilot, "[bold]x[/]\\x1b[2J")
+        assert_harmless(screen(pilot))

@@ -1,0 +1,60 @@
+import itertools
+
+import msgspec
+from fake_records import booked
+from fakes import MS, START_NS, generate
+
+from perfwatch.agent.model import OpenRequest, ServedRequest
+from perfwatch.probes.records import InFlight, Wait, Waker
+from perfwatch.tui import segments
+
+
+def served(path):
+    return next(r for r in generate() if isinstance(r, ServedRequest) and r.target.startswith(path))
+
+
+def test_the_stretches_of_a_request_cover_it_without_gap_or_overlap():
+    for record in generate():
+        if isinstance(record, ServedRequest):
+            parts = segments.of_served(record)
+            assert parts[-1].start_ns + parts[-1].length_ns == record.ended_ns
+            for before, after in itertools.pairwise(parts):
+                assert 0 <= after.start_ns - (before.start_ns + before.length_ns) < 50_000
+
+
+def test_an_order_waits_for_a_lock_and_then_for_postgres():
+    parts = segments.of_served(served("/order"))
+    assert [part.bucket for part in parts][-5:] == ["on_cpu", "lock", "run_queue", "calls", "on_cpu"]
+    assert next(part.note for part in parts if part.bucket == "lock").startswith("woken by refresh-cache 4321")
+    assert next(part.note for part in parts if part.bucket == "calls") == "10.0.0.5:5432"
+
+
+def test_a_wait_has_its_run_queue_part_after_it_and_names_whom_to_blame():
+    record = served("/search")
+    start = record.started_ns
+    wait = Wait(start, 5 * MS, 2 * MS, "lock", "futex", None, None, Waker(1, 2, "\x1b[2J", 77))
+    parts = segments.of_served(msgspec.structs.replace(record, arrived_ns=None, waits=(wait,)))
+    assert [(part.bucket, part.length_ns) for part in parts[:2]] == [("lock", 5 * MS), ("run_queue", 2 * MS)]
+    assert parts[0].blamed == 77
+    assert "\x1b" not in parts[0].note
+
+
+def test_a_request_of_a_million_waits_is_bounded():
+    record = served("/search")
+    waits = tuple(Wait(START_NS + n, 1, 0, "lock", None, None, None, None) for n in range(10_000))
+    assert len(segments.of_served(msgspec.structs.replace(record, waits=waits))) == 2_000
+
+
+def test_an_open_request_shows_its_present_state():
+    open_ = next(r.requests[0] for r in generate() if isinstance(r, InFlight) and r.count and r.requests[0].call)
+    parts = segments.of_open(open_, 9_000 * MS)
+    assert [(part.bucket, part.length_ns) for part in parts] == [("on_cpu", 3 * MS), ("lock", 9_000 * MS)]
+    assert parts[-1].note == "futex 0x7f3a10 still"
+
+
+def test_an_open_request_that_waited_in_the_queue_shows_that():
+    request = OpenRequest(
+        1, 2, 3, START_NS, START_NS + MS, "GET", "/", booked(queue=MS), "calls", START_NS + MS, "recvfrom", None,
+        "10.0.0.5:5432", "0.0.0.0:8000",
+    )  # fmt: skip
+    assert [part.bucket for part in segments.of_open(request, MS)] == ["queue", "calls"]

@@ -1,0 +1,55 @@
+"""What the screens look like: compared with stored pictures (`pytest --snapshot-update` after looking at new ones).
+
+The view is a stored one, so that a new wording of a verdict does not change the pictures.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from fakes import FakeSource, generate, session_info
+from tui_driving import settled, until
+
+from perfwatch.agent.model import View
+from perfwatch.tui.app import PerfwatchApp
+
+VIEW = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
+
+
+class Stored:
+    """A judge that has made up its mind."""
+
+    def feed(self, record):
+        return ()
+
+    def view(self):
+        return VIEW
+
+
+async def shown(pilot):
+    await until(pilot, lambda: pilot.app.frame is not None)
+    await settled(pilot)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "keys"),
+    [
+        ("overview", (100, 30), []),
+        ("overview", (80, 24), []),
+        ("overview", (160, 45), []),
+        ("request", (100, 30), ["tab", "enter"]),
+        ("request", (80, 24), ["tab", "enter"]),
+        ("endpoint", (100, 30), ["enter"]),
+        ("legend", (100, 30), ["l"]),
+    ],
+    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
+)
+def test_screen(snap_compare, name, size, keys):
+    async def drive(pilot):
+        await shown(pilot)
+        await pilot.press(*keys)
+        await settled(pilot)
+
+    info = session_info(command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}")
+    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored())
+    assert snap_compare(app, terminal_size=size, run_before=drive)

@@ -1,0 +1,203 @@
+"""The application: wires a source to the screens, and the keys of time to the source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on, work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.worker import get_current_worker
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.tui import picture
+from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
+from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Frame, FrameReady, SeekWanted
+from perfwatch.tui.screens.asking import JumpScreen
+from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.help import help_sheet, legend_sheet
+from perfwatch.tui.screens.overview import OverviewScreen
+from perfwatch.tui.screens.picker import PickerScreen
+from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.theme import THEME
+from perfwatch.tui.widgets.rows import RowList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from perfwatch.agent.source import Source
+    from perfwatch.agent.target import Candidate
+
+_SECOND_NS: Final = 1_000_000_000
+_SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_JOIN_S: Final = 2.0
+
+
+class PerfwatchApp(App[None]):
+    """Shows one source; without one, lets somebody pick a process first. It closes the source that it shows."""
+
+    TITLE = "perfwatch"
+    CSS_PATH = "screens/common.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "legend", "legend"),
+        Binding("P", "picture", "save a picture of the screen", show=False),
+        Binding("question_mark", "help", "help", key_display="?"),
+        Binding("q", "quit", "quit"),
+    ]
+
+    def __init__(
+        self,
+        source: Source | None,
+        *,
+        attach: Callable[[int], Source] | None = None,
+        candidates: Callable[[], Sequence[Candidate]] | None = None,
+        judge_factory: JudgeFactory = new_correlator,
+    ) -> None:
+        """`attach` and `candidates` are called in threads; both may raise PerfwatchError."""
+        super().__init__()
+        self._source = source
+        self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
+        self._feed: Feed | None = None
+        self.frame: Frame | None = None
+        self._speed = _SPEEDS.index(1.0)
+
+    def on_mount(self) -> None:
+        """Open the first screen."""
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        if self._source is not None:
+            self._watch(self._source)
+        else:
+            self.push_screen(PickerScreen(self._candidates or tuple))
+
+    def on_unmount(self) -> None:
+        """End the feed and the source."""
+        if self._feed is not None:
+            self._feed.stop()
+        if self._source is not None:
+            self._source.close()
+        if self._feed is not None:
+            self._feed.join(_JOIN_S)
+
+    # Frames
+
+    def _watch(self, source: Source) -> None:
+        self._source = source
+        self.push_screen(OverviewScreen())
+        self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame)), self._judge_factory)
+        self._feed.start()
+
+    @on(FrameReady)
+    def _frame_ready(self, message: FrameReady) -> None:
+        self.frame = message.frame
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Hand the frame to what can be seen: the top screen, and those that shine through."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, FrameScreen):
+                screen.frame = self.frame
+                return
+
+    def action_leave(self) -> None:
+        """Close the top screen."""
+        if isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
+            self.pop_screen()
+            self._deliver()
+
+    # Attaching
+
+    @on(CandidateChosen)
+    def _candidate_chosen(self, message: CandidateChosen) -> None:
+        if self._attach_pid is None:
+            self.post_message(AttachFailed("this session cannot attach"))
+            return
+        self._picker().busy = message.candidate.pid
+        self._attach_to(self._attach_pid, message.candidate.pid)
+
+    @work(thread=True, group="attach")
+    def _attach_to(self, attach: Callable[[int], Source], pid: int) -> None:
+        try:
+            source = attach(pid)
+        except PerfwatchError as error:
+            self.post_message(AttachFailed(str(error)))
+            return
+        if get_current_worker().is_cancelled:
+            source.close()
+        else:
+            self.post_message(Attached(source))
+
+    @on(Attached)
+    def _attached(self, message: Attached) -> None:
+        self._watch(message.source)
+
+    @on(AttachFailed)
+    def _attach_failed(self, message: AttachFailed) -> None:
+        picker = self._picker()
+        picker.busy, picker.problem = None, message.problem
+
+    def _picker(self) -> PickerScreen:
+        return next(screen for screen in self.screen_stack if isinstance(screen, PickerScreen))
+
+    # Time
+
+    def action_pause(self) -> None:
+        """Hold the stream, or let it go on."""
+        if self._source is not None and self.frame is not None:
+            self._source.pause(paused=not self.frame.position.paused)
+
+    def action_seek(self, seconds: int) -> None:
+        """Go so many seconds on, or back."""
+        if self.frame is not None:
+            self._seek(self.frame.position.now_ns + seconds * _SECOND_NS)
+
+    @on(SeekWanted)
+    def _seek_wanted(self, message: SeekWanted) -> None:
+        self._seek(message.at_ns)
+
+    def _seek(self, at_ns: int | None) -> None:
+        if self._source is None or self.frame is None or at_ns is None:
+            return
+        if self.frame.position.seekable:
+            self._source.seek(at_ns)
+        else:
+            self.notify("this stream cannot be moved in", markup=False)
+
+    def action_speed(self, step: int) -> None:
+        """Play slower or faster."""
+        if self._source is not None:
+            self._speed = min(max(self._speed + step, 0), len(_SPEEDS) - 1)
+            self._source.set_speed(_SPEEDS[self._speed])
+
+    def action_jump(self) -> None:
+        """Ask for a moment, and go there."""
+        if self.frame is not None:
+            self.push_screen(JumpScreen(self.frame.position, self.frame.info), self._seek)
+
+    # Pages and pictures
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        groups = [
+            ("everywhere", self.BINDINGS),
+            ("time", FrameScreen.BINDINGS),
+            ("lists (tab goes to the next)", RowList.BINDINGS),
+            ("overview", OverviewScreen.BINDINGS),
+            ("a request", RequestScreen.BINDINGS),
+        ]
+        self.push_screen(help_sheet(groups))
+
+    def action_legend(self) -> None:
+        """Show what glyphs and letters mean."""
+        self.push_screen(legend_sheet())
+
+    def action_picture(self) -> None:
+        """Save the screen as SVG in the current directory."""
+        try:
+            path = picture.save(self, Path.cwd())
+        except PerfwatchError as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self.notify(f"saved {path}", markup=False)

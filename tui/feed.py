@@ -1,0 +1,130 @@
+"""The thread between a source and the screens: it pulls, has the records judged, and posts frames.
+
+It never touches a widget. Frames that the stream causes come at most four times a second, and only when
+something is new; what a person caused (pause, speed, seek) is posted at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.source import Position
+from perfwatch.tui.messages import Frame
+
+if TYPE_CHECKING:
+    from perfwatch.agent.model import Record, Request, SessionInfo, View
+    from perfwatch.agent.source import Batch, Source
+
+FRAME_INTERVAL_S: Final = 0.25
+_ENDED_WAIT_S: Final = 0.05
+
+
+class Judge(Protocol):
+    """What the feed needs of a correlator."""
+
+    def feed(self, record: Record) -> tuple[Request, ...]:
+        """Take one record; return what was judged because of it."""
+        ...
+
+    def view(self) -> View:
+        """Return the state to show."""
+        ...
+
+
+JudgeFactory: TypeAlias = Callable[["SessionInfo"], Judge]
+
+
+def new_correlator(info: SessionInfo) -> Judge:
+    """Return the correlator; imported late, so that the first screen need not wait for it."""
+    from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415
+
+    return Correlator(info)
+
+
+class Feed(threading.Thread):
+    """Pulls from one source until it is told to stop, or the source breaks."""
+
+    def __init__(
+        self,
+        source: Source,
+        post: Callable[[Frame], object],
+        judge_factory: JudgeFactory = new_correlator,
+    ) -> None:
+        """`post` is called from this thread, with a frame."""
+        super().__init__(name="perfwatch-feed", daemon=True)
+        self._source = source
+        self._post = post
+        self._judge_factory = judge_factory
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the thread to end; it does within one pull."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Pull and post until stopped; a failure becomes the last frame."""
+        judge = self._judge_factory(self._source.info)
+        pace = _Pace()
+        while not self._stopping.is_set():
+            try:
+                batch = self._source.pull(pace.left_s())
+                if batch.restarted:
+                    judge = self._judge_factory(self._source.info)
+                for record in batch.records:
+                    judge.feed(record)
+            except PerfwatchError as error:
+                self._fail(judge, pace, str(error))
+                return
+            except Exception as error:  # noqa: BLE001 - a thread that died in silence would look like a quiet target
+                self._fail(judge, pace, f"perfwatch itself failed: {type(error).__name__}: {error}")
+                return
+            if pace.due(batch):
+                self._post(Frame(judge.view(), batch.position, self._source.info, batch.ended))
+            if batch.ended is not None:
+                self._stopping.wait(_ENDED_WAIT_S)
+
+    def _fail(self, judge: Judge, pace: _Pace, problem: str) -> None:
+        if pace.position is not None:
+            self._post(Frame(judge.view(), pace.position, self._source.info, error=problem))
+            return
+        position = _nowhere(self._source.info)
+        self._post(Frame(judge.view(), position, self._source.info, error=problem))
+
+
+def _nowhere(info: SessionInfo) -> Position:
+    """Return the position of a source that broke before it said one."""
+    at = info.started_ns
+    return Position("broken", at, at, at, paused=False, seekable=False)
+
+
+class _Pace:
+    """Decides which batches become frames."""
+
+    def __init__(self) -> None:
+        self.position: Position | None = None
+        self._ended: str | None = None
+        self._fresh = False
+        self._next_s = 0.0
+
+    def left_s(self) -> float:
+        """How long the next pull may take."""
+        if self._fresh or self.position is None:
+            return max(0.0, self._next_s - time.monotonic())
+        return FRAME_INTERVAL_S
+
+    def due(self, batch: Batch) -> bool:
+        """Tell whether to post a frame after this batch."""
+        before, self.position = self.position, batch.position
+        self._fresh |= bool(batch.records) or batch.position != before or batch.ended != self._ended
+        self._ended = batch.ended
+        now = time.monotonic()
+        urgent = before is None or batch.restarted or batch.position.label != before.label
+        if not self._fresh or not (urgent or now >= self._next_s):
+            return False
+        self._fresh = False
+        self._next_s = now + FRAME_INTERVAL_S
+        return True

@@ -1,0 +1,69 @@
+"""What travels to the screens: frames from the feed thread, wishes from the widgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from perfwatch.agent.model import SessionInfo, View
+    from perfwatch.agent.source import Position, Source
+    from perfwatch.agent.target import Candidate
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """All that the screens show at one moment."""
+
+    view: View
+    position: Position
+    info: SessionInfo
+    ended: str | None = None
+    """Why nothing more will come; what was seen stays."""
+    error: str | None = None
+    """What broke the source: one line."""
+
+
+class FrameReady(Message):
+    """A new frame; it replaces one that was not shown yet, so that a slow terminal does not lag."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+
+    def can_replace(self, message: Message) -> bool:
+        """Tell whether the waiting message may be dropped in favour of this one."""
+        return isinstance(message, FrameReady)
+
+
+class SeekWanted(Message):
+    """Somebody pointed at a moment."""
+
+    def __init__(self, at_ns: int) -> None:
+        super().__init__()
+        self.at_ns = at_ns
+
+
+class CandidateChosen(Message):
+    """Somebody wants to attach to this process."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        super().__init__()
+        self.candidate = candidate
+
+
+class Attached(Message):
+    """Attaching worked."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+
+
+class AttachFailed(Message):
+    """Attaching did not work; `problem` is one line, with a remedy."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__()
+        self.problem = problem

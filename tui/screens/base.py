@@ -1,0 +1,88 @@
+"""What all screens that show a frame have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+
+from perfwatch.tui import palette
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from perfwatch.tui.messages import Frame
+
+SMALLEST = (60, 16)
+"""Below this nothing useful fits."""
+
+
+class TooSmall(Widget):
+    """Covers a screen that has too little room, and says so."""
+
+    def render(self) -> Text:
+        """Say what there is and what it takes."""
+        width, height = self.app.size
+        return Text(
+            f"terminal too small\n{width}x{height}, needs {SMALLEST[0]}x{SMALLEST[1]}",
+            style=palette.STRONG,
+            justify="center",
+        )
+
+
+class SizedScreen(Screen[None]):
+    """A screen that tells its style sheet how much room there is."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "RowList"
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (96, "-normal")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (SMALLEST[1], "-short"), (22, "-medium"), (28, "-tall"), (36, "-high")]  # noqa: RUF012
+
+    def compose(self) -> ComposeResult:
+        """Put the parts below each other; what covers them comes last."""
+        yield from self.compose_parts()
+        yield TooSmall()
+
+    def compose_parts(self) -> ComposeResult:
+        """Yield the widgets of the screen."""
+        raise NotImplementedError
+
+
+class FrameScreen(SizedScreen):
+    """A screen that is a function of the newest frame; its widgets get it by `data_bind`.
+
+    The keys of time are the same on all of them.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "app.pause", "pause"),
+        Binding("left", "app.seek(-1)", "one second back", show=False, key_display="←"),
+        Binding("right", "app.seek(1)", "one second on", show=False, key_display="→"),
+        Binding("minus", "app.speed(-1)", "slower", show=False, key_display="-"),
+        Binding("plus,equals_sign", "app.speed(1)", "faster", show=False, key_display="+"),
+        Binding("j", "app.jump", "jump"),
+    ]
+
+    frame: reactive[Frame | None] = reactive(None)
+
+    def __init__(self, frame: Frame | None = None) -> None:
+        """`frame` is what to show until the next one comes."""
+        super().__init__()
+        self.set_reactive(FrameScreen.frame, frame)
+
+    def on_mount(self) -> None:
+        """Show what there is already."""
+        if self.frame is not None:
+            self.show_frame(self.frame)
+
+    def watch_frame(self, frame: Frame | None) -> None:
+        """Show a new frame; before the mounting there is nothing to show it with."""
+        if frame is not None and self.is_mounted:
+            self.show_frame(frame)
+
+    def show_frame(self, frame: Frame) -> None:
+        """Hand the frame to those widgets that are not bound to it."""
+        raise NotImplementedError

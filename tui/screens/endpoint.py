@@ -1,0 +1,95 @@
+"""One endpoint: its quantiles, the mean ledger of its slow requests, why, and the requests themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widgets import Footer, Static
+
+from perfwatch.tui import palette
+from perfwatch.tui.format import clean, count, duration
+from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.widgets.endpoints import key_of
+from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.ledger import LedgerPanel
+from perfwatch.tui.widgets.notice import NoticeLine
+from perfwatch.tui.widgets.requests import RequestRows
+from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.timeline import Timeline
+from perfwatch.tui.widgets.why import WhyPanel
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from perfwatch.agent.model import Endpoint
+    from perfwatch.tui.messages import Frame
+
+
+class EndpointScreen(FrameScreen):
+    """Follows one endpoint by its key."""
+
+    CSS_PATH = "endpoint.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
+
+    def __init__(self, key: str, frame: Frame | None) -> None:
+        super().__init__(frame)
+        self._key = key
+
+    def compose_parts(self) -> ComposeResult:
+        """Yield the parts from top to bottom."""
+        yield Header().data_bind(FrameScreen.frame)
+        yield NoticeLine().data_bind(FrameScreen.frame)
+        yield Static(id="title")
+        yield Static(id="quantiles")
+        yield LedgerPanel("ledger")
+        yield WhyPanel()
+        yield RequestRows(id="slow")
+        yield Timeline().data_bind(FrameScreen.frame)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def show_frame(self, frame: Frame) -> None:
+        """Show the endpoint as it is now."""
+        view = frame.view
+        found = next((end for end in view.endpoints if key_of((end.method, end.route)) == self._key), None)
+        if found is None:
+            self.query_one("#title", Static).update(Text(f"{clean(self._key)}   no request yet", style=palette.QUIET))
+            return
+        self._show(found)
+        mine = (request for request in view.requests if key_of(request.endpoint) == self._key)
+        self.query_one(RequestRows).take(mine, frame.info)
+
+    def _show(self, endpoint: Endpoint) -> None:
+        self.query_one("#title", Static).update(_title(endpoint))
+        self.query_one("#quantiles", Static).update(_quantiles(endpoint))
+        judged = endpoint.judged_count
+        whose = (
+            f"mean ledger of the {count(judged)} judged" if judged else f"mean ledger of all {count(endpoint.count)}"
+        )
+        self.query_one(LedgerPanel).show(whose, endpoint.ledger)
+        self.query_one(WhyPanel).show(endpoint.verdict)
+
+    @on(RowList.Chosen)
+    def _open_request(self, event: RowList.Chosen) -> None:
+        self.app.push_screen(RequestScreen(int(event.key), self.frame))
+
+
+def _title(endpoint: Endpoint) -> Text:
+    numbers = f"   {count(endpoint.count)} requests   {count(endpoint.slow_count)} slow"
+    return Text.assemble(
+        (f"{clean(endpoint.method)} {clean(endpoint.route)}", palette.STRONG),
+        (numbers, palette.QUIET),
+        (f"   {count(endpoint.errors)} failed", palette.ALARM if endpoint.errors else palette.QUIET),
+        no_wrap=True,
+    )
+
+
+def _quantiles(endpoint: Endpoint) -> Text:
+    latency = endpoint.latency_ms
+    text = Text(no_wrap=True)
+    for name in ("p50", "p90", "p95", "p99", "max"):
+        text.append(f"{name} ", palette.QUIET).append(f"{duration(getattr(latency, name))}     ", palette.TEXT)
+    return text

@@ -1,0 +1,158 @@
+"""One request: its stretches over time, its ledger, why it was slow and what to do; also while it hangs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widgets import Footer, Static
+
+from perfwatch.agent.model import Ledger, OpenRequest, Request
+from perfwatch.tui import palette, segments
+from perfwatch.tui.format import clean, clock, duration_ns, size
+from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.inflight import Hanging, doing
+from perfwatch.tui.widgets.ledger import LedgerPanel
+from perfwatch.tui.widgets.notice import NoticeLine
+from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.timeline import Timeline
+from perfwatch.tui.widgets.waterfall import Waterfall
+from perfwatch.tui.widgets.why import WhyPanel
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from perfwatch.agent.model import SessionInfo, View
+    from perfwatch.tui.messages import Frame
+
+
+class RequestScreen(FrameScreen):
+    """Follows one id: while it is open, when it ends, and also after newer ones have pushed it out of the view."""
+
+    CSS_PATH = "request.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.leave", "back", key_display="esc"),
+        Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
+        Binding("right_square_bracket", "step(1)", "later", key_display="]"),
+        Binding("c", "culprit", "culprit"),
+    ]
+
+    def __init__(self, request_id: int, frame: Frame | None) -> None:
+        super().__init__(frame)
+        self._request_id = request_id
+        self._shown: Request | OpenRequest | None = None
+
+    def compose_parts(self) -> ComposeResult:
+        """Yield the parts from top to bottom."""
+        yield Header().data_bind(FrameScreen.frame)
+        yield NoticeLine().data_bind(FrameScreen.frame)
+        yield Static(id="title")
+        yield Waterfall(id="waterfall")
+        yield LedgerPanel("ledger")
+        yield WhyPanel()
+        yield Timeline().data_bind(FrameScreen.frame)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def show_frame(self, frame: Frame) -> None:
+        """Show the request as it is now."""
+        found = _find(frame.view, self._request_id)
+        if isinstance(found, Request) and found is not self._shown:
+            self._show_finished(found, frame.info)
+        elif isinstance(found, OpenRequest):
+            self._show_open(found, frame.view)
+        elif found is None and isinstance(self._shown, OpenRequest):
+            self._title(Text("it has ended; it was not slow enough to be kept", style=palette.QUIET))
+        self._shown = found or self._shown
+
+    def _show_finished(self, request: Request, info: SessionInfo) -> None:
+        record = request.record
+        line = _line(record.method, record.target, duration_ns(request.ledger.total_ns))
+        status = str(record.status) if record.status is not None else record.outcome
+        bad = palette.ALARM if request.failed else palette.QUIET
+        line.append(f"   {clean(status)}", bad)
+        line.append(
+            f"   {_thread(record.pid, record.tid)}   {clock(info.unix_s(record.ended_ns), ms=True)}", palette.QUIET
+        )
+        line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
+        line.append(f"   from {clean(record.remote)}", palette.QUIET)
+        self._title(line)
+        self._parts(segments.of_served(record), request.ledger)
+        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads))
+
+    def _show_open(self, request: OpenRequest, view: View) -> None:
+        hanging = Hanging.of(request, view)
+        line = _line(request.method, request.target, duration_ns(hanging.age_ns))
+        line.append("   in flight", f"bold {palette.ALARM}")
+        line.append(f"   {_thread(request.pid, request.tid)}", palette.QUIET)
+        self._title(line)
+        self._parts(segments.of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
+        state = f"it has not ended; its state: {palette.INKS[request.state].name} {doing(request, hanging.state_ns)}"
+        self.query_one(WhyPanel).show(None, state)
+
+    def _title(self, line: Text) -> None:
+        self.query_one("#title", Static).update(line)
+
+    def _parts(self, stretches: tuple[segments.Segment, ...], ledger: Ledger) -> None:
+        self.query_one(Waterfall).plot(stretches)
+        self.query_one(LedgerPanel).show("ledger", ledger)
+
+    # Other requests
+
+    def action_step(self, step: int) -> None:
+        """Go to the slow request before or after this one."""
+        ids = [] if self.frame is None else [request.record.id for request in self.frame.view.requests]
+        place = ids.index(self._request_id) + step if self._request_id in ids else len(ids) - 1
+        if 0 <= place < len(ids):
+            self._go(ids[place])
+        else:
+            self.notify("no slow request there yet", markup=False)
+
+    def action_culprit(self) -> None:
+        """Go to the request whose thread ended the longest wait."""
+        record = self._shown.record if isinstance(self._shown, Request) else None
+        blamed = [] if record is None else [part for part in segments.of_served(record) if part.blamed is not None]
+        longest = max(blamed, key=lambda part: part.length_ns, default=None)
+        self._go_to_blamed(None if longest is None else longest.blamed)
+
+    @on(RowList.Chosen)
+    def _stretch_chosen(self, event: RowList.Chosen) -> None:
+        stretch = self.query_one(Waterfall).item(event.key)
+        self._go_to_blamed(None if stretch is None else stretch.blamed)
+
+    def _go_to_blamed(self, request_id: int | None) -> None:
+        if request_id is None or self.frame is None:
+            self.notify("no other request is to blame for it", markup=False)
+        elif _find(self.frame.view, request_id) is None:
+            self.notify("the request that ended it was not slow, and is not kept", markup=False)
+        else:
+            self._go(request_id)
+
+    def _go(self, request_id: int) -> None:
+        self._request_id, self._shown = request_id, None
+        if self.frame is not None:
+            self.show_frame(self.frame)
+
+
+def _find(view: View, request_id: int) -> Request | OpenRequest | None:
+    for request in reversed(view.requests):
+        if request.record.id == request_id:
+            return request
+    return next((request for request in view.in_flight if request.id == request_id), None)
+
+
+def _line(method: str | None, target: str | None, took: str) -> Text:
+    name = f"{clean(method or '?')} {clean(target or '(not HTTP)')}"
+    return Text.assemble((name, palette.STRONG), (f"   {took}", f"bold {palette.ACCENT}"), no_wrap=True)
+
+
+def _thread(pid: int, tid: int) -> str:
+    return f"pid {pid}" if pid == tid else f"pid {pid} thread {tid}"
+
+
+def _unjudged(threads: str) -> str:
+    if threads == "one":
+        return "it was not slow: not judged"
+    return "its thread served other requests meanwhile: only the queue is booked"

@@ -1,0 +1,71 @@
+"""A ledger in full: one bar, and below it every bucket that is not empty, with glyph, length and share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+from textual.widget import Widget
+
+from perfwatch.tui import palette
+from perfwatch.tui.draw import stacked
+from perfwatch.tui.format import duration_ns, fit, percent
+from perfwatch.tui.palette import UNACCOUNTED
+from perfwatch.tui.widgets.panel import joined
+
+if TYPE_CHECKING:
+    from perfwatch.agent.model import Ledger
+    from perfwatch.tui.palette import Ink
+
+_ENTRY: Final = 32
+
+
+class LedgerPanel(Widget):
+    """Shows one ledger; `title` says whose."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._title = title
+        self._ledger: Ledger | None = None
+
+    def show(self, title: str, ledger: Ledger) -> None:
+        """Take another ledger."""
+        if (title, ledger) != (self._title, self._ledger):
+            self._title, self._ledger = title, ledger
+            self.refresh(layout=True)
+
+    def render(self) -> Text:
+        """Draw bar and legend."""
+        width = max(1, self.size.width - 6)
+        if self._ledger is None:
+            return Text(f"   {self._title}", style=palette.STRONG)
+        ledger = self._ledger
+        parts = palette.inks(ledger.booked_ns, ledger.unaccounted_ns)
+        title = Text.assemble(
+            (f"   {self._title}", palette.STRONG),
+            (f"  {duration_ns(ledger.total_ns)}", palette.STRONG),
+        )
+        bar = Text.assemble("   ", stacked(parts, width))
+        return joined([title, bar, *_legend(parts, ledger, width)])
+
+
+def _legend(parts: list[tuple[Ink, int]], ledger: Ledger, width: int) -> list[Text]:
+    """Lay the entries out in columns, the largest first; unaccounted always stands last."""
+    booked = sorted((part for part in parts if part[0] is not UNACCOUNTED), key=lambda part: -part[1])
+    booked.append((UNACCOUNTED, ledger.unaccounted_ns))
+    entries = [_entry(ink, ns, ledger.total_ns) for ink, ns in booked]
+    columns = max(1, (width + 2) // _ENTRY)
+    rows = [entries[start : start + columns] for start in range(0, len(entries), columns)]
+    return [Text.assemble("   ", *row) for row in rows]
+
+
+def _entry(ink: Ink, ns: int, total_ns: int) -> Text:
+    share = ns / total_ns if total_ns > 0 else 0.0
+    text = Text.assemble(
+        (f"{ink.glyph} {fit(ink.name, 12)}", ink.colour),
+        (f"{duration_ns(ns):>8}", palette.TEXT),
+        (f"{percent(share):>6}", palette.QUIET),
+    )
+    return text.append(" " * (_ENTRY - text.cell_len))

@@ -1,0 +1,212 @@
+"""A list of keyed rows under a fixed heading: only changed lines are painted, the cursor stays on its key.
+
+As long as nobody moved the cursor it stays at the top, so that a list with the newest first can be watched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from perfwatch.tui import palette
+from perfwatch.tui.format import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual import events
+
+Item = TypeVar("Item")
+_MARK: Final = "▶ "
+_MARGIN: Final = 1
+"""Cells left free at either side."""
+
+
+class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False):
+    """Rows of one kind; what a row and the heading look like is said by the subclass."""
+
+    ALLOW_SELECT: ClassVar[bool] = False
+    ALLOW_MAXIMIZE: ClassVar[bool] = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--heading", "rows--cursor"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "detail"),
+        Binding("up", "move(-1)", "previous row", show=False),
+        Binding("down", "move(1)", "next row", show=False),
+        Binding("pageup", "page(-1)", "a page up", show=False),
+        Binding("pagedown", "page(1)", "a page down", show=False),
+        Binding("home", "move(-1000000)", "first row", show=False),
+        Binding("end", "move(1000000)", "last row", show=False),
+    ]
+
+    class Chosen(Message):
+        """Enter, or a click on the row under the cursor."""
+
+        def __init__(self, rows: RowList[Any], key: str) -> None:
+            super().__init__()
+            self.rows = rows
+            self.key = key
+
+        @property
+        def control(self) -> RowList[Any]:
+            """The list, for `on` selectors."""
+            return self.rows
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._rows: tuple[tuple[str, Item], ...] = ()
+        self._cursor: str | None = None
+        self._headline = ""
+
+    # What a subclass says
+
+    def heading(self, width: int) -> Text:
+        """Return the heading line, at most `width` cells."""
+        raise NotImplementedError
+
+    def row(self, item: Item, width: int) -> Text:
+        """Return one row, at most `width` cells."""
+        raise NotImplementedError
+
+    def empty(self) -> str:
+        """Return the line that stands where there are no rows."""
+        return "none"
+
+    # Rows and cursor
+
+    def show(self, rows: Sequence[tuple[str, Item]]) -> None:
+        """Take new rows; keys are unique."""
+        old, self._rows = self._rows, tuple(rows)
+        if len(old) != len(self._rows):
+            self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+            if self.styles.is_auto_height:
+                self.refresh(layout=True)
+        self._keep_cursor(old)
+        if not old or not self._rows:
+            self.refresh()
+            return
+        for line in range(1, self.size.height):
+            index = self.scroll_offset.y + line - 1
+            if old[index : index + 1] != self._rows[index : index + 1]:
+                self._refresh_line(line)
+        headline = self.heading(self._width).plain
+        if headline != self._headline:
+            self._refresh_line(0)
+
+    def _keep_cursor(self, old: Sequence[tuple[str, Item]]) -> None:
+        """Leave the cursor on its key; where the key is gone, on what took its place."""
+        if self._cursor is None or any(key == self._cursor for key, _ in self._rows):
+            return
+        place = next((index for index, (key, _) in enumerate(old) if key == self._cursor), 0)
+        self._cursor = self._rows[min(place, len(self._rows) - 1)][0] if self._rows else None
+        self.refresh()
+
+    @property
+    def cursor(self) -> int:
+        """Index of the row under the cursor."""
+        keys = (index for index, (key, _) in enumerate(self._rows) if key == self._cursor)
+        return next(keys, 0)
+
+    @property
+    def chosen(self) -> str | None:
+        """Key of the row under the cursor."""
+        return self._rows[self.cursor][0] if self._rows else None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all rows, from the top."""
+        return tuple(key for key, _ in self._rows)
+
+    def item(self, key: str) -> Item | None:
+        """Return the row with this key."""
+        return next((item for other, item in self._rows if other == key), None)
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor by so many rows."""
+        self._move_to(self.cursor + step)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by so many screens of rows."""
+        self._move_to(self.cursor + pages * max(1, self.size.height - 2))
+
+    def action_choose(self) -> None:
+        """Tell the screen which row was chosen."""
+        if self.chosen is not None:
+            self.post_message(self.Chosen(self, self.chosen))
+
+    def _move_to(self, index: int) -> None:
+        if not self._rows:
+            return
+        index = min(max(index, 0), len(self._rows) - 1)
+        self._cursor = self._rows[index][0] if index else None
+        top, visible = self.scroll_offset.y, max(1, self.size.height - 1)
+        if not top <= index < top + visible:
+            self.scroll_to(y=index if index < top else index - visible + 1, animate=False)
+        self.refresh()
+
+    # Painting and mouse
+
+    @property
+    def _width(self) -> int:
+        return max(0, self.size.width - len(_MARK) - 2 * _MARGIN)
+
+    def _refresh_line(self, line: int) -> None:
+        self.refresh_line(line + self.scroll_offset.y)
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the screen."""
+        width = self.size.width
+        if y == 0:
+            text = self.heading(self._width)
+            self._headline = text.plain
+            text = Text.assemble(" " * (_MARGIN + len(_MARK)), text)
+            return self._strip(text, self.get_component_rich_style("rows--heading", partial=True), width)
+        index = self.scroll_offset.y + y - 1
+        if index >= len(self._rows):
+            line = self.empty() if y == 1 and not self._rows else ""
+            return self._strip(Text(fit(f"   {line}", width), style=palette.QUIET), Style.null(), width)
+        here = index == self.cursor
+        mark = _MARK if here and (self.has_focus or self._cursor is not None) else "  "
+        text = Text.assemble(
+            " " * _MARGIN,
+            (mark, palette.ACCENT if self.has_focus else palette.FAINT),
+            self.row(self._rows[index][1], self._width),
+        )
+        lit = here and self.has_focus
+        style = self.get_component_rich_style("rows--cursor", partial=True) if lit else Style.null()
+        return self._strip(text, style, width)
+
+    def _strip(self, text: Text, style: Style, width: int) -> Strip:
+        text.no_wrap, text.overflow, text.end = True, "crop", ""
+        strip = Strip(text.render(self.app.console)).adjust_cell_length(width)
+        return strip.apply_style(self.rich_style + style) if style else strip.apply_style(self.rich_style)
+
+    def on_resize(self) -> None:
+        """Rows depend on the width."""
+        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.refresh()
+
+    def on_focus(self) -> None:
+        """Light the cursor."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Dim the cursor."""
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor on the row; on the row under the cursor, choose it."""
+        index = self.scroll_offset.y + event.y - 1
+        if event.y == 0 or index >= len(self._rows):
+            return
+        if event.chain > 1 or (index == self.cursor and self._cursor is not None):
+            self._move_to(index)
+            self.action_choose()
+        else:
+            self._move_to(index)

@@ -338,10 +338,10 @@ def test_two_threads_and_the_interpreter_lock(server):
     with attached(process.pid) as ledger:
         get_at_once(port, "/burn", 3)
         served = ledger.served(3)
-    last = max(served, key=latency_ns)
-    assert booked(last)["on_cpu"] >= 99
-    assert booked(last)["gil"] > 80
-    assert "lock" not in booked(last)
+    # Who waits for it before its first read, in accept or a thread's start, has that in `queue`.
+    assert all(booked(each)["on_cpu"] >= 99 for each in served)
+    assert sum(booked(each).get("gil", 0) for each in served) > 80
+    assert not any("lock" in booked(each) for each in served)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ BPF := probes/ledger
 BPF_OBJECTS := $(BPF)/ledger.x86_64.bpf.o $(BPF)/ledger.aarch64.bpf.o
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
-.PHONY: demo test check faults soak benchmark bpf picture clean help
+.PHONY: demo test check faults soak benchmark bpf reference picture clean help
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
@@ -19,6 +19,7 @@ help:
 	@echo "make soak       kill -9 at random moments, bit flips, long runs"
 	@echo "make benchmark  measure the overhead, and write docs/benchmarks.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
+	@echo "make reference  write docs/reference.md and docs/recording.md anew"
 	@echo "make picture    draw the README's picture of the screen anew"
 
 demo: $(VENV)/installed-demo
@@ -57,6 +58,9 @@ $(BPF)/ledger.%.bpf.o: $(wildcard $(BPF)/*.bpf.c $(BPF)/*.bpf.h)
 		-fdebug-prefix-map=$(CURDIR)=/perfwatch -c $(BPF)/ledger.bpf.c -o $@
 	$(LLVM_OBJCOPY) --strip-debug --remove-section .rel.BTF.ext --remove-section .llvm_addrsig \
 		--wildcard --strip-symbol 'LBB*' $@
+
+reference: $(VENV)/installed-tests
+	$(BIN)/python docs/make_reference.py
 
 picture: $(VENV)/installed-tests
 	$(BIN)/python docs/draw_picture.py

@@ -165,9 +165,6 @@ def _present(thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int)
         bucket = _RUN_QUEUE
     elif thread.state == ev.BLOCKED:
         bucket = thread.bucket if thread.bucket < len(BUCKETS) else BUCKETS.index("other")
-        if thread.woken_ns > since_ns:
-            booked[bucket] += thread.woken_ns - since_ns
-            bucket, since_ns = _RUN_QUEUE, thread.woken_ns
     booked[bucket] += max(now_ns - since_ns, 0)
     return bucket, since_ns, tuple(booked)
 

@@ -15,13 +15,6 @@ struct { /* enum call_class by system call number, which differs per architectur
 	__type(value, u8);
 } call_classes SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
-	__type(key, u32); /* tgid */
-	__type(value, struct target);
-} targets SEC(".maps");
-
 static __always_inline u32 class_of(s32 call)
 {
 	u32 number = call;
@@ -30,23 +23,19 @@ static __always_inline u32 class_of(s32 call)
 	return class ? *class : CALL_OTHER;
 }
 
-static __always_inline u32 futex_bucket(u32 pid, u64 futex)
-{
-	struct target *target = bpf_map_lookup_elem(&targets, &pid);
-
-	return target && futex >= target->gil_start && futex < target->gil_end ? GIL : LOCK;
-}
-
 /* The functions that are not static are verified once, by themselves, not anew on each path that calls them. */
 
-/* Also says who the peer is, when it is one the process connected to itself. */
-__noinline u32 socket_bucket(struct thread *t, u64 sock, u32 writing)
+/* Of the socket that the thread's `looked_at` says (it cannot be an argument). Also says who the peer is, when it is one
+ * that the process connected to itself. */
+__noinline u32 socket_bucket(struct thread *t, u32 writing)
 {
-	const struct sock *sk = (const struct sock *)sock;
-	u32 role = role_of(sk);
+	const struct sock *sk;
+	u32 role;
 
 	if (!t)
 		return OTHER;
+	sk = AS(struct sock, t->looked_at);
+	role = role_of(sk);
 	if (role == ACCEPTED)
 		return writing ? SEND : RECEIVE;
 	if (role != CONNECTED)
@@ -57,9 +46,10 @@ __noinline u32 socket_bucket(struct thread *t, u64 sock, u32 writing)
 
 static __always_inline u32 file_bucket(struct thread *t, struct file *file, u32 writing)
 {
-	struct sock *sk = file ? socket_of(file) : NULL;
+	struct sock *sk = socket_of(file);
 
-	return sk ? socket_bucket(t, (u64)sk, writing) : OTHER;
+	t->looked_at = (u64)sk;
+	return sk ? socket_bucket(t, writing) : OTHER;
 }
 
 __noinline u32 fd_bucket(struct thread *t, u32 fd, u32 writing)
@@ -127,34 +117,33 @@ static __always_inline u32 select_bucket(struct thread *t, u32 count, u64 reads,
 	return w.bucket;
 }
 
-__noinline u32 epoll_item_bucket(struct thread *t, u64 node)
+static __always_inline u32 epoll_item_bucket(struct thread *t, struct rb_node *node)
 {
-	return t ? file_bucket(t, BPF_CORE_READ((struct epitem *)node, ffd.file), 0) : OTHER;
+	return file_bucket(t, AS(struct epitem, node)->ffd.file, 0);
 }
 
 static __always_inline u32 epoll_bucket(struct thread *t, u32 fd)
 {
 	struct file *file = file_of(fd);
-	struct eventpoll *poll = file ? BPF_CORE_READ(file, private_data) : NULL;
-	struct rb_node *root = BPF_CORE_READ(poll, rbr.rb_root.rb_node), *left, *right;
+	struct rb_node *root = AS(struct eventpoll, file->private_data)->rbr.rb_root.rb_node, *left, *right;
 	u32 bucket;
 
 	if (!root) /* it watches nothing: a timer */
 		return SLEEP;
-	bucket = epoll_item_bucket(t, (u64)root);
-	left = BPF_CORE_READ(root, rb_left);
-	right = BPF_CORE_READ(root, rb_right);
+	bucket = epoll_item_bucket(t, root);
+	left = root->rb_left;
+	right = root->rb_right;
 	if (left && bucket != CALLS)
-		bucket = more_telling(epoll_item_bucket(t, (u64)left), bucket);
+		bucket = more_telling(epoll_item_bucket(t, left), bucket);
 	if (right && bucket != CALLS)
-		bucket = more_telling(epoll_item_bucket(t, (u64)right), bucket);
+		bucket = more_telling(epoll_item_bucket(t, right), bucket);
 	return bucket;
 }
 
 static __always_inline bool is_stored_file(u32 fd)
 {
 	struct file *file = file_of(fd);
-	u32 type = file ? BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT : 0;
+	u32 type = file->f_inode->i_mode & S_IFMT;
 
 	return type == S_IFREG || type == S_IFDIR || type == S_IFBLK;
 }
@@ -162,11 +151,11 @@ static __always_inline bool is_stored_file(u32 fd)
 /* Block I/O, the journal, a fault. `in_iowait` is not set while a journalled fsync waits for its journal. */
 static __always_inline u32 uninterruptible_bucket(s32 call, u32 class, u64 arg1)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (call < 0)
 		return FAULT;
-	if (BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait) || class == CALL_FILE)
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait) || class == CALL_FILE)
 		return DISK;
 	if (class >= CALL_READ && class <= CALL_SENDFILE && is_stored_file(arg1))
 		return DISK;
@@ -178,7 +167,7 @@ static __always_inline u32 interruptible_bucket(struct thread *t, u32 class, u64
 	switch (class) {
 	case CALL_FUTEX:
 		t->futex = arg1;
-		return futex_bucket(t->pid, arg1);
+		return arg1 >= t->target.gil_start && arg1 < t->target.gil_end ? GIL : LOCK;
 	case CALL_LOCK:
 		return LOCK;
 	case CALL_SLEEP:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.errors import Malformed
@@ -26,10 +27,12 @@ STACK_DEPTH: Final = 12
 _ADDRESS: Final = "HHI16s"
 _PEER: Final = _ADDRESS + "QQ"
 
-REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}256s16s")
+REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
+HEAD_BYTES: Final = 256
+"""Follow a request in the map; in an event as many as were read."""
 WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
-THREAD: Final = struct.Struct(f"=QQQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QII{WAIT.size}s")
+THREAD: Final = struct.Struct(f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQII{WAIT.size}s")
 TARGET: Final = struct.Struct("=QQ")
 LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
 UNIX_NAME_BYTES: Final = 128
@@ -84,8 +87,8 @@ class RequestEvent(NamedTuple):
     remote: Address
     booked_ns: tuple[int, ...]
     peers: tuple[PeerTime, ...]
-    head: bytes
     status: bytes
+    head: bytes
 
 
 class WaitEvent(NamedTuple):
@@ -127,14 +130,13 @@ class ThreadState(NamedTuple):
     call: int
     futex: int
     peer: Address
-    woken_ns: int
     booked_ns: tuple[int, ...]
 
 
 def parse_event(data: bytes) -> RequestEvent | WaitEvent | ProcessEvent:
     """Read one event of the ring buffer; raises Malformed if it is none of ours."""
     size, kind = struct.unpack_from("=II", data)
-    if kind == EVENT_REQUEST and size == REQUEST.size:
+    if kind == EVENT_REQUEST and size == REQUEST.size + HEAD_BYTES:
         return parse_request(data)
     if kind == EVENT_WAIT and size == WAIT.size:
         return _parse_wait(data)
@@ -145,7 +147,9 @@ def parse_event(data: bytes) -> RequestEvent | WaitEvent | ProcessEvent:
 
 
 def parse_request(data: bytes) -> RequestEvent:
-    """Read `struct request`."""
+    """Read `struct request`; raises Malformed if it is shorter than it must be."""
+    if len(data) < REQUEST.size:
+        raise Malformed(f"a request of {len(data)} bytes")
     f = REQUEST.unpack_from(data)
     head_length, booked = f[13], f[22:38]
     peers = tuple(
@@ -168,8 +172,8 @@ def parse_request(data: bytes) -> RequestEvent:
         remote=Address(f[18], f[19], f[21]),
         booked_ns=booked[: len(BUCKETS)],
         peers=peers,
-        head=f[-2][:head_length],
         status=f[-1],
+        head=data[REQUEST.size : REQUEST.size + head_length],
     )
 
 
@@ -190,7 +194,7 @@ def _parse_wait(data: bytes) -> WaitEvent:
         waker_tid=f[16],
         waker_request=f[17],
         waker_name=f[18].split(b"\0", 1)[0].decode(errors="replace"),
-        stack=tuple(address for address in f[19:] if address),
+        stack=tuple(takewhile(bool, f[19:])),
     )
 
 
@@ -200,13 +204,12 @@ def parse_thread(data: bytes) -> ThreadState:
     return ThreadState(
         request=f[0],
         since_ns=f[2],
-        state=f[6],
-        bucket=f[7],
-        call=f[8],
-        futex=f[10],
-        peer=Address(f[11], f[12], f[14]),
-        woken_ns=f[15],
-        booked_ns=f[22 : 22 + len(BUCKETS)],
+        state=f[5],
+        bucket=f[6],
+        call=f[7],
+        futex=f[9],
+        peer=Address(f[10], f[11], f[13]),
+        booked_ns=f[21 : 21 + len(BUCKETS)],
     )
 
 

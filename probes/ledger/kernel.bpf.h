@@ -152,6 +152,10 @@ struct bpf_iter__task_file {
 
 struct linux_binprm;
 
+/* A pointer that was only read as a number, to be read through like one that the kernel gave (6.2): a wrong one reads 0. */
+void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
+#define AS(type, address) ((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
+
 #define PF_KTHREAD 0x00200000
 #define TASK_INTERRUPTIBLE 0x0001
 #define TASK_UNINTERRUPTIBLE 0x0002
@@ -194,10 +198,10 @@ struct {
 
 static __always_inline u32 nested_interrupts(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	u32 zero = 0, nested = ~0;
 	u64 *distance = bpf_map_lookup_elem(&preempt_count_distance, &zero);
-	void *queue = (void *)BPF_CORE_READ(task, se.cfs_rq, rq);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	void *queue = BPF_CORE_READ(task, se.cfs_rq, rq); /* as a number: it is added to */
 
 	if (distance && *distance)
 		bpf_probe_read_kernel(&nested, sizeof(nested), queue + *distance);

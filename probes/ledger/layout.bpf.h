@@ -97,8 +97,8 @@ struct request {
 	struct address local;
 	struct address remote;
 	struct ledger ledger;
-	char head[HEAD_BYTES];
 	char status[STATUS_BYTES];
+	char head[HEAD_BYTES]; /* head_length of it, and so much is sent; what follows is of an earlier request */
 };
 
 struct wait {
@@ -129,6 +129,11 @@ struct process {
 	u32 parent;
 };
 
+struct target {
+	u64 gil_start; /* the _PyRuntime object: a futex inside it is the interpreter lock */
+	u64 gil_end;
+};
+
 /* One thread that serves a request. Only the CPU that switches it in or out (or on which it runs) writes it, but for
  * the woken_* fields, which belong to whoever wakes it. */
 struct thread {
@@ -137,7 +142,6 @@ struct thread {
 	u64 since_ns; /* everything before is booked */
 	u64 clock_offset; /* CLOCK_MONOTONIC less rq->clock, at the last switch-out */
 	u64 run_delay_ns; /* the scheduler's own sum, then */
-	u64 switched_in_ns;
 	u32 state; /* enum thread_state */
 	u32 bucket;
 	s32 call;
@@ -153,17 +157,14 @@ struct thread {
 	char woken_name[16];
 	struct ledger ledger;
 	u64 stack[STACK_DEPTH];
+	u64 looked_at;
+	struct target target; /* its process's, as it was when the request began */
 	u32 pid;
 	u32 tid;
 	struct wait pending; /* a wait after the answer: inside the request only if more is sent */
 };
 
 enum thread_state { RUNNING, BLOCKED, PREEMPTED };
-
-struct target {
-	u64 gil_start; /* the _PyRuntime object: a futex inside it is the interpreter lock */
-	u64 gil_end;
-};
 
 struct listener {
 	u64 key; /* TCP port, or the kernel's name object of a Unix socket */

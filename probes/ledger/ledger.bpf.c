@@ -5,7 +5,7 @@
  * One state machine a thread (running, blocked, preempted), driven by sched_switch; a wake-up only leaves a time stamp,
  * which the switch-in uses to split the wait. So a thread's ledger has one writer, the CPU it runs on, and nothing
  * is lost to races. Sockets say where a request begins (the first read) and ends (the last write). Only threads that
- * serve a request are followed; for all others a switch costs one failed look-up.
+ * serve a request are followed; for all others a switch costs the test of one number.
  */
 #include "kernel.bpf.h"
 #include "layout.bpf.h"
@@ -14,6 +14,7 @@
 
 #define LONG_WAIT_NS 1000000 /* a wait of this length is told one by one */
 #define MAX_REQUESTS 8192
+#define FOLLOWED 16384 /* a power of two */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -28,6 +29,13 @@ struct {
 	__type(key, u32); /* tid */
 	__type(value, struct thread);
 } threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32); /* tgid */
+	__type(value, struct target);
+} targets SEC(".maps");
 
 struct { /* the request that is open, or was last answered, on a connection */
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -65,6 +73,19 @@ struct {
 } scratches SEC(".maps");
 
 u64 last_request; /* ids count up */
+
+/* How many followed threads have a number that ends so: 0 spares all others the look-up at their switches. */
+u32 followed[FOLLOWED];
+
+static __always_inline struct thread *followed_thread(u32 tid)
+{
+	struct thread *t;
+
+	if (!followed[tid & (FOLLOWED - 1)])
+		return NULL;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	return t && t->request ? t : NULL;
+}
 
 static __noinline int count(u32 counter)
 {
@@ -144,14 +165,16 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now)
 	w->futex = t->futex;
 	w->peer = t->peer;
 	w->waker_pid = 0;
-	w->waker_tid = 0;
-	if (t->state == BLOCKED && t->woken_ns > t->switched_in_ns) {
+	if (t->state == BLOCKED && t->woken_ns > t->since_ns) {
 		w->waker_pid = t->woken_pid;
 		w->waker_tid = t->woken_tid;
 		w->waker_request = t->woken_request;
 		__builtin_memcpy(w->waker_name, t->woken_name, sizeof(w->waker_name));
 	}
-	__builtin_memcpy(w->stack, t->stack, sizeof(w->stack));
+	if (t->bucket == OTHER)
+		__builtin_memcpy(w->stack, t->stack, sizeof(w->stack));
+	else
+		w->stack[0] = 0;
 	if (!t->answered)
 		emit_wait(t);
 }
@@ -181,7 +204,7 @@ static __always_inline u64 runnable_since(struct task_struct *task, const struct
 static __noinline int book_wait(struct thread *t, u64 until, u64 now)
 {
 	if (t->state == BLOCKED) {
-		if (t->bucket == OTHER && t->woken_by_child && t->woken_ns > t->switched_in_ns)
+		if (t->bucket == OTHER && t->woken_by_child && t->woken_ns > t->since_ns)
 			t->bucket = CHILD;
 		t->ledger.booked[masked(t->bucket)] += until - t->since_ns;
 		if (t->bucket == CALLS)
@@ -191,7 +214,6 @@ static __noinline int book_wait(struct thread *t, u64 until, u64 now)
 	if (now - t->since_ns >= LONG_WAIT_NS)
 		tell_wait(t, until, now);
 	t->since_ns = now;
-	t->switched_in_ns = now;
 	t->state = RUNNING;
 	return 0;
 }
@@ -224,11 +246,10 @@ static __always_inline void book_running(struct thread *t, u64 now)
 
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
-	u32 tid = task->pid;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread *t = followed_thread(task->pid);
 	u64 now;
 
-	if (!t || !t->request)
+	if (!t)
 		return;
 	now = bpf_ktime_get_ns();
 	book_running(t, now);
@@ -241,23 +262,20 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 		t->call = -1;
 		t->futex = 0;
 		t->peer.family = 0;
-		t->stack[0] = 0;
 		return;
 	}
 	note_block(t, state);
-	t->stack[0] = 0;
-	if (t->bucket == OTHER)
-		bpf_get_stack(ctx, t->stack, sizeof(t->stack), 0);
+	if (t->bucket == OTHER && bpf_get_stack(ctx, t->stack, sizeof(t->stack), 0) < 0)
+		t->stack[0] = 0;
 	t->state = BLOCKED;
 }
 
 static __always_inline void switch_in(struct task_struct *task)
 {
-	u32 tid = task->pid;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread *t = followed_thread(task->pid);
 	u64 now;
 
-	if (!t || !t->request || t->state == RUNNING)
+	if (!t || t->state == RUNNING)
 		return;
 	now = bpf_ktime_get_ns();
 	book_wait(t, runnable_since(task, t, now), now);
@@ -273,43 +291,47 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_st
 	return 0;
 }
 
-/* Who ends the wait: `current` released what this thread waited for, unless it only happened to be interrupted. */
+static __noinline int note_waker(struct thread *t, struct task_struct *task)
+{
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct thread *waker;
+
+	t->woken_pid = 0;
+	t->woken_by_child = 0;
+	if (in_interrupt() || current->flags & PF_KTHREAD)
+		return 0;
+	t->woken_pid = current->tgid;
+	t->woken_tid = current->pid;
+	t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
+	bpf_probe_read_kernel(t->woken_name, sizeof(t->woken_name), current->comm);
+	waker = followed_thread(current->pid);
+	t->woken_request = waker && !waker->answered ? waker->request : 0;
+	return 0;
+}
+
+/* Who ends the wait: `current` released what this thread waited for, unless it only happened to be interrupted. Of a
+ * short wait nobody asks, and what is not written here costs the two CPUs no cache line. */
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
-	u32 tid = task->pid, own;
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid), *waker;
-	struct task_struct *current;
+	struct thread *t = followed_thread(task->pid);
+	u64 now;
 
-	if (!t || !t->request)
+	if (!t)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (now - t->since_ns < LONG_WAIT_NS / 2)
 		return 0;
 	if (task->on_rq && !(bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed))
 		return 0; /* it did not sleep yet, and will not */
-	t->woken_pid = 0;
-	t->woken_tid = 0;
-	t->woken_request = 0;
-	t->woken_by_child = 0;
-	if (!in_interrupt()) {
-		current = bpf_get_current_task_btf();
-		if (!(current->flags & PF_KTHREAD)) {
-			own = current->pid;
-			t->woken_pid = current->tgid;
-			t->woken_tid = own;
-			t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
-			bpf_probe_read_kernel(t->woken_name, sizeof(t->woken_name), current->comm);
-			waker = bpf_map_lookup_elem(&threads, &own);
-			if (waker && !waker->answered)
-				t->woken_request = waker->request;
-		}
-	}
-	t->woken_ns = bpf_ktime_get_ns();
+	note_waker(t, task);
+	t->woken_ns = now;
 	return 0;
 }
 
 static __noinline int mark_reclaim(bool begins)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread *t = followed_thread(bpf_get_current_pid_tgid());
 
 	if (t)
 		t->in_reclaim = begins;
@@ -379,7 +401,7 @@ static __noinline int finish(struct request *r, u32 flags)
 	u64 connection = r->connection;
 
 	r->flags |= flags | FINAL;
-	if (bpf_ringbuf_output(&events, r, sizeof(*r), BPF_RB_NO_WAKEUP))
+	if (bpf_ringbuf_output(&events, r, sizeof(*r) - HEAD_BYTES + (r->head_length & (HEAD_BYTES - 1)), BPF_RB_NO_WAKEUP))
 		count(LOST_REQUESTS);
 	return bpf_map_delete_elem(&requests, &connection);
 }
@@ -395,20 +417,19 @@ static __always_inline struct thread *thread_of(u32 pid, u32 tid)
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!s)
 		return NULL;
-	__builtin_memset(&s->thread, 0, sizeof(s->thread));
-	s->thread.pid = pid;
+	s->thread.pid = pid; /* all else of it is 0, and stays so */
 	s->thread.tid = tid;
-	bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST);
+	if (!bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST))
+		__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], 1);
 	return bpf_map_lookup_elem(&threads, &tid);
 }
 
 /* The end of a Unix socket is no event. */
 static __always_inline bool is_closed(u64 connection, const struct request *r)
 {
-	const struct sock *sk = (const struct sock *)r->sock; /* may be gone or another's by now: the cookie tells */
+	const struct sock *sk = AS(struct sock, r->sock); /* may be gone or another's by now: the cookie tells */
 
-	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != connection ||
-	       BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+	return sk->__sk_common.skc_cookie.counter != connection || sk->__sk_common.skc_state == TCP_CLOSE;
 }
 
 /* The thread turns to another request. The one before has ended, or both share the thread: an event loop. */
@@ -437,7 +458,8 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	return SHARED;
 }
 
-static __always_inline void start_request(const struct sock *sk, u64 connection, u64 arrived, u64 from, int length)
+static __always_inline void start_request(
+	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, u64 from, int length)
 {
 	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	struct thread *t = thread_of(ids >> 32, ids);
@@ -475,10 +497,10 @@ static __always_inline void start_request(const struct sock *sk, u64 connection,
 	}
 	t->connection = connection;
 	t->since_ns = now;
-	t->switched_in_ns = now;
 	t->state = RUNNING;
 	t->answered = 0;
 	t->pending.size = 0;
+	t->target = *target;
 	t->request = r->id;
 }
 
@@ -490,7 +512,6 @@ static __always_inline struct request *read_head(u64 from, int length)
 
 	if (!s)
 		return NULL;
-	__builtin_memset(s->request.head, 0, sizeof(s->request.head));
 	s->request.head_length = 0;
 	if (from && !bpf_probe_read_user(s->request.head, size & (HEAD_BYTES - 1), (void *)from))
 		s->request.head_length = size;
@@ -502,9 +523,10 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 {
 	u64 connection, arrived = 0, *unread, from;
 	u32 pid = bpf_get_current_pid_tgid() >> 32, role;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	struct request *r, *new;
 
-	if (length < 0 || flags & MSG_PEEK || !is_target(pid) || sk->sk_type != SOCK_STREAM)
+	if (!target || length < 0 || flags & MSG_PEEK || sk->sk_type != SOCK_STREAM)
 		return 0;
 	role = role_of(sk);
 	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk)))
@@ -535,7 +557,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	}
 	if (r)
 		finish(r, 0);
-	start_request(sk, connection, arrived, new->head_length, length);
+	start_request(sk, target, connection, arrived, new->head_length, length);
 	return 0;
 }
 
@@ -717,7 +739,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 			close_ledger(r, t);
 			finish(r, DIED);
 		}
-		bpf_map_delete_elem(&threads, &tid);
+		if (!bpf_map_delete_elem(&threads, &tid))
+			__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], -1);
 	}
 	if (tid == pid && is_target(pid)) {
 		tell_process(EVENT_EXIT, pid, 0);
@@ -737,7 +760,7 @@ int find_listeners(struct bpf_iter__task_file *ctx)
 	if (!ctx->task || !file)
 		return 0;
 	sk = socket_of(file);
-	if (sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM)
+	if (sk && sk->__sk_common.skc_state == TCP_LISTEN && sk->sk_type == SOCK_STREAM)
 		add_listener(sk);
 	return 0;
 }

@@ -111,7 +111,7 @@ class LedgerProbe:
         bpf = self._bpf
         bpf.load()
         self._targets = bpf.map("targets", 4, ev.TARGET.size)
-        self._requests = bpf.map("requests", 8, ev.REQUEST.size)
+        self._requests = bpf.map("requests", 8, ev.REQUEST.size + ev.HEAD_BYTES)
         self._threads = bpf.map("threads", 4, ev.THREAD.size)
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)

@@ -30,7 +30,7 @@ struct { /* where a name is copied to: too large for the stack */
 
 static __always_inline u64 unix_name_object(const struct sock *sk)
 {
-	return (u64)BPF_CORE_READ((const struct unix_sock *)sk, addr);
+	return (u64)BPF_CORE_READ((const struct unix_sock *)sk, addr); /* as a number: it is a key */
 }
 
 static __always_inline u64 unix_peer_name_object(const struct sock *sk)
@@ -43,7 +43,7 @@ static __always_inline u64 unix_peer_name_object(const struct sock *sk)
 static __always_inline u64 listener_key(const struct sock *sk, u16 family)
 {
 	if (family == AF_INET || family == AF_INET6)
-		return BPF_CORE_READ(sk, __sk_common.skc_num);
+		return sk->__sk_common.skc_num;
 	return family == AF_UNIX ? unix_name_object(sk) : 0;
 }
 
@@ -54,15 +54,15 @@ static __always_inline bool is_listener(u64 key)
 
 static __noinline u32 role_of(const struct sock *sk)
 {
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u16 family = sk->__sk_common.skc_family;
 
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return NO_ROLE;
 	if (is_listener(listener_key(sk, family)))
-		return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN ? LISTENING : ACCEPTED;
+		return sk->__sk_common.skc_state == TCP_LISTEN ? LISTENING : ACCEPTED;
 	if (family == AF_UNIX)
 		return unix_peer_name_object(sk) ? CONNECTED : NO_ROLE;
-	return BPF_CORE_READ(sk, __sk_common.skc_dport) ? CONNECTED : NO_ROLE;
+	return sk->__sk_common.skc_dport ? CONNECTED : NO_ROLE;
 }
 
 static __noinline int keep_unix_name(u64 object)
@@ -70,7 +70,7 @@ static __noinline int keep_unix_name(u64 object)
 	u32 zero = 0;
 	u64 *name = bpf_map_lookup_elem(&name_scratch, &zero);
 	struct unix_address *address = (struct unix_address *)object;
-	u32 length = (BPF_CORE_READ(address, len) - 2) & (UNIX_NAME_BYTES - 1); /* less sun_family */
+	u32 length = (AS(struct unix_address, address)->len - 2) & (UNIX_NAME_BYTES - 1); /* less sun_family */
 
 	if (!name)
 		return 0;
@@ -81,14 +81,14 @@ static __noinline int keep_unix_name(u64 object)
 
 static __noinline int local_address(const struct sock *sk, struct address *to)
 {
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u16 family = sk->__sk_common.skc_family;
 
 	if (!to)
 		return 0;
 	to->family = family;
-	to->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	to->port = sk->__sk_common.skc_num;
 	if (family == AF_INET) {
-		*(u32 *)to->bytes = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		*(u32 *)to->bytes = sk->__sk_common.skc_rcv_saddr;
 	} else if (family == AF_INET6) {
 		BPF_CORE_READ_INTO(to->bytes, sk, __sk_common.skc_v6_rcv_saddr);
 	} else {
@@ -102,14 +102,14 @@ static __noinline int local_address(const struct sock *sk, struct address *to)
 
 static __noinline int remote_address(const struct sock *sk, struct address *to)
 {
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u16 family = sk->__sk_common.skc_family;
 
 	if (!to)
 		return 0;
 	to->family = family;
-	to->port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	to->port = bpf_ntohs(sk->__sk_common.skc_dport);
 	if (family == AF_INET) {
-		*(u32 *)to->bytes = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		*(u32 *)to->bytes = sk->__sk_common.skc_daddr;
 	} else if (family == AF_INET6) {
 		BPF_CORE_READ_INTO(to->bytes, sk, __sk_common.skc_v6_daddr);
 	} else {
@@ -126,7 +126,7 @@ static __always_inline bool learn_unix_listener(const struct sock *sk)
 {
 	struct listener new = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX || unix_peer_name_object(sk))
+	if (sk->__sk_common.skc_family != AF_UNIX || unix_peer_name_object(sk))
 		return false;
 	new.key = unix_name_object(sk);
 	if (!new.key)
@@ -140,33 +140,28 @@ static __noinline int add_listener(const struct sock *sk)
 {
 	struct listener new = {};
 
-	new.key = listener_key(sk, BPF_CORE_READ(sk, __sk_common.skc_family));
+	new.key = listener_key(sk, sk->__sk_common.skc_family);
 	if (!new.key)
 		return 0;
-	new.backlog_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
-	new.backlog = BPF_CORE_READ(sk, sk_ack_backlog);
+	new.backlog_max = sk->sk_max_ack_backlog;
+	new.backlog = sk->sk_ack_backlog;
 	local_address(sk, &new.address);
 	return bpf_map_update_elem(&listeners, &new.key, &new, BPF_ANY);
 }
 
 static __always_inline struct sock *socket_of(struct file *file)
 {
-	struct socket *socket;
-
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if ((file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
 		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
+	return AS(struct socket, file->private_data)->sk;
 }
 
 static __always_inline struct file *file_of(u32 fd)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
+	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	u64 file = 0;
 
-	if (fd < BPF_CORE_READ(table, max_fds))
-		bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	return file;
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return AS(struct file, file);
 }

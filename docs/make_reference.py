@@ -1,0 +1,111 @@
+"""Write docs/reference.md and docs/recording.md from the program itself; a test compares. Run by `make reference`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from perfwatch.agent import report_contract
+from perfwatch.agent.cli import COMMANDS, cli
+from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
+from perfwatch.agent.session import format as session_format
+from perfwatch.probes.host import HostProbe
+from perfwatch.probes.ledger.probe import LedgerProbe
+from perfwatch.tui.app import PerfwatchApp
+from perfwatch.tui.screens.endpoint import EndpointScreen
+from perfwatch.tui.screens.overview import OverviewScreen
+from perfwatch.tui.screens.picker import PickerScreen
+from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.widgets.rows import RowList
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.binding import BindingType
+
+DOCS: Final = Path(__file__).parent
+WIDTH: Final = 100
+KEYS: Final = (
+    ("everywhere", PerfwatchApp),
+    ("in a list", RowList),
+    ("overview", OverviewScreen),
+    ("an endpoint", EndpointScreen),
+    ("a request", RequestScreen),
+    ("choosing a process", PickerScreen),
+)
+
+
+def reference() -> str:
+    """Return the reference: commands, keys, buckets, mechanisms, probes, the report's contract."""
+    parts = ["# Reference", "", "Made from the program itself by `make reference`.", ""]
+    parts += ["## Commands", "", *_commands()]
+    parts += ["## Keys", "", *_keys()]
+    parts += ["## Buckets", "", " · ".join(f"`{bucket}`" for bucket in BUCKETS) + " · `unaccounted`", ""]
+    parts += ["## Mechanisms", "", "| mechanism | principle |", "|---|---|"]
+    parts += [f"| `{mechanism}` | {PRINCIPLE_OF[mechanism]} |" for mechanism in MECHANISMS]
+    parts += ["", "## Probes", "", "| probe | every | what it does |", "|---|---|---|"]
+    for probe in (LedgerProbe, HostProbe):
+        parts.append(f"| `{probe.name}` | {probe.period_s:g} s | {_first_line(probe)} |")
+    parts += ["", f"## The report as JSON: `{report_contract.SCHEMA}`", "", *_contract()]
+    return "\n".join(parts)
+
+
+def recording() -> str:
+    """Return the recording's format: the contract of its module, and the schema."""
+    contract = inspect.getdoc(session_format) or ""
+    title, _, rest = contract.partition("\n")
+    schema = "\n\n".join(f"{table.ddl};" for table in session_format.TABLES)
+    return f"# The recording\n\n{title}\n{rest}\n\n## Schema\n\n```sql\n{schema}\n```\n"
+
+
+def _commands() -> Iterator[str]:
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        if command is None:
+            raise AssertionError(name)
+        with click.Context(
+            command, info_name=f"perfwatch {name}", max_content_width=WIDTH, terminal_width=WIDTH
+        ) as context:
+            yield from (f"### perfwatch {name}", "", "```", command.get_help(context), "```", "")
+
+
+def _keys() -> Iterator[str]:
+    yield from ("| where | key | what it does |", "|---|---|---|")
+    told: set[tuple[str, str]] = set()
+    for where, owner in KEYS:
+        for binding in owner.BINDINGS:
+            key, text = _key(binding)
+            if (key, text) not in told:
+                told.add((key, text))
+                yield f"| {where} | `{key}` | {text} |"
+    yield ""
+
+
+def _key(binding: BindingType) -> tuple[str, str]:
+    if isinstance(binding, tuple):
+        return binding[0], binding[2]
+    return binding.key_display or binding.key, binding.description
+
+
+def _contract() -> Iterator[str]:
+    for name, member in inspect.getmembers(report_contract, inspect.isclass):
+        if member.__module__ == report_contract.__name__ and name != "Struct":
+            fields = ", ".join(f"`{field}`" for field in member.__struct_fields__)
+            yield f"- **{name}**: {_first_line(member)} {fields}"
+    yield ""
+
+
+def _first_line(member: type) -> str:
+    return (inspect.getdoc(member) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+PAGES: Final = {"reference.md": reference, "recording.md": recording}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (DOCS / page).write_text(make())
+        sys.stdout.write(f"wrote docs/{page}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,9 +84,15 @@ def script(source, *, python=sys.executable, arguments=()):
 
 
 def loaded_programs():
-    """Return the names of the BPF programs of ours that the kernel holds, of any process."""
+    """Return the names of the BPF programs of ours in the kernel, but for those that another live process holds."""
     listing = subprocess.run([BPFTOOL, "prog", "show", "-j"], check=True, capture_output=True)
-    return sorted(name for program in json.loads(listing.stdout) if (name := program.get("name")) in OURS)
+    ours = [program for program in json.loads(listing.stdout) if program.get("name") in OURS]
+    return sorted(program["name"] for program in ours if not _is_anothers(program))
+
+
+def _is_anothers(program):
+    holders = {holder["pid"] for holder in program.get("pids", [])}
+    return bool(holders) and os.getpid() not in holders
 
 
 def await_unloaded(timeout_s=10.0):

@@ -32,8 +32,8 @@ HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
 WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
-THREAD: Final = struct.Struct(f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQII{WAIT.size}s")
-TARGET: Final = struct.Struct("=QQ")
+THREAD: Final = struct.Struct(f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQII{WAIT.size}s")
+TARGET: Final = struct.Struct("=QQQ")
 LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)

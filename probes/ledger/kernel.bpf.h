@@ -138,6 +138,8 @@ struct task_struct {
 	int on_rq;
 	unsigned int flags;
 	unsigned int in_iowait : 1;
+	unsigned long nvcsw;  /* how often it blocked */
+	unsigned long nivcsw; /* how often it was preempted */
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct task_struct *real_parent;

@@ -132,6 +132,7 @@ struct process {
 struct target {
 	u64 gil_start; /* the _PyRuntime object: a futex inside it is the interpreter lock */
 	u64 gil_end;
+	u64 streams; /* it has sent more after having idled: its threads are not parked */
 };
 
 /* One thread that serves a request. Only the CPU that switches it in or out (or on which it runs) writes it, but for
@@ -158,6 +159,7 @@ struct thread {
 	struct ledger ledger;
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
+	u64 parked; /* its switches when it was left alone, after an answer; 0: it is followed */
 	struct target target; /* its process's, as it was when the request began */
 	u32 pid;
 	u32 tid;

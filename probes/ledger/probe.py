@@ -139,7 +139,7 @@ class LedgerProbe:
 
     def _add(self, pid: int) -> None:
         start, end = self._runtime_of(pid) or (0, 0)
-        self._targets.put(struct.pack("=I", pid), ev.TARGET.pack(start, end))
+        self._targets.put(struct.pack("=I", pid), ev.TARGET.pack(start, end, 0))
         self._pids.add(pid)
 
     def _find_listeners(self, pid: int) -> None:

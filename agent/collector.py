@@ -38,7 +38,8 @@ class Collector:
         self._target = target
         self._slow_ms = slow_ms
         self._ledger = LedgerProbe(target.pid, runtime_of)
-        self._probes: tuple[Probe, ...] = (self._ledger, HostProbe(target.pid))
+        host = HostProbe(lambda: self._ledger.pids)
+        self._probes: tuple[Probe, ...] = (self._ledger, host)
         self._stack = ExitStack()
         self.ended: str | None = None
         """Why the stream ended by itself: the target is gone. None while it lives."""
@@ -66,8 +67,8 @@ class Collector:
         """
         due = dict.fromkeys(self._probes, 0.0)
         started = time.monotonic()
-        attached = TargetChange(time.monotonic_ns(), self._target.pid, "attached", f"{self._ledger.workers} workers")
-        yield (attached,)
+        workers = len(self._ledger.pids) - 1
+        yield (TargetChange(time.monotonic_ns(), self._target.pid, "attached", f"{workers} workers"),)
         while not stop.is_set() and self.ended is None:
             now = time.monotonic()
             if duration_s is not None and now - started >= duration_s:

@@ -6,7 +6,7 @@ Raw counters, once a second. Cost: about 0.2 ms a reading for the host, 0.1 ms a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
 
@@ -14,21 +14,23 @@ from perfwatch.probes import roots
 from perfwatch.probes.records import HostSample, ProcessSample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
 
     from perfwatch.probes.records import Record
 
+MAX_PROCESSES: Final = 64
+
 
 class HostProbe:
-    """Samples the host, the target's process tree (as one sum) and perfwatch itself."""
+    """Samples the host, the processes of the target (at most 64) and perfwatch itself."""
 
     name = "host"
     period_s = 1.0
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._own = psutil.Process()
+    def __init__(self, tree: Callable[[], Collection[int]]) -> None:
+        """`tree` gives the PIDs that belong to the target at this moment."""
+        self._tree = tree
 
     def __enter__(self) -> Self:
         return self
@@ -39,14 +41,10 @@ class HostProbe:
         pass
 
     def read(self, now_ns: int) -> Sequence[Record]:
-        """Return one sample of the host, one of perfwatch, and one of the target while it lives."""
-        records: list[Record] = [read_host(now_ns), _sample(now_ns, "perfwatch", [self._own])]
-        try:
-            target = psutil.Process(self._pid)
-            records.append(_sample(now_ns, "target", [target, *target.children(recursive=True)]))
-        except psutil.Error:
-            pass  # it has ended; the ledger says when
-        return records
+        """Return one sample of the host, one of perfwatch, and one of each process of the target that lives."""
+        tree = sorted(self._tree())[:MAX_PROCESSES]
+        samples = [_sample(now_ns, "perfwatch", os.getpid()), *(_sample(now_ns, "target", pid) for pid in tree)]
+        return [read_host(now_ns), *(sample for sample in samples if sample)]
 
 
 def read_host(now_ns: int) -> HostSample:
@@ -73,16 +71,13 @@ def _runnable() -> int:
     return 0
 
 
-def _sample(now_ns: int, role: Literal["target", "perfwatch"], processes: list[psutil.Process]) -> ProcessSample:
-    cpu_s, rss, threads = 0.0, 0, 0
-    for process in processes:
-        try:
-            with process.oneshot():
-                times = process.cpu_times()
-                cpu_s += times.user + times.system
-                rss += process.memory_info().rss
-                threads += process.num_threads()
-        except psutil.Error:
-            continue
-    pid = processes[0].pid if role == "target" else os.getpid()
-    return ProcessSample(now_ns, pid, role, round(cpu_s * 1e9), rss, threads)
+def _sample(now_ns: int, role: Literal["target", "perfwatch"], pid: int) -> ProcessSample | None:
+    """Sample one process; None if it has ended: the ledger says when."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            cpu_ns = round((times.user + times.system) * 1e9)
+            return ProcessSample(now_ns, pid, role, cpu_ns, process.memory_info().rss, process.num_threads())
+    except psutil.Error:
+        return None

@@ -86,13 +86,19 @@ def script(source, *, python=sys.executable, arguments=()):
 def loaded_programs():
     """Return the names of the BPF programs of ours in the kernel, but for those that another live process holds."""
     listing = subprocess.run([BPFTOOL, "prog", "show", "-j"], check=True, capture_output=True)
-    ours = [program for program in json.loads(listing.stdout) if program.get("name") in OURS]
-    return sorted(program["name"] for program in ours if not _is_anothers(program))
+    ours = {program["id"]: program["name"] for program in json.loads(listing.stdout) if program.get("name") in OURS}
+    others = _held_by_others()
+    return sorted(name for number, name in ours.items() if number not in others)
 
 
-def _is_anothers(program):
-    holders = {holder["pid"] for holder in program.get("pids", [])}
-    return bool(holders) and os.getpid() not in holders
+def _held_by_others():
+    """Numbers of the BPF programs that other processes have descriptors of: somebody else runs perfwatch."""
+    held = set()
+    for entry in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        if int(entry.parts[2]) != os.getpid():
+            with contextlib.suppress(OSError):
+                held |= {int(line.split()[1]) for line in entry.read_text().splitlines() if line.startswith("prog_id:")}
+    return held
 
 
 def await_unloaded(timeout_s=10.0):

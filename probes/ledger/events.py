@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,7 +33,9 @@ HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
 WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
-THREAD: Final = struct.Struct(f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQII{WAIT.size}s")
+THREAD: Final = struct.Struct(
+    f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQII{WAIT.size}s"
+)
 TARGET: Final = struct.Struct("=QQQ")
 LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
 UNIX_NAME_BYTES: Final = 128
@@ -53,13 +56,17 @@ class Address(NamedTuple):
 
     def text(self, unix_name: Callable[[bytes], str | None]) -> str:
         """Return `10.0.0.5:5432`, `[::1]:53` or `unix:/path`; `unix_name` resolves the kernel's name object."""
-        if self.family == socket.AF_INET:
-            return f"{ipaddress.IPv4Address(self.data[:4])}:{self.port}"
-        if self.family == socket.AF_INET6:
-            address = ipaddress.IPv6Address(self.data)
-            mapped = address.ipv4_mapped
-            return f"{mapped}:{self.port}" if mapped else f"[{address}]:{self.port}"
-        return f"unix:{unix_name(self.data[:8]) or '?'}"
+        if self.family == socket.AF_UNIX:
+            return f"unix:{unix_name(self.data[:8]) or '?'}"
+        return _inet_text(self)
+
+
+@lru_cache(maxsize=4096)
+def _inet_text(address: Address) -> str:
+    if address.family == socket.AF_INET:
+        return f"{ipaddress.IPv4Address(address.data[:4])}:{address.port}"
+    host = ipaddress.IPv6Address(address.data)
+    return f"{host.ipv4_mapped}:{address.port}" if host.ipv4_mapped else f"[{host}]:{address.port}"
 
 
 class PeerTime(NamedTuple):

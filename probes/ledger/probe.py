@@ -101,9 +101,9 @@ class LedgerProbe:
         return sorted(address.text(self._unix_name) for address, _, _ in self._listener_states())
 
     @property
-    def workers(self) -> int:
-        """Processes of the tree, less the first."""
-        return max(len(self._pids) - 1, 0)
+    def pids(self) -> frozenset[int]:
+        """The processes of the tree that live."""
+        return frozenset(self._pids)
 
     # --- attaching
 

@@ -217,7 +217,7 @@ def test_a_stream_that_waits_as_idle_threads_do_is_never_booked_wrongly(server):
                 len(feeds := [each for each in requests_of(records) if latency_ns(each) > 0.29e9]) == 2 and feeds
             )
         )
-    assert 0 <= latency_ns(first) - sum(first.booked_ns)  # the first time: unknown, not wrong
+    assert latency_ns(first) >= sum(first.booked_ns)  # the first time: unknown, not wrong
     assert booked(first).get("lock", 0) < 5
     assert sum(second.booked_ns) == latency_ns(second)  # from then on it is followed
     assert booked(second)["lock"] == pytest.approx(200, rel=0.05)

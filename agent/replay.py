@@ -127,6 +127,7 @@ class Replay:
             paused=self._head.is_paused,
             seekable=True,
             note=self._reader.note,
+            speed=self._head.speed,
         )
         return Batch(records, position, restarted=restarted, ended=ended)
 
@@ -159,25 +160,25 @@ class _Playhead:
         self._first_ns, self._last_ns = first_ns, last_ns
         self._at_ns = first_ns
         self._at_s: float | None = None
-        self._speed = min(max(speed, MIN_SPEED), MAX_SPEED)
+        self.speed = min(max(speed, MIN_SPEED), MAX_SPEED)
         self.is_paused = False
 
     @property
     def label(self) -> str:
         """`paused`, `replay 4x`."""
-        return "paused" if self.is_paused else f"replay {self._speed:g}x"
+        return "paused" if self.is_paused else f"replay {self.speed:g}x"
 
     def now_ns(self, clock_s: float) -> int:
         """Return the time of the recording, at most its end."""
         if self.is_paused or self._at_s is None:
             return self._at_ns
-        return min(self._last_ns, self._at_ns + round((clock_s - self._at_s) * self._speed * 1e9))
+        return min(self._last_ns, self._at_ns + round((clock_s - self._at_s) * self.speed * 1e9))
 
     def seconds_until(self, clock_s: float, at_ns: int | None) -> float:
         """Return how long it takes to reach a moment; infinite if it is None, or in a pause."""
         if at_ns is None or self.is_paused:
             return float("inf")
-        return (at_ns - self.now_ns(clock_s)) / self._speed / 1e9
+        return (at_ns - self.now_ns(clock_s)) / self.speed / 1e9
 
     def start(self, clock_s: float) -> None:
         """Let the time run, unless it does already."""
@@ -196,7 +197,7 @@ class _Playhead:
     def set_speed(self, clock_s: float, factor: float) -> None:
         """Let the time run at another speed from here on."""
         self._settle(clock_s, self.now_ns(clock_s))
-        self._speed = min(max(factor, MIN_SPEED), MAX_SPEED)
+        self.speed = min(max(factor, MIN_SPEED), MAX_SPEED)
 
     def _settle(self, clock_s: float, now_ns: int) -> None:
         self._at_ns = now_ns

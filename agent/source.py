@@ -28,6 +28,8 @@ class Position(msgspec.Struct, frozen=True):
     seekable: bool
     note: str | None = None
     """One line about the source itself: `2 of 600 seconds are damaged and left out`."""
+    speed: float = 1.0
+    """Of a recording: how many of its seconds pass in one."""
 
 
 class Batch(msgspec.Struct, frozen=True):

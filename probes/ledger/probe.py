@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -35,6 +36,7 @@ CLOSED_AFTER_NS: Final = 100_000_000
 SCAN_NS: Final = 250_000_000
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
+SEARCH_NS: Final = 30_000_000_000
 _KEEP_NS: Final = 10_000_000_000
 _LOST_REQUESTS, _LOST_WAITS, _NOT_HTTP = range(3)
 
@@ -51,6 +53,7 @@ class LedgerProbe:
         self._machine = platform.machine()
         self._changes: list[TargetChange] = []
         self._pids: set[int] = set()
+        self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0, 0, 0]
@@ -80,6 +83,7 @@ class LedgerProbe:
             self._take(ev.parse_event(data), now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
+            self._search_again(now_ns)
             self._scan(now_ns, records)
             self._count_losses(now_ns, records)
         if now_ns >= self._next_listeners_ns:
@@ -138,9 +142,21 @@ class LedgerProbe:
         self._events.append(data)
 
     def _add(self, pid: int) -> None:
-        start, end = self._runtime_of(pid) or (0, 0)
-        self._targets.put(struct.pack("=I", pid), ev.TARGET.pack(start, end, 0))
+        found = self._runtime_of(pid)
+        if found is None:
+            self._searched.setdefault(pid, time.monotonic_ns() + SEARCH_NS)
+        else:
+            self._searched.pop(pid, None)
+        self._targets.put(struct.pack("=I", pid), ev.TARGET.pack(*(found or (0, 0)), 0))
         self._pids.add(pid)
+
+    def _search_again(self, now_ns: int) -> None:
+        """Look for the interpreters that were not loaded yet: a program that has just been executed loads it later."""
+        for pid, until_ns in list(self._searched.items()):
+            if now_ns > until_ns or pid not in self._pids:
+                del self._searched[pid]
+            elif self._runtime_of(pid):
+                self._add(pid)
 
     def _find_listeners(self, pid: int) -> None:
         with suppress(OSError):  # it has just ended
@@ -164,6 +180,8 @@ class LedgerProbe:
     def _change(self, event: ev.ProcessEvent) -> None:
         if event.kind == ev.EVENT_FORK:
             self._pids.add(event.pid)
+            if event.parent in self._searched:
+                self._searched[event.pid] = event.at_ns + SEARCH_NS
             self._say(event, "forked", f"by {event.parent}")
         elif event.kind == ev.EVENT_EXEC:
             self._add(event.pid)

@@ -295,6 +295,24 @@ sys.exit(7)
 
 
 @ledger
+def test_run_finds_the_interpreter_lock_of_what_it_started():
+    """The interpreter is not there yet when the program is executed."""
+    script = f"""
+import subprocess, sys, time, threading
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import serving
+from perfwatch.examples.load import Endpoint, Load
+from perfwatch.examples.http_client import Call
+with serving.http_server() as server, Load(server.address, [Endpoint(Call("/cpu/{{n}}?ms=100"), clients=4)]) as load:
+    load.wait(3)
+"""
+    ended = run("run", "--slow-ms", "20", "--", sys.executable, "-c", script)
+    assert ended.returncode == 0, ended
+    assert "GET /cpu/{}" in ended.stdout
+    assert "gil" in ended.stdout
+
+
+@ledger
 def test_run_of_what_is_no_program():
     ended = run("run", "--", "/no/such/program")
     assert ended.returncode == 127

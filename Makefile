@@ -54,7 +54,7 @@ bpf: $(BPF_OBJECTS)
 $(BPF)/ledger.x86_64.bpf.o: BPF_ARCH := x86
 $(BPF)/ledger.aarch64.bpf.o: BPF_ARCH := arm64
 $(BPF)/ledger.%.bpf.o: $(wildcard $(BPF)/*.bpf.c $(BPF)/*.bpf.h)
-	$(CLANG) -g -O2 -Wall -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(MULTIARCH) \
+	$(CLANG) -g -gno-column-info -O2 -Wall -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(MULTIARCH) \
 		-fdebug-prefix-map=$(CURDIR)=/perfwatch -c $(BPF)/ledger.bpf.c -o $@
 	$(LLVM_OBJCOPY) --strip-debug --remove-section .rel.BTF.ext --remove-section .llvm_addrsig \
 		--wildcard --strip-symbol 'LBB*' $@

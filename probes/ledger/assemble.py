@@ -102,7 +102,7 @@ class Assembler:
         """Describe a request that has not ended; `thread` is what its thread does now, if it still serves it."""
         method, target = ev.parse_request_line(event.head)
         own = thread if thread and thread.request == event.id else None
-        threads = _threads(event.flags)
+        threads = "shared" if own and own.loops else _threads(event.flags)
         bucket, since_ns, booked = _present(own, event, now_ns)
         return OpenRequest(
             id=event.id,
@@ -122,9 +122,9 @@ class Assembler:
             threads=threads,
         )
 
-    def is_told(self, event: ev.RequestEvent) -> bool:
+    def is_told(self, stage: ev.RequestStage) -> bool:
         """Whether this end of the request was told already."""
-        return self._told.get(event.id) == event.ended_ns
+        return self._told.get(stage.id) == stage.ended_ns
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""

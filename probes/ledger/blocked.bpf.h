@@ -5,7 +5,8 @@
  */
 #pragma once
 
-#define MAX_POLLED 8      /* as many descriptors of a poll are looked at; of an epoll three */
+#define MAX_POLLED 8      /* as many descriptors of a poll are looked at */
+#define EPOLL_NODES 8     /* and one less of an epoll */
 #define MAX_SELECTED 1024 /* select itself ends there */
 
 struct { /* enum call_class by system call number, which differs per architecture; filled by user space */
@@ -36,11 +37,13 @@ __noinline u32 socket_bucket(struct thread *t, u32 writing)
 		return OTHER;
 	sk = AS(struct sock, t->looked_at);
 	role = role_of(sk);
+	if (role == LISTENING || (role == ACCEPTED && sk->__sk_common.skc_cookie.counter != t->connection))
+		t->loops = 1; /* who serves one request at a time does not wait for another meanwhile */
 	if (role == ACCEPTED)
 		return writing ? SEND : RECEIVE;
 	if (role != CONNECTED)
 		return OTHER;
-	remote_address(sk, &t->peer);
+	address_of(sk, true, &t->peer);
 	return CALLS;
 }
 
@@ -71,6 +74,12 @@ struct watch { /* what a loop over watched descriptors carries along */
 	u32 bucket;
 };
 
+struct tree { /* of an epoll: its upper levels, as a heap */
+	struct thread *thread;
+	u64 nodes[EPOLL_NODES];
+	u32 bucket;
+};
+
 static long watch_poll(u32 i, struct watch *w)
 {
 	struct { int fd; short events, revents; } polled;
@@ -78,7 +87,7 @@ static long watch_poll(u32 i, struct watch *w)
 	if (bpf_probe_read_user(&polled, sizeof(polled), (void *)(w->at + i * sizeof(polled))))
 		return 1;
 	w->bucket = more_telling(fd_bucket(w->thread, polled.fd, !(polled.events & POLLIN)), w->bucket);
-	return w->bucket == CALLS;
+	return 0;
 }
 
 static __always_inline u32 poll_bucket(struct thread *t, u64 fds, u32 count)
@@ -87,6 +96,8 @@ static __always_inline u32 poll_bucket(struct thread *t, u64 fds, u32 count)
 
 	if (!count)
 		return SLEEP;
+	if (count > MAX_POLLED)
+		t->loops = 1;
 	bpf_loop(count < MAX_POLLED ? count : MAX_POLLED, watch_poll, &w, 0);
 	return w.bucket;
 }
@@ -98,7 +109,7 @@ static long watch_bit(u32 fd, struct watch *w)
 	if (!(w->word & (1ULL << (fd % 64))))
 		return 0;
 	w->bucket = more_telling(fd_bucket(w->thread, fd, w->writing), w->bucket);
-	return w->bucket == CALLS;
+	return 0;
 }
 
 static __always_inline u32 select_bucket(struct thread *t, u32 count, u64 reads, u64 writes)
@@ -112,32 +123,40 @@ static __always_inline u32 select_bucket(struct thread *t, u32 count, u64 reads,
 		bpf_loop(count, watch_bit, &w, 0);
 	w.at = writes;
 	w.writing = 1;
-	if (writes && w.bucket != CALLS)
+	if (writes)
 		bpf_loop(count, watch_bit, &w, 0);
 	return w.bucket;
 }
 
-static __always_inline u32 epoll_item_bucket(struct thread *t, struct rb_node *node)
+static long watch_epoll(u32 i, struct tree *tree)
 {
-	return file_bucket(t, AS(struct epitem, node)->ffd.file, 0);
+	struct rb_node *node;
+
+	node = AS(struct rb_node, tree->nodes[i & (EPOLL_NODES - 1)]);
+	if (!node)
+		return 0;
+	if (i < EPOLL_NODES / 2 - 1) {
+		tree->nodes[(2 * i + 1) & (EPOLL_NODES - 1)] = (u64)node->rb_left;
+		tree->nodes[(2 * i + 2) & (EPOLL_NODES - 1)] = (u64)node->rb_right;
+	} else if (node->rb_left || node->rb_right) {
+		tree->thread->loops = 1; /* so many are watched by none but an event loop */
+	}
+	tree->bucket = more_telling(file_bucket(tree->thread, AS(struct epitem, node)->ffd.file, 0), tree->bucket);
+	if (tree->bucket == RECEIVE)
+		tree->thread->loops = 1; /* a blocking server reads its own connection, and does not watch it */
+	return 0;
 }
 
 static __always_inline u32 epoll_bucket(struct thread *t, u32 fd)
 {
 	struct file *file = file_of(fd);
-	struct rb_node *root = AS(struct eventpoll, file->private_data)->rbr.rb_root.rb_node, *left, *right;
-	u32 bucket;
+	struct tree tree = { .thread = t, .bucket = OTHER };
 
-	if (!root) /* it watches nothing: a timer */
+	tree.nodes[0] = (u64)AS(struct eventpoll, file->private_data)->rbr.rb_root.rb_node;
+	if (!tree.nodes[0]) /* it watches nothing: a timer */
 		return SLEEP;
-	bucket = epoll_item_bucket(t, root);
-	left = root->rb_left;
-	right = root->rb_right;
-	if (left && bucket != CALLS)
-		bucket = more_telling(epoll_item_bucket(t, left), bucket);
-	if (right && bucket != CALLS)
-		bucket = more_telling(epoll_item_bucket(t, right), bucket);
-	return bucket;
+	bpf_loop(EPOLL_NODES - 1, watch_epoll, &tree, 0);
+	return tree.bucket;
 }
 
 static __always_inline bool is_stored_file(u32 fd)

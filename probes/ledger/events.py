@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT = range(1, 6)
-ANSWERED, SHARED, SEVERAL, DIED, ABORTED, UNREADABLE, FINAL = (1 << bit for bit in range(7))
+ANSWERED, SHARED, SEVERAL, DIED, ABORTED, UNREADABLE, FINAL, RESET = (1 << bit for bit in range(8))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 PEERS: Final = 4
@@ -34,10 +34,13 @@ HEAD_BYTES: Final = 256
 WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQII{WAIT.size}s"
+    f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQQII{WAIT.size}s"
 )
 TARGET: Final = struct.Struct("=QQQ")
-LISTENER: Final = struct.Struct(f"=QII{_ADDRESS}")
+LISTENER: Final = struct.Struct(f"=QIIQ{_ADDRESS}")
+_U64: Final = struct.Struct("=Q")
+_STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
+_LOOPS: Final = 21 + BOOKED + 6 * PEERS + STACK_DEPTH + 1
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 
@@ -138,6 +141,7 @@ class ThreadState(NamedTuple):
     futex: int
     peer: Address
     booked_ns: tuple[int, ...]
+    loops: bool
 
 
 def parse_event(data: bytes) -> RequestEvent | WaitEvent | ProcessEvent:
@@ -151,6 +155,22 @@ def parse_event(data: bytes) -> RequestEvent | WaitEvent | ProcessEvent:
         _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
         return ProcessEvent(kind, at_ns, pid, parent)
     raise Malformed(f"event of kind {kind} with {size} bytes")
+
+
+class RequestStage(NamedTuple):
+    """How far a request is: all that is asked of most entries of the map."""
+
+    id: int
+    ended_ns: int
+    flags: int
+    family: int
+
+
+def parse_stage(data: bytes) -> RequestStage:
+    """Read the little of `struct request` that says how far it is; 0.5 us, a tenth of all of it."""
+    (id_,), (ended_ns,) = _U64.unpack_from(data, 8), _U64.unpack_from(data, 56)
+    flags, _, family = _STAGE.unpack_from(data, 80)
+    return RequestStage(id_, ended_ns, flags, family)
 
 
 def parse_request(data: bytes) -> RequestEvent:
@@ -217,12 +237,13 @@ def parse_thread(data: bytes) -> ThreadState:
         futex=f[9],
         peer=Address(f[10], f[11], f[13]),
         booked_ns=f[21 : 21 + len(BUCKETS)],
+        loops=bool(f[_LOOPS]),
     )
 
 
 def parse_listener(data: bytes) -> tuple[Address, int, int]:
     """Read `struct listener`: its address, the deepest backlog, the limit."""
-    _, backlog, limit, family, port, _, address = LISTENER.unpack_from(data)
+    _, backlog, limit, _, family, port, _, address = LISTENER.unpack_from(data)
     return Address(family, port, address), backlog, limit
 
 

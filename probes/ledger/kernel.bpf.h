@@ -132,6 +132,14 @@ struct epitem {
 	struct epoll_filefd ffd;
 } RELOCATED;
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
+} RELOCATED;
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -144,6 +152,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	struct task_struct *real_parent;
 	struct files_struct *files;
+	struct signal_struct *signal;
 	char comm[16];
 } RELOCATED;
 

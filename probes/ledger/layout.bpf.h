@@ -53,6 +53,7 @@ enum request_flag {
 	ABORTED = 16,
 	UNREADABLE = 32, /* the first bytes could not be read: method and target are unknown */
 	FINAL = 64,      /* the kernel has no more to say of it */
+	RESET = 128,     /* the client has gone; its thread does not know yet */
 };
 
 #define PEERS 4
@@ -159,6 +160,7 @@ struct thread {
 	struct ledger ledger;
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
+	u64 loops; /* it waits for several connections at once: an event loop */
 	u64 parked; /* its switches when it was left alone, after an answer; 0: it is followed */
 	struct target target; /* its process's, as it was when the request began */
 	u32 pid;
@@ -172,5 +174,6 @@ struct listener {
 	u64 key; /* TCP port, or the kernel's name object of a Unix socket */
 	u32 backlog; /* deepest since user space last cleared it */
 	u32 backlog_max;
+	u64 sock; /* the kernel's own use */
 	struct address address;
 };

@@ -51,7 +51,7 @@ struct { /* when unread bytes arrived on a connection */
 	__type(value, u64);
 } arrivals SEC(".maps");
 
-enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, COUNTERS };
+enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, COUNTERS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -134,6 +134,8 @@ static __always_inline void book_peer(struct thread *t, u64 waited)
 static __noinline int close_ledger(struct request *r, const struct thread *t)
 {
 	r->ledger = t->ledger;
+	if (t->loops)
+		r->flags |= SHARED;
 	return 0;
 }
 
@@ -421,20 +423,28 @@ static __always_inline bool begins_request(const char *head, u32 length)
 {
 	for (u32 i = 0; i < 16 && i < length; i++) {
 		if (head[i] == ' ')
-			return i >= 3;
+			return i >= 3 && !(head[0] == 'P' && head[1] == 'R' && head[2] == 'I'); /* HTTP/2 */
 		if (head[i] < 'A' || head[i] > 'Z')
 			return false;
 	}
 	return false;
 }
 
+static __noinline int tell_request(struct request *r, u32 flags)
+{
+	if (r->flags & FINAL)
+		return 0;
+	r->flags |= flags | FINAL;
+	if (bpf_ringbuf_output(&events, r, sizeof(*r) - HEAD_BYTES + (r->head_length & (HEAD_BYTES - 1)), BPF_RB_NO_WAKEUP))
+		count(LOST_REQUESTS);
+	return 0;
+}
+
 static __noinline int finish(struct request *r, u32 flags)
 {
 	u64 connection = r->connection;
 
-	r->flags |= flags | FINAL;
-	if (bpf_ringbuf_output(&events, r, sizeof(*r) - HEAD_BYTES + (r->head_length & (HEAD_BYTES - 1)), BPF_RB_NO_WAKEUP))
-		count(LOST_REQUESTS);
+	tell_request(r, flags);
 	return bpf_map_delete_elem(&requests, &connection);
 }
 
@@ -501,7 +511,7 @@ static __always_inline void start_request(
 
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!t || !s) {
-		count(LOST_REQUESTS);
+		count(MAP_FULL);
 		return;
 	}
 	r = &s->request; /* its head was read by the caller */
@@ -517,14 +527,15 @@ static __always_inline void start_request(
 	r->ended_ns = 0;
 	r->received_bytes = length;
 	r->sent_bytes = 0;
-	local_address(sk, &r->local);
-	remote_address(sk, &r->remote);
+	address_of(sk, false, &r->local);
+	address_of(sk, true, &r->remote);
 	__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+	t->loops = 0;
 	close_ledger(r, t);
 	__builtin_memset(r->status, 0, sizeof(r->status));
 	r->sock = (u64)sk;
 	if (bpf_map_update_elem(&requests, &connection, r, BPF_ANY)) {
-		count(LOST_REQUESTS);
+		count(MAP_FULL);
 		return;
 	}
 	t->connection = connection;
@@ -629,6 +640,8 @@ static __always_inline void answer(struct request *r, int length)
 		close_ledger(r, t);
 		t->answered = 1;
 	}
+	if (r->status[9] == '1') /* 101: from here on the connection speaks another protocol */
+		tell_request(r, 0);
 }
 
 static __noinline int abort_request(struct request *r)
@@ -658,7 +671,7 @@ int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 		return 0;
 	connection = sk->__sk_common.skc_cookie.counter;
 	r = bpf_map_lookup_elem(&requests, &connection);
-	if (!r)
+	if (!r || r->flags & FINAL)
 		return 0;
 	if (length > 0)
 		answer(r, length);
@@ -676,6 +689,8 @@ int BPF_PROG(on_arrived, const struct sock *sk)
 	if (!listener)
 		return 0;
 	if (sk->__sk_common.skc_state == TCP_LISTEN) {
+		if (listener->sock != (u64)sk)
+			return 0; /* another's, at the same port of another address or network */
 		listener->backlog_max = sk->sk_max_ack_backlog;
 		if (sk->sk_ack_backlog > listener->backlog)
 			listener->backlog = sk->sk_ack_backlog;
@@ -699,6 +714,8 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
 
 	if (state == TCP_LISTEN && is_target(bpf_get_current_pid_tgid() >> 32))
 		add_listener(sk);
+	else if (before == TCP_LISTEN)
+		remove_listener(sk);
 	if (!connection || (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE))
 		return 0;
 	bpf_map_delete_elem(&arrivals, &connection);
@@ -709,11 +726,21 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
 		finish(r, 0);
 	else if (!in_interrupt() && bpf_get_current_pid_tgid() >> 32 == r->pid)
 		abort_request(r);
-	/* else the client reset it: its thread does not know yet, and works on */
+	else if (!(r->flags & RESET)) { /* its thread does not know yet, and works on */
+		r->flags |= RESET;
+		r->ended_ns = bpf_ktime_get_ns();
+	}
 	return 0;
 }
 
 /* --- processes -------------------------------------------------------------------------------------------------- */
+
+static __noinline int forget_thread(u32 tid)
+{
+	if (!bpf_map_delete_elem(&threads, &tid))
+		__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], -1);
+	return 0;
+}
 
 static __noinline int tell_process(u32 kind, u32 pid, u32 parent)
 {
@@ -738,7 +765,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (!target)
 		return 0;
 	copy = *target; /* a fork has its parent's interpreter at its parent's addresses */
-	if (!bpf_map_update_elem(&targets, &pid, &copy, BPF_ANY))
+	if (bpf_map_update_elem(&targets, &pid, &copy, BPF_ANY))
+		count(MAP_FULL);
+	else
 		tell_process(EVENT_FORK, pid, from);
 	return 0;
 }
@@ -751,6 +780,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 	if (!target)
 		return 0;
+	forget_thread(old_pid);
 	target->gil_start = 0; /* user space looks for the new interpreter */
 	target->gil_end = 0;
 	tell_process(EVENT_EXEC, pid, 0);
@@ -768,16 +798,17 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (t) {
 		connection = t->connection;
 		r = t->request ? bpf_map_lookup_elem(&requests, &connection) : NULL;
-		if (r && r->id == t->request && !(r->flags & ANSWERED)) {
+		if (r && r->id == t->request && r->flags & ANSWERED) {
+			finish(r, 0);
+		} else if (r && r->id == t->request) {
 			r->ended_ns = bpf_ktime_get_ns();
 			book_running(t, r->ended_ns);
 			close_ledger(r, t);
 			finish(r, DIED);
 		}
-		if (!bpf_map_delete_elem(&threads, &tid))
-			__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], -1);
+		forget_thread(tid);
 	}
-	if (tid == pid && is_target(pid)) {
+	if (!task->signal->live.counter && is_target(pid)) {
 		tell_process(EVENT_EXIT, pid, 0);
 		bpf_map_delete_elem(&targets, &pid);
 	}

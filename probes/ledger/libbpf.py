@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIBRARY: Final = "libbpf.so.1"
 _SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-_LOG_CHARS: Final = 4000
+_BPF_EXIST: Final = 2
 
 
 class _IterTarget(ctypes.Structure):
@@ -95,14 +95,18 @@ class BpfMap:
         return self._value.raw if self._lib.bpf_map_lookup_elem(self._fd, key, self._value) == 0 else None
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set a value; raises OSError (ENOSPC, E2BIG: the map is full)."""
+        """Set a value; raises OSError (E2BIG: the map is full)."""
         _check(self._lib.bpf_map_update_elem(self._fd, key, value, 0), "bpf_map_update_elem")
+
+    def replace(self, key: bytes, value: bytes) -> bool:
+        """Set the value of a key that is there; False if it is not."""
+        return bool(self._lib.bpf_map_update_elem(self._fd, key, value, _BPF_EXIST) == 0)
 
     def delete(self, key: bytes) -> None:
         """Remove a key; one that is not there is no error."""
         self._lib.bpf_map_delete_elem(self._fd, key)
 
-    def items(self, limit: int = 65536) -> Iterator[tuple[bytes, bytes]]:
+    def entries(self, limit: int = 65536) -> Iterator[tuple[bytes, bytes]]:
         """Copy the entries, 256 a system call; one that moves meanwhile may be seen twice or not at all."""
         step = 256
         keys = ctypes.create_string_buffer(step * self._key_bytes)
@@ -131,7 +135,6 @@ class BpfObject:
     """
 
     def __init__(self, image: bytes) -> None:
-        self._log: list[str] = []
         self._lib = _open_library()
         self._printer = _PRINT(lambda _level, _format, _arguments: 0)  # libbpf stays silent; errno tells
         self._lib.libbpf_set_print(self._printer)

@@ -7,6 +7,7 @@ docs/benchmarks.md. The target is neither stopped nor written to.
 from __future__ import annotations
 
 import platform
+import socket
 import struct
 import time
 from contextlib import suppress
@@ -37,8 +38,14 @@ SCAN_NS: Final = 250_000_000
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
 SEARCH_NS: Final = 30_000_000_000
-_KEEP_NS: Final = 10_000_000_000
-_LOST_REQUESTS, _LOST_WAITS, _NOT_HTTP = range(3)
+FORGET_NS: Final = 10_000_000_000
+_LOSSES: Final = (  # by enum counter
+    "requests came faster than they were read",
+    "waits came faster than they were read",
+    "reads began no HTTP/1 request: TLS or another protocol, which is not followed",
+    "more requests or processes at a time than the ledger holds",
+)
+_FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 
 
 class LedgerProbe:
@@ -56,11 +63,12 @@ class LedgerProbe:
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
-        self._counted = [0, 0, 0]
+        self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
         self._told_listeners: dict[str, tuple[int, int]] = {}
 
     def __enter__(self) -> Self:
+        _need_first_pid_namespace()
         self._bpf = BpfObject(object_file(self._machine).read_bytes())
         try:
             self._load()
@@ -84,6 +92,7 @@ class LedgerProbe:
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
+            self._miss(now_ns)
             self._scan(now_ns, records)
             self._count_losses(now_ns, records)
         if now_ns >= self._next_listeners_ns:
@@ -95,9 +104,10 @@ class LedgerProbe:
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
         records: list[Record] = []
-        for event in self._answered():  # before the events: one that ends in between is told by its own
-            if not self._assembler.is_told(event):
-                self._tell(event, now_ns, records)
+        for _, data in self._requests.entries():  # before the events: one that ends in between is told by its own
+            stage = ev.parse_stage(data)
+            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not self._assembler.is_told(stage):
+                self._tell(ev.parse_request(data), now_ns, records)
         return [*records, *self.read(now_ns)]
 
     def listeners(self) -> list[str]:
@@ -123,11 +133,16 @@ class LedgerProbe:
         self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name)
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
-        self._add(self.pid)
         bpf.attach()
-        # Forks are seen from here on; who was forked before is found now.
-        for pid in _descendants(self.pid):
-            self._add(pid)
+        try:
+            self._add(self.pid)
+            # Its forks are seen from here on; who was forked before is found now.
+            for pid in _descendants(self.pid):
+                self._add(pid)
+        except OSError as error:
+            raise Unavailable(
+                f"the ledger cannot take up process {self.pid} ({error.strerror})", "attach to one of its children"
+            ) from None
         for pid in sorted(self._pids):
             self._find_listeners(pid)
 
@@ -142,13 +157,20 @@ class LedgerProbe:
         self._events.append(data)
 
     def _add(self, pid: int) -> None:
+        self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
+        self._pids.add(pid)
+
+    def _renew(self, pid: int) -> None:
+        """Say where the interpreter of a process is now; of one that has ended meanwhile the kernel keeps nothing."""
+        self._targets.replace(struct.pack("=I", pid), self._interpreter_of(pid))
+
+    def _interpreter_of(self, pid: int) -> bytes:
         found = self._runtime_of(pid)
         if found is None:
             self._searched.setdefault(pid, time.monotonic_ns() + SEARCH_NS)
         else:
             self._searched.pop(pid, None)
-        self._targets.put(struct.pack("=I", pid), ev.TARGET.pack(*(found or (0, 0)), 0))
-        self._pids.add(pid)
+        return ev.TARGET.pack(*(found or (0, 0)), 0)
 
     def _search_again(self, now_ns: int) -> None:
         """Look for the interpreters that were not loaded yet: a program that has just been executed loads it later."""
@@ -156,7 +178,7 @@ class LedgerProbe:
             if now_ns > until_ns or pid not in self._pids:
                 del self._searched[pid]
             elif self._runtime_of(pid):
-                self._add(pid)
+                self._renew(pid)
 
     def _find_listeners(self, pid: int) -> None:
         with suppress(OSError):  # it has just ended
@@ -184,14 +206,20 @@ class LedgerProbe:
                 self._searched[event.pid] = event.at_ns + SEARCH_NS
             self._say(event, "forked", f"by {event.parent}")
         elif event.kind == ev.EVENT_EXEC:
-            self._add(event.pid)
+            self._renew(event.pid)
             self._find_listeners(event.pid)
             self._say(event, "executed", _command(event.pid))
-        else:
+        elif event.pid in self._pids:
             self._pids.discard(event.pid)
             self._say(event, "exited", "")
             if not self._pids:
                 self._say(event, "gone", f"process {self.pid} and all its children have ended")
+
+    def _miss(self, now_ns: int) -> None:
+        """Notice processes whose end was not told: it came before the attaching, or its event was lost."""
+        for pid in [pid for pid in self._pids if not (roots.PROC / str(pid)).exists()]:
+            self._targets.delete(struct.pack("=I", pid))
+            self._change(ev.ProcessEvent(ev.EVENT_EXIT, now_ns, pid, 0))
 
     def _say(
         self, event: ev.ProcessEvent, change: Literal["forked", "executed", "exited", "gone"], detail: str
@@ -201,45 +229,62 @@ class LedgerProbe:
     # --- what has not ended
 
     def _scan(self, now_ns: int, to: list[Record]) -> None:
-        entries = [ev.parse_request(value) for _, value in self._requests.items()]
-        answered = [event for event in entries if event.flags & ev.ANSWERED]
-        for event in answered:
-            if now_ns - event.ended_ns >= CLOSED_AFTER_NS and not self._assembler.is_told(event):
-                self._tell(event, now_ns, to)
-        waiting = [event for event in entries if not event.flags & (ev.ANSWERED | ev.FINAL)]
+        ids, waiting = set(), []
+        for key, data in self._requests.entries():
+            stage = ev.parse_stage(data)
+            ids.add(stage.id)
+            idle_ns = now_ns - stage.ended_ns
+            if stage.flags & ev.FINAL:
+                continue  # told, and the connection has gone on to another protocol
+            if stage.flags & ev.ANSWERED:
+                if idle_ns >= CLOSED_AFTER_NS and not self._assembler.is_told(stage):
+                    self._tell(ev.parse_request(data), now_ns, to)
+                if stage.family == socket.AF_UNIX and idle_ns >= FORGET_NS:
+                    self._requests.delete(key)  # the end of a Unix connection is no event
+            elif stage.flags & ev.RESET and idle_ns >= FORGET_NS and self._is_left(event := ev.parse_request(data)):
+                self._requests.delete(key)
+                self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
+            else:
+                waiting.append(ev.parse_request(data))
+        self._show_open(waiting, now_ns, to)
+        if now_ns >= self._next_prune_ns:
+            self._next_prune_ns = now_ns + FORGET_NS
+            self._assembler.forget_all_but(ids)
+
+    def _show_open(self, waiting: list[ev.RequestEvent], now_ns: int, to: list[Record]) -> None:
         if waiting or self._in_flight:
             waiting.sort(key=lambda event: event.started_ns)
             self._in_flight = len(waiting)
             shown = tuple(self._open(event, now_ns) for event in waiting[:MAX_OPEN])
             to.append(InFlight(now_ns, len(waiting), shown))
-        if now_ns >= self._next_prune_ns:
-            self._next_prune_ns = now_ns + _KEEP_NS
-            self._assembler.forget_all_but({event.id for event in entries})
 
-    def _answered(self) -> list[ev.RequestEvent]:
-        entries = (ev.parse_request(value) for _, value in self._requests.items())
-        return [event for event in entries if event.flags & ev.ANSWERED]
+    def _is_left(self, event: ev.RequestEvent) -> bool:
+        """Whether the thread of a request that the client gave up does not work for it alone (any more)."""
+        thread = self._thread(event.tid)
+        return thread is None or thread.request != event.id or thread.loops
+
+    def _thread(self, tid: int) -> ev.ThreadState | None:
+        data = self._threads.get(struct.pack("=I", tid))
+        return ev.parse_thread(data) if data else None
 
     def _open(self, event: ev.RequestEvent, now_ns: int) -> OpenRequest:
-        data = self._threads.get(struct.pack("=I", event.tid))
-        return self._assembler.open(event, ev.parse_thread(data) if data else None, now_ns)
+        return self._assembler.open(event, self._thread(event.tid), now_ns)
 
     def _count_losses(self, now_ns: int, to: list[Record]) -> None:
-        for counter, what in ((_LOST_REQUESTS, "requests"), (_LOST_WAITS, "waits")):
+        for counter, reason in enumerate(_LOSSES):
             values = self._counters.get(struct.pack("=I", counter)) or b""
             total = sum(value for (value,) in struct.iter_unpack("=Q", values))
-            if total > self._counted[counter]:
-                lost = total - self._counted[counter]
-                self._counted[counter] = total
-                to.append(Loss(now_ns, self.name, lost, f"{what} came faster than they were read"))
+            lost, self._counted[counter] = total - self._counted[counter], total
+            if lost:
+                to.append(Loss(now_ns, self.name, lost, reason))
 
     # --- listeners
 
     def _listener_states(self) -> list[tuple[ev.Address, int, int]]:
-        return [ev.parse_listener(value) for _, value in self._listeners.items()]
+        return [ev.parse_listener(value) for _, value in self._listeners.entries()]
 
     def _sample_listeners(self, now_ns: int, to: list[Record]) -> None:
-        for key, value in self._listeners.items():
+        for key, value in self._listeners.entries():
             address, backlog, limit = ev.parse_listener(value)
             text = address.text(self._unix_name)
             if self._told_listeners.get(text) != (backlog, limit):
@@ -263,6 +308,14 @@ def object_file(machine: str) -> Path:
     if machine not in NAMES or not path.exists():
         raise Unavailable(f"there is no ledger for {machine} machines", "build one: make bpf")
     return path
+
+
+def _need_first_pid_namespace() -> None:
+    """Raise Unavailable in a container: the kernel tells PIDs of the host, which mean nothing there."""
+    if (roots.PROC / "self" / "ns" / "pid").stat().st_ino != _FIRST_PID_NAMESPACE:
+        raise Unavailable(
+            "perfwatch runs in a PID namespace of its own (a container)", "run it on the host, or with --pid=host"
+        )
 
 
 def _cleared(listener: bytes) -> tuple[int | bytes, ...]:

@@ -79,44 +79,28 @@ static __noinline int keep_unix_name(u64 object)
 	return bpf_map_update_elem(&unix_names, &object, name, BPF_ANY);
 }
 
-static __noinline int local_address(const struct sock *sk, struct address *to)
+static __noinline int address_of(const struct sock *sk, bool remote, struct address *to)
 {
 	u16 family = sk->__sk_common.skc_family;
+	u64 name;
 
 	if (!to)
 		return 0;
+	*(u64 *)to->bytes = 0;
+	*(u64 *)(to->bytes + 8) = 0;
 	to->family = family;
-	to->port = sk->__sk_common.skc_num;
+	to->port = remote ? bpf_ntohs(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
 	if (family == AF_INET) {
-		*(u32 *)to->bytes = sk->__sk_common.skc_rcv_saddr;
+		*(u32 *)to->bytes = remote ? sk->__sk_common.skc_daddr : sk->__sk_common.skc_rcv_saddr;
 	} else if (family == AF_INET6) {
-		BPF_CORE_READ_INTO(to->bytes, sk, __sk_common.skc_v6_rcv_saddr);
+		bpf_probe_read_kernel(to->bytes, sizeof(to->bytes),
+				      remote ? &sk->__sk_common.skc_v6_daddr : &sk->__sk_common.skc_v6_rcv_saddr);
 	} else {
 		to->port = 0;
-		*(u64 *)to->bytes = unix_name_object(sk);
-		if (*(u64 *)to->bytes)
-			keep_unix_name(*(u64 *)to->bytes);
-	}
-	return 0;
-}
-
-static __noinline int remote_address(const struct sock *sk, struct address *to)
-{
-	u16 family = sk->__sk_common.skc_family;
-
-	if (!to)
-		return 0;
-	to->family = family;
-	to->port = bpf_ntohs(sk->__sk_common.skc_dport);
-	if (family == AF_INET) {
-		*(u32 *)to->bytes = sk->__sk_common.skc_daddr;
-	} else if (family == AF_INET6) {
-		BPF_CORE_READ_INTO(to->bytes, sk, __sk_common.skc_v6_daddr);
-	} else {
-		to->port = 0;
-		*(u64 *)to->bytes = unix_peer_name_object(sk);
-		if (*(u64 *)to->bytes)
-			keep_unix_name(*(u64 *)to->bytes);
+		name = remote ? unix_peer_name_object(sk) : unix_name_object(sk);
+		*(u64 *)to->bytes = name;
+		if (name)
+			keep_unix_name(name);
 	}
 	return 0;
 }
@@ -131,7 +115,7 @@ static __always_inline bool learn_unix_listener(const struct sock *sk)
 	new.key = unix_name_object(sk);
 	if (!new.key)
 		return false;
-	local_address(sk, &new.address);
+	address_of(sk, false, &new.address);
 	bpf_map_update_elem(&listeners, &new.key, &new, BPF_NOEXIST);
 	return true;
 }
@@ -143,10 +127,20 @@ static __noinline int add_listener(const struct sock *sk)
 	new.key = listener_key(sk, sk->__sk_common.skc_family);
 	if (!new.key)
 		return 0;
+	new.sock = (u64)sk;
 	new.backlog_max = sk->sk_max_ack_backlog;
 	new.backlog = sk->sk_ack_backlog;
-	local_address(sk, &new.address);
+	address_of(sk, false, &new.address);
 	return bpf_map_update_elem(&listeners, &new.key, &new, BPF_ANY);
+}
+
+static __always_inline void remove_listener(const struct sock *sk)
+{
+	u64 key = listener_key(sk, sk->__sk_common.skc_family);
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+
+	if (listener && listener->sock == (u64)sk)
+		bpf_map_delete_elem(&listeners, &key);
 }
 
 static __always_inline struct sock *socket_of(struct file *file)

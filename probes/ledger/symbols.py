@@ -1,11 +1,13 @@
 """Kernel functions by address, from /proc/kallsyms: names for waits that no system call explains.
 
-Example line: `ffffffff81a01230 t futex_wait_queue`. All addresses read 0 without CAP_SYSLOG: then nothing has a name.
+Example line: `ffffffff81a01230 t futex_wait_queue`. All addresses read 0 without CAP_SYSLOG, and a
+container may hide the file: then nothing has a name.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +41,7 @@ class KernelSymbols:
     @cached_property
     def _table(self) -> tuple[list[int], list[str]]:
         found = []
-        with self._kallsyms.open() as lines:
+        with suppress(OSError), self._kallsyms.open() as lines:
             for line in lines:
                 address, kind, name, *_ = line.split()
                 if kind in "tTwW" and (value := int(address, 16)):

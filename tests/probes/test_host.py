@@ -18,7 +18,9 @@ def test_the_host_is_what_proc_says():
     sample = read_host(1)
     memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     user, nice, system, idle, iowait, irq, softirq, steal, *_ = (int(field) for field in before)
-    assert sample.cpu_busy_ns == pytest.approx((user + nice + system + irq + softirq + steal) * TICK_NS, abs=5 * TICK_NS)
+    assert sample.cpu_busy_ns == pytest.approx(
+        (user + nice + system + irq + softirq + steal) * TICK_NS, abs=5 * TICK_NS
+    )
     assert sample.cpu_idle_ns == pytest.approx((idle + iowait) * TICK_NS, abs=5 * TICK_NS)
     assert sample.memory_total_bytes == int(memory["MemTotal"].split()[0]) * 1024
     assert sample.memory_available_bytes == pytest.approx(int(memory["MemAvailable"].split()[0]) * 1024, rel=0.05)

@@ -362,6 +362,31 @@ def test_forked_workers_join_by_themselves():
             os.kill(pid, signal.SIGKILL)
 
 
+EVENT_LOOP = """
+import asyncio
+async def serve(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    await asyncio.sleep(0.2)
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def test_requests_that_share_an_event_loop_are_timed_and_not_told_apart():
+    with script(EVENT_LOOP) as (process, port), attached(process.pid) as ledger:
+        get_at_once(int(port), "/shared", 3)
+        served = ledger.served(3)
+    assert {each.threads for each in served} == {"shared"}
+    assert all(latency_ns(each) == pytest.approx(0.2e9, rel=0.1) for each in served)
+    assert all(booked(each).keys() <= {"queue"} and each.waits == () for each in served)
+
+
 def test_two_threads_and_the_interpreter_lock(server):
     process, port = server
     with attached(process.pid) as ledger:

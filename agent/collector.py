@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
@@ -15,8 +15,8 @@ import psutil
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.model import ProbeStatus, SessionInfo
-from perfwatch.agent.target import runtime_of
-from perfwatch.probes.errors import Unavailable
+from perfwatch.agent.target import printable, runtime_of
+from perfwatch.probes.errors import ProbeError, Unavailable
 from perfwatch.probes.host import HostProbe
 from perfwatch.probes.ledger.probe import LedgerProbe
 from perfwatch.probes.records import TargetChange
@@ -46,12 +46,10 @@ class Collector:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            try:
+            with _explained():
                 for probe in self._probes:
                     stack.enter_context(probe)
-            except Unavailable as why:
-                raise PerfwatchError(why.reason, why.remedy) from None
-            self.info = self._describe()
+                self.info = self._describe()
             self._stack = stack.pop_all()
         return self
 
@@ -60,10 +58,16 @@ class Collector:
     ) -> None:
         self._stack.close()
 
+    @property
+    def pids(self) -> frozenset[int]:
+        """The processes of the target's tree that live, as of the last batch."""
+        return self._ledger.pids
+
     def batches(self, stop: threading.Event, duration_s: float | None = None) -> Iterator[tuple[Record, ...]]:
         """Yield records, oldest first, 20 times a second, until `stop` is set, the time is over, or the target gone.
 
         The last batch holds what was still open. A consumer may take its time: events wait in the kernel's buffer.
+        Raises PerfwatchError where a probe fails.
         """
         due = dict.fromkeys(self._probes, 0.0)
         started = time.monotonic()
@@ -77,10 +81,13 @@ class Collector:
             for probe in self._probes:
                 if now >= due[probe]:
                     due[probe] = max(due[probe] + probe.period_s, now)
-                    records += probe.read(time.monotonic_ns())
+                    with _explained():
+                        records += probe.read(time.monotonic_ns())
             yield self._in_order(records)
             stop.wait(max(min(due.values()) - time.monotonic(), 0.0))
-        yield self._in_order(list(self._ledger.drain(time.monotonic_ns())))
+        with _explained():
+            left = self._ledger.drain(time.monotonic_ns())
+        yield self._in_order(list(left))
 
     def _in_order(self, records: list[Record]) -> tuple[Record, ...]:
         for record in records:
@@ -108,3 +115,14 @@ class Collector:
             memory_bytes=psutil.virtual_memory().total,
             probes=tuple(ProbeStatus(probe.name, "running") for probe in self._probes),
         )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a probe's failure into the one line that the user sees."""
+    try:
+        yield
+    except Unavailable as why:
+        raise PerfwatchError(why.reason, why.remedy) from None
+    except (ProbeError, OSError) as error:
+        raise PerfwatchError(f"a probe failed: {printable(str(error))}", "perfwatch doctor") from error

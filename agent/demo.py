@@ -2,12 +2,14 @@
 
 Everything listens on the loopback interface alone, on ports that were free. Each process asks the kernel to
 end it with the thread that called `start_demo` (see `perfwatch.examples.leash`), so none outlives a perfwatch
-that is killed.
+that is killed. They run in an empty directory of their own: no module is taken from where perfwatch, perhaps as
+root, was started.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import subprocess
@@ -49,15 +51,17 @@ def start_demo() -> Iterator[Demo]:
     neighbour, address = free_port(), f"127.0.0.1:{free_port()}"
     environment = {**os.environ, PARENT: str(os.getpid()), PORT: str(neighbour)}
     with contextlib.ExitStack() as stack:
+        empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="perfwatch-demo-"))
         log = stack.enter_context(tempfile.TemporaryFile())
+        start = functools.partial(_start, stack, empty, log, environment)
         try:
-            suggestions = _start(stack, log, environment, "perfwatch.examples.suggestions", str(neighbour))
-            server = _start(stack, log, environment, "gunicorn", *_gunicorn(address))
+            suggestions = start("perfwatch.examples.suggestions", str(neighbour))
+            server = start("gunicorn", *_gunicorn(address))
             await_listening(suggestions, f"127.0.0.1:{neighbour}", READY_S)
             await_answer(server, address, "/item/1", READY_S)
         except NotServing as error:
             raise PerfwatchError(f"the demo server did not start: {error}", _last_line(log)) from error
-        _start(stack, log, environment, "perfwatch.examples.demo_load", address)
+        start("perfwatch.examples.demo_load", address)
         yield Demo(server.pid, address)
 
 
@@ -67,11 +71,17 @@ def _gunicorn(address: str) -> tuple[str, ...]:
 
 
 def _start(
-    stack: contextlib.ExitStack, log: IO[bytes], environment: dict[str, str], module: str, *arguments: str
+    stack: contextlib.ExitStack,
+    directory: str,
+    log: IO[bytes],
+    environment: dict[str, str],
+    module: str,
+    *arguments: str,
 ) -> subprocess.Popen[bytes]:
     """Start a module in its own session, where Ctrl-C does not reach it; the stack ends it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
+        cwd=directory,  # gunicorn imports from it, whatever -P says
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -51,9 +51,10 @@ def diagnose() -> Diagnosis:
 def _run(check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except Unavailable as why:
+    except (ProbeError, OSError) as why:
         name = {_libbpf: "libbpf", _ledger: "exact ledger"}.get(check, check.__name__.strip("_"))
-        return Check(name, "missing", why.reason, "the exact ledger: no request is seen", why.remedy)
+        found, remedy = (why.reason, why.remedy) if isinstance(why, Unavailable) else (str(why), None)
+        return Check(name, "missing", found, "the exact ledger: no request is seen", remedy)
 
 
 def _machine() -> Check:
@@ -117,15 +118,15 @@ def _ledger() -> Check:
 def _names() -> Check:
     try:
         with roots.KALLSYMS.open() as symbols:
-            visible = any(int(line.split()[0], 16) for line, _ in zip(symbols, range(100), strict=False))
+            if any(int(line.split()[0], 16) for line, _ in zip(symbols, range(100), strict=False)):
+                return Check("kernel symbols", "ok", str(roots.KALLSYMS))
+        found = "addresses are hidden"
     except (OSError, ValueError) as error:
-        raise ProbeError(str(error)) from error
-    if visible:
-        return Check("kernel symbols", "ok", str(roots.KALLSYMS))
+        found = f"{roots.KALLSYMS} cannot be read: {error}"
     return Check(
         "kernel symbols",
         "missing",
-        "addresses are hidden",
+        found,
         "names of the kernel functions behind `other`",
         "sudo sysctl kernel.kptr_restrict=1, and CAP_SYSLOG",
     )

@@ -107,13 +107,22 @@ class Live:
     def _attach(self, order: Order) -> SessionInfo:
         if self._process.stdin is None:
             raise AssertionError
-        self._process.stdin.write(msgspec.json.encode(order))
-        self._process.stdin.close()
+        try:
+            with self._process.stdin as pipe:
+                pipe.write(msgspec.json.encode(order))
+        except BrokenPipeError:
+            raise _ended_early() from None
+        info = None
         for message in self._receive(ATTACH_S):
             if isinstance(message, Hello):
-                return message.info
-            self._take(message)
-        raise PerfwatchError(f"the collector did not attach within {ATTACH_S:.0f} s", "perfwatch doctor")
+                info = message.info
+            else:
+                self._take(message)
+        if info is None and self._ended is not None:
+            raise _ended_early()
+        if info is None:
+            raise PerfwatchError(f"the collector did not attach within {ATTACH_S:.0f} s", "perfwatch doctor")
+        return info
 
     def _receive(self, timeout_s: float) -> list[Message]:
         """Read what the pipe holds; at least one whole message, unless the time is over or a control woke it."""
@@ -157,6 +166,10 @@ class Live:
         label = "ended" if self._ended is not None else "paused" if self._paused.is_set() else "live"
         last_ns = self._held[-1].at_ns if self._held else self._now_ns
         return Position(label, self._now_ns, self._first_ns, last_ns, self._paused.is_set(), seekable=False)
+
+
+def _ended_early() -> PerfwatchError:
+    return PerfwatchError("the collector ended before it was attached", "perfwatch doctor")
 
 
 _decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)

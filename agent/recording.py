@@ -6,34 +6,73 @@ Each verdict is stored, so that a replay can be held against it.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.errors import PerfwatchError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from perfwatch.agent.collector import Collector
+    from perfwatch.agent.model import Request
     from perfwatch.agent.session.writer import SessionWriter
     from perfwatch.probes.records import Record
 
 COMMIT_S: Final = 1.0
 
 
+def correlated(collector: Collector, stop: threading.Event, duration_s: float | None = None) -> Correlator:
+    """Feed the collector's whole stream to a correlator, and return that."""
+    correlator = Correlator(collector.info)
+    for batch in collector.batches(stop, duration_s):
+        for record in batch:
+            correlator.feed(record)
+    return correlator
+
+
 def recorded(
-    collector: Collector, writer: SessionWriter, stop: threading.Event, duration_s: float | None = None
+    collector: Collector,
+    writer: SessionWriter,
+    stop: threading.Event,
+    duration_s: float | None = None,
+    *,
+    failed: Callable[[PerfwatchError], None] | None = None,
 ) -> Iterator[tuple[Correlator, tuple[Record, ...]]]:
-    """Yield the collector's batches, each after it was written, and the correlator that has taken it in."""
+    """Yield the collector's batches, each after it was written, and the correlator that has taken it in.
+
+    Where nothing more can be written, `failed` is told once and the stream goes on; without it, PerfwatchError ends it.
+    """
     correlator = Correlator(collector.info)
     next_commit = time.monotonic() + COMMIT_S
     for batch in collector.batches(stop, duration_s):
-        for record in batch:
-            writer.write(record)
-            for request in correlator.feed(record):
-                writer.write_verdict(request)
-        if time.monotonic() >= next_commit:
+        fed = [(record, correlator.feed(record)) for record in batch]
+        is_due = time.monotonic() >= next_commit
+        if is_due:
             next_commit = time.monotonic() + COMMIT_S
-            writer.commit()
+        with _telling(failed):
+            _write(writer, fed, commit=is_due)
         yield correlator, batch
-    writer.close(collector.ended or "stopped")
+    with _telling(failed):
+        writer.close(collector.ended or "stopped")
+
+
+def _write(writer: SessionWriter, fed: Sequence[tuple[Record, Sequence[Request]]], *, commit: bool) -> None:
+    for record, requests in fed:
+        writer.write(record)
+        for request in requests:
+            writer.write_verdict(request)
+    if commit:
+        writer.commit()
+
+
+@contextmanager
+def _telling(failed: Callable[[PerfwatchError], None] | None) -> Iterator[None]:
+    try:
+        yield
+    except PerfwatchError as error:
+        if failed is None:
+            raise
+        failed(error)

@@ -9,9 +9,9 @@ import click
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands.attach import show
 from perfwatch.agent.commands.report import text_width
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.demo import start_demo
 from perfwatch.agent.live import Live
+from perfwatch.agent.recording import correlated
 from perfwatch.agent.report import build, to_text
 from perfwatch.agent.stopping import stop_on_signals
 from perfwatch.agent.target import find_target
@@ -36,8 +36,5 @@ def demo(text: bool, duration: float) -> None:  # noqa: FBT001
             return
         click.echo(f"watching the demo server at {running.address} for {duration:.0f} s", err=True)
         with stop_on_signals() as stop, Collector(find_target(running.pid)) as collector:
-            correlator = Correlator(collector.info)
-            for batch in collector.batches(stop, duration):
-                for record in batch:
-                    correlator.feed(record)
+            correlator = correlated(collector, stop, duration)
         click.echo(to_text(build(collector.info, correlator.view()), text_width()), nl=False)

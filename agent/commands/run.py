@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
+from contextlib import ExitStack
 from pathlib import Path  # noqa: TC003 - click reads it
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+import psutil
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.report import text_width
-from perfwatch.agent.correlator.engine import Correlator
-from perfwatch.agent.recording import recorded
+from perfwatch.agent.program import NOT_STARTED, Program, started
+from perfwatch.agent.recording import correlated, recorded
 from perfwatch.agent.report import build, to_text
 from perfwatch.agent.session.writer import SessionWriter
-from perfwatch.agent.stopping import stop_on_signals
-from perfwatch.agent.target import Target, command_line, server_kind
+from perfwatch.agent.target import Target, command_line, printable, process_name, server_kind
 
-_NOT_STARTED: Final = 127
+if TYPE_CHECKING:
+    from perfwatch.agent.correlator.engine import Correlator
+    from perfwatch.agent.errors import PerfwatchError
+
+_MAX_NAMED: Final = 5
 
 
 @click.command(
@@ -35,80 +36,46 @@ Examples:
 @options.slow_ms
 @options.output
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
-def run(command: tuple[str, ...], slow_ms: float | None, output: Path | None, overwrite: bool) -> int:  # noqa: FBT001
+def run(command: tuple[str, ...], slow_ms: float | None, output: Path | None, overwrite: bool) -> int | None:  # noqa: FBT001
     """Start a program and watch it; the report follows when it ends. Exits with the program's own code."""
-    with stop_on_signals() as stop:
-        program = _Gated(command)
+    with started(command) as program:
         target = Target(program.pid, command_line(list(command)), None, server_kind(list(command)))
-        try:
-            with Collector(target, slow_ms=slow_ms) as collector:
-                program.go()
-                threading.Thread(target=_end_with, args=(stop, program), daemon=True).start()
-                correlator = _consume(collector, output, overwrite=overwrite)
-        finally:
-            code = program.end()
-    if code != _NOT_STARTED:
+        with Collector(target, slow_ms=slow_ms) as collector:
+            correlator = _watch(program, collector, output, overwrite=overwrite)
+            left = collector.pids - {program.pid}
+    if left:
+        click.echo(f"the program has ended; of what it started, there still runs: {_names(left)}", err=True)
+    if program.code != NOT_STARTED:
         click.echo(to_text(build(collector.info, correlator.view()), text_width()), nl=False)
-    return code
+    return program.code
 
 
-def _consume(collector: Collector, output: Path | None, *, overwrite: bool) -> Correlator:
+def _watch(program: Program, collector: Collector, output: Path | None, *, overwrite: bool) -> Correlator:
     """Follow the program to its own end: a signal is passed on to it, and it may still answer what it has begun."""
-    never = threading.Event()
-    correlator = Correlator(collector.info)
-    if output is None:
-        for batch in collector.batches(never):
-            for record in batch:
-                correlator.feed(record)
-    else:
-        with SessionWriter(output, collector.info, overwrite=overwrite) as writer:
-            for state, _ in recorded(collector, writer, never):
-                correlator = state
-    return correlator
+    with ExitStack() as stack:
+        if output is None:
+            program.go()
+            return correlated(collector, program.ended)
+        writer = stack.enter_context(SessionWriter(output, collector.info, overwrite=overwrite))
+        program.go()
+        for state, _ in recorded(collector, writer, program.ended, failed=_say):
+            correlator = state
+        return correlator
 
 
-def _end_with(stop: threading.Event, program: _Gated) -> None:
-    stop.wait()
-    program.signal(signal.SIGTERM)
+def _say(error: PerfwatchError) -> None:
+    click.echo(f"perfwatch: {error}; the program runs on, and is not recorded any more", err=True)
 
 
-class _Gated:
-    """A child process that executes its program when `go` is called, and not before."""
-
-    def __init__(self, command: tuple[str, ...]) -> None:
-        read, write = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(write)
-            _execute_after(read, command)
-        os.close(read)
-        self._gate = write
-        self._code: int | None = None
-
-    def go(self) -> None:
-        os.write(self._gate, b"g")
-
-    def signal(self, number: int) -> None:
-        if self._code is None:
-            os.kill(self.pid, number)
-
-    def end(self) -> int:
-        """Close the gate, wait for the end, and return the exit code (128 + signal, as a shell does)."""
-        os.close(self._gate)
-        _, status = os.waitpid(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        self._code = code if code >= 0 else 128 - code
-        return self._code
+def _names(pids: frozenset[int]) -> str:
+    """Name some processes; a name is what the process wishes."""
+    named = [f"{pid} ({_name(pid)})" for pid in sorted(pids)[:_MAX_NAMED]]
+    more = len(pids) - len(named)
+    return ", ".join(named) + (f", and {more} more" if more else "")
 
 
-def _execute_after(gate: int, command: tuple[str, ...]) -> None:
-    """In the child: wait for the gate, then become the program; with the gate closed, just end."""
+def _name(pid: int) -> str:
     try:
-        if os.read(gate, 1):
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
-            os.execvp(command[0], command)  # noqa: S606 - what the user asked for
-    except OSError as error:
-        sys.stderr.write(f"perfwatch: {command[0]} cannot be started: {error.strerror}\n")
-    finally:
-        os._exit(_NOT_STARTED)
+        return printable(process_name(psutil.Process(pid)))
+    except psutil.Error:
+        return "?"

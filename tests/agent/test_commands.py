@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,11 +19,19 @@ import serving
 from ledgering import await_unloaded, script
 from recording import PERFWATCH, SPARE_S, recording, report_on
 
+from perfwatch.agent.collector import Collector
+from perfwatch.agent.doctor import diagnose
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.recording import recorded
 from perfwatch.agent.report import correlate
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.stored import StoredVerdict
+from perfwatch.agent.session.writer import SessionWriter
+from perfwatch.agent.target import find_target
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
+from perfwatch.probes import roots
+from perfwatch.probes.errors import Malformed
 
 LOAD = [Endpoint(Call("/sleep/{n}"), clients=2, pause_s=0.01), Endpoint(Call("/fast/{n}"), clients=2, pause_s=0.005)]
 IDLE = "import sys; print('ready'); sys.stdin.readline()"
@@ -320,7 +329,195 @@ def test_run_of_what_is_no_program():
     assert "Traceback" not in ended.stderr
 
 
+def kills_itself_slowly(number):
+    """Source of a program that takes a second to clean up after a signal, and counts the signals that came."""
+    return f"""
+import signal, sys, time
+came = []
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, _: came.append(signal.Signals(number).name))
+print("ready", flush=True)
+while not came: time.sleep(0.01)
+time.sleep({number})
+print("cleaned up after", *came, flush=True)
+"""
+
+
+def read_until(terminal, text):
+    """Read a terminal until a text came, or its last writer has left; returns all that came."""
+    output = b""
+    while text not in output:
+        try:
+            output += os.read(terminal, 4096)
+        except OSError:  # EIO: nobody has it open any more
+            break
+    return output
+
+
+@ledger
+def test_ctrl_c_reaches_the_program_once():
+    """The terminal gives the signal to the whole foreground: to perfwatch and to the program."""
+    controlling, terminal = os.openpty()
+    command = ["setsid", "--ctty", "--wait", PERFWATCH, "run", "--", sys.executable, "-c", kills_itself_slowly(1)]
+    try:
+        with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+            os.close(terminal)
+            read_until(controlling, b"ready")
+            os.write(controlling, b"\x03")
+            output = read_until(controlling, b"no such text").decode()
+            assert process.wait(SPARE_S) == 0
+    finally:
+        os.close(controlling)
+    assert "cleaned up after SIGINT\r\n" in output
+    assert "perfwatch report" in output
+
+
+@contextlib.contextmanager
+def running(*command, **options):
+    """Start `perfwatch run` on a program, and wait for its first line."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([PERFWATCH, "run", *map(str, command)], **pipes, **options) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@ledger
+def test_each_signal_to_run_is_passed_on():
+    with running("--", sys.executable, "-c", kills_itself_slowly(1)) as process:
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)  # the second comes while the program cleans up after the first
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=SPARE_S)
+        assert output.startswith("cleaned up after SIGHUP SIGTERM\n"), output
+        assert process.returncode == 0
+
+
+@ledger
+def test_run_ends_with_its_program_and_names_what_lives_on():
+    ended = run("run", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!")
+    left = int(ended.stdout.split()[0])
+    try:
+        assert ended.returncode == 0, ended
+        assert f"there still runs: {left} (sleep)" in ended.stderr
+        assert Path(f"/proc/{left}/comm").read_text() == "sleep\n", "unharmed"
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+@ledger
+def test_run_does_not_start_a_program_that_it_cannot_record(tmp_path):
+    tmp_path.chmod(0o700)
+    file, mark = tmp_path / "x", tmp_path / "mark"
+    file.write_text("precious")
+    assert_explained(run("run", "-o", file, "--", "touch", mark), "exists", "--overwrite")
+    assert file.read_text() == "precious"
+    assert not mark.exists()
+
+
+@ledger
+def test_run_goes_on_on_a_full_disk_and_says_so_at_once(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", disk], check=True)
+    try:
+        server = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import serving
+from perfwatch.examples.load import Endpoint, Load
+from perfwatch.examples.http_client import Call
+load = [Endpoint(Call("/fast/{{n}}"), clients=2, pause_s=0.002)]
+print("ready", flush=True)
+with serving.http_server() as server, Load(server.address, load) as load:
+    sys.stdin.readline()
+print("done", flush=True)
+"""
+        command = ("-o", disk / "x", "--", sys.executable, "-c", server)
+        with running(*command, stdin=subprocess.PIPE) as process:
+            line = process.stderr.readline()
+            assert "full" in line, line
+            assert "is not recorded any more" in line
+            assert process.poll() is None
+            output, errors = process.communicate("go\n", timeout=SPARE_S)
+        assert process.returncode == 0
+        assert output.startswith("done\n")
+        assert "GET /fast/{}" in output
+        assert errors == ""
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def ignored_signals(*prefix):
+    """Run `cat /proc/self/status` under a prefix, and return the numbers of the signals that it ignores."""
+    ended = subprocess.run([*prefix, "cat", "/proc/self/status"], capture_output=True, text=True, timeout=SPARE_S)
+    status = dict(line.split(":\t", 1) for line in ended.stdout.splitlines() if line.startswith("Sig"))
+    assert int(status["SigBlk"], 16) == 0
+    mask = int(status["SigIgn"], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+@ledger
+def test_the_program_finds_the_signals_as_perfwatch_did():
+    assert ignored_signals(PERFWATCH, "run", "--") == ignored_signals()
+    assert ignored_signals("nohup", PERFWATCH, "run", "--") == ignored_signals() | {signal.SIGHUP}
+
+
+@ledger
+def test_under_nohup_a_hangup_ends_nothing(tmp_path):
+    tmp_path.chmod(0o700)
+    with script(IDLE) as (target, _):
+        command = ["nohup", PERFWATCH, "record", "--pid", str(target.pid), "-o", tmp_path / "x"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while "recording process" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=SPARE_S)
+            assert process.returncode == 0
+
+
+# --- a probe that fails
+
+
+@ledger
+@pytest.mark.parametrize("failure", [Malformed("event of kind 9"), OSError(5, "Input/output error")])
+def test_a_probe_that_fails_is_one_line_and_what_was_recorded_is_kept(tmp_path, monkeypatch, failure):
+    tmp_path.chmod(0o700)
+
+    def fail(*_):
+        raise failure
+
+    def record_until_it_fails(pid):
+        with (
+            Collector(find_target(pid)) as collector,
+            SessionWriter(tmp_path / "x", collector.info) as writer,
+        ):
+            for number, _ in enumerate(recorded(collector, writer, threading.Event())):
+                if number == 3:
+                    monkeypatch.setattr(collector._ledger, "read", fail)
+
+    with script(IDLE) as (process, _), pytest.raises(PerfwatchError, match="a probe failed: ") as raised:
+        record_until_it_fails(process.pid)
+    assert str(failure) in raised.value.problem
+    with SessionReader(tmp_path / "x") as session:
+        assert session.finished
+        assert list(session.records())
+
+
 # --- doctor
+
+
+def test_doctor_with_symbols_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(roots, "KALLSYMS", tmp_path / "missing")
+    (symbols,) = [check for check in diagnose().checks if check.name == "kernel symbols"]
+    assert symbols.status == "missing"
+    assert "cannot be read" in symbols.found
+    assert symbols.lost
 
 
 @ledger

@@ -1,6 +1,7 @@
 """The demo runs, is slow in the ways it promises, and leaves nothing behind, however perfwatch ends."""
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -36,13 +37,14 @@ def test_an_unknown_page_is_not_found():
         assert serving.get(demo.address, "/item/x")[0] == 200
 
 
-def test_nothing_outlives_a_perfwatch_that_is_killed():
+def test_nothing_outlives_a_perfwatch_that_is_killed(tmp_path):
     script = (
         "import sys; from perfwatch.agent.demo import start_demo\n"
         "with start_demo() as demo: print(demo.pid, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # an empty directory is left
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         gunicorn = int(process.stdout.readline())
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
@@ -50,6 +52,16 @@ def test_nothing_outlives_a_perfwatch_that_is_killed():
     assert len(started) == 4, "neighbour, load, master and worker"
     _, alive = psutil.wait_procs(started, GONE_S)
     assert alive == []
+
+
+def test_nothing_is_imported_from_the_current_directory(tmp_path, monkeypatch):
+    mark = tmp_path / "mark"
+    for name in ("gunicorn", "perfwatch", "msgspec", "gunicorn.conf", "usercustomize", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    with start_demo() as demo:
+        assert serving.get(demo.address, "/item/1")[0] == 200
+    assert not mark.exists()
 
 
 def test_it_says_what_is_missing(monkeypatch):

@@ -1,0 +1,138 @@
+"""The pipe between the collector and the screen: nothing is lost at its ends, and nobody waits for the other."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+from fake_records import generate, session_info
+from ledgering import script
+
+from perfwatch.agent import live
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.feeder import LENGTH, MAX_PENDING_BYTES, Ended, Failed, Hello, Outbox, Records
+from perfwatch.agent.live import Live
+from perfwatch.probes.records import Loss
+
+RECORDS = generate(5)
+IDLE = "import sys; print('ready'); sys.stdin.readline()"
+
+
+def framed(*messages):
+    encoded = [msgspec.msgpack.encode(message) for message in messages]
+    return b"".join(LENGTH.pack(len(data)) + data for data in encoded)
+
+
+@pytest.fixture
+def stand_in(monkeypatch, tmp_path):
+    """Let a program stand in for the collector's process: it writes the given bytes at once, and ends."""
+    real = subprocess.Popen
+
+    def prepare(data, *, reads=True):
+        (tmp_path / "data").write_bytes(data)
+        begin = "sys.stdin.buffer.read()" if reads else "sys.stdin.close(); os.close(0)"
+        source = f"import os, sys; {begin}; sys.stdout.buffer.write(open({str(tmp_path / 'data')!r}, 'rb').read())"
+
+        def popen(_, **options):
+            process = real([sys.executable, "-c", source], **options)
+            if not reads:
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            return process
+
+        monkeypatch.setattr(live.subprocess, "Popen", popen)
+
+    return prepare
+
+
+def test_what_comes_with_the_greeting_is_kept(stand_in):
+    stand_in(framed(Hello(session_info()), Records(RECORDS[:10]), Records(RECORDS[10:20]), Ended("it is gone")))
+    source = Live(os.getpid())
+    try:
+        batch = source.pull(0.1)
+    finally:
+        source.close()
+    assert batch.records == RECORDS[:20]
+    assert batch.ended == "it is gone"
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["after-the-order", "before-the-order"])
+def test_a_collector_that_ends_at_once_is_an_error(stand_in, reads):
+    stand_in(b"", reads=reads)
+    with pytest.raises(PerfwatchError, match="collector ended before it was attached"):
+        Live(os.getpid())
+
+
+def test_the_collectors_own_words_are_told(stand_in):
+    stand_in(framed(Failed("no permission", "be root")))
+    with pytest.raises(PerfwatchError, match=r"no permission \(be root\)"):
+        Live(os.getpid())
+
+
+@pytest.mark.ledger
+def test_a_collector_that_is_killed_ends_the_stream():
+    with script(IDLE) as (process, _):
+        source = Live(process.pid)
+        try:
+            os.kill(source._process.pid, signal.SIGKILL)
+            while not (batch := source.pull(1)).ended:
+                pass
+        finally:
+            source.close()
+    assert batch.ended == "the collector has ended"
+
+
+# --- a screen that does not read
+
+
+def messages_in(data):
+    decoder, messages = live._decoder, []
+    while data:
+        (length,) = LENGTH.unpack_from(data)
+        messages.append(decoder.decode(data[LENGTH.size : LENGTH.size + length]))
+        data = data[LENGTH.size + length :]
+    return messages
+
+
+def available(read):
+    os.set_blocking(read.fileno(), False)
+    return read.read() or b""
+
+
+@pytest.mark.parametrize("finishes", [False, True], ids=["goes-on", "ends"])
+def test_a_reader_that_stops_loses_the_oldest_records_and_is_told(finishes):
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "wb", buffering=0) as writer:
+        outbox = Outbox(write)
+        outbox.put(Hello(session_info()))
+        size = len(framed(Records(RECORDS)))
+        sent = 3 * MAX_PENDING_BYTES // size
+        for _ in range(sent):
+            outbox.put(Records(()))
+            outbox.put(Records(RECORDS))
+            assert outbox._bytes <= MAX_PENDING_BYTES
+        if finishes:
+            with ThreadPoolExecutor(1) as pool:
+                ending = pool.submit(reader.read)
+                outbox.finish(Ended("gone"))
+                writer.close()
+                collected = ending.result()
+        else:
+            collected = b""
+            while outbox._pending or outbox._begun:
+                collected += available(reader)
+                outbox.put(Records(()))
+            collected += available(reader)
+    messages = messages_in(collected)
+    assert messages[0] == Hello(session_info())
+    if finishes:
+        assert messages.pop() == Ended("gone")
+    records = [record for message in messages[1:] for record in message.records]
+    (loss,) = [record for record in records if isinstance(record, Loss) and record.probe == "screen"]
+    assert loss.reason == "the screen did not keep up"
+    assert loss.lost > 0
+    assert len(records) - 1 + loss.lost == sent * len(RECORDS)
+    assert records[-1] == loss
+    assert records[-1 - len(RECORDS) : -1] == list(RECORDS), "the newest are kept"

@@ -45,6 +45,7 @@ class PerfwatchApp(App[None]):
         Binding("P", "picture", "save a picture of the screen", show=False),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", "quit", show=False),
     ]
 
     def __init__(
@@ -61,7 +62,7 @@ class PerfwatchApp(App[None]):
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
         self.frame: Frame | None = None
-        self._speed = _SPEEDS.index(1.0)
+        self._speed: float | None = None
 
     def on_mount(self) -> None:
         """Open the first screen."""
@@ -167,9 +168,12 @@ class PerfwatchApp(App[None]):
 
     def action_speed(self, step: int) -> None:
         """Play slower or faster."""
-        if self._source is not None:
-            self._speed = min(max(self._speed + step, 0), len(_SPEEDS) - 1)
-            self._source.set_speed(_SPEEDS[self._speed])
+        if self._source is None or self.frame is None or not self.frame.position.seekable:
+            return
+        now = self.frame.position.speed if self._speed is None else self._speed
+        further = [speed for speed in _SPEEDS if (speed - now) * step > 0]
+        self._speed = min(further, key=lambda speed: abs(speed - now), default=now)
+        self._source.set_speed(self._speed)
 
     def action_jump(self) -> None:
         """Ask for a moment, and go there."""

@@ -7,6 +7,7 @@ Strings from the target, its clients or a recording are untrusted: what is shown
 
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
 from typing import Final
@@ -20,6 +21,11 @@ _SECOND_MS: Final = 1_000
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _MAX_CHARS: Final = 1_000
+_ALL: Final = 0.9995
+"""From here on the rest is not worth a figure."""
+_INTERPRETER: Final = re.compile(r"python[0-9.]*")
+_PROGRAM_OPTIONS: Final = frozenset({"-m", "-c"})
+_VALUE_OPTIONS: Final = frozenset({"-X", "-W"})
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
 
 
@@ -51,6 +57,22 @@ def fit_path(path: str, width: int) -> str:
         return fit(path, width)
     tail = width // 2
     return path[: width - tail - 1] + ELLIPSIS + path[-tail:]
+
+
+def program(command: str) -> str:
+    """Write a command line from its program on: `gunicorn shop.wsgi` for `/venv/bin/python -m gunicorn shop.wsgi`."""
+    words = clean(command).split(" ")
+    if _INTERPRETER.fullmatch(_basename(words[0])):
+        rest = words[1:]
+        while rest and rest[0].startswith("-") and rest[0] not in _PROGRAM_OPTIONS:
+            rest = rest[2 if rest[0] in _VALUE_OPTIONS else 1 :]
+        rest = rest[1:] if rest[:1] == ["-m"] else rest
+        words = rest if rest and rest[0] != "-c" else words
+    return " ".join((_basename(words[0]), *words[1:]))
+
+
+def _basename(word: str) -> str:
+    return word.rpartition("/")[2] or word
 
 
 def duration(ms: float) -> str:
@@ -103,11 +125,13 @@ def rate(per_second: float) -> str:
 
 
 def percent(share: float, *, digits: int = 0) -> str:
-    """Write a share of 0..1: `68 %`. A share that is there is never shown as none."""
+    """Write a share of 0..1: `68 %`. A share that is there is never shown as none, nor one with a rest as all."""
     value = share * 100
     smallest: float = 10**-digits
     if 0 < value < smallest / 2:
         return f"<{smallest:g} %"
+    if share < _ALL:
+        value = min(value, 100 - smallest * 0.6)
     return f"{value:.{digits}f} %"
 
 

@@ -31,8 +31,8 @@ def _ends(frame: Frame) -> Iterator[Notice]:
     if frame.error is not None:
         yield Notice("broken", clean(frame.error))
     if view.target_gone is not None:
-        yield Notice("warning", f"target gone: {clean(view.target_gone)}; what was seen stays")
-    if frame.ended is not None:
+        yield Notice("warning", f"target gone: {clean(view.target_gone)}")
+    if frame.ended is not None and frame.view.target_gone is None:
         yield Notice("note", clean(frame.ended))
 
 

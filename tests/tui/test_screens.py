@@ -23,7 +23,7 @@ async def test_the_overview_tells_target_verdict_and_endpoints():
     async with opened(source()) as pilot:
         text = screen(pilot)
     header = text.splitlines()[0]
-    for part in ("gunicorn", "pid 4312", ":8000", "py3.12", "● live", "exact", "0.9 % cpu"):
+    for part in ("gunicorn", "pid 4312", ":8000", "py3.12", "● live", "exact", "collector 0.9 %"):
         assert part in header
     for part in ("waits for a lock", "POST /order/{}", "GET  /search", "cpu 96 %", "lock 78 %", "healthy"):
         assert part in text

@@ -38,6 +38,11 @@ class SizedScreen(Screen[None]):
     """A screen that tells its style sheet how much room there is."""
 
     AUTO_FOCUS: ClassVar[str | None] = "RowList"
+    # With priority: keys that are typed ahead go to the list that is reached by this one.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "next list", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "previous list", show=False, priority=True),
+    ]
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (96, "-normal")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (SMALLEST[1], "-short"), (22, "-medium"), (28, "-tall"), (36, "-high")]  # noqa: RUF012
 

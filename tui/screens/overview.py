@@ -33,7 +33,7 @@ class OverviewScreen(FrameScreen):
 
     CSS_PATH = "overview.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
         Binding("escape", "clear_filter", "clear the filter", show=False),
         Binding("left_square_bracket", "step_slow(1)", "earlier slow request", show=False, key_display="["),
         Binding("right_square_bracket", "step_slow(-1)", "later slow request", show=False, key_display="]"),
@@ -99,7 +99,11 @@ class OverviewScreen(FrameScreen):
         """Show the filter line."""
         box = self.query_one("#filter", Input)
         box.display = True
-        box.focus()
+        self.set_focus(box)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Let the box have its own slashes."""
+        return action != "filter" or not (self.is_mounted and self.query_one("#filter", Input).has_focus)
 
     def action_clear_filter(self) -> None:
         """Show everything again."""
@@ -116,4 +120,4 @@ class OverviewScreen(FrameScreen):
         had_focus = box.has_focus
         box.display = bool(box.value)
         if had_focus:
-            self.query_one(EndpointRows).focus()
+            self.set_focus(self.query_one(EndpointRows))

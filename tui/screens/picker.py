@@ -13,7 +13,7 @@ from textual.widgets import Footer, Static
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.target import Candidate
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, fit
+from perfwatch.tui.format import clean, fit, fit_path, program
 from perfwatch.tui.messages import CandidateChosen
 from perfwatch.tui.screens.base import SizedScreen
 from perfwatch.tui.widgets.rows import RowList
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _REFRESH_S = 2.0
 _MAX_CANDIDATES = 1_000
+_WIDE = 90
 
 
 class CandidateRows(RowList[Candidate]):
@@ -35,24 +36,26 @@ class CandidateRows(RowList[Candidate]):
     looked = False
     """Whether the machine was looked at already."""
 
-    def heading(self, width: int) -> Text:  # noqa: ARG002 - the columns do not depend on it
-        """Name the columns."""
-        return Text.assemble(
-            (f"{'pid':>7}  {'user':<10}{'python':<9}{'server':<12}{'listens on':<23}", palette.QUIET),
-            ("command", palette.QUIET),
-        )
+    def heading(self, width: int) -> Text:
+        """Name the columns; a narrow terminal loses the user."""
+        user = f"{'user':<10}" if width >= _WIDE else ""
+        return Text(f"{'pid':>7}  {user}{'python':<9}{'server':<13}{'listens on':<23}program", palette.QUIET)
 
     def row(self, item: Candidate, width: int) -> Text:
         """Show one process."""
         ports = ", ".join(clean(address) for address in item.listeners[:3]) or "-"
         workers = f" +{item.workers}" if item.workers else ""
+        user = fit(clean(item.user), 9) + " " if width >= _WIDE else ""
         return Text.assemble(
             (f"{item.pid:>7}  ", palette.TEXT),
-            (fit(clean(item.user), 9) + " ", palette.QUIET),
+            (user, palette.QUIET),
             (fit(clean(item.python or "?"), 8) + " ", palette.QUIET),
-            (fit(clean(item.server or "") + workers, 11) + " ", palette.ACCENT),
+            (fit(clean(item.server or "") + workers, 12) + " ", palette.ACCENT),
             (fit(ports, 22) + " ", palette.TEXT if item.listeners else palette.FAINT),
-            (fit(clean(item.command), max(0, width - 63)), palette.STRONG if item.listeners else palette.QUIET),
+            (
+                fit_path(program(item.command), max(0, width - 54 - len(user))),
+                palette.STRONG if item.listeners else palette.QUIET,
+            ),
         )
 
     def empty(self) -> str:
@@ -108,7 +111,7 @@ class PickerScreen(SizedScreen):
         if not rows.looked:
             rows.looked = True
             rows.refresh()
-        ordered = sorted(found, key=lambda candidate: (not candidate.listeners, candidate.pid))
+        ordered = sorted(found, key=lambda one: (not one.listeners, one.server is None, one.pid))
         rows.show([(str(candidate.pid), candidate) for candidate in ordered])
 
     @on(RowList.Chosen)

@@ -46,7 +46,7 @@ class EndpointRows(RowList[Endpoint]):
         figures = f"{'slow/all':>{columns.slow}}" if columns.slow else ""
         figures += f"{'p50':>{columns.p50}}" if columns.p50 else ""
         return Text.assemble(
-            (fit("endpoints", columns.name), palette.STRONG),
+            self.title("endpoints", columns.name),
             (f"   {figures}{'p95':>9}  ", palette.QUIET),
             (fit(_TITLE if columns.bar > len(_TITLE) else "time", columns.bar) + " cause", palette.QUIET),
         )

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, fit, minor, percent, port_of
+from perfwatch.tui.format import clean, fit_path, minor, percent, port_of, program
 from perfwatch.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _DOTS = {"live": ("●", palette.ALARM), "paused": ("‖", palette.WARN), "ended
 
 
 class Header(Panel):
-    """Target at the left, the state of the stream at the right; the command line takes what is left over."""
+    """Target at the left, the state of the stream at the right; the program takes what is left over."""
 
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Lay the line out from both ends."""
@@ -30,7 +30,7 @@ class Header(Panel):
             facts.pop()
         tail = "".join(f"  {fact}" for fact in facts)
         name = " perfwatch  "
-        command = fit(clean(frame.info.command), max(0, room - len(name) - cell_len(tail))).rstrip()
+        command = fit_path(program(frame.info.command), max(0, room - len(name) - cell_len(tail))).rstrip()
         left = Text.assemble((name, f"bold {palette.ACCENT}"), (command, palette.STRONG), (tail, palette.QUIET))
         left.append(" " * max(1, width - left.cell_len - right.cell_len - 1))
         return Text.assemble(left, right, no_wrap=True, overflow="crop")
@@ -55,5 +55,5 @@ def _state(frame: Frame) -> Text:
         dot, colour = "■", palette.QUIET
     text = Text.assemble((f"{dot} {label}", f"bold {colour}"), (f"  {frame.info.fidelity}", palette.QUIET))
     if frame.view.own_cpu is not None:
-        text.append(f"  {percent(frame.view.own_cpu, digits=1)} cpu", palette.QUIET)
+        text.append(f"  collector {percent(frame.view.own_cpu, digits=1)}", palette.QUIET)
     return text

@@ -42,8 +42,8 @@ class OpenRows(RowList[Hanging]):
         """Name the columns."""
         widths = Widths.fitting(width)
         return Text.assemble(
-            (fit("in flight", widths.first), palette.STRONG),
-            (f"{'':{widths.name}}{'open for':>9}  state", palette.QUIET),
+            self.title("in flight", widths.first + widths.name),
+            (f"{'open for':>9}  state", palette.QUIET),
         )
 
     def row(self, item: Hanging, width: int) -> Text:

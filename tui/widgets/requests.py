@@ -8,7 +8,7 @@ from rich.text import Text
 
 from perfwatch.agent.model import Request
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, clock, duration_ns, fit
+from perfwatch.tui.format import clean, clock, duration_ns, fit, percent
 from perfwatch.tui.widgets.endpoints import cause_of, name_of
 from perfwatch.tui.widgets.rows import RowList
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _WORDY = 72
 _WIDE = 88
 _WIDER = 110
-_TITLE = 13
+_SHARED = 15
+"""A cause so wide has room for the longest mechanism and its share."""
 
 
 class Widths(NamedTuple):
@@ -34,7 +35,7 @@ class Widths(NamedTuple):
     @classmethod
     def fitting(cls, width: int) -> Widths:
         """Give name and reason what the figures leave over; a narrow line has no reason."""
-        first, cause = 14 if width >= _WIDE else 10, 15 if width >= _WIDER else 10
+        first, cause = 14 if width >= _WIDE else 10, _SHARED if width >= _WIDER else 10
         left = width - first - 11 - 2 - cause - 1
         if width < _WORDY:
             return cls(first, left, cause, 0)
@@ -60,11 +61,10 @@ class RequestRows(RowList[Request]):
     def heading(self, width: int) -> Text:
         """Name the columns."""
         widths = _widths(width)
-        title = max(_TITLE, widths.first)
         cause = fit("  cause", widths.cause + 3) if widths.cause else "  "
         return Text.assemble(
-            (fit("slow requests", title), palette.STRONG),
-            (f"{'':{widths.first + widths.name - title}}{'took':>9}  {cause}", palette.QUIET),
+            self.title("slow requests", widths.first + widths.name),
+            (f"{'took':>9}  {cause}", palette.QUIET),
             ("why" if widths.why else "", palette.QUIET),
         )
 
@@ -83,7 +83,7 @@ class RequestRows(RowList[Request]):
         colour = palette.COLOUR[verdict.principle]
         text.append(f"{palette.LETTER[verdict.principle]} ", f"bold {colour}")
         text.append(f"{cause_of(verdict, widths.cause)} " if widths.cause else "", colour)
-        return text.append(fit(clean(_reasons(verdict, widths.why)), widths.why), palette.QUIET)
+        return text.append(fit(clean(_reasons(verdict, widths)), widths.why), palette.QUIET)
 
     def empty(self) -> str:
         """Say that nothing was slow so far."""
@@ -95,9 +95,11 @@ def _widths(width: int) -> Widths:
     return widths.without_cause() if _WORDY <= width < _WIDE else widths
 
 
-def _reasons(verdict: Verdict, room: int) -> str:
-    """Return the summary, and the facts behind it as far as there is room."""
-    reasons = verdict.summary
+def _reasons(verdict: Verdict, widths: Widths) -> str:
+    """Return the summary, and the facts behind it as far as there is room; no share that the cause has already."""
+    reasons, room = verdict.summary, widths.why
+    if widths.cause >= _SHARED:
+        reasons = reasons.removesuffix(f" ({percent(verdict.share)})")
     for fact in verdict.evidence[1:]:
         if len(reasons) + 2 + len(fact.text) <= room:
             reasons += f"; {fact.text}"

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from perfwatch.tui import palette
-from perfwatch.tui.format import fit
+from perfwatch.tui.format import count, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,16 +78,22 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         """Return the line that stands where there are no rows."""
         return "none"
 
+    def title(self, name: str, width: int) -> Text:
+        """Return the first column of a heading: what is listed, and how much of it there is."""
+        room = max(0, width - len(name) - 1)
+        number = count(len(self._rows)) if self._rows else ""
+        return Text.assemble((f"{name} ", palette.STRONG), (fit(number, room), palette.QUIET))
+
     # Rows and cursor
 
     def show(self, rows: Sequence[tuple[str, Item]]) -> None:
         """Take new rows; keys are unique."""
+        anchor, line = self._anchor()
         old, self._rows = self._rows, tuple(rows)
         if len(old) != len(self._rows):
-            self.virtual_size = Size(self.size.width, len(self._rows) + 1)
-            if self.styles.is_auto_height:
-                self.refresh(layout=True)
+            self._grow()
         self._keep_cursor(old)
+        self._hold(anchor, line)
         if not old or not self._rows:
             self.refresh()
             return
@@ -98,6 +104,35 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         headline = self.heading(self._width).plain
         if headline != self._headline:
             self._refresh_line(0)
+
+    def _anchor(self) -> tuple[str | None, int]:
+        """Return the key of the row that shall stay on its line while others come and go, and that line."""
+        top = self.scroll_offset.y
+        if self._cursor is not None and top <= self.cursor < top + max(1, self.size.height - 1):
+            return self._cursor, self.cursor - top
+        return (self._rows[top][0] if 0 < top < len(self._rows) else None), 0
+
+    def _hold(self, anchor: str | None, line: int) -> None:
+        """Scroll so that a row stands on this line again."""
+        place = next((index for index, (key, _) in enumerate(self._rows) if key == anchor), None)
+        top = self.scroll_offset.y if place is None else place - line
+        if (top := min(max(top, 0), self.max_scroll_y)) != self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False)
+
+    def _grow(self) -> None:
+        """Make room for the rows, in powers of two: each change of the virtual size lays the whole screen out anew."""
+        self.virtual_size = Size(self.size.width, 1 << len(self._rows).bit_length())
+        if self.styles.is_auto_height:
+            self.refresh(layout=True)
+
+    @property
+    def max_scroll_y(self) -> int:
+        """How far the rows can be scrolled; the virtual size has room to spare."""
+        return max(0, len(self._rows) + 1 - self.size.height)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
+        """Return the lines that heading and rows take."""
+        return len(self._rows) + 1
 
     def _keep_cursor(self, old: Sequence[tuple[str, Item]]) -> None:
         """Leave the cursor on its key; where the key is gone, on what took its place."""
@@ -189,7 +224,8 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
 
     def on_resize(self) -> None:
         """Rows depend on the width."""
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.virtual_size = Size(self.size.width, self.virtual_size.height)
+        self._hold(None, 0)
         self.refresh()
 
     def on_focus(self) -> None:

@@ -14,15 +14,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def heeded_signals() -> tuple[signal.Signals, ...]:
-    """Return those of SIGNALS that this process was not started to ignore, as under nohup."""
-    return tuple(number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+    """Return SIGNALS, but not a SIGHUP that this process was started to ignore, by nohup.
+
+    An ignored SIGINT is heeded: scripts start what runs in the background so, and still end it by that signal.
+    """
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP))
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
     """Give an event that SIGINT, SIGTERM and SIGHUP set; only in the main thread. The old handlers come back.
 
-    A signal that is ignored stays ignored: what nohup started goes on after the terminal is gone.
+    What nohup started goes on after the terminal is gone.
     """
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in heeded_signals()}

@@ -1,4 +1,4 @@
-"""What holds for all tests: where the exact ledger cannot be had, its tests are skipped, with the reason."""
+"""What holds for all tests that need the exact ledger."""
 
 import ctypes
 import os
@@ -21,7 +21,11 @@ def missing():
 
 
 def pytest_collection_modifyitems(items):
+    """Skip what cannot run; what measures a live server gets a second chance, which the summary counts.
+
+    On a shared virtual machine the host takes CPUs away for 10 ms at a time: then two clocks differ in good faith.
+    """
     reason = missing()
     for item in items:
-        if reason and item.get_closest_marker("ledger"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if item.get_closest_marker("ledger"):
+            item.add_marker(pytest.mark.skip(reason=reason) if reason else pytest.mark.flaky(reruns=1))

@@ -32,6 +32,7 @@ from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed
+from perfwatch.probes.records import Loss
 
 LOAD = [Endpoint(Call("/sleep/{n}"), clients=2, pause_s=0.01), Endpoint(Call("/fast/{n}"), clients=2, pause_s=0.005)]
 IDLE = "import sys; print('ready'); sys.stdin.readline()"
@@ -252,14 +253,18 @@ def test_a_killed_recorder_leaves_the_target_unharmed_and_all_but_the_last_secon
 
 @ledger
 def test_a_replay_gives_every_verdict_that_was_given_live():
-    """With the adaptive threshold; the order of delivery is kept, so it is the same."""
+    """With the adaptive threshold, and losses; the order of delivery is kept, so it is the same."""
     with loaded_server() as server, recording(server.pid) as recorder:
         await_committed(recorder.file)
+        with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as client:
+            client.sendall(b"\x16\x03\x01 no HTTP")  # told as a loss
         time.sleep(2)  # some seconds of traffic, whatever they bring
         recorder.finish()
         with SessionReader(recorder.file) as session:
             live = list(session.verdicts())
-            _, replayed = correlate(session.info, session.records())
+            records = list(session.records())
+            _, replayed = correlate(session.info, records)
+    assert any(isinstance(record, Loss) for record in records)
     assert len(live) > 20
     assert live == [StoredVerdict.of(each.record.id, each.verdict) for each in replayed]
 

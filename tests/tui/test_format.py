@@ -67,10 +67,29 @@ def test_count(number, written):
 
 @pytest.mark.parametrize(
     ("share", "digits", "written"),
-    [(0, 0, "0 %"), (0.004, 0, "<1 %"), (0.68, 0, "68 %"), (0.0004, 1, "<0.1 %"), (0.009, 1, "0.9 %")],
+    [
+        *((0, 0, "0 %"), (0.004, 0, "<1 %"), (0.68, 0, "68 %"), (0.0004, 1, "<0.1 %"), (0.009, 1, "0.9 %")),
+        *((0.997, 0, "99 %"), (0.9991, 1, "99.9 %"), (1.0, 0, "100 %"), (1.2, 0, "120 %")),
+    ],
 )
-def test_percent_never_hides_what_is_there(share, digits, written):
+def test_percent_never_hides_what_is_there_or_missing(share, digits, written):
     assert fmt.percent(share, digits=digits) == written
+
+
+@pytest.mark.parametrize(
+    ("command", "written"),
+    [
+        ("/srv/venv/bin/python3.12 -P -X dev -m gunicorn shop.wsgi -b :80", "gunicorn shop.wsgi -b :80"),
+        ("/srv/venv/bin/python /srv/venv/bin/gunicorn shop.wsgi", "gunicorn shop.wsgi"),
+        ("gunicorn: master [shop]", "gunicorn: master [shop]"),
+        ("/usr/bin/python3 -u -c pass", "python3 -u -c pass"),
+        ("/usr/bin/python3", "python3"),
+        ("python evil\x1b[2J.py", "evil\\x1b[2J.py"),
+        ("", ""),
+    ],
+)
+def test_a_program_is_named_without_its_interpreter(command, written):
+    assert fmt.program(command) == written
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,29 @@ async def test_speed_goes_in_steps_and_shows():
     assert stream.calls == [("speed", 2.0), ("speed", 4.0), ("speed", 2.0)]
 
 
+@pytest.mark.parametrize("steps", [3, 40])
+@scenario
+async def test_the_chosen_row_stays_on_its_line_while_newer_ones_come_in_above(steps):
+    async with opened(source()) as pilot:
+        rows = pilot.app.screen.query_one(RequestRows)
+        everything = rows._rows
+        rows.show(everything[20:])
+        await pilot.press("tab", *["down"] * steps)
+        chosen = rows.chosen
+        line = cursor_line(pilot)
+        rows.show(everything)
+        await settled(pilot)
+        assert rows.chosen == chosen == everything[20 + steps][0]
+        assert cursor_line(pilot) == line
+        await pilot.press("home")
+        assert rows.scroll_offset.y == 0
+
+
+def cursor_line(pilot):
+    """Return the number of the line that the cursor stands on."""
+    return next(number for number, text in enumerate(screen(pilot).splitlines()) if text.startswith(" ▶ "))
+
+
 @pytest.mark.parametrize(("key", "part"), [("?", "earlier slow request"), ("l", "blocked on the interpreter lock")])
 @scenario
 async def test_pages_open_and_close(key, part):

@@ -9,14 +9,13 @@ BPF := probes/ledger
 BPF_OBJECTS := $(BPF)/ledger.x86_64.bpf.o $(BPF)/ledger.aarch64.bpf.o
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
-.PHONY: demo test check faults soak benchmark bpf reference picture clean help
+.PHONY: demo test check faults benchmark bpf reference picture clean help
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server"
-	@echo "make soak       kill -9 at random moments, bit flips, long runs"
 	@echo "make benchmark  measure the overhead, and write docs/benchmarks.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
@@ -39,10 +38,6 @@ check: $(VENV)/installed-tests
 faults: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/pytest tests/faults -m "fault"
-
-soak: $(VENV)/installed-tests
-	@tests/install-tools
-	$(BIN)/pytest -m "slow and not fault"
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools

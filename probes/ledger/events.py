@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT = range(1, 6)
-ANSWERED, SHARED, SEVERAL, DIED, ABORTED, UNREADABLE, FINAL, RESET = (1 << bit for bit in range(8))
+ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET = (1 << bit for bit in range(7))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 PEERS: Final = 4

@@ -168,7 +168,6 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define AS(type, address) ((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
 
 #define PF_KTHREAD 0x00200000
-#define TASK_INTERRUPTIBLE 0x0001
 #define TASK_UNINTERRUPTIBLE 0x0002
 #define TCP_LISTEN 10
 #define TCP_FIN_WAIT1 4

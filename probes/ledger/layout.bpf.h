@@ -51,9 +51,8 @@ enum request_flag {
 	SEVERAL = 4, /* another thread answered */
 	DIED = 8,
 	ABORTED = 16,
-	UNREADABLE = 32, /* the first bytes could not be read: method and target are unknown */
-	FINAL = 64,      /* the kernel has no more to say of it */
-	RESET = 128,     /* the client has gone; its thread does not know yet */
+	FINAL = 32,  /* the kernel has no more to say of it */
+	RESET = 64,  /* the client has gone; its thread does not know yet */
 };
 
 #define PEERS 4

@@ -501,7 +501,7 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 }
 
 static __always_inline void start_request(
-	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, u64 from, int length)
+	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, int length)
 {
 	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	struct thread *t = thread_of(ids >> 32, ids);
@@ -515,7 +515,7 @@ static __always_inline void start_request(
 		return;
 	}
 	r = &s->request; /* its head was read by the caller */
-	r->flags = leave_request(t, connection, now) | (from ? 0 : UNREADABLE);
+	r->flags = leave_request(t, connection, now);
 	r->size = sizeof(*r);
 	r->kind = EVENT_REQUEST;
 	r->id = __sync_fetch_and_add(&last_request, 1) + 1;
@@ -601,7 +601,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	}
 	if (r)
 		finish(r, 0);
-	start_request(sk, target, connection, arrived, new->head_length, length);
+	start_request(sk, target, connection, arrived, length);
 	return 0;
 }
 

@@ -11,8 +11,8 @@ import msgspec
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable
-from perfwatch.probes.ledger.libbpf import BpfObject, library_version
 from perfwatch.probes.ledger.probe import object_file
+from perfwatch.probes.libbpf import BpfObject, library_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

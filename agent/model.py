@@ -15,6 +15,7 @@ from perfwatch.probes.records import OpenRequest as OpenRequest  # noqa: PLC0414
 from perfwatch.probes.records import Record as Record  # noqa: PLC0414
 from perfwatch.probes.records import ServedRequest as ServedRequest  # noqa: PLC0414
 from perfwatch.probes.records import Wait as Wait  # noqa: PLC0414
+from perfwatch.probes.samples import SocketState as SocketState  # noqa: PLC0414, TC001 - msgspec reads the annotations
 
 Principle: TypeAlias = Literal["efficiency", "concurrency", "capacity", "healthy", "unknown"]
 Mechanism: TypeAlias = Literal[
@@ -24,6 +25,7 @@ Mechanism: TypeAlias = Literal[
     "lock",
     "queue",
     "run-queue",
+    "throttle",
     "disk",
     "memory",
     "network",
@@ -37,6 +39,7 @@ PRINCIPLE_OF: Final[dict[Mechanism, Principle]] = {
     "lock": "concurrency",
     "queue": "concurrency",
     "run-queue": "capacity",
+    "throttle": "capacity",
     "disk": "capacity",
     "memory": "capacity",
     "network": "capacity",
@@ -155,6 +158,138 @@ class Instant(msgspec.Struct, frozen=True):
     in_flight: int
 
 
+class CpuShare(msgspec.Struct, frozen=True):
+    """A process and what it used of the CPUs."""
+
+    pid: int
+    name: str
+    """Untrusted."""
+    cpus: float
+    """CPUs that it kept busy, on average."""
+    is_target: bool
+
+
+class RunQueue(msgspec.Struct, frozen=True):
+    """Threads that wanted a CPU and had none, of the whole host."""
+
+    cpus: int
+    waiting_mean: float
+    waiting_median: float
+    waiting_max: int
+    top: tuple[CpuShare, ...]
+    """The five largest users, the largest first."""
+
+
+class DiskShare(msgspec.Struct, frozen=True):
+    """A process and the bytes that it moved."""
+
+    pid: int
+    name: str
+    """Untrusted."""
+    read_bytes_s: float
+    written_bytes_s: float
+    is_target: bool
+
+
+class DiskQueue(msgspec.Struct, frozen=True):
+    """A block device."""
+
+    device: str
+    utilisation: float
+    """Part of the time with a request under way, 0..1."""
+    depth: float
+    """Requests under way, on average."""
+    await_ms: float | None
+    """Mean time of a request; None where there was none."""
+    read_bytes_s: float
+    written_bytes_s: float
+    p99_ms: float | None
+    """Upper bound of the bucket that the 99th percentile is in; None without BPF."""
+    file_systems: tuple[str, ...]
+    """Those of the target's files on it: `/var/lib (ext4)`."""
+
+
+class CgroupLimit(msgspec.Struct, frozen=True):
+    """A cgroup with a limit that holds the target."""
+
+    path: str
+    quota_cpus: float | None
+    used_cpus: float | None
+    throttled: float | None
+    """Part of its periods in which it was throttled, 0..1."""
+    throttled_ms_s: float | None
+    """Time that its CPUs were throttled, per second."""
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+    limit_hits: int | None
+    oom_kills: int | None
+
+
+class Pressure(msgspec.Struct, frozen=True):
+    """Part of the time in which some task was held up, 0..1; None where the kernel does not say."""
+
+    scope: str
+    cpu: float | None
+    memory: float | None
+    io: float | None
+
+
+class ConnectionSetup(msgspec.Struct, frozen=True):
+    """What connections cost before the first byte of a request, by side."""
+
+    role: Literal["accepted", "connected"]
+    count: int
+    setup_ms: float | None
+    """Mean."""
+    tls_count: int
+    tls_resumed: int
+    tls_ms: float | None
+    """Mean of the handshakes."""
+    retransmits: int
+    resets: int
+
+
+class Queues(msgspec.Struct, frozen=True):
+    """Where something waited over a stretch of time; None or empty where it was not measured."""
+
+    run_queue: RunQueue | None = None
+    disks: tuple[DiskQueue, ...] = ()
+    """The busiest first."""
+    disk_users: tuple[DiskShare, ...] = ()
+    sockets: tuple[SocketState, ...] = ()
+    """As of the last reading: listeners first, then the longest queues; at most 64."""
+    socket_count: int | None = None
+    threads: tuple[tuple[str, int], ...] = ()
+    """(the kernel's letter of a state, threads of the target in it), as of the last reading."""
+    cgroups: tuple[CgroupLimit, ...] = ()
+    pressure: tuple[Pressure, ...] = ()
+    connections: tuple[ConnectionSetup, ...] = ()
+
+
+class Saturation(msgspec.Struct, frozen=True):
+    """One resource in the USE manner: utilisation, saturation, errors."""
+
+    resource: Literal["cpu", "memory", "disk", "network", "threads", "files"]
+    utilisation: float | None
+    """0..1."""
+    saturation: float | None
+    """0..1: part of the time in which somebody had to wait for it, or a like measure that `text` names."""
+    errors: int | None
+    text: str
+    """One line: `71 % busy, 2.1 threads waited, steal 3 %`."""
+
+
+class OwnCost(msgspec.Struct, frozen=True):
+    """What perfwatch's collector costs."""
+
+    cpu: float | None
+    """Of one core, 0..1, over the last second."""
+    rss_bytes: int
+    budget: float
+    probes: tuple[tuple[str, float, float], ...]
+    """(probe, CPU of one core 0..1, seconds between readings), the dearest first."""
+
+
 class View(msgspec.Struct, frozen=True):
     """All that a screen or a report shows at one moment of the stream."""
 
@@ -203,14 +338,28 @@ class View(msgspec.Struct, frozen=True):
     """Processes of the target besides the one that was named; None where that is not known."""
     in_flight_at_ns: int | None = None
     """When `in_flight` was taken: what its ledgers are booked up to; None before the first."""
+    queues: Queues = Queues()
+    """Over the last 10 s."""
+    queues_overall: Queues = Queues()
+    """Since the first record."""
+    saturation: tuple[Saturation, ...] = ()
+    """Over the last 10 s; resources that nothing is known of are left out."""
+    saturation_overall: tuple[Saturation, ...] = ()
+    own_cost: OwnCost | None = None
+    slowed_probes: tuple[tuple[str, float, str], ...] = ()
+    """(probe, seconds between readings at present, why): those that are read less often than they would be."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):
     """What became of one probe in a session."""
 
     name: str
-    status: Literal["running", "unavailable"]
+    status: Literal["running", "limited", "unavailable"]
     reason: str | None = None
+    lost: str | None = None
+    """What is not known without it."""
+    remedy: str | None = None
+    period_s: float | None = None
 
 
 class SessionInfo(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import psutil
 
 from perfwatch.probes import roots
+from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.records import HostSample, ProcessSample
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class HostProbe:
     def __init__(self, tree: Callable[[], Collection[int]]) -> None:
         """`tree` gives the PIDs that belong to the target at this moment."""
         self._tree = tree
+
+    def availability(self) -> Availability:
+        """Say yes: its sources may be read by all."""
+        return AVAILABLE
 
     def __enter__(self) -> Self:
         return self

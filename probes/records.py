@@ -15,6 +15,26 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.probes.samples import (
+    CgroupSample,
+    CollectorSample,
+    Connection,
+    CpuSample,
+    DiskLatency,
+    DiskSample,
+    DiskUsers,
+    MemorySample,
+    NetworkSample,
+    PressureSample,
+    ProcessIo,
+    ProcessMemory,
+    RateChange,
+    SocketsSample,
+    TargetFiles,
+    ThreadsSample,
+    ThreadTime,
+)
+
 Bucket: TypeAlias = Literal[
     "queue",
     "on_cpu",
@@ -35,6 +55,12 @@ Bucket: TypeAlias = Literal[
 
 BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
 MAX_TARGET_CHARS: Final = 256
+
+
+Threads: TypeAlias = Literal["one", "shared", "several", "unmatched"]
+"""`one`: one thread served the request and nothing else meanwhile: the ledger is its thread's. `shared`: that thread
+served other requests meanwhile (an event loop); `several`: another thread answered; `unmatched`: sampling could not
+tell which thread served it. But for `one` only `queue` is booked."""
 
 
 class Peer(msgspec.Struct, frozen=True, array_like=True):
@@ -74,6 +100,10 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     peer: str | None
     """`calls`: whom it waited for; the format of `Peer.address`."""
     waker: Waker | None
+    throttled_ns: int = 0
+    """Of `runnable_ns`: its cgroup had used up its CPU quota."""
+    ahead: Waker | None = None
+    """The thread that had the CPU before it got it: whom it queued behind. None where that was idle, or not seen."""
 
 
 class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
@@ -110,10 +140,12 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     remote: str
     outcome: Literal["answered", "aborted", "died"]
     """`aborted`: its connection was closed without an answer; `died`: its thread or process ended first."""
-    threads: Literal["one", "shared", "several"]
-    """`one`: one thread served it and nothing else meanwhile: the ledger is exact. `shared`: that thread served other
-    requests meanwhile (an event loop); `several`: another thread answered. Then only `queue` is booked."""
+    threads: Threads
     waits_lost: int = 0
+    throttled_ns: int = 0
+    """Of `run_queue`: its cgroup had used up its CPU quota."""
+    fidelity: Literal["exact", "sampled"] = "exact"
+    """`sampled`: the ledger is made of thread states at 100 Hz, and its thread was inferred."""
 
 
 class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -135,7 +167,8 @@ class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
     detail: str | None
     peer: str | None
     local: str
-    threads: Literal["one", "shared", "several"] = "one"
+    threads: Threads = "one"
+    throttled_ns: int = 0
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True, tag="in_flight"):
@@ -172,6 +205,8 @@ class ProcessSample(msgspec.Struct, frozen=True, array_like=True, tag="process")
     """Cumulative user + system time."""
     rss_bytes: int
     threads: int
+    open_files: int | None = None
+    open_files_limit: int | None = None
 
 
 class ListenerSample(msgspec.Struct, frozen=True, array_like=True, tag="listener"):
@@ -183,6 +218,8 @@ class ListenerSample(msgspec.Struct, frozen=True, array_like=True, tag="listener
     """Deepest accept queue since the last sample."""
     backlog_max: int
     """What the queue can hold before connections are dropped."""
+    recv_q_bytes: int | None = None
+    """Most that any read of one of its connections found waiting, since the last sample."""
 
 
 class TargetChange(msgspec.Struct, frozen=True, array_like=True, tag="target"):
@@ -204,7 +241,32 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, tag="loss"):
     reason: str
 
 
-Record: TypeAlias = ServedRequest | InFlight | HostSample | ProcessSample | ListenerSample | TargetChange | Loss
+Record: TypeAlias = (
+    ServedRequest
+    | InFlight
+    | HostSample
+    | ProcessSample
+    | ListenerSample
+    | TargetChange
+    | Loss
+    | CpuSample
+    | PressureSample
+    | CgroupSample
+    | MemorySample
+    | ProcessMemory
+    | DiskSample
+    | DiskLatency
+    | DiskUsers
+    | TargetFiles
+    | ProcessIo
+    | SocketsSample
+    | NetworkSample
+    | Connection
+    | ThreadsSample
+    | ThreadTime
+    | CollectorSample
+    | RateChange
+)
 
 
 def encode(record: Record) -> bytes:

@@ -9,7 +9,7 @@ import ctypes
 import struct
 from typing import Final
 
-from perfwatch.probes.ledger.libbpf import LIBRARY
+from perfwatch.probes.libbpf import LIBRARY
 
 _KIND_VAR: Final = 14
 _KIND_DATASEC: Final = 15

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import psutil
 
 from perfwatch.probes import roots
+from perfwatch.probes.calls import NAMES, classes
 from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler
-from perfwatch.probes.ledger.calls import NAMES, classes
-from perfwatch.probes.ledger.libbpf import BpfMap, BpfObject
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.symbols import KernelSymbols
+from perfwatch.probes.libbpf import BpfMap, BpfObject
+from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ class LedgerProbe:
         self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
         self._told_listeners: dict[str, tuple[int, int]] = {}
+
+    def availability(self) -> Availability:
+        """Load the program and unload it: what the kernel allows, it alone knows. About 0.05 s."""
+        try:
+            _need_first_pid_namespace()
+            with BpfObject(object_file(self._machine).read_bytes()) as bpf:
+                bpf.load()
+        except Unavailable as why:
+            return Availability("unavailable", why.reason, "exact ledgers: where each request's time went", why.remedy)
+        return AVAILABLE
 
     def __enter__(self) -> Self:
         _need_first_pid_namespace()

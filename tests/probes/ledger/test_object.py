@@ -45,7 +45,7 @@ def test_it_is_small_and_licensed_for_both(machine):
 def test_it_loads_and_leaves_nothing():
     from ledgering import OURS, await_unloaded, loaded_programs
 
-    from perfwatch.probes.ledger.libbpf import BpfObject
+    from perfwatch.probes.libbpf import BpfObject
 
     with BpfObject(committed(platform.machine()).read_bytes()) as ledger:
         ledger.load()

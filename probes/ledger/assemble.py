@@ -43,7 +43,6 @@ class Assembler:
             self._waits_lost[event.request] = self._waits_lost.get(event.request, 0) + 1
             return
         bucket = BUCKETS[event.bucket]
-        waker = Waker(event.waker_pid, event.waker_tid, event.waker_name, event.waker_request or None)
         waits.append(
             Wait(
                 started_ns=event.started_ns,
@@ -53,7 +52,9 @@ class Assembler:
                 call=name_of(self._machine, event.call),
                 detail=self._detail(event),
                 peer=event.peer.text(self._unix_name) if bucket == "calls" and event.peer.known else None,
-                waker=waker if event.waker_pid else None,
+                waker=_waker(event.waker),
+                throttled_ns=event.throttled_ns,
+                ahead=_waker(event.ahead) if 2 * event.throttled_ns < event.runnable_ns else None,
             )
         )
 
@@ -96,6 +97,7 @@ class Assembler:
             outcome=_outcome(event.flags),
             threads=threads,
             waits_lost=lost,
+            throttled_ns=event.throttled_ns if threads == "one" else 0,
         )
 
     def open(self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int) -> OpenRequest:
@@ -120,6 +122,7 @@ class Assembler:
             peer=own.peer.text(self._unix_name) if own and own.state == ev.BLOCKED and own.peer.known else None,
             local=event.local.text(self._unix_name),
             threads=threads,
+            throttled_ns=(own or event).throttled_ns if threads == "one" else 0,
         )
 
     def is_told(self, stage: ev.RequestStage) -> bool:
@@ -139,6 +142,10 @@ class Assembler:
         if event.futex:
             return f"{event.futex:#x}"
         return self._symbols.sleeper(event.stack) if BUCKETS[event.bucket] == "other" else None
+
+
+def _waker(who: ev.Who | None) -> Waker | None:
+    return Waker(who.pid, who.tid, who.name, who.request or None) if who else None
 
 
 def _end(wait: Wait) -> int:

@@ -23,24 +23,27 @@ EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT = range(1, 6)
 ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET = (1 << bit for bit in range(7))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
+THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's
 PEERS: Final = 4
 STACK_DEPTH: Final = 12
 _ADDRESS: Final = "HHI16s"
 _PEER: Final = _ADDRESS + "QQ"
+_WHO: Final = "IIQ16s"
 
 REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-WAIT: Final = struct.Struct(f"=IIQIIQQQIiQ{_ADDRESS}IIQ16s{STACK_DEPTH}Q")
+WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{_ADDRESS}{_WHO * 2}{STACK_DEPTH}Q")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQIIiIQ{_ADDRESS}QQIIII16s{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQQII{WAIT.size}s"
+    f"=QQQQQQQIIiIQ{_ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQQII{WAIT.size}s"
 )
 TARGET: Final = struct.Struct("=QQQ")
-LISTENER: Final = struct.Struct(f"=QIIQ{_ADDRESS}")
+LISTENER: Final = struct.Struct(f"=QIIIIQ{_ADDRESS}")
 _U64: Final = struct.Struct("=Q")
 _STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
-_LOOPS: Final = 21 + BOOKED + 6 * PEERS + STACK_DEPTH + 1
+_THREAD_BOOKED: Final = 27
+_LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 
@@ -96,9 +99,19 @@ class RequestEvent(NamedTuple):
     local: Address
     remote: Address
     booked_ns: tuple[int, ...]
+    throttled_ns: int
     peers: tuple[PeerTime, ...]
     status: bytes
     head: bytes
+
+
+class Who(NamedTuple):
+    """A thread, and the request that it served."""
+
+    pid: int
+    tid: int
+    request: int
+    name: str
 
 
 class WaitEvent(NamedTuple):
@@ -110,14 +123,13 @@ class WaitEvent(NamedTuple):
     started_ns: int
     blocked_ns: int
     runnable_ns: int
+    throttled_ns: int
     bucket: int
     call: int
     futex: int
     peer: Address
-    waker_pid: int
-    waker_tid: int
-    waker_request: int
-    waker_name: str
+    waker: Who | None
+    ahead: Who | None
     stack: tuple[int, ...]
 
 
@@ -141,6 +153,7 @@ class ThreadState(NamedTuple):
     futex: int
     peer: Address
     booked_ns: tuple[int, ...]
+    throttled_ns: int
     loops: bool
 
 
@@ -198,6 +211,7 @@ def parse_request(data: bytes) -> RequestEvent:
         local=Address(f[14], f[15], f[17]),
         remote=Address(f[18], f[19], f[21]),
         booked_ns=booked[: len(BUCKETS)],
+        throttled_ns=booked[THROTTLED],
         peers=peers,
         status=f[-1],
         head=data[REQUEST.size : REQUEST.size + head_length],
@@ -213,16 +227,19 @@ def _parse_wait(data: bytes) -> WaitEvent:
         started_ns=f[5],
         blocked_ns=f[6],
         runnable_ns=f[7],
-        bucket=f[8],
-        call=f[9],
-        futex=f[10],
-        peer=Address(f[11], f[12], f[14]),
-        waker_pid=f[15],
-        waker_tid=f[16],
-        waker_request=f[17],
-        waker_name=f[18].split(b"\0", 1)[0].decode(errors="replace"),
-        stack=tuple(takewhile(bool, f[19:])),
+        throttled_ns=f[8],
+        bucket=f[9],
+        call=f[10],
+        futex=f[11],
+        peer=Address(f[12], f[13], f[15]),
+        waker=_who(*f[16:20]),
+        ahead=_who(*f[20:24]),
+        stack=tuple(takewhile(bool, f[24:])),
     )
+
+
+def _who(pid: int, tid: int, request: int, name: bytes) -> Who | None:
+    return Who(pid, tid, request, name.split(b"\0", 1)[0].decode(errors="replace")) if pid else None
 
 
 def parse_thread(data: bytes) -> ThreadState:
@@ -231,20 +248,36 @@ def parse_thread(data: bytes) -> ThreadState:
     return ThreadState(
         request=f[0],
         since_ns=f[2],
-        state=f[5],
-        bucket=f[6],
-        call=f[7],
-        futex=f[9],
-        peer=Address(f[10], f[11], f[13]),
-        booked_ns=f[21 : 21 + len(BUCKETS)],
+        state=f[7],
+        bucket=f[8],
+        call=f[9],
+        futex=f[11],
+        peer=Address(f[12], f[13], f[15]),
+        booked_ns=f[_THREAD_BOOKED : _THREAD_BOOKED + len(BUCKETS)],
+        throttled_ns=f[_THREAD_BOOKED + THROTTLED],
         loops=bool(f[_LOOPS]),
     )
 
 
-def parse_listener(data: bytes) -> tuple[Address, int, int]:
-    """Read `struct listener`: its address, the deepest backlog, the limit."""
-    _, backlog, limit, _, family, port, _, address = LISTENER.unpack_from(data)
-    return Address(family, port, address), backlog, limit
+class ListenerState(NamedTuple):
+    """A listening socket of the target; depths since they were last cleared."""
+
+    address: Address
+    backlog: int
+    backlog_max: int
+    recv_q: int
+
+
+def parse_listener(data: bytes) -> ListenerState:
+    """Read `struct listener`."""
+    _, backlog, limit, recv_q, _, _, family, port, _, address = LISTENER.unpack_from(data)
+    return ListenerState(Address(family, port, address), backlog, limit, recv_q)
+
+
+def cleared_listener(data: bytes) -> bytes:
+    """Return `struct listener` with its depths 0: from here on the deepest of the next second."""
+    key, _, limit, _, *rest = LISTENER.unpack(data)
+    return LISTENER.pack(key, 0, limit, 0, *rest)
 
 
 def parse_request_line(head: bytes) -> tuple[str | None, str | None]:

@@ -27,6 +27,8 @@ struct rq {
 
 struct cfs_rq {
 	struct rq *rq;
+	u64 throttled_clock_self;      /* 6.6: since when it, or a group above it, is throttled, by rq->clock; 0: it is not */
+	u64 throttled_clock_self_time; /* all it was before */
 } RELOCATED;
 
 struct sched_entity {
@@ -76,6 +78,11 @@ struct sockaddr_un {
 struct unix_address {
 	int len; /* of sun_family and sun_path together */
 	struct sockaddr_un name[0];
+} RELOCATED;
+
+struct tcp_sock {
+	u32 rcv_nxt;
+	u32 copied_seq; /* what lies between the two is not read yet */
 } RELOCATED;
 
 struct unix_sock {
@@ -150,6 +157,7 @@ struct task_struct {
 	unsigned long nivcsw; /* how often it was preempted */
 	struct sched_entity se;
 	struct sched_info sched_info;
+	bool throttled; /* 6.18: it stands apart until its group has CPU time again; before, it stays on the group's queue */
 	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct signal_struct *signal;

@@ -20,6 +20,7 @@ enum bucket { /* the order of BUCKETS in probes/records.py */
 	SEND,
 	CHILD,
 	OTHER,
+	THROTTLED, /* no bucket of its own: how much of RUN_QUEUE its group had no CPU time left */
 	BUCKETS = 16, /* a power of two, so that an index can be masked */
 };
 
@@ -101,6 +102,13 @@ struct request {
 	char head[HEAD_BYTES]; /* head_length of it, and so much is sent; what follows is of an earlier request */
 };
 
+struct who { /* a thread, and the request that it served */
+	u32 pid; /* 0: nobody */
+	u32 tid;
+	u64 request;
+	char name[16];
+};
+
 struct wait {
 	u32 size;
 	u32 kind;
@@ -110,14 +118,13 @@ struct wait {
 	u64 started_ns;
 	u64 blocked_ns;
 	u64 runnable_ns;
+	u64 throttled_ns; /* of runnable_ns */
 	u32 bucket;
 	s32 call;
 	u64 futex;
 	struct address peer;
-	u32 waker_pid; /* 0: an interrupt, or nobody yet */
-	u32 waker_tid;
-	u64 waker_request;
-	char waker_name[16];
+	struct who waker; /* nobody: an interrupt, or nobody yet */
+	struct who ahead; /* had the CPU before this thread got it */
 	u64 stack[STACK_DEPTH];
 };
 
@@ -143,6 +150,8 @@ struct thread {
 	u64 since_ns; /* everything before is booked */
 	u64 clock_offset; /* CLOCK_MONOTONIC less rq->clock, at the last switch-out */
 	u64 run_delay_ns; /* the scheduler's own sum, then */
+	u64 group_queue; /* its cfs_rq, then; 0: no throttling of it is to be booked */
+	u64 throttled_ns; /* all that queue's throttling until then */
 	u32 state; /* enum thread_state */
 	u32 bucket;
 	s32 call;
@@ -150,12 +159,10 @@ struct thread {
 	u64 futex;
 	struct address peer;
 	u64 woken_ns;
-	u64 woken_request;
-	u32 woken_pid;
-	u32 woken_tid;
 	u32 woken_by_child;
 	u32 in_reclaim;
-	char woken_name[16];
+	struct who woken_by;
+	struct who ahead;
 	struct ledger ledger;
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
@@ -173,6 +180,8 @@ struct listener {
 	u64 key; /* TCP port, or the kernel's name object of a Unix socket */
 	u32 backlog; /* deepest since user space last cleared it */
 	u32 backlog_max;
+	u32 recv_q; /* most bytes that a read found waiting, since then */
+	u32 unused;
 	u64 sock; /* the kernel's own use */
 	struct address address;
 };

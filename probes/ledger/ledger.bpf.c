@@ -149,7 +149,7 @@ static __noinline int emit_wait(struct thread *t)
 
 /* Inside the request as far as is known: told at once. After an answer: kept until more is sent, for most often
  * it is the thread waiting for its next request. */
-static __always_inline void tell_wait(struct thread *t, u64 until, u64 now)
+static __always_inline void tell_wait(struct thread *t, u64 until, u64 now, u64 throttled)
 {
 	struct wait *w = &t->pending;
 
@@ -162,17 +162,15 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now)
 	w->started_ns = t->since_ns;
 	w->blocked_ns = until - t->since_ns;
 	w->runnable_ns = now - until;
+	w->throttled_ns = throttled;
 	w->bucket = t->bucket;
 	w->call = t->call;
 	w->futex = t->futex;
 	w->peer = t->peer;
-	w->waker_pid = 0;
-	if (t->state == BLOCKED && t->woken_ns > t->since_ns) {
-		w->waker_pid = t->woken_pid;
-		w->waker_tid = t->woken_tid;
-		w->waker_request = t->woken_request;
-		__builtin_memcpy(w->waker_name, t->woken_name, sizeof(w->waker_name));
-	}
+	w->waker.pid = 0;
+	if (t->state == BLOCKED && t->woken_ns > t->since_ns)
+		w->waker = t->woken_by;
+	w->ahead = t->ahead;
 	if (t->bucket == OTHER)
 		__builtin_memcpy(w->stack, t->stack, sizeof(w->stack));
 	else
@@ -203,8 +201,47 @@ static __always_inline u64 runnable_since(struct task_struct *task, const struct
 	return clock - queued < now - t->since_ns ? now - (clock - queued) : t->since_ns;
 }
 
+/* All the time that a queue of a group was throttled, by its own clock. */
+static __always_inline u64 throttled_until_now(struct cfs_rq *queue)
+{
+	u64 since;
+
+	if (!bpf_core_field_exists(queue->throttled_clock_self_time))
+		return 0;
+	since = queue->throttled_clock_self;
+	return queue->throttled_clock_self_time + (since && queue->rq->clock > since ? queue->rq->clock - since : 0);
+}
+
+/* For the thread that is being switched out, or has just been: may the wait that begins be the quota's? */
+static __always_inline void note_quota(struct thread *t, struct task_struct *task)
+{
+	struct cfs_rq *queue = task->se.cfs_rq;
+
+	t->group_queue = 0;
+	if (bpf_core_field_exists(task->throttled) && !task->throttled)
+		return; /* what is throttled later, it will be when it has run */
+	t->group_queue = (u64)queue;
+	t->throttled_ns = throttled_until_now(queue);
+}
+
+/* How much of a wait for a CPU its group had used up its quota: as its queue was throttled since the switch-out. */
+static __always_inline u64 throttled_in_wait(const struct thread *t, u64 waited)
+{
+	u64 throttled;
+
+	if (!t->group_queue)
+		return 0;
+	throttled = throttled_until_now(AS(struct cfs_rq, t->group_queue));
+	if (throttled <= t->throttled_ns)
+		return 0;
+	throttled -= t->throttled_ns;
+	return throttled < waited ? throttled : waited;
+}
+
 static __noinline int book_wait(struct thread *t, u64 until, u64 now)
 {
+	u64 throttled = throttled_in_wait(t, now - until);
+
 	if (t->state == BLOCKED) {
 		if (t->bucket == OTHER && t->woken_by_child && t->woken_ns > t->since_ns)
 			t->bucket = CHILD;
@@ -213,8 +250,10 @@ static __noinline int book_wait(struct thread *t, u64 until, u64 now)
 			book_peer(t, until - t->since_ns);
 	}
 	t->ledger.booked[RUN_QUEUE] += now - until;
+	t->ledger.booked[THROTTLED] += throttled;
 	if (now - t->since_ns >= LONG_WAIT_NS)
-		tell_wait(t, until, now);
+		tell_wait(t, until, now, throttled);
+	t->ahead.pid = 0;
 	t->since_ns = now;
 	t->state = RUNNING;
 	return 0;
@@ -288,6 +327,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 	t->clock_offset = now - queue_clock(task);
 	if (bpf_core_field_exists(task->sched_info.run_delay))
 		t->run_delay_ns = task->sched_info.run_delay;
+	note_quota(t, task);
 	if (preempted || !state) {
 		t->state = PREEMPTED;
 		t->bucket = RUN_QUEUE;
@@ -304,15 +344,29 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 		t->parked = switches(task);
 }
 
-static __always_inline void switch_in(struct task_struct *task)
+static __noinline int note_who(struct who *who, struct task_struct *task)
 {
 	struct thread *t = followed_thread(task->pid);
-	u64 now;
+
+	who->pid = task->tgid;
+	who->tid = task->pid;
+	who->request = t && !t->answered ? t->request : 0;
+	bpf_probe_read_kernel(who->name, sizeof(who->name), task->comm);
+	return 0;
+}
+
+static __always_inline void switch_in(struct task_struct *task, struct task_struct *before)
+{
+	struct thread *t = followed_thread(task->pid);
+	u64 now, until;
 
 	if (!t || t->state == RUNNING)
 		return;
 	now = bpf_ktime_get_ns();
-	book_wait(t, runnable_since(task, t, now), now);
+	until = runnable_since(task, t, now);
+	if (now - until >= LONG_WAIT_NS / 2 && before->pid)
+		note_who(&t->ahead, before);
+	book_wait(t, until, now);
 }
 
 SEC("tp_btf/sched_switch")
@@ -321,26 +375,20 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_st
 	if (prev->pid)
 		switch_out(ctx, prev, preempted, state);
 	if (next->pid)
-		switch_in(next);
+		switch_in(next, prev);
 	return 0;
 }
 
 static __noinline int note_waker(struct thread *t, struct task_struct *task)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
-	struct thread *waker;
 
-	t->woken_pid = 0;
+	t->woken_by.pid = 0;
 	t->woken_by_child = 0;
 	if (in_interrupt() || current->flags & PF_KTHREAD)
 		return 0;
-	t->woken_pid = current->tgid;
-	t->woken_tid = current->pid;
 	t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
-	bpf_probe_read_kernel(t->woken_name, sizeof(t->woken_name), current->comm);
-	waker = followed_thread(current->pid);
-	t->woken_request = waker && !waker->answered ? waker->request : 0;
-	return 0;
+	return note_who(&t->woken_by, current);
 }
 
 /* Who ends the wait: `current` released what this thread waited for, unless it only happened to be interrupted. Of a
@@ -541,6 +589,7 @@ static __always_inline void start_request(
 	t->connection = connection;
 	t->since_ns = now;
 	t->state = RUNNING;
+	t->ahead.pid = 0;
 	t->answered = 0;
 	t->parked = 0;
 	t->pending.size = 0;
@@ -560,6 +609,24 @@ static __always_inline struct request *read_head(u64 from, int length)
 	if (from && !bpf_probe_read_user(s->request.head, size & (HEAD_BYTES - 1), (void *)from))
 		s->request.head_length = size;
 	return &s->request;
+}
+
+static __always_inline u32 unread_bytes(const struct sock *sk)
+{
+	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
+
+	return sk->__sk_common.skc_family == AF_UNIX ? 0 : tcp->rcv_nxt - tcp->copied_seq;
+}
+
+/* How much lay there to be read: bursts between two looks at the queues are seen. */
+static __always_inline void note_depth(const struct sock *sk, u32 read)
+{
+	u64 key = listener_key(sk, sk->__sk_common.skc_family);
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	u32 depth = read + unread_bytes(sk);
+
+	if (listener && depth > listener->recv_q)
+		listener->recv_q = depth;
 }
 
 SEC("tp_btf/sock_recv_length")
@@ -583,6 +650,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	}
 	if (!length)
 		return 0;
+	note_depth(sk, length);
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (r && !(r->flags & ANSWERED)) { /* more of its head, or its body */
 		r->received_bytes += length;

@@ -66,7 +66,7 @@ class LedgerProbe:
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
-        self._told_listeners: dict[str, tuple[int, int]] = {}
+        self._told_listeners: dict[str, tuple[int, int, int | None]] = {}
 
     def availability(self) -> Availability:
         """Load the program and unload it: what the kernel allows, it alone knows. About 0.05 s."""
@@ -123,7 +123,7 @@ class LedgerProbe:
 
     def listeners(self) -> list[str]:
         """Addresses that the target listens on."""
-        return sorted(address.text(self._unix_name) for address, _, _ in self._listener_states())
+        return sorted(ev.parse_listener(value).address.text(self._unix_name) for _, value in self._listeners.entries())
 
     @property
     def pids(self) -> frozenset[int]:
@@ -291,18 +291,18 @@ class LedgerProbe:
 
     # --- listeners
 
-    def _listener_states(self) -> list[tuple[ev.Address, int, int]]:
-        return [ev.parse_listener(value) for _, value in self._listeners.entries()]
-
     def _sample_listeners(self, now_ns: int, to: list[Record]) -> None:
         for key, value in self._listeners.entries():
-            address, backlog, limit = ev.parse_listener(value)
-            text = address.text(self._unix_name)
-            if self._told_listeners.get(text) != (backlog, limit):
-                self._told_listeners[text] = (backlog, limit)
-                to.append(ListenerSample(now_ns, text, backlog, limit))
-            if backlog:  # from here on the deepest of the next second
-                self._listeners.put(key, ev.LISTENER.pack(*_cleared(value)))
+            found = ev.parse_listener(value)
+            sample = ListenerSample(
+                now_ns, found.address.text(self._unix_name), found.backlog, found.backlog_max, found.recv_q
+            )
+            told = (sample.backlog, sample.backlog_max, sample.recv_q_bytes)
+            if self._told_listeners.get(sample.address) != told:
+                self._told_listeners[sample.address] = told
+                to.append(sample)
+            if found.backlog or found.recv_q:
+                self._listeners.put(key, ev.cleared_listener(value))
 
     def _unix_name(self, key: bytes) -> str | None:
         name = self._unix_names.get(key)
@@ -327,11 +327,6 @@ def _need_first_pid_namespace() -> None:
         raise Unavailable(
             "perfwatch runs in a PID namespace of its own (a container)", "run it on the host, or with --pid=host"
         )
-
-
-def _cleared(listener: bytes) -> tuple[int | bytes, ...]:
-    key, _, *rest = ev.LISTENER.unpack(listener)
-    return (key, 0, *rest)
 
 
 def _descendants(pid: int) -> list[int]:

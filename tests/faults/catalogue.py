@@ -37,7 +37,7 @@ class Fault:
     around: tuple[Callable[[], AbstractContextManager[dict[str, str]]], ...] = ()
     server: Callable[..., AbstractContextManager[serving.Server]] = GTHREAD
     seconds: float = 4
-    peer: str | None = None
+    named: str | None = None
     """The environment variable whose value the evidence must name."""
     quick: bool = False
     """Belongs to the default run."""
@@ -69,7 +69,7 @@ CALL = functools.partial(
     bucket="calls",
     kind="calls",
     around=PEER,
-    peer="FAULTY_PEER",
+    named="FAULTY_PEER",
 )
 
 FAULTS = (
@@ -89,7 +89,9 @@ FAULTS = (
         "gil",
         server=THREADING,
     ),
-    Fault("fsync-disk-hog", (clients("/fsync/{n}", 2),), CAPACITY, "disk", "disk", "disk", HOGGED, quick=True),
+    Fault(
+        "fsync-disk-hog", (clients("/fsync/{n}", 2),), CAPACITY, "disk", "disk", "disk", HOGGED, named="HOG", quick=True
+    ),
     Fault(
         "fsync-journal",
         (clients("/fsync/{n}", 2),),
@@ -104,8 +106,8 @@ FAULTS = (
     CALL("call-timeout", (clients("/call-timeout/{n}"),), quick=True),
     CALL("call-select", (clients("/call-select/{n}"),)),
     CALL("call-epoll", (clients("/call-epoll/{n}"),)),
-    CALL("call-unix", (clients("/call-unix/{n}"),), peer="FAULTY_PEER_UNIX"),
-    CALL("postgres", (clients("/postgres/{n}"),), around=(surroundings.postgres,), peer="PG"),
+    CALL("call-unix", (clients("/call-unix/{n}"),), named="FAULTY_PEER_UNIX"),
+    CALL("postgres", (clients("/postgres/{n}"),), around=(surroundings.postgres,), named="PG"),
     Fault("child", (clients("/child/{n}"),), CAPACITY, "dependency", "child", "child"),
     Fault("child-pipe", (clients("/child-pipe/{n}"),), CAPACITY, "dependency", "child", "child"),
     Fault("slow-uploader", (SLOW_UPLOAD,), CAPACITY, "network", "receive", "receive", quick=True),
@@ -115,6 +117,14 @@ FAULTS = (
         (clients("/cpu/{n}?ms=15", 1, 0.01),),
         *(CAPACITY, "run-queue", "run_queue", "run_queue"),
         around=(surroundings.busy_neighbours,),
+        named="NEIGHBOUR",
+        quick=True,
+    ),
+    Fault(
+        "throttle",
+        (clients("/cpu/{n}?ms=30", 1, 0.01),),
+        *(CAPACITY, "throttle", "run_queue", "run_queue"),
+        server=functools.partial(surroundings.under_quota, SYNC),
         quick=True,
     ),
     Fault(

@@ -14,24 +14,28 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 import serving
+from cgroups import cgroup, join, quota
 
 from perfwatch.examples.starting import NotServing, await_listening, end_group, free_port
 
 LIMIT_S = 30
 DISK = Path("/var/tmp")
-NEIGHBOUR = f"""
+NAMED = "import sys\nopen('/proc/self/comm', 'w').write(sys.argv[1])\n"
+"""Gives the process the name that verdicts must blame."""
+NEIGHBOUR = f"""{NAMED}
 import time
 until = time.monotonic() + {LIMIT_S}
 while time.monotonic() < until:
     sum(range(10_000))
 """
-DISK_HOG = f"""
-import os, sys, time
+DISK_HOG = f"""{NAMED}
+import os, time
 until = time.monotonic() + {LIMIT_S}
 block = bytes(16 << 20)
-with open(sys.argv[1], "wb") as file:
+with open(sys.argv[2], "wb") as file:
     while time.monotonic() < until:
         os.pwrite(file.fileno(), block, 0)
         os.fsync(file.fileno())
@@ -53,8 +57,17 @@ def processes(command, count):
 @contextlib.contextmanager
 def busy_neighbours(count=8):
     """Processes that never sleep."""
-    with processes([sys.executable, "-c", NEIGHBOUR], count):
-        yield {}
+    with processes([sys.executable, "-c", NEIGHBOUR, "neighbour"], count):
+        yield {"NEIGHBOUR": "neighbour"}
+
+
+@contextlib.contextmanager
+def under_quota(serve, share=0.2, **how):
+    """Start a server by `serve` and put all its processes under a CPU quota: this share of one CPU."""
+    with cgroup("cpu", quota(share)) as group, serve(**how) as server:
+        for process in [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]:
+            join(process.pid, group)
+        yield server
 
 
 @contextlib.contextmanager
@@ -74,8 +87,8 @@ def disk_hogs(count=2):
         contextlib.ExitStack() as stack,
     ):
         for index in range(count):
-            stack.enter_context(processes([sys.executable, "-c", DISK_HOG, f"{directory}/{index}"], 1))
-        yield {}
+            stack.enter_context(processes([sys.executable, "-c", DISK_HOG, "disk-hog", f"{directory}/{index}"], 1))
+        yield {"HOG": "disk-hog"}
 
 
 @contextlib.contextmanager

@@ -23,8 +23,8 @@ def test_a_planted_fault_is_named(fault):
     endpoint = observed.endpoint(fault.route)
     assert (endpoint["principle"], endpoint["mechanism"]) == (fault.principle, fault.mechanism), endpoint
     assert max(endpoint["ledger_ms"], key=endpoint["ledger_ms"].get) == fault.bucket, endpoint["ledger_ms"]
-    if fault.peer is not None:
-        assert observed.environment[fault.peer] in json.dumps(endpoint["evidence"])
+    if fault.named is not None:
+        assert observed.environment[fault.named] in json.dumps(endpoint["evidence"])
     for request in slow_requests(observed.report, fault.route):
         assert abs(request["unaccounted_ms"]) <= MOST_UNACCOUNTED * request["duration_ms"], request
 

@@ -1,19 +1,17 @@
 """The run queue told apart: whom a thread queued behind, and what of it was its cgroup's quota; depths of sockets."""
 
-import contextlib
 import os
 import socket
 import threading
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
+from cgroups import cgroup, join, quota
 from ledgering import attached, booked, script
 
 from perfwatch.probes.records import ListenerSample
 
 pytestmark = pytest.mark.ledger
-CPU_GROUPS = Path("/sys/fs/cgroup/cpu")
 SERVER = """
 import http.server, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,20 +48,6 @@ sys.stdin.readline()
 """
 
 
-@contextlib.contextmanager
-def quota(share):
-    """A cgroup (v1) that may use this share of a CPU."""
-    if not (CPU_GROUPS / "cpu.cfs_quota_us").parent.is_dir():
-        pytest.skip("needs the cgroup v1 cpu controller")
-    group = CPU_GROUPS / f"perfwatch-test-{os.getpid()}"
-    group.mkdir()
-    try:
-        (group / "cpu.cfs_quota_us").write_text(str(round(share * 100_000)))
-        yield group
-    finally:
-        group.rmdir()
-
-
 def throttled_ns(group):
     """What the kernel says: all the time that the group was throttled."""
     return dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())["throttled_time"]
@@ -78,8 +62,8 @@ def send_requests(port, count):
 
 
 def test_the_throttling_of_requests_adds_up_to_the_kernels_own():
-    with quota(0.2) as group, script(SERVER) as (process, port):
-        (group / "cgroup.procs").write_text(str(process.pid))
+    with cgroup("cpu", quota(0.2)) as group, script(SERVER) as (process, port):
+        join(process.pid, group)
         with attached(process.pid) as ledger:
             before_ns = int(throttled_ns(group))
             client = threading.Thread(target=send_requests, args=(port, 25))
@@ -87,8 +71,6 @@ def test_the_throttling_of_requests_adds_up_to_the_kernels_own():
             requests = ledger.served(25, timeout_s=30)
             client.join()
             kernel_ns = int(throttled_ns(group)) - before_ns
-        process.kill()
-        process.wait()
 
     ours_ns = sum(request.throttled_ns for request in requests)
     assert kernel_ns > 1e9

@@ -1,0 +1,169 @@
+"""Where cgroups can be read: in the mounts of the reader, or in those of a process that is in the cgroup.
+
+/proc/PID/mountinfo (proc_pid_mountinfo(5); since Linux 2.6.26) says where a hierarchy is mounted, and, in the fourth
+field, which part of it: in a container that is often the container's own cgroup alone:
+
+    35 31 0:32 /docker/4ea2 /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory
+
+That part is told from the root of the reader's cgroup namespace, as are the paths of /proc/PID/cgroup. A path that no
+mount of the reader shows is looked for among those of the process itself, through /proc/PID/root; what is found is
+checked to be of the hierarchy's device, so that nothing else can be put in its place. Mounts of the reader are read
+once. Cost: 6 us a directory, and 100 us where the mounts of the process are asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from perfwatch.probes import proc, roots
+from perfwatch.probes.errors import Malformed, ProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from perfwatch.probes.cgroups import Seat
+
+_MOUNT_BYTES: Final = 1 << 18
+_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """One mounted cgroup hierarchy, or a part of one."""
+
+    version: Literal[1, 2]
+    controllers: frozenset[str]
+    """Of v1; empty for v2."""
+    device: int
+    """`st_dev` of all that lies in it."""
+    root: str
+    point: str
+
+
+class Hierarchies:
+    """Finds the directories of cgroups."""
+
+    def __init__(self) -> None:
+        self._own = _mounts("self", parse_mounts)
+        self._others: dict[int, tuple[Mount, ...]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any hierarchy is mounted here."""
+        return bool(self._own)
+
+    @property
+    def unified(self) -> bool:
+        """Whether the v2 hierarchy is mounted here."""
+        return any(mount.version == 2 for mount in self._own)  # noqa: PLR2004
+
+    def begin(self) -> None:
+        """Begin a reading: the mounts of other processes are asked once in each."""
+        self._others.clear()
+
+    @contextlib.contextmanager
+    def directory(self, controller: str, seat: Seat, pid: int) -> Iterator[int | None]:
+        """Open the directory of a cgroup that a process is in or below; None where it cannot be seen."""
+        file = self._open(controller, seat, pid)
+        try:
+            yield file
+        finally:
+            if file is not None:
+                os.close(file)
+
+    def _open(self, controller: str, seat: Seat, pid: int) -> int | None:
+        for mount, rest in _showing(self._own, controller, seat):
+            if (file := _opened(mount, os.path.join(mount.point, rest))) is not None:  # noqa: PTH118 - surrogates, cost
+                return file
+        if pid not in self._others:
+            self._others[pid] = _mounts(str(pid), parse_foreign_mounts)
+        for mount, rest in _showing(self._others[pid], controller, seat):
+            path = f"{roots.PROC}/{pid}/root{mount.point}/{rest}"
+            if (file := _opened(mount, path)) is not None:
+                return file
+        return None
+
+
+def parse_mounts(raw: bytes) -> tuple[Mount, ...]:
+    """Return the cgroup mounts of a mountinfo."""
+    return tuple(_mount(fields, kind) for fields, kind in _entries(raw) if kind[0] in {"cgroup", "cgroup2"})
+
+
+def parse_foreign_mounts(raw: bytes) -> tuple[Mount, ...]:
+    """Return the cgroup mounts of somebody else's mountinfo, but for those below a file system that a user serves.
+
+    A look-up in FUSE could be kept waiting for as long as that user likes.
+    """
+    served = [_unescaped(fields[4]) for fields, kind in _entries(raw) if kind[0].startswith("fuse")]
+    return tuple(mount for mount in parse_mounts(raw) if all(below(mount.point, point) is None for point in served))
+
+
+def below(path: str, root: str) -> str | None:
+    """Return what follows `root` in a path, without a leading slash; None where it is not at or below it.
+
+    Steps upwards are never followed: where they lead has no name here.
+    """
+    root = root.rstrip("/")
+    if path != root and not path.startswith(root + "/"):
+        return None
+    rest = path[len(root) :].strip("/")
+    return None if ".." in rest.split("/") else rest
+
+
+def _mounts(process: str, parse: Callable[[bytes], tuple[Mount, ...]]) -> tuple[Mount, ...]:
+    """Return the cgroup mounts that a process sees; none where it may not be asked."""
+    try:
+        return parse(proc.read(roots.PROC / process / "mountinfo", _MOUNT_BYTES))
+    except (ProbeError, OSError):
+        return ()
+
+
+def _entries(raw: bytes) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield each mount's fields before and after the dash; skip a last line that was cut."""
+    for line in os.fsdecode(raw).split("\n"):
+        fields, _, kind = (part.split(" ") for part in line.partition(" - "))
+        if len(fields) > 4 and len(kind) > 2:  # noqa: PLR2004 - the mount point is the fifth, the options the third
+            yield fields, kind
+
+
+def _mount(fields: list[str], kind: list[str]) -> Mount:
+    root, point = _unescaped(fields[3]), _unescaped(fields[4])
+    if kind[0] == "cgroup2":
+        return Mount(2, frozenset(), _device(fields[2]), root, point)
+    return Mount(1, frozenset(kind[2].split(",")), _device(fields[2]), root, point)
+
+
+def _showing(mounts: Iterable[Mount], controller: str, seat: Seat) -> Iterator[tuple[Mount, str]]:
+    """Yield the mounts that show a cgroup, each with the path below its mount point."""
+    for mount in mounts:
+        fits = mount.version == seat.version and (mount.version == 2 or controller in mount.controllers)  # noqa: PLR2004
+        if fits and (rest := below(seat.path, mount.root)) is not None:
+            yield mount, rest
+
+
+def _opened(mount: Mount, path: str) -> int | None:
+    """Open a directory if it is of the mount's device: it is not, where something was mounted over it."""
+    try:
+        file = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    if os.fstat(file).st_dev == mount.device:
+        return file
+    os.close(file)
+    return None
+
+
+def _device(text: str) -> int:
+    major, _, minor = text.partition(":")
+    try:
+        return os.makedev(int(major), int(minor))
+    except (ValueError, OverflowError):
+        raise Malformed(f"mountinfo holds the device {text[:40]!r}") from None
+
+
+def _unescaped(text: str) -> str:
+    """Undo the octal escapes of mountinfo: a space is `040` after a backslash."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)

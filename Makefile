@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
-BPF := probes/ledger
-BPF_OBJECTS := $(BPF)/ledger.x86_64.bpf.o $(BPF)/ledger.aarch64.bpf.o
+BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
+BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
 .PHONY: demo test check faults benchmark bpf reference picture clean help
@@ -46,11 +46,12 @@ benchmark: $(VENV)/installed-tests
 bpf: $(BPF_OBJECTS)
 
 # Line tables of paths that do not exist carry no source text: the object is small, and the same wherever it is built.
-$(BPF)/ledger.x86_64.bpf.o: BPF_ARCH := x86
-$(BPF)/ledger.aarch64.bpf.o: BPF_ARCH := arm64
-$(BPF)/ledger.%.bpf.o: $(wildcard $(BPF)/*.bpf.c $(BPF)/*.bpf.h)
+%.x86_64.bpf.o: BPF_ARCH := x86
+%.aarch64.bpf.o: BPF_ARCH := arm64
+.SECONDEXPANSION:
+$(BPF_OBJECTS): %.bpf.o: $$(wildcard $$(@D)/*.bpf.[ch])
 	$(CLANG) -g -gno-column-info -O2 -Wall -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(MULTIARCH) \
-		-fdebug-prefix-map=$(CURDIR)=/perfwatch -c $(BPF)/ledger.bpf.c -o $@
+		-fdebug-prefix-map=$(CURDIR)=/perfwatch -c $(basename $*).bpf.c -o $@
 	$(LLVM_OBJCOPY) --strip-debug --remove-section .rel.BTF.ext --remove-section .llvm_addrsig \
 		--wildcard --strip-symbol 'LBB*' $@
 

@@ -1,54 +1,65 @@
 """Runs the probes at their rates and merges their records into one stream, in order of time.
 
-One thread, no files, no screen: what becomes of the stream is up to whoever consumes it.
+One thread, no files, no screen: what becomes of the stream is up to whoever consumes it. Only the probe that tells the
+requests must run; one beside it that cannot, or fails, is left out with its reason.
 """
 
 from __future__ import annotations
 
 import platform
+import resource
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import psutil
 
+from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.model import ProbeStatus, SessionInfo
-from perfwatch.agent.target import printable, runtime_of
-from perfwatch.probes.errors import ProbeError, Unavailable
-from perfwatch.probes.host import HostProbe
-from perfwatch.probes.ledger.probe import LedgerProbe
+from perfwatch.agent.fidelity import attach, explained
+from perfwatch.agent.housekeeping import Housekeeping
+from perfwatch.agent.model import SessionInfo
+from perfwatch.agent.reading import next_beat
+from perfwatch.agent.sides import Sides
 from perfwatch.probes.records import TargetChange
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from perfwatch.agent.reading import Reading
     from perfwatch.agent.target import Target
-    from perfwatch.probes.probe import Probe
     from perfwatch.probes.records import Record
+
+BATCH_S: Final = 0.05
+"""Between batches, however often a probe is read."""
+MAX_DESCRIPTORS: Final = 1 << 16
+_SLACK_S: Final = 0.002
+"""What is due so soon is done now."""
 
 
 class Collector:
-    """Attached while it is entered. Raises PerfwatchError where the ledger is not to be had."""
+    """Attached while it is entered. Raises PerfwatchError where neither fidelity is to be had."""
 
-    def __init__(self, target: Target, *, slow_ms: float | None = None) -> None:
+    def __init__(self, target: Target, *, slow_ms: float | None = None, choices: Choices | None = None) -> None:
         self._target = target
         self._slow_ms = slow_ms
-        self._ledger = LedgerProbe(target.pid, runtime_of)
-        host = HostProbe(lambda: self._ledger.pids)
-        self._probes: tuple[Probe, ...] = (self._ledger, host)
+        self._choices = choices or Choices()
         self._stack = ExitStack()
         self.ended: str | None = None
         """Why the stream ended by itself: the target is gone. None while it lives."""
 
     def __enter__(self) -> Self:
+        _allow_descriptors()
         with ExitStack() as stack:
+            self._attached = attach(self._target.pid, self._choices)
+            stack.callback(self._attached.reading.close)
+            self._sides = Sides(lambda: self._attached.core.pids, self._choices)
+            stack.callback(self._sides.close)
+            self._own = Housekeeping(self._choices.budget)
             with _explained():
-                for probe in self._probes:
-                    stack.enter_context(probe)
                 self.info = self._describe()
             self._stack = stack.pop_all()
         return self
@@ -61,35 +72,59 @@ class Collector:
     @property
     def pids(self) -> frozenset[int]:
         """The processes of the target's tree that live, as of the last batch."""
-        return self._ledger.pids
+        return self._attached.core.pids
 
     def batches(self, stop: threading.Event, duration_s: float | None = None) -> Iterator[tuple[Record, ...]]:
         """Yield records, oldest first, 20 times a second, until `stop` is set, the time is over, or the target gone.
 
         The last batch holds what was still open. A consumer may take its time: events wait in the kernel's buffer.
-        Raises PerfwatchError where a probe fails.
+        Raises PerfwatchError where the probe that tells the requests fails.
         """
-        due = dict.fromkeys(self._probes, 0.0)
-        started = time.monotonic()
-        workers = len(self._ledger.pids) - 1
+        started = next_batch = time.monotonic()
+        self._begin(started)
+        workers = max(len(self.pids) - 1, 0)
         yield (TargetChange(time.monotonic_ns(), self._target.pid, "attached", f"{workers} workers"),)
+        records: list[Record] = []
         while not stop.is_set() and self.ended is None:
-            now = time.monotonic()
+            now = time.monotonic() + _SLACK_S
             if duration_s is not None and now - started >= duration_s:
                 break
-            records: list[Record] = []
-            for probe in self._probes:
-                if now >= due[probe]:
-                    due[probe] = max(due[probe] + probe.period_s, now)
-                    with _explained():
-                        records += probe.read(time.monotonic_ns())
-            yield self._in_order(records)
-            stop.wait(max(min(due.values()) - time.monotonic(), 0.0))
+            records += self._read_due(now)
+            if now >= next_batch:
+                next_batch = next_beat(next_batch, BATCH_S, now)
+                yield self._in_order(records)
+                records = []
+            stop.wait(max(min(next_batch, *self._due()) - time.monotonic(), 0.0))
+        records += self._sides.read_last(time.monotonic())
         with _explained():
-            left = self._ledger.drain(time.monotonic_ns())
-        yield self._in_order(list(left))
+            records += self._attached.core.drain(time.monotonic_ns())
+        yield self._in_order(records)
 
-    def _in_order(self, records: list[Record]) -> tuple[Record, ...]:
+    def _begin(self, now: float) -> None:
+        """Set one beat for all: a probe that is read as often as batches are made costs no wake-up of its own."""
+        self._attached.reading.begin(now)
+        self._sides.begin(now, BATCH_S)
+        self._own.begin(now)
+
+    def _readings(self) -> tuple[Reading, ...]:
+        return (self._attached.reading, *self._sides.readings)
+
+    def _due(self) -> Iterator[float]:
+        yield self._own.due_s
+        for reading in self._readings():
+            yield reading.due_s
+
+    def _read_due(self, now: float) -> list[Record]:
+        records: list[Record] = []
+        if now >= self._attached.reading.due_s:
+            with _explained():
+                records += self._attached.reading.read(now)
+        records += self._sides.read_due(now)
+        if now >= self._own.due_s:
+            records += self._own.keep(now, self._readings())
+        return records
+
+    def _in_order(self, records: Sequence[Record]) -> tuple[Record, ...]:
         for record in records:
             if isinstance(record, TargetChange) and record.change == "gone":
                 self.ended = record.detail
@@ -105,24 +140,31 @@ class Collector:
             command=self._target.command,
             python=self._target.python,
             server=self._target.server,
-            listeners=tuple(self._ledger.listeners()),
-            fidelity="exact",
+            listeners=tuple(self._attached.core.listeners()),
+            fidelity=self._attached.fidelity,
             slow_ms=self._slow_ms,
             hostname=host.node,
             kernel=host.release,
             machine=host.machine,
             cpus=psutil.cpu_count() or 1,
             memory_bytes=psutil.virtual_memory().total,
-            probes=tuple(ProbeStatus(probe.name, "running") for probe in self._probes),
+            probes=(*self._attached.statuses, *self._sides.statuses),
+            inner_pid=self._target.inner_pid,
         )
+
+
+def _allow_descriptors() -> None:
+    """Let this process have as many open files as it may: what is read of each thread is kept open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn a probe's failure into the one line that the user sees."""
+    """Turn the failure of the probe that cannot be missed into the one line that the user sees."""
     try:
         yield
-    except Unavailable as why:
-        raise PerfwatchError(why.reason, why.remedy) from None
-    except (ProbeError, OSError) as error:
-        raise PerfwatchError(f"a probe failed: {printable(str(error))}", "perfwatch doctor") from error
+    except Exception as error:
+        raise PerfwatchError(*explained(error)) from error

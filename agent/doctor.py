@@ -1,25 +1,38 @@
-"""What this machine allows: each check with what is lost without it, and the command that would help."""
+"""What this machine allows: the machine itself, each probe, and with which fidelity perfwatch would attach.
+
+Everything is asked as the user who runs it: each probe looks for itself, and the kernel is given the ledger to load.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
+import psutil
 
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.fidelity import explained, make_core, make_side
+from perfwatch.agent.target import find_target
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable
 from perfwatch.probes.ledger.probe import object_file
-from perfwatch.probes.libbpf import BpfObject, library_version
+from perfwatch.probes.libbpf import library_version
+from perfwatch.probes.probe import Availability
+from perfwatch.probes.table import CORES, SIDE, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from perfwatch.probes.probe import Probe
+
 OLDEST_KERNEL: Final = (6, 3)
 TESTED: Final = "x86_64"
 _CAP_PERFMON, _CAP_BPF = 38, 39
+_LOST: Final = "the exact ledger: requests are sampled instead"
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -34,27 +47,82 @@ class Check(msgspec.Struct, frozen=True):
     """The command that would help."""
 
 
+class ProbeCheck(msgspec.Struct, frozen=True):
+    """What a probe says of this machine, for this user, and this target."""
+
+    name: str
+    measures: str
+    status: Literal["available", "limited", "unavailable"]
+    reason: str | None
+    lost: str | None
+    remedy: str | None
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
     """All checks, and what follows."""
 
-    fidelity: Literal["exact", "none"]
+    fidelity: Literal["exact", "sampled", "none"]
     checks: tuple[Check, ...]
+    probes: tuple[ProbeCheck, ...]
+    pid: int | None = None
+    """The process that was asked about; None: a process of this user's own."""
 
 
-def diagnose() -> Diagnosis:
-    """Look at this machine; loads the BPF program once, and unloads it. About 0.1 s."""
-    checks = tuple(_run(check) for check in (_machine, _kernel, _btf, _rights, _libbpf, _ledger, _names, _demo))
-    ledger = next(check for check in checks if check.name == "exact ledger")
-    return Diagnosis("exact" if ledger.status != "missing" else "none", checks)
+def diagnose(pid: int | None = None) -> Diagnosis:
+    """Look at this machine, and at a process on it; loads the BPF program once, and unloads it. About 0.7 s."""
+    target = [] if pid is None else [_target(pid)]
+    machine = [_run(check) for check in (_machine, _kernel, _btf, _rights, _libbpf, _names, _demo)]
+    subject = pid or os.getpid()
+    tree = _tree(subject)
+    cores = [_probe(entry, partial(make_core, entry, subject)) for entry in CORES]
+    sides = [_probe(entry, partial(make_side, entry, lambda: tree)) for entry in SIDE]
+    can_attach = all(check.status == "ok" for check in target)
+    return Diagnosis(
+        fidelity=_fidelity(*cores) if can_attach else "none",
+        checks=(*target, *machine),
+        probes=(*cores, *sides),
+        pid=pid,
+    )
+
+
+def _fidelity(ledger: ProbeCheck, sampled: ProbeCheck) -> Literal["exact", "sampled", "none"]:
+    if ledger.status != "unavailable":
+        return "exact"
+    return "sampled" if sampled.status != "unavailable" else "none"
+
+
+def _probe(entry: Entry, make: Callable[[], Probe]) -> ProbeCheck:
+    try:
+        found = make().availability()
+    except Exception as error:  # noqa: BLE001 - a probe that cannot even say so does not run either
+        reason, remedy = explained(error)
+        found = Availability("unavailable", reason, None, remedy)
+    lost = (found.lost or entry.lost) if found.status != "available" else None
+    return ProbeCheck(entry.name, entry.measures, found.status, found.reason, lost, found.remedy)
+
+
+def _tree(pid: int) -> tuple[int, ...]:
+    """Return a process and all below it; itself alone where more may not be known."""
+    try:
+        return (pid, *(child.pid for child in psutil.Process(pid).children(recursive=True)))
+    except (psutil.Error, OSError):
+        return (pid,)
+
+
+def _target(pid: int) -> Check:
+    try:
+        target = find_target(pid)
+    except PerfwatchError as why:
+        return Check("target", "missing", why.problem, "everything about this process", why.remedy)
+    return Check("target", "ok", f"process {target.named}: Python {target.python or 'of an unknown version'}")
 
 
 def _run(check: Callable[[], Check]) -> Check:
     try:
         return check()
     except (ProbeError, OSError) as why:
-        name = {_libbpf: "libbpf", _ledger: "exact ledger"}.get(check, check.__name__.strip("_"))
         found, remedy = (why.reason, why.remedy) if isinstance(why, Unavailable) else (str(why), None)
-        return Check(name, "missing", found, "the exact ledger: no request is seen", remedy)
+        return Check(check.__name__.strip("_"), "missing", found, _LOST, remedy)
 
 
 def _machine() -> Check:
@@ -74,7 +142,7 @@ def _kernel() -> Check:
         "kernel",
         "missing",
         f"Linux {release} has no socket tracepoints",
-        "the exact ledger: no request is seen",
+        _LOST,
         "boot Linux 6.3 or later",
     )
 
@@ -86,7 +154,7 @@ def _btf() -> Check:
         "BTF",
         "missing",
         "the kernel does not describe its types",
-        "the exact ledger: no request is seen",
+        _LOST,
         "boot a kernel with CONFIG_DEBUG_INFO_BTF=y (all large distributions' have it)",
     )
 
@@ -99,20 +167,13 @@ def _rights() -> Check:
         "rights",
         "missing",
         "no CAP_BPF and CAP_PERFMON",
-        "the exact ledger: no request is seen",
+        _LOST,
         "sudo perfwatch, or AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYS_PTRACE in a systemd unit",
     )
 
 
 def _libbpf() -> Check:
     return Check("libbpf", "ok", f"libbpf.so.1, {library_version()}")
-
-
-def _ledger() -> Check:
-    with BpfObject(object_file(platform.machine()).read_bytes()) as ledger:
-        ledger.load()
-        ledger.attach()
-    return Check("exact ledger", "ok", "loads and attaches")
 
 
 def _names() -> Check:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from perfwatch.agent.choices import Choices
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.model import SessionInfo  # noqa: TC001 - msgspec reads the annotations
@@ -47,6 +48,7 @@ class Order(msgspec.Struct, frozen=True):
     output: str | None
     overwrite: bool
     parent: int
+    choices: Choices = Choices()
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
@@ -140,7 +142,8 @@ def main() -> None:
         return  # it died before that took effect
     outbox = Outbox(sys.stdout.fileno())
     try:
-        with stop_on_signals() as stop, Collector(find_target(order.pid), slow_ms=order.slow_ms) as collector:
+        target = find_target(order.pid)
+        with stop_on_signals() as stop, Collector(target, slow_ms=order.slow_ms, choices=order.choices) as collector:
             outbox.put(Hello(collector.info))
             _feed(order, outbox, collector, stop)
         if collector.ended:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder import LENGTH, Ended, Failed, Hello, Message, Order, Records
 from perfwatch.agent.source import Batch, Position
@@ -32,9 +33,16 @@ class Live:
     """Attaches when it is made; raises PerfwatchError, with the feeder's own words, where that fails."""
 
     def __init__(
-        self, pid: int, *, slow_ms: float | None = None, output: Path | None = None, overwrite: bool = False
+        self,
+        pid: int,
+        *,
+        slow_ms: float | None = None,
+        output: Path | None = None,
+        overwrite: bool = False,
+        choices: Choices | None = None,
     ) -> None:
-        order = Order(pid, slow_ms, str(output) if output else None, overwrite, os.getpid())
+        file = str(output) if output else None
+        order = Order(pid, slow_ms, file, overwrite, os.getpid(), choices or Choices())
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perfwatch.agent.feeder"],
             stdin=subprocess.PIPE,

@@ -288,6 +288,8 @@ class OwnCost(msgspec.Struct, frozen=True):
     budget: float
     probes: tuple[tuple[str, float, float], ...]
     """(probe, CPU of one core 0..1, seconds between readings), the dearest first."""
+    cpu_mean: float | None = None
+    """Of one core, 0..1, since the first record."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -346,8 +348,9 @@ class View(msgspec.Struct, frozen=True):
     """Over the last 10 s; resources that nothing is known of are left out."""
     saturation_overall: tuple[Saturation, ...] = ()
     own_cost: OwnCost | None = None
-    slowed_probes: tuple[tuple[str, float, str], ...] = ()
-    """(probe, seconds between readings at present, why): those that are read less often than they would be."""
+    slowed_probes: tuple[tuple[str, float | None, str], ...] = ()
+    """(probe, seconds between readings at present, why): those that are read less often than they would be. Without
+    seconds: those that follow a sample, and `why` says which."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):
@@ -386,6 +389,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     cpus: int
     memory_bytes: int
     probes: tuple[ProbeStatus, ...]
+    inner_pid: int | None = None
+    """`pid` in its own PID namespace, where that is another: inside its container."""
 
     def unix_s(self, at_ns: int) -> float:
         """Turn a monotonic time of this session into Unix seconds."""

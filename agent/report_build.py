@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_contract as contract
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Endpoint, OpenRequest, Request, Verdict, Wait
+from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from perfwatch.agent.model import SessionInfo, View
+    from perfwatch.probes.records import Waker
 
 MAX_LISTED: Final = 10_000
 _MAX_BLOCKERS: Final = 8
@@ -49,8 +51,8 @@ def build(
         in_flight_count=view.in_flight_count,
         slow_requests=[_request(info, request) for request in listed],
         slow_requests_omitted=omitted,
-        queues=_queues(info, view),
-        saturation=_saturation(view),
+        queues=build_queues(info, view),
+        saturation=build_saturation(view),
         lost=view.lost,
         events=[contract.Event(at=info.unix_s(at_ns), text=text) for at_ns, text in view.events],
         notes=said,
@@ -62,12 +64,12 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
     return contract.Session(
         pid=info.pid,
         python=info.python,
-        command=_encodable(info.command),
+        command=encodable(info.command),
         fidelity=info.fidelity,
         started_at=info.unix_s(info.started_ns),
         duration_s=max(view.now_ns - info.started_ns, 0) / 1e9,
         host=contract.Host(
-            hostname=_encodable(info.hostname),
+            hostname=encodable(info.hostname),
             kernel=info.kernel,
             machine=info.machine,
             cpus=info.cpus,
@@ -75,11 +77,14 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
         ),
         probes=[
             contract.Probe(
-                name=probe.name,
+                name=encodable(probe.name),
                 status=probe.status,
-                reason=probe.reason,
+                reason=encodable(probe.reason),
                 records=records.get(probe.name),
                 lost=lost.get(probe.name, 0),
+                missing=encodable(probe.lost),
+                remedy=encodable(probe.remedy),
+                period_s=probe.period_s,
             )
             for probe in info.probes
         ],
@@ -87,6 +92,8 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
         listeners=list(info.listeners),
         perfwatch_version=info.perfwatch_version,
         target_gone=view.target_gone,
+        cost=build_cost(view.own_cost),
+        slowed=build_slowed(view.slowed_probes),
     )
 
 
@@ -152,6 +159,7 @@ def _open(info: SessionInfo, request: OpenRequest, now_ns: int) -> contract.Open
         peer=request.peer,
         ledger_ms=_ledger(request.booked_ns),
         frames=[],
+        throttled_ms=_ms(request.throttled_ns),
     )
 
 
@@ -179,48 +187,41 @@ def _request(info: SessionInfo, request: Request) -> contract.RequestReport:
         evidence=list(verdict.evidence),
         frames=[],
         blockers=_blockers(record.waits, ledger.total_ns),
+        throttled_ms=_ms(record.throttled_ns),
+        fidelity=record.fidelity,
     )
 
 
 def _blockers(waits: Iterable[Wait], total_ns: int) -> list[contract.Blocker]:
-    """Sum the waits for locks by the thread that ended them, the largest sum first."""
-    spent: dict[tuple[Bucket, int, int, str, int | None], int] = {}
+    """Sum the waits for locks by the thread that ended them, those for a CPU by the one that had it; largest first."""
+    spent: dict[tuple[Bucket, Waker], int] = {}
     for wait in waits:
-        waker = wait.waker
-        if waker is not None and wait.bucket in _BLOCKING:
-            key = (wait.bucket, waker.pid, waker.tid, waker.name, waker.request)
-            spent[key] = spent.get(key, 0) + wait.blocked_ns
+        for key, spent_ns in _blamed(wait):
+            spent[key] = spent.get(key, 0) + spent_ns
     largest = sorted(spent.items(), key=lambda item: -item[1])[:_MAX_BLOCKERS]
     return [
         contract.Blocker(
             kind=kind,
-            pid=pid,
-            tid=tid,
-            thread=thread,
-            request=request,
+            pid=thread.pid,
+            tid=thread.tid,
+            thread=thread.name,
+            request=thread.request,
             function=None,
             file=None,
             line=None,
             share=round(spent_ns / total_ns, 4) if total_ns > 0 else 0.0,
         )
-        for (kind, pid, tid, thread, request), spent_ns in largest
+        for (kind, thread), spent_ns in largest
     ]
 
 
-def _queues(info: SessionInfo, view: View) -> contract.Queues:
-    return contract.Queues(
-        run_queue=contract.RunQueue(runnable_mean=view.runnable_mean, cpus=info.cpus),
-        sockets=[
-            contract.Socket(local=address, peer=None, recv_q=None, send_q=None, backlog=backlog, backlog_max=limit)
-            for address, backlog, limit in view.listeners
-        ],
-        disks=[],
-        threads=None,
-    )
-
-
-def _saturation(view: View) -> contract.Saturation:
-    return contract.Saturation(cpu=view.cpu_use_mean, memory=view.memory_use, disk=None, network=None, psi=None)
+def _blamed(wait: Wait) -> Iterator[tuple[tuple[Bucket, Waker], int]]:
+    """Say who kept a thread waiting, and for how long; a quota is nobody's fault."""
+    if wait.waker is not None and wait.bucket in _BLOCKING:
+        yield (wait.bucket, wait.waker), wait.blocked_ns
+    queued_ns = wait.runnable_ns - wait.throttled_ns
+    if wait.ahead is not None and queued_ns > 0:
+        yield ("run_queue", wait.ahead), queued_ns
 
 
 def _ledger(booked_ns: Sequence[int]) -> dict[Bucket, float]:
@@ -230,8 +231,3 @@ def _ledger(booked_ns: Sequence[int]) -> dict[Bucket, float]:
 def _ms(duration_ns: int) -> float:
     """Return milliseconds, exact to the nanosecond."""
     return round(duration_ns / 1e6, 6)
-
-
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which names from the operating system may have and JSON cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -2,25 +2,20 @@
 
 Keys are only ever added. Times are Unix seconds, durations as their names say, shares 0..1. A ledger has
 one key for each bucket; together with `unaccounted_ms` it adds up to the latency. Strings that came from
-the target or its clients are untrusted. What this version does not measure is null or empty:
-`what_if_p95_ms`, `frames`, `function`, `file`, `line`, a socket's `peer`, `recv_q` and `send_q`, `disks`,
-`threads`, the saturation of disk and network, `psi`.
+the target or its clients are untrusted. What was not measured is null or empty; what this version cannot
+measure is always so: `what_if_p95_ms`, `frames`, `function`, `file`, `line`. The queues and resources are in
+`report_contract_queues.py`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 # msgspec reads the annotations when a report is decoded.
 from perfwatch.agent.model import Bucket, Evidence, Latency, Mechanism, Principle  # noqa: TC001
+from perfwatch.agent.report_contract_queues import Cost, Queues, Saturation, Slowed, Struct
 
 SCHEMA: Final = "perfwatch.report/1"
-
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON object."""
 
 
 class Host(Struct, frozen=True):
@@ -34,13 +29,18 @@ class Host(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """What became of one probe; `records` is null where they were not counted."""
+    """What became of one probe; `records` is null where they were not counted, `lost` counts events."""
 
     name: str
     status: str
+    """`running`; or `limited`, `unavailable`: `reason` says why, `missing` what is not known, `remedy` what helps."""
     reason: str | None
     records: int | None
     lost: int
+    missing: str | None
+    remedy: str | None
+    period_s: float | None
+    """Time between its readings, as it was meant to be."""
 
 
 class Session(Struct, frozen=True):
@@ -59,6 +59,8 @@ class Session(Struct, frozen=True):
     perfwatch_version: str
     target_gone: str | None
     """How the target ended; null where it was alive at the end."""
+    cost: Cost | None
+    slowed: list[Slowed]
 
 
 class Requests(Struct, frozen=True):
@@ -131,10 +133,11 @@ class OpenReport(Struct, frozen=True):
     peer: str | None
     ledger_ms: dict[Bucket, float]
     frames: list[Frame]
+    throttled_ms: float
 
 
 class Blocker(Struct, frozen=True):
-    """A thread that ended waits of a request, and the share of the latency that these waits took."""
+    """A thread that ended waits of a request, and their share of the latency; `run_queue`: that had the CPU before."""
 
     kind: Bucket
     pid: int
@@ -171,43 +174,10 @@ class RequestReport(Struct, frozen=True):
     evidence: list[Evidence]
     frames: list[Frame]
     blockers: list[Blocker]
-
-
-class RunQueue(Struct, frozen=True):
-    """Threads of the whole host that ran or could run, on average, and the CPUs they share."""
-
-    runnable_mean: float | None
-    cpus: int
-
-
-class Socket(Struct, frozen=True):
-    """A listening socket: its deepest accept queue, and its limit."""
-
-    local: str
-    peer: str | None
-    recv_q: int | None
-    send_q: int | None
-    backlog: int
-    backlog_max: int
-
-
-class Queues(Struct, frozen=True):
-    """Where something waited."""
-
-    run_queue: RunQueue
-    sockets: list[Socket]
-    disks: list[str]
-    threads: dict[str, int] | None
-
-
-class Saturation(Struct, frozen=True):
-    """How much of the host was used: CPU on average, memory at the end."""
-
-    cpu: float | None
-    memory: float | None
-    disk: float | None
-    network: float | None
-    psi: dict[str, float] | None
+    throttled_ms: float
+    """Of the run queue: its cgroup had used up its CPU quota."""
+    fidelity: str
+    """`sampled`: the ledger is an estimate."""
 
 
 class Event(Struct, frozen=True):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_cells import clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_queues import cost_notes, queue_section, resource_section
 from perfwatch.agent.report_tables import LETTERS, endpoint_table, open_table, request_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.model import Evidence
-    from perfwatch.agent.report_contract import Report
+    from perfwatch.agent.report_contract import Probe, Report
 
 LEAST_WIDTH: Final = 72
 _EXPLAINED: Final = 4
@@ -30,12 +31,15 @@ def to_text(report: Report, width: int = 100) -> str:
     width = max(width, LEAST_WIDTH)
     sections = (
         _head(report, width),
+        _sampled(report, width),
         _verdict(report, width),
         _totals(report, width),
         endpoint_table(report.endpoints, width),
         _explained(report, width),
         request_table(report.slow_requests, width),
         open_table(report, width),
+        queue_section(report, width),
+        resource_section(report, width),
         _notes(report, width),
     )
     return "\n\n".join("\n".join(line.rstrip() for line in section) for section in sections if section) + "\n"
@@ -52,6 +56,19 @@ def _head(report: Report, width: int) -> list[str]:
     ports = ", ".join(session.listeners) or "no socket"
     lines = [f"perfwatch report · {what}", session.command, when, f"listening on {ports}"]
     return [fit(clean(line), width) for line in lines]
+
+
+def _sampled(report: Report, width: int) -> list[str]:
+    """Say plainly that this is an estimate, what is lost, and which command would give it."""
+    if report.session.fidelity != "sampled":
+        return []
+    lines = block("!  ", "sampled, not measured: ledgers are estimates, and short waits are missed", width)
+    ledger = next((probe for probe in report.session.probes if probe.name == "ledger"), None)
+    if ledger is not None:
+        told = (("why", ledger.reason), ("lost", ledger.missing), ("do", ledger.remedy))
+        for label, text in told:
+            lines += block(f"   {label:<4} ", text, width) if text else []
+    return lines
 
 
 def _verdict(report: Report, width: int) -> list[str]:
@@ -86,7 +103,7 @@ def _totals(report: Report, width: int) -> list[str]:
         lines.append(f"latency: {told}")
     used = {"cpu": report.saturation.cpu, "memory": report.saturation.memory}
     told = ", ".join(f"{name} {percent(value)}" for name, value in used.items() if value is not None)
-    if told:
+    if told and not report.saturation.resources:
         lines.append(f"used of the host: {told}")
     return [rule("requests", width), *(line for text in lines for line in block("", text, width))]
 
@@ -111,14 +128,21 @@ def _notes(report: Report, width: int) -> list[str]:
     texts += [f"lost: {probe.lost} events of {probe.name}" for probe in session.probes if probe.lost]
     if report.lost and not any(probe.lost for probe in session.probes):
         texts.append(f"lost: {report.lost} events")
-    texts += [
-        f"{probe.name} did not run: {probe.reason or 'no reason given'}"
-        for probe in session.probes
-        if probe.status == "unavailable"
-    ]
-    if session.fidelity == "sampled":
-        texts.append("sampled, not measured: the ledgers are estimates")
+    texts += [_gap(probe) for probe in session.probes if probe.status != "running" and not _is_told(report, probe)]
+    texts += cost_notes(report)
     texts += [f"{moment(one.at, '%H:%M:%S')}  {one.text}" for one in report.events[-_EVENTS:]]
     if not report.lost:
         texts.append("no events were lost")
     return [rule("notes", width), *(line for text in texts for line in block("", text, width))]
+
+
+def _is_told(report: Report, probe: Probe) -> bool:
+    """Tell whether the top of the report has said of this probe why it did not run."""
+    return report.session.fidelity == "sampled" and probe.name == "ledger"
+
+
+def _gap(probe: Probe) -> str:
+    did = "ran in part" if probe.status == "limited" else "did not run"
+    missing = f"; not known: {probe.missing}" if probe.missing else ""
+    remedy = f"; to change that: {probe.remedy}" if probe.remedy else ""
+    return f"{probe.name} {did}: {probe.reason or 'no reason given'}{missing}{remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
@@ -9,8 +10,8 @@ import msgspec
 import psutil
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.probes import roots
-from perfwatch.probes.errors import Unavailable, Vanished
+from perfwatch.probes import proc, roots
+from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.interpreter import Interpreter, find_interpreter
 
 MAX_COMMAND_CHARS: Final = 500
@@ -44,6 +45,8 @@ class Candidate(msgspec.Struct, frozen=True):
     user: str
     workers: int
     """Python processes below it."""
+    inner_pid: int | None = None
+    """Its PID in its own PID namespace, where that is another: inside its container."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -53,6 +56,13 @@ class Target(msgspec.Struct, frozen=True):
     command: str
     python: str | None
     server: str | None
+    inner_pid: int | None = None
+    """As in `Candidate`."""
+
+    @property
+    def named(self) -> str:
+        """`4312`, or `4312 (7 in its container)`."""
+        return str(self.pid) if self.inner_pid is None else f"{self.pid} ({self.inner_pid} in its container)"
 
 
 def find_target(pid: int) -> Target:
@@ -62,6 +72,10 @@ def find_target(pid: int) -> Target:
         words = process.cmdline()
         family = [pid, *(child.pid for child in process.children(recursive=True))]
     except (psutil.NoSuchProcess, ValueError, OverflowError):
+        if _is_hidden(pid):
+            raise PerfwatchError(
+                f"/proc hides process {pid} from this user (hidepid)", "run perfwatch as root"
+            ) from None
         raise PerfwatchError(
             f"there is no process {pid}", "perfwatch without arguments lists the Python processes"
         ) from None
@@ -73,7 +87,7 @@ def find_target(pid: int) -> Target:
             f"process {pid} ({printable(process_name(process))}) runs no Python that perfwatch can see",
             "perfwatch without arguments lists the Python processes",
         )
-    return Target(pid, command_line(words), interpreters[0].version, server_kind(words))
+    return Target(pid, command_line(words), interpreters[0].version, server_kind(words), inner_pid(pid))
 
 
 def runtime_of(pid: int) -> tuple[int, int] | None:
@@ -121,6 +135,19 @@ def command_line(words: list[str]) -> str:
     return printable(" ".join(shown))[:MAX_COMMAND_CHARS]
 
 
+def inner_pid(pid: int) -> int | None:
+    """PID of a process in its own PID namespace; None where it has no other than here.
+
+    The last of the line `NSpid:	4312	7` of /proc/PID/status: one for each namespace, from the reader's inwards.
+    """
+    try:
+        lines = proc.text(proc.read(roots.PROC / str(pid) / "status")).splitlines()
+        inner = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), [])
+        return int(inner[-1]) if len(inner) > 1 else None
+    except (ProbeError, OSError, ValueError):
+        return None
+
+
 def server_kind(words: list[str]) -> str | None:
     """Tell the server by its command line; None where no known name stands in it."""
     names = " ".join(word.rpartition("/")[2] for word in words[:6])
@@ -138,6 +165,17 @@ def process_name(process: psutil.Process) -> str:
         return str(process.name())
     except psutil.Error:
         return "?"
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process that /proc does not show: signal 0 reaches nobody, and is refused all the same."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def _interpreter(pid: int) -> Interpreter | None:
@@ -190,4 +228,5 @@ def _candidate(
         listeners=tuple(sorted(set(listeners))),
         user=user,
         workers=workers,
+        inner_pid=inner_pid(process.pid),
     )

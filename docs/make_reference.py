@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 
 from perfwatch.agent import report_contract
 from perfwatch.agent.cli import COMMANDS, cli
 from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
 from perfwatch.agent.session import format as session_format
-from perfwatch.probes.host import HostProbe
-from perfwatch.probes.ledger.probe import LedgerProbe
+from perfwatch.probes import table
 from perfwatch.tui.app import PerfwatchApp
+from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
+from perfwatch.tui.screens.host import HostScreen, Page
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -31,10 +34,13 @@ DOCS: Final = Path(__file__).parent
 WIDTH: Final = 100
 KEYS: Final = (
     ("everywhere", PerfwatchApp),
+    ("any screen of a target", FrameScreen),
     ("in a list", RowList),
     ("overview", OverviewScreen),
     ("an endpoint", EndpointScreen),
     ("a request", RequestScreen),
+    ("the host", HostScreen),
+    ("the host", Page),
     ("choosing a process", PickerScreen),
 )
 
@@ -47,9 +53,7 @@ def reference() -> str:
     parts += ["## Buckets", "", " · ".join(f"`{bucket}`" for bucket in BUCKETS) + " · `unaccounted`", ""]
     parts += ["## Mechanisms", "", "| mechanism | principle |", "|---|---|"]
     parts += [f"| `{mechanism}` | {PRINCIPLE_OF[mechanism]} |" for mechanism in MECHANISMS]
-    parts += ["", "## Probes", "", "| probe | every | what it does |", "|---|---|---|"]
-    for probe in (LedgerProbe, HostProbe):
-        parts.append(f"| `{probe.name}` | {probe.period_s:g} s | {_first_line(probe)} |")
+    parts += ["", "## Probes", "", *_probes()]
     parts += ["", f"## The report as JSON: `{report_contract.SCHEMA}`", "", *_contract()]
     return "\n".join(parts)
 
@@ -58,7 +62,7 @@ def recording() -> str:
     """Return the recording's format: the contract of its module, and the schema."""
     contract = inspect.getdoc(session_format) or ""
     title, _, rest = contract.partition("\n")
-    schema = "\n\n".join(f"{table.ddl};" for table in session_format.TABLES)
+    schema = "\n\n".join(f"{table.ddl};" for table in session_format.CURRENT.tables)
     return f"# The recording\n\n{title}\n{rest}\n\n## Schema\n\n```sql\n{schema}\n```\n"
 
 
@@ -91,12 +95,38 @@ def _key(binding: BindingType) -> tuple[str, str]:
     return binding.key_display or binding.key, binding.description
 
 
+def _probes() -> Iterator[str]:
+    yield "| probe | every | at least every | measures | source | cost of a reading | without it one does not know |"
+    yield "|---|---|---|---|---|---|---|"
+    for entry in table.ENTRIES:
+        made = table.constructor(entry)
+        period_s = made(0, lambda _: None).period_s if entry in table.CORES else made(tuple).period_s
+        slowest_s = max(period_s, entry.slowest_s)
+        yield (
+            f"| `{entry.name}` | {period_s:g} s | {slowest_s:g} s | {entry.measures} | {entry.source} | {entry.cost} | "
+            f"{entry.lost} |"
+        )
+    yield "\nOver budget, the dearest probe is read less often, down to *at least every*; `--rate` sets *every*."
+
+
 def _contract() -> Iterator[str]:
-    for name, member in inspect.getmembers(report_contract, inspect.isclass):
-        if member.__module__ == report_contract.__name__ and name != "Struct":
-            fields = ", ".join(f"`{field}`" for field in member.__struct_fields__)
-            yield f"- **{name}**: {_first_line(member)} {fields}"
+    for member in sorted(_structs(report_contract.Report), key=lambda struct: struct.__name__):
+        fields = ", ".join(f"`{field}`" for field in member.__struct_fields__)
+        yield f"- **{member.__name__}**: {_first_line(member)} {fields}"
     yield ""
+
+
+def _structs(root: type) -> set[type[msgspec.Struct]]:
+    """Return a JSON object's type and those of all objects in it."""
+    found: set[type[msgspec.Struct]] = set()
+    left: list[object] = [root]
+    while left:
+        kind = left.pop()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
+            found.add(kind)
+            left += typing.get_type_hints(kind).values()
+        left += typing.get_args(kind)
+    return found
 
 
 def _first_line(member: type) -> str:

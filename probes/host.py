@@ -1,16 +1,20 @@
-"""The host's totals and the CPU and memory of single processes, by psutil over /proc/stat, /proc/meminfo, /proc/PID.
+"""The host's totals; CPU, memory and open files of single processes: psutil over /proc/stat, /proc/meminfo, /proc/PID.
 
-Raw counters, once a second. Cost: about 0.2 ms a reading for the host, 0.1 ms a process.
+Raw counters, once a second. Cost: about 0.2 ms a reading for the host, 0.15 ms a process. The limit of open files is
+the soft one of /proc/PID/limits: `Max open files            1024                 524288               files`.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
 
-from perfwatch.probes import roots
+from perfwatch.probes import proc, roots
+from perfwatch.probes.errors import ProbeError
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.records import HostSample, ProcessSample
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from perfwatch.probes.records import Record
 
 MAX_PROCESSES: Final = 64
+MAX_COUNTED: Final = 10_000
+_LIMIT: Final = re.compile(rb"^Max open files\s+(?P<soft>\d{1,19})\s", re.MULTILINE)
 
 
 class HostProbe:
@@ -83,6 +89,36 @@ def _sample(now_ns: int, role: Literal["target", "perfwatch"], pid: int) -> Proc
         with process.oneshot():
             times = process.cpu_times()
             cpu_ns = round((times.user + times.system) * 1e9)
-            return ProcessSample(now_ns, pid, role, cpu_ns, process.memory_info().rss, process.num_threads())
+            memory, threads = process.memory_info().rss, process.num_threads()
     except psutil.Error:
         return None
+    return ProcessSample(now_ns, pid, role, cpu_ns, memory, threads, _open_files(pid), _open_files_limit(pid))
+
+
+def parse_open_files_limit(limits: bytes) -> int | None:
+    """Return the soft limit that /proc/PID/limits gives; None for `unlimited`, and for what is no such file."""
+    found = _LIMIT.search(limits)
+    return int(found["soft"]) if found else None
+
+
+def _open_files_limit(pid: int) -> int | None:
+    try:
+        return parse_open_files_limit(proc.read(roots.PROC / str(pid) / "limits"))
+    except (ProbeError, OSError):
+        return None
+
+
+def _open_files(pid: int) -> int | None:
+    """Count a process's descriptors: the size of their directory since Linux 6.2, which all may see; else its entries.
+
+    None where this user may not look, or there are more than can be counted cheaply.
+    """
+    directory = roots.PROC / str(pid) / "fd"
+    try:
+        if size := directory.stat().st_size:
+            return size
+        with os.scandir(directory) as entries:
+            count = sum(1 for _ in islice(entries, MAX_COUNTED + 1))
+    except OSError:
+        return None
+    return count if count <= MAX_COUNTED else None

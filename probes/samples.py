@@ -292,7 +292,7 @@ class NetworkSample(msgspec.Struct, frozen=True, array_like=True, tag="network")
     timeouts: int | None
     resets_sent: int | None
     received_bytes: int
-    """Over all interfaces but the loopback."""
+    """Over all interfaces but the loopback; where hardware is among them, over that: bridges carry the same again."""
     sent_bytes: int
     interface_errors: int
     interface_drops: int
@@ -323,7 +323,7 @@ class Connection(msgspec.Struct, frozen=True, array_like=True, tag="connection")
     reset: bool
     closed_ns: int | None
     sent_bytes: int | None
-    """By the sequence numbers; None while it is open, or where its begin was not seen."""
+    """By the sequence numbers, modulo 4 GiB; None while it is open, or where its begin or end was not seen."""
     received_bytes: int | None
 
 
@@ -402,10 +402,12 @@ class CollectorSample(msgspec.Struct, frozen=True, array_like=True, tag="collect
 
 
 class RateChange(msgspec.Struct, frozen=True, array_like=True, tag="rate"):
-    """A probe is read less often than it was, to keep the budget, or more often again."""
+    """A probe does less than it did, to keep a budget, or more again: another rate, or a sample of what it looks at."""
 
     at_ns: int
     probe: str
     period_ns: int
     was_ns: int
     reason: str
+    followed: float | None = None
+    """Share of what it looks at that it follows from here on, where that is what changed, and not the rate."""

@@ -16,7 +16,11 @@ from perfwatch.probes.ledger.probe import LedgerProbe
 from perfwatch.probes.records import BUCKETS, ServedRequest
 
 BPFTOOL = shutil.which("bpftool") or "/usr/sbin/bpftool"
-OURS = {"on_switch", "on_waking", "on_received", "on_sent", "on_arrived", "on_tcp_state"}
+PROGRAMS = {  # of each BPF object of ours
+    "ledger": {"on_switch", "on_waking", "on_received", "on_sent", "on_arrived", "on_tcp_state"},
+    "block": {"on_block_done"},
+}
+OURS = set.union(*PROGRAMS.values())
 
 
 class Attached:

@@ -27,6 +27,7 @@ from perfwatch.probes.records import (
     Wait,
     Waker,
 )
+from perfwatch.probes.samples import Connection, PressureSample, ThreadsSample, ThreadState
 
 START_NS = 5_000_000_000
 SECOND_NS = 1_000_000_000
@@ -78,6 +79,9 @@ def second_of(number: int, requests: int = 4) -> list[Record]:
         ListenerSample(at_ns + 900, "127.0.0.1:8000", number, 2048),
         TargetChange(at_ns + 901, 4313, "forked", "worker 2"),
         Loss(at_ns + 902, "ledger", 3, "ring full"),
+        PressureSample(at_ns + 903, "host", 10 * number, None, 3, 4, 5, 6),
+        Connection(at_ns + 904, 7, "accepted", "a:1", "b:2", 5, 6, 7, "TLSv1.3", True, 0, False, None, None, None),
+        ThreadsSample(at_ns + 905, 4312, 1, (ThreadState(4312, "python", "S", "ep_poll", *[None] * 6),)),
     ]
 
 
@@ -119,6 +123,8 @@ def _of(hint: object) -> st.SearchStrategy[object]:
         return _PLAIN[hint]
     if typing.get_origin(hint) is typing.Literal:
         return st.sampled_from(typing.get_args(hint))
+    if typing.get_origin(hint) is tuple and Ellipsis not in typing.get_args(hint):
+        return st.tuples(*map(_of, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
         return st.lists(_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
     if typing.get_origin(hint) in {typing.Union, types.UnionType}:
@@ -127,7 +133,13 @@ def _of(hint: object) -> st.SearchStrategy[object]:
     return st.builds(hint, **fields | ({"booked_ns": _ledgers} if "booked_ns" in fields else {}))
 
 
-_PLAIN = {int: _integers, str: _texts, type(None): st.none()}
+_PLAIN = {
+    int: _integers,
+    float: st.floats(allow_nan=False),
+    bool: st.booleans(),
+    str: _texts,
+    type(None): st.none(),
+}
 ANY_RECORD = _of(Record)
 
 

@@ -17,6 +17,7 @@ from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Fram
 from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
+from perfwatch.tui.screens.host import HostScreen, Page
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -93,7 +94,8 @@ class PerfwatchApp(App[None]):
     @on(FrameReady)
     def _frame_ready(self, message: FrameReady) -> None:
         self.frame = message.frame
-        self._deliver()
+        if self.is_running:  # else its screens are being taken apart
+            self._deliver()
 
     def _deliver(self) -> None:
         """Hand the frame to what can be seen: the top screen, and those that shine through."""
@@ -107,6 +109,13 @@ class PerfwatchApp(App[None]):
         if isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
             self.pop_screen()
             self._deliver()
+
+    def action_host(self) -> None:
+        """Show the queues of the host; from there, go back."""
+        if isinstance(self.screen, HostScreen):
+            self.action_leave()
+        else:
+            self.push_screen(HostScreen(self.frame))
 
     # Attaching
 
@@ -190,6 +199,7 @@ class PerfwatchApp(App[None]):
             ("lists (tab goes to the next)", RowList.BINDINGS),
             ("overview", OverviewScreen.BINDINGS),
             ("a request", RequestScreen.BINDINGS),
+            ("the host", Page.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))
 

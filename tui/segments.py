@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.tui.format import clean
+from perfwatch.tui.format import clean, duration_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Segment(msgspec.Struct, frozen=True):
     note: str
     """What it waited in or for, and who ended it; harmless to show."""
     blamed: int | None = None
-    """Id of the request that the thread which ended the wait was serving."""
+    """Id of the request that the thread which ended the wait, or had the CPU meanwhile, was serving."""
 
 
 def of_served(record: ServedRequest) -> tuple[Segment, ...]:
@@ -82,8 +82,8 @@ def _waited(wait: Wait) -> Iterator[Segment]:
         yield Segment(wait.started_ns, wait.blocked_ns, wait.bucket, _note(wait), _blamed(wait))
     if wait.runnable_ns >= _SHORTEST_NS:
         woken = wait.started_ns + wait.blocked_ns
-        note = "woken, no CPU free" if wait.blocked_ns else "preempted"
-        yield Segment(woken, wait.runnable_ns, "run_queue", note)
+        ahead = wait.ahead.request if wait.ahead is not None else None
+        yield Segment(woken, wait.runnable_ns, "run_queue", _queue_note(wait), ahead)
 
 
 def _note(wait: Wait) -> str:
@@ -92,6 +92,16 @@ def _note(wait: Wait) -> str:
         return clean(about)
     waker = f"woken by {wait.waker.name} {wait.waker.tid}"
     return clean(f"{waker}, {about}" if about else waker)
+
+
+def _queue_note(wait: Wait) -> str:
+    """Say why a thread that could run had no CPU."""
+    notes = ["woken" if wait.blocked_ns else "preempted"]
+    if wait.throttled_ns > 0:
+        notes.append(f"its quota used up for {duration_ns(wait.throttled_ns)}")
+    if wait.ahead is not None:
+        notes.append(f"behind {wait.ahead.name} {wait.ahead.tid}")
+    return clean(", ".join(notes if len(notes) > 1 else (*notes, "no CPU free")))
 
 
 def _blamed(wait: Wait) -> int | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from perfwatch.agent.choices import Choices
     from perfwatch.agent.source import Source
 
 
@@ -31,17 +32,20 @@ Examples:
 @click.option("--pid", type=options.PID, help="The same as PID.")
 @options.slow_ms
 @options.output
-def attach(
+@options.choices
+def attach(  # noqa: PLR0913 - one for each option
+    *,
     process: int | None,
     pid: int | None,
     slow_ms: float | None,
     output: Path | None,
-    overwrite: bool,  # noqa: FBT001
+    overwrite: bool,
+    choices: Choices,
 ) -> None:
     """Watch a running server in the terminal; without a PID, choose one."""
 
     def source(chosen: int) -> Live:
-        return Live(chosen, slow_ms=slow_ms, output=output, overwrite=overwrite)
+        return Live(chosen, slow_ms=slow_ms, output=output, overwrite=overwrite, choices=choices)
 
     need_terminal("perfwatch record --pid PID, then perfwatch report, work without one")
     chosen = process or pid

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import click
+
+from perfwatch.agent.choices import DEFAULT_BUDGET, FidelityChoice, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
+_Result = TypeVar("_Result")
 
 PID = click.IntRange(min=1, max=2**22)
 FILE = click.Path(path_type=Path)
@@ -30,3 +34,43 @@ def output(command: _Command) -> _Command:
     """`-o`, `--overwrite`: where the recording goes."""
     command = click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")(command)
     return click.option("-o", "--output", type=FILE, metavar="FILE", help="Record to this file.")(command)
+
+
+def choices(command: Callable[..., _Result]) -> Callable[..., _Result]:
+    """`--fidelity`, `--rate`, `--without`, `--budget`: the command is given them as `choices`, checked."""
+
+    @functools.wraps(command)
+    def checked(
+        *args: Any,
+        fidelity: FidelityChoice,
+        rates: tuple[str, ...],
+        without: tuple[str, ...],
+        budget: float,
+        **rest: Any,
+    ) -> _Result:
+        return command(*args, choices=chosen(fidelity, rates, without, budget), **rest)
+
+    for option in reversed(_CHOICES):
+        checked = option(checked)
+    return checked
+
+
+_CHOICES: Final = (
+    click.option(
+        "--fidelity",
+        type=click.Choice(get_args(FidelityChoice)),
+        default="auto",
+        show_default=True,
+        help="How requests are followed: exactly (by BPF) or by sampling; auto: as exactly as this machine allows.",
+    ),
+    click.option("--rate", "rates", metavar="PROBE=HZ", multiple=True, help="Readings a second; may be repeated."),
+    click.option("--without", metavar="PROBE", multiple=True, help="Leave a probe out; may be repeated."),
+    click.option(
+        "--budget",
+        type=click.FloatRange(min=0.1, max=100),
+        default=DEFAULT_BUDGET * 100,
+        show_default=True,
+        metavar="PERCENT",
+        help="Of one core, for all that the collector does; beyond it, probes are read less often.",
+    ),
+)

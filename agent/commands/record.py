@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.lacks import tell_lacks
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
 from perfwatch.agent.target import find_target
+
+if TYPE_CHECKING:
+    from perfwatch.agent.choices import Choices
 
 
 @click.command(
@@ -20,28 +25,33 @@ from perfwatch.agent.target import find_target
 Examples:
   perfwatch record --pid 4312 --duration 60 -o slow.perfwatch
   perfwatch record --pid 4312 --slow-ms 100        until Ctrl-C
+  perfwatch record --pid 4312 --fidelity sampled --without wire --rate disk=0.2
 """
 )
 @click.option("--pid", type=options.PID, required=True, help="The server; its workers are followed.")
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds.")
 @options.slow_ms
 @options.output
-def record(
+@options.choices
+def record(  # noqa: PLR0913 - one for each option
+    *,
     pid: int,
     duration: float | None,
     slow_ms: float | None,
     output: Path | None,
-    overwrite: bool,  # noqa: FBT001
+    overwrite: bool,
+    choices: Choices,
 ) -> None:
     """Record a running server to a file, for `report` and `replay`."""
     target = find_target(pid)
     path = output or Path(f"perfwatch-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
     with (
         stop_on_signals() as stop,
-        Collector(target, slow_ms=slow_ms) as collector,
+        Collector(target, slow_ms=slow_ms, choices=choices) as collector,
         SessionWriter(path, collector.info, overwrite=overwrite) as writer,
     ):
-        click.echo(f"recording process {pid} to {path}; Ctrl-C ends it", err=True)
+        click.echo(f"recording process {target.named} to {path}; Ctrl-C ends it", err=True)
+        tell_lacks(collector.info)
         for state, _ in recorded(collector, writer, stop, duration):
             correlator = state
     view = correlator.view()

@@ -11,6 +11,7 @@ import psutil
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.lacks import tell_lacks
 from perfwatch.agent.commands.report import text_width
 from perfwatch.agent.program import NOT_STARTED, Program, started
 from perfwatch.agent.recording import correlated, recorded
@@ -19,6 +20,7 @@ from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.target import Target, command_line, printable, process_name, server_kind
 
 if TYPE_CHECKING:
+    from perfwatch.agent.choices import Choices
     from perfwatch.agent.correlator.engine import Correlator
     from perfwatch.agent.errors import PerfwatchError
 
@@ -35,12 +37,21 @@ Examples:
 )
 @options.slow_ms
 @options.output
+@options.choices
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
-def run(command: tuple[str, ...], slow_ms: float | None, output: Path | None, overwrite: bool) -> int | None:  # noqa: FBT001
+def run(
+    *,
+    command: tuple[str, ...],
+    slow_ms: float | None,
+    output: Path | None,
+    overwrite: bool,
+    choices: Choices,
+) -> int | None:
     """Start a program and watch it; the report follows when it ends. Exits with the program's own code."""
     with started(command) as program:
         target = Target(program.pid, command_line(list(command)), None, server_kind(list(command)))
-        with Collector(target, slow_ms=slow_ms) as collector:
+        with Collector(target, slow_ms=slow_ms, choices=choices) as collector:
+            tell_lacks(collector.info)
             correlator = _watch(program, collector, output, overwrite=overwrite)
             left = collector.pids - {program.pid}
     if left:

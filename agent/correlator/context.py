@@ -1,4 +1,4 @@
-"""What a rule may know besides its request: the host, and the other requests of the same process."""
+"""What a rule may know besides its request: what surrounds it, and the other requests of the same process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.host import Host
+    from perfwatch.agent.correlator.surroundings import Surroundings
     from perfwatch.probes.records import InFlight
 
 _NAMED: Final = 4096
@@ -92,10 +93,15 @@ class Traffic:
 class Context(NamedTuple):
     """What all rules are given; they only read it."""
 
-    host: Host
+    around: Surroundings
     traffic: Traffic
     now_ns: int
     last_loss_ns: int | None
+
+    @property
+    def host(self) -> Host:
+        """The host's totals."""
+        return self.around.host
 
     def lost_near(self, record: ServedRequest) -> bool:
         """Whether events were lost while the request ran, or in the second before it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.model import (
     BUCKETS,
     Bucket,
@@ -64,6 +65,11 @@ DOING: Final[dict[Bucket, str]] = {
 """What a thread does, by the bucket that its time is booked to."""
 
 
+def span_of(request: Request) -> Span:
+    """Return the time that a request was in the system."""
+    return Span(request.record.ended_ns - request.ledger.total_ns, request.record.ended_ns)
+
+
 def milliseconds(spent_ns: int) -> float:
     """Return milliseconds with one decimal, as evidence states them."""
     return round(spent_ns / 1e6, 1)
@@ -72,12 +78,12 @@ def milliseconds(spent_ns: int) -> float:
 def amount(name: str, spent_ns: int, text: str) -> Evidence:
     """Make evidence of a time; `{}` in the text stands for it."""
     value = milliseconds(spent_ns)
-    return Evidence(f"{name}_ms", value, text.format(f"{value:.1f} ms"))
+    return Evidence(f"{name}_ms", value, text.replace("{}", f"{value:.1f} ms", 1))
 
 
 def share(name: str, part: float, text: str) -> Evidence:
     """Make evidence of a share of 0..1; `{}` in the text stands for it."""
-    return Evidence(name, round(part, 3), text.format(f"{part * 100:.0f} %"))
+    return Evidence(name, round(part, 3), text.replace("{}", f"{part * 100:.0f} %", 1))
 
 
 def waits_in(request: Request, *buckets: Bucket) -> tuple[Wait, ...]:

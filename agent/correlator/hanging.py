@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.findings import counted
 from perfwatch.agent.correlator.judge import judge
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
 
+Fidelity: TypeAlias = Literal["exact", "sampled"]
 URGENT_NS: Final = 30_000_000_000
 
 
@@ -29,10 +30,10 @@ class Hanging(NamedTuple):
     verdict: Verdict
 
 
-def hanging(requests: Sequence[OpenRequest], at_ns: int, context: Context) -> Hanging:
+def hanging(requests: Sequence[OpenRequest], at_ns: int, context: Context, fidelity: Fidelity) -> Hanging:
     """Judge open requests (at least one), as of the moment up to which their time is booked."""
     pool = Pool()
-    for request in (as_request(one, at_ns) for one in requests):
+    for request in (as_request(one, at_ns, fidelity) for one in requests):
         pool.add(request.record.id, request.ledger.booked_ns, judge(request, context))
     oldest = max(requests, key=lambda one: age_ns_of(one, at_ns))
     oldest_ns = age_ns_of(oldest, at_ns)
@@ -47,14 +48,14 @@ def age_ns_of(request: OpenRequest, at_ns: int) -> int:
     return max(at_ns - arrived_ns, 0)
 
 
-def as_request(request: OpenRequest, at_ns: int) -> Request:
+def as_request(request: OpenRequest, at_ns: int, fidelity: Fidelity) -> Request:
     """Return an open request as if it had ended now; what its thread does at present is its one wait."""
     blocked_ns = max(at_ns - request.state_since_ns, 0)
-    running = request.state == "on_cpu"
+    running, runnable = request.state == "on_cpu", request.state == "run_queue"
     now = Wait(
         started_ns=request.state_since_ns,
-        blocked_ns=blocked_ns,
-        runnable_ns=0,
+        blocked_ns=0 if runnable else blocked_ns,
+        runnable_ns=blocked_ns if runnable else 0,
         bucket=request.state,
         call=request.call,
         detail=request.detail,
@@ -82,6 +83,8 @@ def as_request(request: OpenRequest, at_ns: int) -> Request:
         remote="",
         outcome="aborted",
         threads=request.threads,
+        throttled_ns=request.throttled_ns,
+        fidelity=fidelity,
     )
     ledger = Ledger(age_ns_of(request, at_ns), request.booked_ns)
     return Request(record, fold(request.target), ledger, slow=True, verdict=None)

@@ -19,6 +19,8 @@ class _Process(NamedTuple):
     cpu_ns: int
     cpus: float | None
     """CPUs used between the last two samples."""
+    open_files: int | None
+    open_files_limit: int | None
 
 
 class Host:
@@ -61,7 +63,9 @@ class Host:
             cpus = (sample.cpu_ns - before.cpu_ns) / (sample.at_ns - before.at_ns)
         if len(self._processes) >= _MAX_PROCESSES:
             del self._processes[next(iter(self._processes))]
-        self._processes[sample.pid] = _Process(sample.role, sample.at_ns, sample.cpu_ns, cpus)
+        self._processes[sample.pid] = _Process(
+            sample.role, sample.at_ns, sample.cpu_ns, cpus, sample.open_files, sample.open_files_limit
+        )
 
     def used_by(self, role: Role, now_ns: int) -> float | None:
         """Return how many CPUs the processes of a role use; None where that is not known."""
@@ -71,6 +75,20 @@ class Host:
     def workers(self, now_ns: int) -> int | None:
         """Return how many processes the target has besides its first; None where they were not sampled."""
         return max(len(self._alive("target", now_ns)) - 1, 0) if self._processes else None
+
+    def files(self, now_ns: int) -> tuple[int, int, int | None] | None:
+        """Return (PID, open descriptors, limit) of the target's process that is nearest to its limit."""
+        found = [
+            (pid, max(process.open_files, 0), _positive(process.open_files_limit))
+            for pid, process in self._processes.items()
+            if process.role == "target" and process.open_files is not None and now_ns - process.at_ns <= _STALE_NS
+        ]
+        return max(found, key=lambda one: (one[1] / one[2] if one[2] else 0.0, one[1]), default=None)
+
+    def is_target(self, pid: int) -> bool:
+        """Whether a process was last seen as the target's."""
+        process = self._processes.get(pid)
+        return process is not None and process.role == "target"
 
     def _alive(self, role: Role, now_ns: int) -> list[_Process]:
         """Return the processes of a role that were seen in the last 3 s; the others have gone."""
@@ -96,3 +114,7 @@ def _steal_share(before: HostSample, after: HostSample) -> float | None:
     stolen = after.cpu_steal_ns - before.cpu_steal_ns
     passed = after.cpu_busy_ns + after.cpu_idle_ns - before.cpu_busy_ns - before.cpu_idle_ns
     return stolen / passed if stolen >= 0 and passed > 0 else None
+
+
+def _positive(limit: int | None) -> int | None:
+    return limit if limit is not None and limit > 0 else None

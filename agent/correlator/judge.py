@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator import capacity, concurrency, efficiency
-from perfwatch.agent.correlator.findings import Finding, Rule, amount, longest, waits_in
+from perfwatch.agent.correlator.fidelity import LEAST_READINGS, readings_of
+from perfwatch.agent.correlator.findings import Finding, Rule, amount, counted, longest, waits_in
 from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
 from perfwatch.agent.correlator.wording import did, percent
 from perfwatch.agent.model import PRINCIPLE_OF, Evidence, Mechanism, Request, Verdict
@@ -21,6 +22,7 @@ _NOT_ONE: Final = {
     "request through it, only the time before its first read is known",
     "several": "another thread answered it: perfwatch cannot yet follow a request from thread to thread, "
     "only the time before its first read is known",
+    "unmatched": "sampling could not tell which thread served it",
 }
 
 
@@ -32,11 +34,12 @@ class Judged(NamedTuple):
 
 
 def judge(request: Request, context: Context) -> Judged:
-    """Judge a request; costs 30-50 us."""
+    """Judge a request; costs 40-120 us."""
     found = [finding for rule in RULES for finding in rule(request, context)]
     spent = {finding.mechanism: finding.spent_ns for finding in found}
     booked_ns = sum(request.ledger.booked_ns)
-    balance = Balance(request.ledger.total_ns, spent, booked_ns - sum(spent.values()))
+    other_ns = booked_ns - sum(spent.values())
+    balance = Balance(request.ledger.total_ns, spent, other_ns, readings_of(request))
     weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
     if weighing.mechanism is None:
         return Judged(_unknown(request, balance), balance)
@@ -67,13 +70,13 @@ def _verdict(request: Request, winner: Finding, weighing: Weighing, balance: Bal
         share=round(weighing.share, 4),
         confidence=round(weighing.confidence, 3),
         summary=did(winner.mechanism, winner.spent_ns, weighing.share, evidence),
-        evidence=(*evidence, *also(balance, winner.mechanism), *_gaps(request)),
+        evidence=(*evidence, *also(balance, winner.mechanism), *_gaps(request, balance)),
         advice=advice,
     )
 
 
 def _unknown(request: Request, balance: Balance) -> Verdict:
-    evidence = (*_why_not(request), *also(balance, None), *_gaps(request))
+    evidence = (*_why_not(request), *also(balance, None), *_gaps(request, balance))
     return Verdict("unknown", None, 0.0, 0.0, _doubt(request, balance), evidence, _undecided(request))
 
 
@@ -82,11 +85,15 @@ def _doubt(request: Request, balance: Balance) -> str:
         return "served by an event loop, which perfwatch cannot yet look into"
     if request.record.threads == "several":
         return "served by several threads, which perfwatch cannot yet follow"
+    if request.record.threads == "unmatched":
+        return "sampling could not tell which thread served it"
     return undecided(balance)
 
 
 def undecided(balance: Balance) -> str:
     """Say why no mechanism was found to dominate."""
+    if 0 < balance.readings < LEAST_READINGS:
+        return f"too short to be sampled: {counted(balance.readings, 'reading')} of its thread"
     if balance.part(balance.unaccounted_ns) >= CERTAIN:
         return f"{percent(balance.part(balance.unaccounted_ns))} of it is unaccounted"
     if balance.part(balance.other_ns) >= CERTAIN:
@@ -106,13 +113,21 @@ def _why_not(request: Request) -> tuple[Evidence, ...]:
     return tuple(told)
 
 
-def _gaps(request: Request) -> tuple[Evidence, ...]:
+def _gaps(request: Request, balance: Balance) -> tuple[Evidence, ...]:
     lost = request.record.waits_lost
-    text = f"{lost} of its waits were not recorded one by one; their time is booked"
-    return (Evidence("waits_lost", lost, text),) if lost else ()
+    told = []
+    if lost:
+        text = f"{lost} of its waits were not recorded one by one; their time is booked"
+        told.append(Evidence("waits_lost", lost, text))
+    if balance.readings:
+        text = f"sampled, not measured: its thread was inferred, and looked at {counted(balance.readings, 'time')}"
+        told.append(Evidence("fidelity", "sampled", text))
+    return tuple(told)
 
 
 def _undecided(request: Request) -> tuple[str, ...]:
+    if request.record.fidelity == "sampled":
+        return ("Sampling sees this much; `perfwatch doctor` says what would give exact ledgers here.",)
     if request.record.threads != "one":
         return ("Record a worker that serves one request per thread to see where its time goes.",)
     return ("Look at the ledger's largest buckets one after the other: each explains a part.",)

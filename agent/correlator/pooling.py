@@ -26,12 +26,13 @@ _LEFT_OUT: Final = frozenset({"also", "kernel_function"})
 class Pool:
     """Sums over judged requests, and the latest of their verdicts; what was added can be removed again."""
 
-    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "spent_ns", "total_ns")
+    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "readings", "spent_ns", "total_ns")
 
     def __init__(self) -> None:
         self.count = 0
         self.total_ns = 0
         self.other_ns = 0
+        self.readings = 0
         self.booked_ns = [0] * len(BUCKETS)
         self.spent_ns: dict[Mechanism, int] = {}
         self._latest: OrderedDict[int, Verdict] = OrderedDict()
@@ -51,7 +52,7 @@ class Pool:
     def __add__(self, other: Pool) -> Pool:
         both = Pool()
         for pool in (self, other):
-            both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns))
+            both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns, pool.readings))
             both._latest.update(pool._latest)
         both.count = self.count + other.count
         return both
@@ -66,15 +67,16 @@ class Pool:
         return mean_ledger(self.total_ns, self.booked_ns, self.count)
 
     def balance(self) -> Balance:
-        """Return the mean balance."""
+        """Return the mean balance; its readings are those of all requests together."""
         count = max(self.count, 1)
         spent = {name: spent_ns // count for name, spent_ns in self.spent_ns.items() if spent_ns}
-        return Balance(self.total_ns // count, spent, self.other_ns // count)
+        return Balance(self.total_ns // count, spent, self.other_ns // count, self.readings)
 
     def _sum(self, sign: int, booked_ns: Sequence[int], balance: Balance) -> None:
         self.count += sign
         self.total_ns += sign * balance.total_ns
         self.other_ns += sign * balance.other_ns
+        self.readings += sign * balance.readings
         self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, booked_ns, strict=True)]
         for mechanism, spent_ns in balance.spent_ns.items():
             self.spent_ns[mechanism] = self.spent_ns.get(mechanism, 0) + sign * spent_ns
@@ -91,7 +93,7 @@ def verdict_on(subject: str, pool: Pool) -> Verdict:
     balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
     weighing = weigh(balance)
     if weighing.mechanism is None:
-        evidence = (*also(balance, None), *_pooled(verdicts, {"threads", "kernel_function"}))
+        evidence = (*also(balance, None), *_pooled(verdicts, {"threads", "kernel_function", "fidelity"}))
         advice = _most_common_advice(verdicts)
         return Verdict("unknown", None, 0.0, 0.0, f"{subject}: {undecided(balance)}", evidence, advice)
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]

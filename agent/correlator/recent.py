@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -29,6 +33,10 @@ class Recent(Generic[Key, Value]):
         """Return what is kept for a key."""
         value = self._young.get(key)
         return self._old.get(key) if value is None else value
+
+    def values(self) -> Iterator[Value]:
+        """Return what is kept; of a key that was put twice without `pop` between, both."""
+        return chain(self._old.values(), self._young.values())
 
     def pop(self, key: Key) -> Value | None:
         """Return what is kept for a key, and keep it no longer."""

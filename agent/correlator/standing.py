@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.fidelity import INFERRED
 from perfwatch.agent.correlator.findings import counted
 from perfwatch.agent.correlator.hanging import URGENT_NS, Hanging, age_ns_of, hanging
 from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.correlator.threads_only import verdict_on_threads
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import Evidence, OpenRequest, SessionInfo, Verdict
+from perfwatch.agent.model import Evidence, SessionInfo, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.slowness import Slowness
 
 _MAX_NAMED: Final = 4
+_HEALTHY: Final = {"exact": 1.0, "sampled": INFERRED}
+"""How sure it is that nothing was slow: packets may have been missed."""
 
 
 def session_verdict(
@@ -32,16 +36,21 @@ def session_verdict(
     `ranked` has the costliest endpoint first; open requests are booked up to `open_at_ns`.
     """
     cost_ns = ranked[0].cost_ns if ranked else 0
-    stuck = _stuck(context.traffic.open, ranked, slowness, open_at_ns, context)
+    stuck = _stuck(info, ranked, slowness, open_at_ns, context)
     if stuck is not None and (stuck.age_ns > cost_ns or stuck.oldest_ns >= URGENT_NS):
         return stuck.verdict
     if ranked and ranked[0].endpoint().judged_count:
         return ranked[0].endpoint().verdict
-    return _healthy(info, ranked, context.now_ns) if ranked else _nothing_seen(info, context.now_ns)
+    if ranked:
+        return _healthy(info, ranked, context.now_ns)
+    spent = context.around.thread_times.spent
+    if spent is not None:
+        return verdict_on_threads(info, spent, context.now_ns)
+    return _nothing_seen(info, context.now_ns)
 
 
 def _stuck(
-    requests: Sequence[OpenRequest],
+    info: SessionInfo,
     ranked: Sequence[EndpointState],
     slowness: Slowness,
     at_ns: int,
@@ -49,9 +58,9 @@ def _stuck(
 ) -> Hanging | None:
     """Judge the open requests that are slow by now and older than any that ended on their endpoint."""
     longest = {(state.method, state.route): state.latencies.max_ns for state in ranked}
-    old = [one for one in requests if age_ns_of(one, at_ns) > slowness.certain_ns]
+    old = [one for one in context.traffic.open if age_ns_of(one, at_ns) > slowness.certain_ns]
     stuck = [one for one in old if age_ns_of(one, at_ns) > longest.get((one.method or "?", fold(one.target)), 0)]
-    return hanging(stuck, at_ns, context) if stuck else None
+    return hanging(stuck, at_ns, context, info.fidelity) if stuck else None
 
 
 def _healthy(info: SessionInfo, ranked: Sequence[EndpointState], now_ns: int) -> Verdict:
@@ -62,7 +71,7 @@ def _healthy(info: SessionInfo, ranked: Sequence[EndpointState], now_ns: int) ->
     took = duration(slowest.latencies.max_ns)
     summary = f"no slow request in {over} ({counted(count, 'request')}); slowest {took}, {name}"
     evidence = Evidence("slowest", name, f"the slowest request took {took}: {name}")
-    return Verdict("healthy", None, 0.0, 1.0, summary, (evidence,))
+    return Verdict("healthy", None, 0.0, _HEALTHY[info.fidelity], summary, (evidence,))
 
 
 def _nothing_seen(info: SessionInfo, now_ns: int) -> Verdict:

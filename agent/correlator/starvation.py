@@ -1,25 +1,65 @@
-"""GIL waits that are run-queue waits of somebody else.
+"""GIL waits that are somebody else's waits for a CPU.
 
-Whoever waits for the interpreter lock waits for its holder. Where the CPUs are taken by others, the
-holder spends most of its turn in the run queue, and the rest of the process books that as `gil`. On a
-host whose CPUs are full, GIL time is therefore shared out as the request's own running time was:
-`run_queue` to `run_queue + on_cpu`. It moves only where the run queue is the larger part; contention for
-the GIL alone leaves next to no run queue, because one thread at a time wants a CPU.
+Whoever waits for the interpreter lock waits for its holder. Where the holders have no CPU, because others have them
+or because their cgroup has used up its quota, the rest of the process books that time as `gil`. It is shared out as
+the request's own time was, which was spent in the same company: `throttled` and the rest of `run_queue` to all of it
+that was not spent waiting for the GIL.
+
+The throttled part moves always: contention for the GIL throttles nobody. The rest moves only on a host whose CPUs are
+full, and where running was the smaller part; contention alone leaves next to no run queue, because one thread at a
+time wants a CPU. A request that ran and queued for less than 1 ms in all tells nothing of its holders.
+
+Sampling does not see throttling itself. There, a wait for a CPU counts as throttled where CPUs were free and a cgroup
+of the target had used up its quota in at least half of its periods.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.agent.correlator.findings import span_of
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.model import Request
 
+_TELLING_NS: Final = 1_000_000
+_MOSTLY: Final = 0.5
 
-def starved_gil_ns(request: Request, context: Context) -> int:
+
+class Starved(NamedTuple):
+    """Parts of a request's GIL time."""
+
+    throttled_ns: int
+    """Its holders' cgroup had used up its quota."""
+    queued_ns: int
+    """Its holders had no CPU for another reason."""
+
+    @property
+    def total_ns(self) -> int:
+        """Both."""
+        return self.throttled_ns + self.queued_ns
+
+
+def starved(request: Request, context: Context) -> Starved:
     """Return how much of the request's GIL time was its holders' waiting for a CPU."""
-    gil_ns = request.ledger["gil"]
-    if not gil_ns or not context.host.full:
-        return 0
-    waiting_ns, running_ns = request.ledger["run_queue"], request.ledger["on_cpu"]
-    return gil_ns * waiting_ns // (waiting_ns + running_ns) if waiting_ns > running_ns else 0
+    gil_ns, running_ns = max(request.ledger["gil"], 0), max(request.ledger["on_cpu"], 0)
+    throttled_ns = throttled_of(request, context)
+    queued_ns = max(request.ledger["run_queue"], 0) - throttled_ns
+    company_ns = throttled_ns + queued_ns + running_ns
+    if not gil_ns or company_ns < _TELLING_NS:
+        return Starved(0, 0)
+    crowded = context.host.full and throttled_ns + queued_ns > running_ns
+    return Starved(
+        throttled_ns=gil_ns * throttled_ns // company_ns,
+        queued_ns=gil_ns * queued_ns // company_ns if crowded else 0,
+    )
+
+
+def throttled_of(request: Request, context: Context) -> int:
+    """Return how much of `run_queue` was throttled, as far as it is booked there."""
+    queued_ns = max(request.ledger["run_queue"], 0)
+    if queued_ns and request.record.fidelity == "sampled":
+        limit = None if context.host.full else context.around.cgroups.throttled(span_of(request))
+        return queued_ns if limit is not None and (limit.throttled or 0.0) >= _MOSTLY else 0
+    return min(max(request.record.throttled_ns, 0), queued_ns)

@@ -6,14 +6,15 @@ least 30 % and its principle as a whole explains 60 %. Everything else is `unkno
 than not knowing.
 
 Computing under contention is one cause and not two: of n threads that share a CPU or the GIL each
-computes for 1/n of its time. So `cpu` is no rival to a `gil` or `run-queue` that is larger than it. Of
-equal shares a wait wins over work.
+computes for 1/n of its time, and so it is under a quota. So `cpu` is no rival to a `gil`, `run-queue` or
+`throttle` that is larger than it. Of equal shares a wait wins over work.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from perfwatch.agent.correlator.fidelity import LEAST_READINGS, trust
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF, Mechanism
 
 CERTAIN: Final = 0.5
@@ -21,7 +22,7 @@ _LIKELY: Final = 0.35
 _LEAD: Final = 1.5
 _PLAUSIBLE: Final = 0.3
 _PRINCIPLE: Final = 0.6
-_CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "run-queue"})
+_CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "run-queue", "throttle"})
 _WORK: Final[frozenset[Mechanism]] = frozenset({"cpu", "sleep"})
 
 
@@ -33,6 +34,8 @@ class Balance(NamedTuple):
     """Mechanisms that have any."""
     other_ns: int
     """Booked, but to no mechanism."""
+    readings: int = 0
+    """Of thread states, that it was made of; 0 where it was measured exactly."""
 
     @property
     def unaccounted_ns(self) -> int:
@@ -59,10 +62,10 @@ class Weighing(NamedTuple):
 _ORDER: Final[dict[Mechanism, int]] = {name: place for place, name in enumerate(MECHANISMS)}
 
 
-def weigh(balance: Balance, trust: float = 1.0) -> Weighing:
-    """Weigh a latency; `trust` (0..1) lowers the confidence for what the ledger cannot show."""
+def weigh(balance: Balance, kept: float = 1.0) -> Weighing:
+    """Weigh a latency; `kept` (0..1) lowers the confidence for what was lost, `fidelity.py` for what was sampled."""
     ranking = balance.ranked()
-    if not ranking:
+    if not ranking or 0 < balance.readings < LEAST_READINGS:
         return Weighing(None, 0.0, 0.0)
     top, *rest = ranking
     share = balance.part(balance.spent_ns[top])
@@ -74,10 +77,11 @@ def weigh(balance: Balance, trust: float = 1.0) -> Weighing:
     related = share >= _PLAUSIBLE and share >= second and balance.part(same) >= _PRINCIPLE
     if share < CERTAIN and not leads and not related:
         return Weighing(None, share, 0.0)
-    return Weighing(top, share, _confidence(share, share - second, unaccounted) * trust)
+    confidence = _confidence(share, share - second, unaccounted) * kept * trust(balance.readings)
+    return Weighing(top, share, round(confidence, 3))
 
 
 def _confidence(share: float, lead: float, unaccounted: float) -> float:
     """From 0.3 or so at the thresholds to 0.99 where 80 % and nothing comparable stand for it."""
     strength = 0.6 * min(share / 0.8, 1.0) + 0.4 * min(max(lead, 0.0) / 0.4, 1.0)
-    return round(min(strength * (1.0 - unaccounted), 0.99), 3)
+    return min(strength * (1.0 - unaccounted), 0.99)

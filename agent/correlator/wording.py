@@ -16,6 +16,7 @@ _DID: Final[dict[Mechanism, str]] = {
     "lock": "waited {time} for a lock",
     "queue": "waited {time} for a free worker",
     "run-queue": "waited {time} for a CPU",
+    "throttle": "waited {time} for its CPU quota",
     "disk": "waited {time} for the disk",
     "memory": "waited {time} for memory",
     "network": "waited {time} for {whom}",
@@ -28,6 +29,7 @@ _DOES: Final[dict[Mechanism, str]] = {
     "lock": "waits for a lock",
     "queue": "waits for a free worker",
     "run-queue": "waits for a CPU",
+    "throttle": "waits for its CPU quota",
     "disk": "waits for the disk",
     "memory": "waits for memory",
     "network": "waits for {whom}",
@@ -68,6 +70,15 @@ def duration(spent_ns: float) -> str:
 def percent(share: float) -> str:
     """Return a share of 0..1 in percent; 100 % only where it is all."""
     return f"{min(share * 100, 100 if share > 0.9995 else 99.4):.0f} %"  # noqa: PLR2004
+
+
+def size(count: float) -> str:
+    """Return bytes as a person says them: `512 B`, `1.5 MB`, `120 GB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 999.5:  # noqa: PLR2004 - what would be shown as 1000
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"  # noqa: PLR2004
+        count /= 1000
+    return f"{count:.0f} PB"
 
 
 def _whom(mechanism: Mechanism, evidence: Sequence[Evidence]) -> str:

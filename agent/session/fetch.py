@@ -12,7 +12,7 @@ import msgspec
 from perfwatch.agent.model import SessionInfo
 from perfwatch.agent.session import format as layout
 from perfwatch.agent.session.opening import BROKEN
-from perfwatch.agent.session.second import CHECKED, unpack
+from perfwatch.agent.session.second import unpack
 from perfwatch.agent.session.stored import Damaged, Head, Second
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def first_at(db: sqlite3.Connection, at_ns: int) -> int | None:
     return msgspec.convert(number, int | None)
 
 
-def second(db: sqlite3.Connection, number: int) -> Second:
+def second(db: sqlite3.Connection, of: layout.Format, number: int) -> Second:
     """Return one second with all that belongs to it."""
     found = db.execute(f"SELECT {layout.SECONDS.names} FROM seconds WHERE number = ?", (number,)).fetchone()  # noqa: S608
     head = msgspec.convert(found, Head)
@@ -83,7 +83,7 @@ def second(db: sqlite3.Connection, number: int) -> Second:
     packed = msgspec.convert(blob[0], bytes) if blob else b""
     left = layout.MAX_SECOND_BYTES
     rows: dict[str, list[Row]] = {}
-    for table in CHECKED:
+    for table in of.checked:
         span = (head.first_verdict, head.verdicts) if table is layout.VERDICT_TABLE else (head.first_seq, head.records)
         rows[table.name] = []
         for row in _rows(db, table, *span):
@@ -91,7 +91,7 @@ def second(db: sqlite3.Connection, number: int) -> Second:
             left -= len(layout.encode_row(row))
             if left < 0:
                 raise Damaged
-    return unpack(head, rows, packed)
+    return unpack(of, head, rows, packed)
 
 
 def _rows(db: sqlite3.Connection, table: Table, first: int, count: int) -> Iterator[Row]:

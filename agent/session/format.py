@@ -1,4 +1,4 @@
-"""The session file, format 1: what is in it, in which order, and what may be relied on.
+"""The session file, format 2: what is in it, in which order, and what may be relied on.
 
 One recording is one SQLite file. Its `application_id` is `APPLICATION_ID`, its `user_version` the number of
 this format. Any SQLite tool can query it; the comments in the schema say what the columns mean.
@@ -21,19 +21,21 @@ the table `verdicts` in the same manner. A second is written once and never chan
 
 **Plain and dense.** What one queries is in plain tables, one column per field, units in the names, one
 column per bucket of a ledger. What is dense is in `dense`, one zlib-compressed msgpack blob a second
-(`stored.Dense`): the peers and waits of requests, the snapshots of open requests, and any record that no
-row could hold exactly (an integer beyond 64 bits signed). Times are nanoseconds of CLOCK_MONOTONIC;
-`session` says which wall time `started_ns` was.
+(`stored.Dense`): the peers and waits of requests, records that hold lists (open requests, CPUs, sockets,
+threads, costs of probes), and any record that no row could hold exactly (an integer beyond 64 bits signed).
+Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session` says which wall time
+`started_ns` was.
 
 **Checksums.** `seconds.crc32` is the CRC-32 of these, one after the other: the msgpack array of that row
-without its checksum; for each table of records in the order of `RECORD_TABLES`, and then for `verdicts`,
-each row of this second as a msgpack array, in the order of `seq`; the compressed blob. `session` and
-`ending` carry their own (over the msgpack array of what they say). A second that does not match is left out
-by the reader and counted, never shown.
+without its checksum; for each table from `requests` to `verdicts`, in the order of the schema, each row of
+this second as a msgpack array, in the order of `seq`; the compressed blob. `session` and `ending` carry
+their own (over the msgpack array of what they say). A second that does not match is left out by the reader
+and counted, never shown.
 
-**Change.** A file whose `user_version` is greater than the reader's is refused. Columns and tables are only
-ever added, with a new number. The reader wants the schema word for word and refuses a file with anything
-else in it.
+**Change.** A file whose `user_version` is greater than the reader's is refused; one that is smaller is read.
+Columns and tables are only ever added, at the end, with a new number: format 2 added the tables from
+`pressure` to `rates`, and the last columns of `requests`, `processes` and `listeners`. The reader wants the
+schema of that number word for word and refuses a file with anything else in it.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from perfwatch.agent.session import queues
 from perfwatch.agent.session.columns import (
     HOST,
     LISTENERS,
@@ -62,12 +65,23 @@ from perfwatch.probes.records import (
     ServedRequest,
     TargetChange,
 )
+from perfwatch.probes.samples import (
+    CgroupSample,
+    Connection,
+    DiskSample,
+    MemorySample,
+    NetworkSample,
+    PressureSample,
+    ProcessIo,
+    ProcessMemory,
+    RateChange,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 APPLICATION_ID: Final = int.from_bytes(b"PWSE")
-VERSION: Final = 1
+VERSION: Final = 2
 
 MAX_RECORD_BYTES: Final = 4 << 20
 """Of one record as msgpack; the writer refuses a longer one."""
@@ -147,7 +161,26 @@ ENDING: Final = Table(
     "one row if the recording was finished, else none",
 )
 VERDICT_TABLE: Final = Table("verdicts", VERDICTS, "the verdicts that were given live, in order")
-RECORD_TABLES: Final[dict[type[Record], Table]] = {
+
+
+class Format(NamedTuple):
+    """What a file of one version holds."""
+
+    record_tables: Mapping[type[Record], Table]
+    """Where the records of each kind are; a kind that is not here is in `dense`."""
+
+    @property
+    def checked(self) -> tuple[Table, ...]:
+        """The tables that a second has rows in, in the order in which its checksum takes them."""
+        return (*self.record_tables.values(), VERDICT_TABLE)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in the order of the schema."""
+        return (SESSION, SECONDS, *self.checked, DENSE, ENDING)
+
+
+_FORMAT_1: Final[Mapping[type[Record], Table]] = {
     ServedRequest: Table("requests", REQUESTS, "requests that have ended"),
     HostSample: Table("host", HOST, "the host's totals"),
     ProcessSample: Table("processes", PROCESSES, "totals of single processes"),
@@ -155,8 +188,25 @@ RECORD_TABLES: Final[dict[type[Record], Table]] = {
     TargetChange: Table("target_changes", TARGET_CHANGES, "what happened to the watched processes"),
     Loss: Table("losses", LOSSES, "events that could not be delivered"),
 }
-"""Where the records of each kind are; a kind that is not here is in `dense`."""
-TABLES: Final = (SESSION, SECONDS, *RECORD_TABLES.values(), VERDICT_TABLE, DENSE, ENDING)
+_FORMAT_2: Final[Mapping[type[Record], Table]] = {
+    **_FORMAT_1,
+    ServedRequest: Table("requests", queues.REQUESTS_2, "requests that have ended"),
+    ProcessSample: Table("processes", queues.PROCESSES_2, "totals of single processes"),
+    ListenerSample: Table("listeners", queues.LISTENERS_2, "accept queues"),
+    PressureSample: Table("pressure", queues.PRESSURE, "how long tasks were held up, cumulative"),
+    CgroupSample: Table("cgroups", queues.CGROUPS, "limits of the target's cgroups, counters cumulative"),
+    MemorySample: Table("memory", queues.MEMORY, "the host's memory, counters cumulative"),
+    ProcessMemory: Table("process_memory", queues.PROCESS_MEMORY, "the target's memory, by process"),
+    DiskSample: Table("disks", queues.DISKS, "block devices, cumulative"),
+    ProcessIo: Table("process_io", queues.PROCESS_IO, "the target's block I/O by process, cumulative"),
+    NetworkSample: Table("network", queues.NETWORK, "the target's network namespace, cumulative"),
+    Connection: Table("connections", queues.CONNECTIONS, "TCP connections, as their packets tell"),
+    RateChange: Table("rates", queues.RATES, "probes that were read less often, or more often again"),
+}
+FORMATS: Final = {1: Format(_FORMAT_1), 2: Format(_FORMAT_2)}
+"""All that can be read, by version."""
+CURRENT: Final = FORMATS[VERSION]
+"""What is written."""
 
 
 def checksum(rows: Iterable[Row]) -> int:

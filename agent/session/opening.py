@@ -50,6 +50,7 @@ class Opened(NamedTuple):
     """A session that is open for reading."""
 
     db: sqlite3.Connection
+    format: layout.Format
     is_live: bool
     """Somebody is recording into it."""
     note: str | None
@@ -65,14 +66,14 @@ def open_session(path: Path) -> Opened:
     except BROKEN as error:
         raise _refusal(path, error) from None
     try:
-        _check(path, db)
+        found_format = _check(path, db)
     except BROKEN as error:
         db.close()
         raise _refusal(path, error) from None
     except PerfwatchError:
         db.close()
         raise
-    return Opened(db, is_live, note)
+    return Opened(db, found_format, is_live, note)
 
 
 def _find(path: Path) -> Path:
@@ -142,8 +143,8 @@ def _open(path: Path, way: str) -> sqlite3.Connection:
     return db
 
 
-def _check(path: Path, db: sqlite3.Connection) -> None:
-    """Raise PerfwatchError unless this is a session of a format that is known, and nothing besides."""
+def _check(path: Path, db: sqlite3.Connection) -> layout.Format:
+    """Return the format; raises PerfwatchError unless this is a session of one that is known, and nothing besides."""
     if db.execute("PRAGMA application_id").fetchone() != (layout.APPLICATION_ID,):
         raise PerfwatchError(f"{path} is an SQLite database of another program, not a session", _PERFWATCH)
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -152,12 +153,14 @@ def _check(path: Path, db: sqlite3.Connection) -> None:
             f"{path} was made by a newer perfwatch (format {version}, this one reads {layout.VERSION})",
             "upgrade perfwatch",
         )
-    if version != layout.VERSION:
+    known = layout.FORMATS.get(version)
+    if known is None:
         raise PerfwatchError(f"{path} is damaged: there is no format {version}")
-    expected = sorted(("table", table.name, table.name, table.ddl) for table in layout.TABLES)
+    expected = sorted(("table", table.name, table.name, table.ddl) for table in known.tables)
     found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?", (len(expected) + 1,))
     if sorted(found.fetchall(), key=repr) != sorted(expected, key=repr):
         raise PerfwatchError(f"{path} is damaged, or was changed by another program: its tables are not a session's")
+    return known
 
 
 def _has_content(path: Path) -> bool:

@@ -129,7 +129,7 @@ class SessionReader:
         if number in self._damaged:
             return None
         try:
-            return fetch.second(self._db, number)
+            return fetch.second(self._db, self._opened.format, number)
         except sqlite3.ProgrammingError:  # the reader was closed
             raise
         except fetch.UNSOUND:

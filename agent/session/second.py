@@ -13,31 +13,32 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from perfwatch.agent.session.format import (
+    CURRENT,
     DENSE,
     MAX_RECORD_BYTES,
     MAX_SECOND_BYTES,
     MAX_SECOND_RECORDS,
-    RECORD_TABLES,
     SECONDS,
     VERDICT_TABLE,
+    Format,
     Row,
     Table,
     encode_row,
 )
 from perfwatch.agent.session.stored import Damaged, Dense, Head, Parts, Second, StoredVerdict
 from perfwatch.probes.records import BUCKETS, InFlight, Record, ServedRequest, encode
+from perfwatch.probes.samples import Connection, ThreadTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _T = TypeVar("_T")
-CHECKED: Final = (*RECORD_TABLES.values(), VERDICT_TABLE)
-"""The tables that a second has rows in, in the order in which its checksum takes them."""
 _FULL_BYTES: Final = MAX_SECOND_BYTES - 2 * MAX_RECORD_BYTES
 _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
 _FIELDS: Final = ServedRequest.__struct_fields__
 _BOOKED: Final = _FIELDS.index("booked_ns")
+_ANSWERS: Final = {Connection.__struct_fields__.index(name) for name in ("resumed", "reset")}
 _DENSE: Final = slice(_FIELDS.index("peers"), _FIELDS.index("waits") + 1)
 
 
@@ -73,7 +74,7 @@ class Filling:
         packed = encode(record)
         if len(packed) > MAX_RECORD_BYTES:
             raise ValueError(f"a record of {len(packed)} bytes; a session takes up to {MAX_RECORD_BYTES}")
-        table = RECORD_TABLES.get(type(record))
+        table = CURRENT.record_tables.get(type(record))
         row = _row(self.next_seq, record)
         if table and _is_exact(row):
             self._add_row(table, row)
@@ -104,21 +105,21 @@ class Filling:
             rows[DENSE.name] = [(self.number, blob)]
         counts = (self.next_seq - self.first_seq, self.next_verdict - self.first_verdict)
         head = (self.number, self.first_seq, counts[0], self.first_verdict, counts[1], *_span(self._times_ns))
-        rows[SECONDS.name] = [(*head, _checksum(head, self._rows, blob))]
+        rows[SECONDS.name] = [(*head, _checksum(CURRENT, head, self._rows, blob))]
         return rows
 
     def _add_row(self, table: Table, row: Row) -> None:
         self._rows.setdefault(table.name, []).append(row)
 
 
-def unpack(head: Head, rows: Mapping[str, Sequence[Row]], blob: bytes) -> Second:
+def unpack(layout: Format, head: Head, rows: Mapping[str, Sequence[Row]], blob: bytes) -> Second:
     """Inverse of `Filling.seal`; `rows` by table. `Damaged` unless all is there, as it was written."""
-    if _checksum(msgspec.structs.astuple(head)[:-1], rows, blob) != head.crc32:
+    if _checksum(layout, msgspec.structs.astuple(head)[:-1], rows, blob) != head.crc32:
         raise Damaged
     dense = _unpack_dense(blob) if blob else Dense((), (), ())
     records = dict(dense.records)
     parts = {part.seq: part for part in dense.parts}
-    for record_type, table in RECORD_TABLES.items():
+    for record_type, table in layout.record_tables.items():
         for seq, *fields in rows.get(table.name, ()):
             records[_int(seq)] = _record(record_type, fields, parts.pop(_int(seq), None))
     verdicts = dict(dense.verdicts)
@@ -141,6 +142,8 @@ def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | 
         booked = tuple(fields[_BOOKED : _BOOKED + len(BUCKETS)])
         dense = (parts.peers, parts.waits) if parts else ((), ())
         fields = (*fields[:_BOOKED], booked, *dense, *fields[_BOOKED + len(BUCKETS) :])
+    if record_type is Connection:
+        fields = [_told(value) if place in _ANSWERS else value for place, value in enumerate(fields)]
     return msgspec.convert((record_type.__struct_config__.tag, *fields), record_type)
 
 
@@ -149,6 +152,8 @@ def _row(seq: int, record: Record) -> Row:
     fields = msgspec.structs.astuple(record)
     if isinstance(record, ServedRequest):
         fields = (*fields[:_BOOKED], *record.booked_ns, *fields[_DENSE.stop :])
+    if isinstance(record, Connection):
+        fields = tuple(int(value) if isinstance(value, bool) else value for value in fields)
     return (seq, *fields)
 
 
@@ -161,10 +166,10 @@ def _unpack_dense(blob: bytes) -> Dense:
     return _dense_decoder.decode(data)
 
 
-def _checksum(head: Row, rows: Mapping[str, Sequence[Row]], blob: bytes) -> int:
+def _checksum(layout: Format, head: Row, rows: Mapping[str, Sequence[Row]], blob: bytes) -> int:
     """CRC-32 as `format` lays down."""
     crc = zlib.crc32(encode_row(head))
-    for table in CHECKED:
+    for table in layout.checked:
         for row in rows.get(table.name, ()):
             crc = zlib.crc32(encode_row(row), crc)
     return zlib.crc32(blob, crc)
@@ -190,7 +195,7 @@ def _is_whole(record: Record) -> bool:
     """Whether its ledgers have a figure for each bucket: what no decoder checks."""
     if isinstance(record, InFlight):
         return all(len(request.booked_ns) == len(BUCKETS) for request in record.requests)
-    return not isinstance(record, ServedRequest) or len(record.booked_ns) == len(BUCKETS)
+    return not isinstance(record, ServedRequest | ThreadTime) or len(record.booked_ns) == len(BUCKETS)
 
 
 def _is_exact(row: Row) -> bool:
@@ -206,6 +211,15 @@ def _is_exact(row: Row) -> bool:
 
 def _is_odd(value: float) -> bool:
     return math.isnan(value) or (value == 0 and math.copysign(1, value) < 0)
+
+
+def _told(value: object) -> bool | None:
+    """Turn a column of yes and no back into what it was."""
+    if value is None:
+        return None
+    if _int(value) not in (0, 1):
+        raise Damaged
+    return bool(value)
 
 
 def _int(value: object) -> int:

@@ -95,7 +95,7 @@ class SessionWriter:
         sealed = self._filling.seal()
         with self._guard():
             with self._transaction():
-                for table in layout.TABLES:
+                for table in layout.CURRENT.tables:
                     self._db.executemany(table.insert, sealed.get(table.name, ()))
             self._bytes = self._size()
         done = self._filling
@@ -174,7 +174,7 @@ def _create(path: Path, info: SessionInfo) -> None:
             if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
                 raise PerfwatchError(f"the file system of {path.parent} cannot hold a recording", _LOCAL)
             db.execute("BEGIN")
-            for table in layout.TABLES:
+            for table in layout.CURRENT.tables:
                 db.execute(table.ddl)
             db.executemany(layout.SESSION.insert, [*rows, ("crc32", str(layout.checksum(rows)))])
             db.execute("COMMIT")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -20,7 +19,6 @@ from ledgering import await_unloaded, script
 from recording import PERFWATCH, SPARE_S, recording, report_on
 
 from perfwatch.agent.collector import Collector
-from perfwatch.agent.doctor import diagnose
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.report import correlate
@@ -30,9 +28,9 @@ from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.target import find_target
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
-from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.records import Loss
+from perfwatch.probes.records import HostSample, Loss
+from perfwatch.probes.samples import CollectorSample
 
 LOAD = [Endpoint(Call("/sleep/{n}"), clients=2, pause_s=0.01), Endpoint(Call("/fast/{n}"), clients=2, pause_s=0.005)]
 IDLE = "import sys; print('ready'); sys.stdin.readline()"
@@ -105,11 +103,13 @@ def test_the_screen_needs_a_terminal():
     ],
     ids=["root-without-bpf", "somebody-else"],
 )
-def test_without_permission(tmp_path, dropped, words):
+def test_without_permission_for_the_exact_ledger(tmp_path, dropped, words):
     tmp_path.chmod(0o700)
     with script(IDLE) as (process, _):
-        command = ["setpriv", *dropped, PERFWATCH, "record", "--pid", str(process.pid), "-o", str(tmp_path / "x")]
-        assert_explained(subprocess.run(command, capture_output=True, text=True, timeout=SPARE_S), *words)
+        record = [PERFWATCH, "record", "--fidelity", "exact", "--pid", str(process.pid), "-o", str(tmp_path / "x")]
+        assert_explained(
+            subprocess.run(["setpriv", *dropped, *record], capture_output=True, text=True, timeout=SPARE_S), *words
+        )
     assert not (tmp_path / "x").exists()
 
 
@@ -118,7 +118,7 @@ def test_without_permission(tmp_path, dropped, words):
 def test_without_libbpf(tmp_path):
     hide = "for lib in /usr/lib/*/libbpf.so.1 /lib/*/libbpf.so.1; do [ -e $lib ] && mount --bind /dev/null $lib; done"
     with script(IDLE) as (process, _):
-        command = f'{hide}; exec "$@" record --pid {process.pid} -o {tmp_path}/x'
+        command = f'{hide}; exec "$@" record --fidelity exact --pid {process.pid} -o {tmp_path}/x'
         ended = subprocess.run(
             ["unshare", "--mount", "sh", "-c", command, "sh", PERFWATCH],
             capture_output=True,
@@ -504,7 +504,7 @@ def test_a_probe_that_fails_is_one_line_and_what_was_recorded_is_kept(tmp_path, 
         ):
             for number, _ in enumerate(recorded(collector, writer, threading.Event())):
                 if number == 3:
-                    monkeypatch.setattr(collector._ledger, "read", fail)
+                    monkeypatch.setattr(collector._attached.core, "read", fail)
 
     with script(IDLE) as (process, _), pytest.raises(PerfwatchError, match="a probe failed: ") as raised:
         record_until_it_fails(process.pid)
@@ -514,36 +514,55 @@ def test_a_probe_that_fails_is_one_line_and_what_was_recorded_is_kept(tmp_path, 
         assert list(session.records())
 
 
-# --- doctor
-
-
-def test_doctor_with_symbols_that_cannot_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(roots, "KALLSYMS", tmp_path / "missing")
-    (symbols,) = [check for check in diagnose().checks if check.name == "kernel symbols"]
-    assert symbols.status == "missing"
-    assert "cannot be read" in symbols.found
-    assert symbols.lost
-
-
-@ledger
-def test_doctor_says_what_can_be_measured():
-    found = json.loads(run("doctor", "--json").stdout)
-    assert found["fidelity"] == "exact"
-    assert {check["status"] for check in found["checks"] if check["name"] in {"exact ledger", "libbpf", "BTF"}} == {
-        "ok"
-    }
-    assert "with the exact ledger" in run("doctor").stdout
+# --- what is asked of the probes
 
 
 @ledger
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv (util-linux)")
-def test_doctor_says_what_is_missing_and_what_would_help():
-    command = ["setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin", PERFWATCH, "doctor", "--json"]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=SPARE_S, check=True).stdout)
-    assert found["fidelity"] == "none"
-    missing = {check["name"]: check for check in found["checks"] if check["status"] == "missing"}
-    assert {"rights", "exact ledger"} <= missing.keys()
-    assert all(check["lost"] and check["remedy"] for check in missing.values())
+def test_without_bpf_it_samples_and_says_so(tmp_path):
+    tmp_path.chmod(0o700)
+    with loaded_server() as server:
+        record = [PERFWATCH, "record", "--pid", server.pid, "--duration", 2, "-o", tmp_path / "x"]
+        command = ["setpriv", "--bounding-set", "-bpf,-perfmon,-sys_admin", *map(str, record)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SPARE_S)
+    assert ended.returncode == 0, ended
+    assert "sampled fidelity, without the exact ledger: no permission to load BPF programs" in ended.stderr
+    session = report_on(tmp_path / "x")["session"]
+    assert session["fidelity"] == "sampled"
+    (exact,) = [probe for probe in session["probes"] if probe["name"] == "ledger"]
+    assert exact["status"] == "unavailable"
+    assert "no permission to load BPF programs" in exact["reason"]
+
+
+@ledger
+def test_what_is_asked_of_the_probes_reaches_them(tmp_path):
+    tmp_path.chmod(0o700)
+    asked = ("--without", "wire", "--without", "disk", "--rate", "host=4", "--budget", 5)
+    with script(IDLE) as (process, _):
+        ended = run("record", "--pid", process.pid, "--duration", 1.5, "-o", tmp_path / "x", *asked)
+    assert ended.returncode == 0, ended
+    assert "not measured here: disk, wire" in ended.stderr
+    with SessionReader(tmp_path / "x") as session:
+        probes = {probe.name: probe for probe in session.info.probes}
+        records = list(session.records())
+    assert probes["wire"].reason == "left out by --without"
+    assert probes["host"].period_s == 0.25
+    assert [record.budget for record in records if isinstance(record, CollectorSample)] == [0.05]
+    assert len([record for record in records if isinstance(record, HostSample)]) >= 5
+
+
+@pytest.mark.parametrize("command", ["record", "run", "attach"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--without", "dsik"), "there is no probe 'dsik'"),
+        (("--rate", "dsik=1"), "there is no probe 'dsik'"),
+        (("--rate", "disk=often"), "is not PROBE=HZ"),
+    ],
+)
+def test_a_probe_that_does_not_exist_is_one_line(command, arguments, words):
+    rest = {"record": ("--pid", 1), "run": ("--", "true"), "attach": ("--pid", 1)}[command]
+    assert_explained(run(command, *arguments, *rest), words)
 
 
 def test_every_command_has_help_with_examples():

@@ -12,10 +12,12 @@ from fake_records import generate, session_info
 from ledgering import script
 
 from perfwatch.agent import live
+from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder import LENGTH, MAX_PENDING_BYTES, Ended, Failed, Hello, Outbox, Records
 from perfwatch.agent.live import Live
 from perfwatch.probes.records import Loss
+from perfwatch.probes.samples import CollectorSample
 
 RECORDS = generate(5)
 IDLE = "import sys; print('ready'); sys.stdin.readline()"
@@ -82,6 +84,25 @@ def test_a_collector_that_is_killed_ends_the_stream():
         finally:
             source.close()
     assert batch.ended == "the collector has ended"
+
+
+@pytest.mark.ledger
+def test_what_is_asked_of_the_probes_goes_through_the_pipe():
+    choices = Choices("sampled", (("host", 0.25),), ("wire", "disk"), 0.5)
+    with script(IDLE) as (process, _):
+        source = Live(process.pid, choices=choices)
+        try:
+            info = source.info
+            records = []
+            while not any(isinstance(record, CollectorSample) for record in records):
+                records += source.pull(1).records
+        finally:
+            source.close()
+    statuses = {probe.name: probe for probe in info.probes}
+    assert info.fidelity == "sampled"
+    assert {name for name, probe in statuses.items() if probe.reason == "left out by --without"} == {"wire", "disk"}
+    assert statuses["host"].period_s == 0.25
+    assert {record.budget for record in records if isinstance(record, CollectorSample)} == {0.5}
 
 
 # --- a screen that does not read

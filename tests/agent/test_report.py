@@ -1,139 +1,20 @@
 """The JSON contract, field by field, and that it says what the correlator said."""
 
 import json
-import types
 import typing
 
 import fake_records
 import making as m
 import msgspec
 import pytest
+import queued
+from report_shape import CONTRACT, MAYBE, faults
 
 from perfwatch.agent import report_contract as contract
-from perfwatch.agent.model import BUCKETS, ProbeStatus
+from perfwatch.agent import report_contract_queues as queue_contract
+from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.report import build, correlate, to_json
 from perfwatch.probes.records import Loss
-
-NUMBER, MAYBE = (int, float), types.NoneType
-VERDICT = {"principle": str, "mechanism": (str, MAYBE), "share": NUMBER, "confidence": NUMBER}
-EVIDENCE = [{"name": str, "value": (str, int, float), "text": str}]
-LATENCY = dict.fromkeys(("p50", "p90", "p95", "p99", "max"), NUMBER)
-LEDGER = dict.fromkeys(BUCKETS, NUMBER)
-FRAMES = [{"function": str, "file": str, "line": int, "share": NUMBER}]
-TEXT = (str, MAYBE)
-FIGURE = (int, float, MAYBE)
-CONTRACT = {
-    "schema": str,
-    "session": {
-        "pid": int,
-        "python": TEXT,
-        "command": str,
-        "fidelity": str,
-        "started_at": NUMBER,
-        "duration_s": NUMBER,
-        "host": {"hostname": str, "kernel": str, "machine": str, "cpus": int, "memory_bytes": int},
-        "probes": [{"name": str, "status": str, "reason": TEXT, "records": (int, MAYBE), "lost": int}],
-    },
-    "requests": {
-        "count": int,
-        "slow_count": int,
-        "slow_threshold_ms": FIGURE,
-        "throughput_rps": NUMBER,
-        "concurrency": NUMBER,
-        "errors": int,
-        "latency_ms": LATENCY,
-    },
-    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": MAYBE},
-    "endpoints": [
-        VERDICT
-        | {
-            "method": str,
-            "route": str,
-            "count": int,
-            "slow_count": int,
-            "errors": int,
-            "latency_ms": LATENCY,
-            "ledger_ms": LEDGER,
-            "frames": FRAMES,
-            "evidence": EVIDENCE,
-            "advice": [str],
-        }
-    ],
-    "in_flight": [
-        {
-            "start": NUMBER,
-            "age_ms": NUMBER,
-            "method": TEXT,
-            "target": TEXT,
-            "pid": int,
-            "tid": int,
-            "ledger_ms": LEDGER,
-            "frames": FRAMES,
-        }
-    ],
-    "slow_requests": [
-        {
-            "start": NUMBER,
-            "duration_ms": NUMBER,
-            "slow": bool,
-            "method": TEXT,
-            "target": TEXT,
-            "status": (int, MAYBE),
-            "pid": int,
-            "tid": int,
-            "ledger_ms": LEDGER,
-            "unaccounted_ms": NUMBER,
-            "principle": str,
-            "mechanism": TEXT,
-            "confidence": NUMBER,
-            "evidence": EVIDENCE,
-            "frames": FRAMES,
-            "blockers": [
-                {
-                    "kind": str,
-                    "pid": int,
-                    "tid": int,
-                    "function": TEXT,
-                    "file": TEXT,
-                    "line": (int, MAYBE),
-                    "share": NUMBER,
-                }
-            ],
-        }
-    ],
-    "queues": {
-        "run_queue": {"runnable_mean": FIGURE, "cpus": int},
-        "sockets": [
-            {
-                "local": str,
-                "peer": TEXT,
-                "recv_q": (int, MAYBE),
-                "send_q": (int, MAYBE),
-                "backlog": int,
-                "backlog_max": int,
-            }
-        ],
-        "disks": [],
-        "threads": MAYBE,
-    },
-    "saturation": {"cpu": FIGURE, "memory": FIGURE, "disk": FIGURE, "network": FIGURE, "psi": MAYBE},
-}
-"""What DESIGN promises; a report may have more keys, never fewer."""
-
-
-def faults(value, shape, where="report"):
-    """Yield each place at which a value is not of its shape."""
-    if isinstance(shape, dict):
-        yield from (f"{where}.{key} is missing" for key in shape.keys() - value.keys())
-        for key in shape.keys() & value.keys():
-            yield from faults(value[key], shape[key], f"{where}.{key}")
-    elif isinstance(shape, list):
-        if not isinstance(value, list) or (value and not shape):
-            yield f"{where} is {value!r}"
-        for place, one in enumerate(value):
-            yield from faults(one, shape[0], f"{where}[{place}]")
-    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool):
-        yield f"{where} is {value!r}"
 
 
 def report_of(stream, info=None, **options):
@@ -144,8 +25,12 @@ def report_of(stream, info=None, **options):
 
 
 def full():
+    """A report in which nothing is empty."""
     info = fake_records.session_info()
-    return report_of((*fake_records.generate(20), Loss(fake_records.START_NS + 10**10, "ledger", 3, "full")), info)
+    stream = (*fake_records.generate(20), Loss(fake_records.START_NS + 10**10, "ledger", 3, "full"))
+    view, judged = correlate(info, stream)
+    view = queued.crowded(view)
+    return view, judged, json.loads(to_json(build(info, view, judged)))
 
 
 def test_every_field_of_the_contract_is_there():
@@ -154,6 +39,8 @@ def test_every_field_of_the_contract_is_there():
     assert report["schema"] == "perfwatch.report/1"
     for key in ("endpoints", "in_flight", "slow_requests"):
         assert report[key], f"nothing in {key} to check"
+    for key in CONTRACT["queues"]:
+        assert report["queues"][key], f"nothing in queues.{key} to check"
     assert any(one["blockers"] for one in report["slow_requests"])
 
 
@@ -174,19 +61,25 @@ def test_the_check_itself_finds_faults():
 def test_the_structs_describe_the_json():
     info = fake_records.session_info()
     view, judged = correlate(info, fake_records.generate(5))
-    report = build(info, view, judged)
+    report = build(info, queued.crowded(view), judged)
     assert msgspec.json.decode(to_json(report), type=contract.Report) == report
 
 
 def test_every_struct_of_the_contract_is_documented():
-    structs = [one for one in vars(contract).values() if isinstance(one, type) and issubclass(one, contract.Struct)]
-    assert len(structs) > 10
+    classes = [one for module in (contract, queue_contract) for one in vars(module).values() if isinstance(one, type)]
+    structs = {one for one in classes if issubclass(one, contract.Struct)}
+    assert len(structs) > 18
     assert all(one.__doc__ and typing.get_type_hints(one) is not None for one in structs)
 
 
 def test_an_empty_session_has_every_key_too():
     view, _, report = report_of([])
-    shape = CONTRACT | {"requests": CONTRACT["requests"] | {"latency_ms": MAYBE}}
+    shape = CONTRACT | {
+        "requests": CONTRACT["requests"] | {"latency_ms": MAYBE},
+        "session": CONTRACT["session"] | {"cost": MAYBE},
+        "queues": CONTRACT["queues"] | {"threads": MAYBE},
+        "saturation": CONTRACT["saturation"] | {"psi": MAYBE},
+    }
     assert list(faults(report, shape)) == []
     assert report["verdict"]["summary"] == view.verdict.summary
 
@@ -243,6 +136,28 @@ def test_blockers_are_summed_by_thread_and_request():
         ("lock", 11, 7, 0.5),
         ("gil", 12, 8, 0.0833),
     ]
+
+
+def test_who_had_the_cpu_is_a_blocker_but_for_the_time_that_a_quota_took():
+    waits = (
+        m.wait("lock", 100, runnable_ns=50 * m.MS, ahead=m.waker(3, 21, "hog"), waker=m.waker(7, 11)),
+        m.wait("run_queue", 0, runnable_ns=200 * m.MS, throttled_ns=120 * m.MS, ahead=m.waker(3, 21, "hog")),
+        m.wait("run_queue", 0, runnable_ns=90 * m.MS, throttled_ns=90 * m.MS, ahead=m.waker(None, 22)),
+        m.wait("run_queue", 0, runnable_ns=60 * m.MS),
+    )
+    stream = [m.served(1, 1000, lock=100, run_queue=400, on_cpu=500, waits=waits, throttled_ns=210 * m.MS)]
+    _, _, report = report_of(stream)
+    [request] = report["slow_requests"]
+    assert [(one["kind"], one["tid"], one["thread"], one["request"], one["share"]) for one in request["blockers"]] == [
+        ("run_queue", 21, "hog", 3, 0.13),
+        ("lock", 11, "worker-3", 7, 0.1),
+    ]
+    assert (request["throttled_ms"], request["fidelity"]) == (210, "exact")
+
+
+def test_of_an_estimated_request_the_report_says_so():
+    _, _, report = report_of([m.served(1, 1000, lock=600, fidelity="sampled")])
+    assert report["slow_requests"][0]["fidelity"] == "sampled"
 
 
 def test_what_only_the_caller_knows_is_taken_from_it():

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import making as m
+import msgspec
 import pytest
+import queued
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfwatch.agent import report_sentences as said
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.report import build, correlate, to_text
 from perfwatch.agent.report_cells import bar, cells, clean, fit, wrap
@@ -15,10 +18,11 @@ from perfwatch.probes.records import ListenerSample, Loss, TargetChange
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "reports"
 
 
-def text_of(stream, width=100, info=None, **options):
+def text_of(stream, width=100, info=None, parts=None, **options):
+    """The text of a report; `parts` of the view are put in place of the correlator's."""
     info = info or m.info()
     view, judged = correlate(info, stream)
-    return to_text(build(info, view, judged, **options), width)
+    return to_text(build(info, msgspec.structs.replace(view, **(parts or {})), judged, **options), width)
 
 
 def shop():
@@ -48,8 +52,21 @@ def shop():
     return text_of(records, info=m.info(probes=probes), notes=["1 of 11 seconds is damaged and left out"])
 
 
+def crowded(width, **changes):
+    """A busy host, every probe at work."""
+    stream = (m.served(n, n * 100, run_queue=300, on_cpu=30) for n in range(1, 10))
+    return text_of(stream, width, m.info(**({"probes": queued.PROBES} | changes)), queued.PARTS)
+
+
+def sampled(width):
+    """The same without the ledger."""
+    return crowded(width, fidelity="sampled", probes=(queued.LEDGER_LOST, *queued.PROBES[1:]))
+
+
 GOLDENS = {
     "shop-100": shop,
+    "crowded-100": lambda: crowded(100),
+    "sampled-80": lambda: sampled(80),
     "healthy-80": lambda: text_of([m.served(n, n * 100, ms=4 + n % 5) for n in range(1, 100)], 80),
     "nothing-80": lambda: text_of([m.host(5000, 0, 0)], 80),
 }
@@ -63,7 +80,9 @@ def test_golden(name):
 @pytest.mark.parametrize("width", [72, 80, 100, 200])
 def test_no_line_is_wider_than_asked(width):
     hostile = "/\N{CJK UNIFIED IDEOGRAPH-6F22}" * 80
-    text = text_of([m.served(n, n, ms=600, target=f"{hostile}{n}a", method="M" * 60) for n in range(20)], width)
+    stream = [m.served(n, n, ms=600, target=f"{hostile}{n}a", method="M" * 60) for n in range(20)]
+    probes = tuple(queued.poisoned(probe, hostile) for probe in queued.PROBES)
+    text = text_of(stream, width, m.info(probes=probes), queued.poisoned_parts(hostile))
     assert max(cells(line) for line in text.splitlines()) <= width
 
 
@@ -77,11 +96,21 @@ def test_untrusted_strings_reach_the_terminal_escaped():
             m.in_flight(3, m.opened(9, 1, 3, target=evil, call="\x1b[6m")),
             Loss(m.START, "\x1b[7m", 1, "\x1b[8m"),
         ],
-        info=m.info(command="\x1b]0;owned\x07", hostname="\x1b[9m", server="\x1b", python="\x1b"),
+        info=m.info(
+            command="\x1b]0;owned\x07",
+            hostname="\x1b[9m",
+            server="\x1b",
+            python="\x1b",
+            fidelity="sampled",
+            probes=tuple(queued.poisoned(probe, "\x1b[11m") for probe in (queued.LEDGER_LOST, *queued.PROBES)),
+        ),
+        parts=queued.poisoned_parts("\x1b[12m"),
         notes=["\x1b[10m"],
     )
     assert text.replace("\n", "").isprintable()
     assert r"/\x1b[2J\x07\x0d\x0a\u202etxt.exe" in text
+    assert text.count(r"\x1b[11m") > 8
+    assert text.count(r"\x1b[12m") > 20
 
 
 @given(st.text())
@@ -111,3 +140,48 @@ def test_a_bar_shows_shares():
     assert bar([("a", 50), ("b", 25), ("c", 25), ("d", -3)], 8) == "aaaabbcc"
     assert bar([("a", 1), ("b", 1), ("c", 1)], 4) == "aabc"
     assert bar([], 3) == "   "
+
+
+def test_nothing_is_said_of_queues_that_nobody_measured():
+    text = text_of([m.served(1, 1, lock=600)], parts={"runnable_mean": None, "saturation_overall": ()})
+    assert "── queues" not in text
+    assert "── resources" not in text
+
+
+def test_a_ledger_that_did_not_run_is_told_once():
+    text = sampled(200)
+    assert text.count("no CAP_BPF and CAP_PERFMON") == 1
+    assert "ledger did not run" not in text
+    assert "wire did not run: no CAP_NET_RAW; not known: TCP and TLS set-up times; to change that: sudo" in text
+
+
+def test_over_its_budget_is_said():
+    parts = queued.PARTS | {"own_cost": queued.own_cost(0.4)}
+    assert "its budget is 10 % of a core and it is over it" in text_of([], 200, parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("number", "decimal", "in_memory"),
+    [
+        (0, "0 B", "0 B"),
+        (999, "999 B", "999 B"),
+        (1024, "1.0 kB", "1.0 KiB"),
+        (65536, "66 kB", "64 KiB"),
+        (999_600, "1.0 MB", "976 KiB"),
+        (8 << 30, "8.6 GB", "8.0 GiB"),
+        (2**63, "9223372 TB", "8388608 TiB"),
+    ],
+)
+def test_bytes_on_their_way_are_decimal_and_in_memory_binary(number, decimal, in_memory):
+    assert (said.octets(number), said.binary(number)) == (decimal, in_memory)
+
+
+@pytest.mark.parametrize(
+    ("ms", "told"), [(None, "?"), (0, "0.0 ms"), (0.034, "34 µs"), (0.0999, "0.1 ms"), (12.5, "12 ms")]
+)
+def test_a_time_on_the_loopback_is_told_in_microseconds(ms, told):
+    assert said.took(ms) == told
+
+
+def test_a_letter_of_a_state_that_no_kernel_has_yet_is_shown_as_it_is():
+    assert said.threads({"R": 1, "?": 2}) == "1 running or runnable, 2 ?"

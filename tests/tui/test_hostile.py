@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+import queued
 from fakes import FakeSource, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows
 
@@ -52,6 +53,17 @@ def assert_harmless(text):
 @scenario
 async def test_screens_show_hostile_strings_as_text(keys, size):
     async with opened(source(), size=size) as pilot:
+        await pilot.press(*keys)
+        await settled(pilot)
+        await shows(pilot, "[bold")
+        assert_harmless(screen(pilot))
+
+
+@pytest.mark.parametrize("keys", [[], ["9"]])
+@pytest.mark.parametrize("size", [(80, 24), (160, 120)])
+@scenario
+async def test_names_and_addresses_of_the_host_are_shown_as_text(keys, size):
+    async with opened(source(), size=size, judge_factory=queued.judge(**queued.poisoned_parts(EVIL))) as pilot:
         await pilot.press(*keys)
         await settled(pilot)
         await shows(pilot, "[bold")

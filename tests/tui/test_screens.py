@@ -27,7 +27,7 @@ async def test_the_overview_tells_target_verdict_and_endpoints():
         assert part in header
     for part in ("waits for a lock", "POST /order/{}", "GET  /search", "cpu 96 %", "lock 78 %", "healthy"):
         assert part in text
-    assert "4 of 2048" in text
+    assert "accept 4/2048" in text
 
 
 @scenario
@@ -41,6 +41,17 @@ async def test_from_a_slow_request_to_its_ledger_and_back():
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         assert isinstance(pilot.app.focused, RequestRows)
+
+
+@scenario
+async def test_an_estimated_ledger_is_called_one():
+    sampled = [
+        msgspec.structs.replace(record, fidelity="sampled") if isinstance(record, ServedRequest) else record
+        for record in generate(30)
+    ]
+    async with opened(FakeSource(sampled)) as pilot:
+        await pilot.press("tab", "enter")
+        await shows(pilot, "ms   sampled   200")
 
 
 @scenario

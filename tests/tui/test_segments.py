@@ -39,6 +39,19 @@ def test_a_wait_has_its_run_queue_part_after_it_and_names_whom_to_blame():
     assert "\x1b" not in parts[0].note
 
 
+def test_a_run_queue_says_whom_it_queued_behind_and_that_a_quota_was_used_up():
+    def notes(**fields):
+        wait = Wait(START_NS, 0, 5 * MS, "run_queue", None, None, None, None, **fields)
+        record = msgspec.structs.replace(served("/search"), arrived_ns=None, started_ns=START_NS, waits=(wait,))
+        part = segments.of_served(record)[0]
+        return part.note, part.blamed
+
+    neighbour = Waker(812, 813, "spin\x1b[2J", 9)
+    assert notes() == ("preempted, no CPU free", None)
+    assert notes(ahead=neighbour) == ("preempted, behind spin\\x1b[2J 813", 9)
+    assert notes(throttled_ns=4 * MS) == ("preempted, its quota used up for 4.0 ms", None)
+
+
 def test_a_request_of_a_million_waits_is_bounded():
     record = served("/search")
     waits = tuple(Wait(START_NS + n, 1, 0, "lock", None, None, None, None) for n in range(10_000))

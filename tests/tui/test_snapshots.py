@@ -7,13 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import queued
 from fakes import FakeSource, generate, session_info
 from tui_driving import settled, until
 
 from perfwatch.agent.model import View
 from perfwatch.tui.app import PerfwatchApp
 
-VIEW = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
+REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
+VIEW = queued.crowded(REQUESTS)
 
 
 class Stored:
@@ -41,6 +43,10 @@ async def shown(pilot):
         ("request", (80, 24), ["tab", "enter"]),
         ("endpoint", (100, 30), ["enter"]),
         ("legend", (100, 30), ["l"]),
+        ("host", (100, 40), ["9"]),
+        ("host", (80, 24), ["9"]),
+        ("host", (170, 45), ["9"]),
+        ("sampled", (100, 30), []),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )
@@ -50,6 +56,11 @@ def test_screen(snap_compare, name, size, keys):
         await pilot.press(*keys)
         await settled(pilot)
 
-    info = session_info(command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}")
+    sampled = name == "sampled"
+    info = session_info(
+        command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}",
+        fidelity="sampled" if sampled else "exact",
+        probes=(queued.LEDGER_LOST if sampled else queued.PROBES[0], *queued.PROBES[1:]),
+    )
     app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored())
     assert snap_compare(app, terminal_size=size, run_before=drive)

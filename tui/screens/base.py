@@ -69,6 +69,7 @@ class FrameScreen(SizedScreen):
         Binding("minus", "app.speed(-1)", "slower", show=False, key_display="-"),
         Binding("plus,equals_sign", "app.speed(1)", "faster", show=False, key_display="+"),
         Binding("j", "app.jump", "jump"),
+        Binding("9", "app.host", "host"),
     ]
 
     frame: reactive[Frame | None] = reactive(None)

@@ -18,8 +18,9 @@ from perfwatch.tui.widgets.inflight import Hanging, OpenRows
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.rows import RowList
-from perfwatch.tui.widgets.signals import Signals, Used
+from perfwatch.tui.widgets.signals import Signals
 from perfwatch.tui.widgets.timeline import Timeline
+from perfwatch.tui.widgets.used import QueueLine, Used
 from perfwatch.tui.widgets.verdict import VerdictBox
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class OverviewScreen(FrameScreen):
         yield VerdictBox().data_bind(FrameScreen.frame)
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield Signals().data_bind(FrameScreen.frame)
+        yield QueueLine().data_bind(FrameScreen.frame)
         yield Used().data_bind(FrameScreen.frame)
         yield EndpointRows(id="endpoints")
         yield RequestRows(id="slow")

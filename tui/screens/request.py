@@ -38,6 +38,7 @@ class RequestScreen(FrameScreen):
         Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
         Binding("right_square_bracket", "step(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
+        Binding("9", "app.host", "host", show=False),  # the footer of a narrow terminal has no room for it
     ]
 
     def __init__(self, request_id: int, frame: Frame | None) -> None:
@@ -70,6 +71,7 @@ class RequestScreen(FrameScreen):
     def _show_finished(self, request: Request, info: SessionInfo) -> None:
         record = request.record
         line = _line(record.method, record.target, duration_ns(request.ledger.total_ns))
+        line.append("   sampled" if record.fidelity == "sampled" else "", palette.WARN)
         status = str(record.status) if record.status is not None else record.outcome
         bad = palette.ALARM if request.failed else palette.QUIET
         line.append(f"   {clean(status)}", bad)

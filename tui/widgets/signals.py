@@ -1,4 +1,4 @@
-"""Latency, throughput, errors and concurrency as tiles, and below them how used the host is."""
+"""Latency, throughput, errors and requests in flight as tiles."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from perfwatch.tui import palette
-from perfwatch.tui.draw import gauge, spark
-from perfwatch.tui.format import NONE, count, duration, percent, port_of, rate
+from perfwatch.tui.draw import spark
+from perfwatch.tui.format import NONE, count, duration, percent, rate
 from perfwatch.tui.widgets.panel import Panel, joined
 
 if TYPE_CHECKING:
@@ -65,32 +65,3 @@ def _tiles(view: View, *, short: bool) -> list[Tile]:
             "open" if short else "in flight", count(view.in_flight_count), [s.in_flight for s in seconds], palette.LINE
         ),
     ]
-
-
-class Used(Panel):
-    """One line: how used the host is, and how deep the accept queues were."""
-
-    def compose_text(self, frame: Frame, width: int) -> Text:
-        """Say what is known; what is not known is left out."""
-        view = frame.view
-        bar = 10 if width >= _WIDE else 6
-        text = Text(" used  ", style=palette.QUIET, no_wrap=True, overflow="crop")
-        for name, share in (("cpu", view.cpu_use), ("memory", view.memory_use)):
-            figure = NONE if share is None else percent(share)
-            text.append_text(
-                Text.assemble((f"{name} ", palette.QUIET), gauge(share, bar, _heat(share)), f" {figure:<5}   ")
-            )
-        for address, deepest, limit in view.listeners[:2]:
-            name = port_of(address)
-            full = deepest >= limit > 0
-            text.append(f"accept queue {name} ", palette.QUIET)
-            text.append(f"{count(deepest)} of {count(limit)}   ", palette.ALARM if full else palette.TEXT)
-        if (left := width - text.cell_len) > len(load := f"concurrency {view.concurrency:.1f}"):
-            text.append(load.rjust(left - 1), palette.QUIET)
-        return text
-
-
-def _heat(share: float | None) -> str:
-    if share is None:
-        return palette.FAINT
-    return palette.ALARM if share > 0.9 else palette.LINE  # noqa: PLR2004

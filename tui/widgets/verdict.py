@@ -23,7 +23,7 @@ class VerdictBox(Panel):
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Say the verdict, or why there is none yet."""
         view = frame.view
-        if view.count == 0:
+        if view.count == 0 and not view.verdict.evidence:
             return joined(_waiting(frame, width))
         return joined(_lines(view.verdict, _second_line(frame), width))
 

@@ -4,7 +4,7 @@ import making as m
 import pytest
 
 from perfwatch.agent.correlator.engine import Correlator
-from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF
+from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
 from perfwatch.probes.records import ProcessSample
 
 
@@ -27,6 +27,7 @@ PLAIN = {
     "lock": {"lock": 300},
     "queue": {"queue": 300},
     "run-queue": {"run_queue": 300, "on_cpu": 80},
+    "throttle": {"run_queue": 300, "throttled_ns": 300 * m.MS, "on_cpu": 80},
     "disk": {"disk": 300},
     "memory": {"fault": 300},
     "network": {"receive": 200, "send": 100},
@@ -38,7 +39,9 @@ PLAIN = {
 def test_each_mechanism_is_told_from_its_buckets(mechanism):
     verdict = judge(m.served(1, 1000, **PLAIN[mechanism], other=5))
     assert (verdict.mechanism, verdict.principle) == (mechanism, PRINCIPLE_OF[mechanism])
-    assert verdict.share == pytest.approx(300 / (sum(PLAIN[mechanism].values()) + 5), abs=0.0001)
+    assert verdict.share == pytest.approx(
+        300 / (sum(PLAIN[mechanism].get(bucket, 0) for bucket in BUCKETS) + 5), abs=0.0001
+    )
     assert verdict.confidence > 0.8
     assert 1 <= len(verdict.advice) <= 3
     assert "300 ms" in verdict.summary

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import tempfile
+import typing
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.stored import StoredVerdict
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.probes.records import BUCKETS, InFlight, Loss, OpenRequest, Record, ServedRequest
+from perfwatch.probes.samples import Connection
 
 
 def test_a_finished_session_gives_back_all_that_was_recorded(tmp_path):
@@ -105,7 +108,7 @@ def test_a_session_is_plain_sql_to_any_other_tool(tmp_path):
 
 
 def test_every_field_of_a_record_has_its_column():
-    for kind, table in layout.RECORD_TABLES.items():
+    for kind, table in layout.CURRENT.record_tables.items():
         fields = [f for f in kind.__struct_fields__ if f not in {"peers", "waits"}]
         if "booked_ns" in fields:
             at = fields.index("booked_ns")
@@ -113,9 +116,36 @@ def test_every_field_of_a_record_has_its_column():
         assert ["seq", *fields] == [column.name for column in table.columns]
 
 
+@pytest.mark.parametrize("kind", typing.get_args(Record), ids=lambda kind: kind.__struct_config__.tag)
+def test_a_flat_record_is_a_row_and_one_with_lists_is_dense(kind):
+    """A request is both."""
+    hints = typing.get_type_hints(kind)
+    has_lists = any(typing.get_origin(hint) is tuple for hint in hints.values())
+    assert (kind in layout.CURRENT.record_tables) == (not has_lists or kind is ServedRequest)
+
+
+def test_a_connection_says_yes_and_no_in_numbers(tmp_path):
+    told = [Connection(i, i, "accepted", "a", "b", *[None] * 4, resumed, 0, reset, *[None] * 3)
+            for i, (resumed, reset) in enumerate([(None, True), (True, False), (False, True)])]  # fmt: skip
+    with SessionWriter(tmp_path / "s", INFO) as writer:
+        for record in told:
+            writer.write(record)
+    with contextlib.closing(sqlite3.connect(tmp_path / "s")) as db:
+        assert db.execute("SELECT resumed, reset FROM connections").fetchall() == [(None, 1), (1, 0), (0, 1)]
+    assert [(type(r.resumed), type(r.reset)) for r in read(tmp_path / "s")] == [
+        (type(None), bool),
+        (bool, bool),
+        (bool, bool),
+    ]
+    assert read(tmp_path / "s") == told
+
+
 def test_the_schema_changes_only_with_its_number():
-    schema = "\n".join(table.ddl for table in layout.TABLES).encode()
-    assert (layout.VERSION, hashlib.sha256(schema).hexdigest()[:16]) == (1, "8a3371127b1eda06")
+    hashes = {
+        version: hashlib.sha256("\n".join(table.ddl for table in known.tables).encode()).hexdigest()[:16]
+        for version, known in layout.FORMATS.items()
+    }
+    assert hashes == {1: "8a3371127b1eda06", 2: "de4f8884d1357864"}
 
 
 def test_a_record_that_breaks_its_contract_is_not_taken(tmp_path):

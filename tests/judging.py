@@ -1,0 +1,24 @@
+"""One request, judged in given surroundings, and what its verdict says."""
+
+from __future__ import annotations
+
+import making as m
+
+from perfwatch.agent.correlator.engine import Correlator
+
+
+def judge(record, *before):
+    """Return the verdict on a request; what came before is fed in order of time."""
+    correlator = Correlator(m.info(slow_ms=1))
+    for one in sorted(before, key=lambda one: one.at_ns):
+        correlator.feed(one)
+    [request] = correlator.feed(record)
+    return request.verdict
+
+
+def facts(verdict):
+    return {one.name: one.value for one in verdict.evidence}
+
+
+def text(verdict, name):
+    return next(one.text for one in verdict.evidence if one.name == name)

@@ -1,0 +1,215 @@
+"""The shape of a report as JSON: what is promised of it, and a check that finds what is not so."""
+
+import types
+
+from perfwatch.agent.model import BUCKETS
+
+NUMBER, MAYBE = (int, float), types.NoneType
+VERDICT = {"principle": str, "mechanism": (str, MAYBE), "share": NUMBER, "confidence": NUMBER}
+EVIDENCE = [{"name": str, "value": (str, int, float), "text": str}]
+LATENCY = dict.fromkeys(("p50", "p90", "p95", "p99", "max"), NUMBER)
+LEDGER = dict.fromkeys(BUCKETS, NUMBER)
+FRAMES = [{"function": str, "file": str, "line": int, "share": NUMBER}]
+TEXT = (str, MAYBE)
+FIGURE = (int, float, MAYBE)
+CONTRACT = {
+    "schema": str,
+    "session": {
+        "pid": int,
+        "python": TEXT,
+        "command": str,
+        "fidelity": str,
+        "started_at": NUMBER,
+        "duration_s": NUMBER,
+        "host": {"hostname": str, "kernel": str, "machine": str, "cpus": int, "memory_bytes": int},
+        "probes": [
+            {
+                "name": str,
+                "status": str,
+                "reason": TEXT,
+                "records": (int, MAYBE),
+                "lost": int,
+                "missing": TEXT,
+                "remedy": TEXT,
+                "period_s": FIGURE,
+            }
+        ],
+        "cost": {
+            "cpu": FIGURE,
+            "cpu_mean": FIGURE,
+            "rss_bytes": int,
+            "budget": NUMBER,
+            "probes": [{"name": str, "cpu": NUMBER, "period_s": NUMBER}],
+        },
+        "slowed": [{"probe": str, "period_s": NUMBER, "reason": str}],
+    },
+    "requests": {
+        "count": int,
+        "slow_count": int,
+        "slow_threshold_ms": FIGURE,
+        "throughput_rps": NUMBER,
+        "concurrency": NUMBER,
+        "errors": int,
+        "latency_ms": LATENCY,
+    },
+    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": MAYBE},
+    "endpoints": [
+        VERDICT
+        | {
+            "method": str,
+            "route": str,
+            "count": int,
+            "slow_count": int,
+            "errors": int,
+            "latency_ms": LATENCY,
+            "ledger_ms": LEDGER,
+            "frames": FRAMES,
+            "evidence": EVIDENCE,
+            "advice": [str],
+        }
+    ],
+    "in_flight": [
+        {
+            "start": NUMBER,
+            "age_ms": NUMBER,
+            "method": TEXT,
+            "target": TEXT,
+            "pid": int,
+            "tid": int,
+            "ledger_ms": LEDGER,
+            "throttled_ms": NUMBER,
+            "frames": FRAMES,
+        }
+    ],
+    "slow_requests": [
+        {
+            "start": NUMBER,
+            "duration_ms": NUMBER,
+            "slow": bool,
+            "method": TEXT,
+            "target": TEXT,
+            "status": (int, MAYBE),
+            "pid": int,
+            "tid": int,
+            "ledger_ms": LEDGER,
+            "throttled_ms": NUMBER,
+            "fidelity": str,
+            "unaccounted_ms": NUMBER,
+            "principle": str,
+            "mechanism": TEXT,
+            "confidence": NUMBER,
+            "evidence": EVIDENCE,
+            "frames": FRAMES,
+            "blockers": [
+                {
+                    "kind": str,
+                    "pid": int,
+                    "tid": int,
+                    "function": TEXT,
+                    "file": TEXT,
+                    "line": (int, MAYBE),
+                    "share": NUMBER,
+                }
+            ],
+        }
+    ],
+    "queues": {
+        "run_queue": {
+            "runnable_mean": FIGURE,
+            "cpus": int,
+            "waiting_mean": FIGURE,
+            "waiting_median": FIGURE,
+            "waiting_max": (int, MAYBE),
+            "top": [{"pid": int, "name": str, "cpus": NUMBER, "is_target": bool}],
+        },
+        "sockets": [
+            {
+                "local": str,
+                "peer": TEXT,
+                "recv_q": (int, MAYBE),
+                "send_q": (int, MAYBE),
+                "backlog": (int, MAYBE),
+                "backlog_max": (int, MAYBE),
+                "role": str,
+                "state": TEXT,
+                "pid": (int, MAYBE),
+                "backlog_now": (int, MAYBE),
+                "rtt_ms": FIGURE,
+                "retransmits": (int, MAYBE),
+                "busy_ms": FIGURE,
+                "rwnd_limited_ms": FIGURE,
+                "sndbuf_limited_ms": FIGURE,
+                "sent_bytes": (int, MAYBE),
+                "received_bytes": (int, MAYBE),
+                "drops": (int, MAYBE),
+            }
+        ],
+        "disks": [
+            {
+                "device": str,
+                "utilisation": NUMBER,
+                "depth": NUMBER,
+                "await_ms": FIGURE,
+                "read_bytes_s": NUMBER,
+                "written_bytes_s": NUMBER,
+                "p99_ms": FIGURE,
+                "file_systems": [str],
+            }
+        ],
+        "disk_users": [{"pid": int, "name": str, "read_bytes_s": NUMBER, "written_bytes_s": NUMBER, "is_target": bool}],
+        "threads": {"R": int, "S": int, "D": int},
+        "socket_count": (int, MAYBE),
+        "cgroups": [
+            {
+                "path": str,
+                "quota_cpus": FIGURE,
+                "used_cpus": FIGURE,
+                "throttled": FIGURE,
+                "throttled_ms_s": FIGURE,
+                "memory_bytes": (int, MAYBE),
+                "memory_limit_bytes": (int, MAYBE),
+                "limit_hits": (int, MAYBE),
+                "oom_kills": (int, MAYBE),
+            }
+        ],
+        "pressure": [{"scope": str, "cpu": FIGURE, "memory": FIGURE, "io": FIGURE}],
+        "connections": [
+            {
+                "role": str,
+                "count": int,
+                "setup_ms": FIGURE,
+                "tls_count": int,
+                "tls_resumed": int,
+                "tls_ms": FIGURE,
+                "retransmits": int,
+                "resets": int,
+            }
+        ],
+    },
+    "saturation": {
+        "cpu": FIGURE,
+        "memory": FIGURE,
+        "disk": FIGURE,
+        "network": FIGURE,
+        "psi": {"cpu": FIGURE, "memory": FIGURE, "io": FIGURE},
+        "resources": [
+            {"resource": str, "utilisation": FIGURE, "saturation": FIGURE, "errors": (int, MAYBE), "text": str}
+        ],
+    },
+}
+"""What DESIGN promises; a report may have more keys, never fewer."""
+
+
+def faults(value, shape, where="report"):
+    """Yield each place at which a value is not of its shape."""
+    if isinstance(shape, dict):
+        yield from (f"{where}.{key} is missing" for key in shape.keys() - value.keys())
+        for key in shape.keys() & value.keys():
+            yield from faults(value[key], shape[key], f"{where}.{key}")
+    elif isinstance(shape, list):
+        if not isinstance(value, list) or (value and not shape):
+            yield f"{where} is {value!r}"
+        for place, one in enumerate(value):
+            yield from faults(one, shape[0], f"{where}[{place}]")
+    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool):
+        yield f"{where} is {value!r}"

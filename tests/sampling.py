@@ -1,0 +1,92 @@
+"""The sampled probe on a real process, for tests: read at its rate in a thread, as the collector does, and ask."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+from ledgering import booked, latency_ns, requests_of
+
+from perfwatch.agent.target import runtime_of
+from perfwatch.probes.sampled.probe import SampledProbe
+
+
+class Sampling:
+    """A probe that is being read, and all records that it gave so far."""
+
+    def __init__(self, probe):
+        self.probe = probe
+        self.records = []
+        self.cpu_s = 0.0
+        self.readings = 0
+        self._stop = threading.Event()
+        self._error = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        begun_s = time.thread_time()
+        due = time.monotonic()
+        try:
+            while not self._stop.wait(max(due - time.monotonic(), 0)):
+                due = max(due + self.probe.period_s, time.monotonic())
+                self.records += self.probe.read(time.monotonic_ns())
+                self.readings += 1
+            self.records += self.probe.drain(time.monotonic_ns())
+        except BaseException as error:  # noqa: BLE001 - told by `stop`
+            self._error = error
+        self.cpu_s = time.thread_time() - begun_s
+
+    def stop(self):
+        """Read what is left and end; returns all records."""
+        self._stop.set()
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self.records
+
+    def until(self, condition, timeout_s=10.0):
+        """Wait until `condition(records)` is truthy, and return that."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end and self._thread.is_alive():
+            if found := condition(list(self.records)):
+                return found
+            time.sleep(0.02)
+        self.stop()
+        raise AssertionError(f"not seen within {timeout_s} s among {self.records[-5:]}")
+
+
+@contextlib.contextmanager
+def sampling(pid):
+    """Attach the sampled probe to a process tree and read it until the block ends."""
+    with SampledProbe(pid, runtime_of) as probe:
+        reading = Sampling(probe)
+        try:
+            yield reading
+        finally:
+            reading.stop()
+
+
+def slow_of(records, prefix, least_ms=100.0):
+    """Return the finished requests of an endpoint that took at least so long."""
+    return [
+        request
+        for request in requests_of(records)
+        if (request.target or "").startswith(prefix) and latency_ns(request) >= least_ms * 1e6
+    ]
+
+
+def largest(request):
+    """Return the bucket with most of a request's time; `unaccounted` where that is more, None for one unmatched."""
+    if request.threads != "one":
+        return None
+    ledger = booked(request)
+    ledger["unaccounted"] = latency_ns(request) / 1e6 - sum(ledger.values())
+    return max(ledger, key=ledger.get)
+
+
+def open_descriptors():
+    """Return how many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))

@@ -1,0 +1,161 @@
+"""The host screen: every queue is on it, live and replayed; it scrolls, and leaves time its keys."""
+
+import msgspec
+import pytest
+import queued
+from fakes import SECOND, FakeSource, generate, session_info
+from tui_driving import opened, scenario, screen, settled, shows, until
+
+from perfwatch.agent.model import CgroupLimit, ProbeStatus, Queues
+from perfwatch.tui.screens.host import HostScreen, Page
+from perfwatch.tui.screens.overview import OverviewScreen
+
+INFO = session_info(probes=queued.PROBES)
+SAID = {
+    "resources": ["cpu", "71 %", "34 %", "71 % busy, 2.1 threads", "952 of 1024 in process 4313"],
+    "run queue": ["2.1 threads waited, median 2, at most 9; 2 CPUs", "4313  gunicorn", "812  postgres", "0.72 CPUs"],
+    "pressure": ["12 %", "host"],
+    "cgroups": ["shop.service: 0.2 CPUs allowed, 0.20 used, throttled in 84 %", "of 512 MiB allowed"],
+    "threads": ["3 running or runnable, 31 sleeping, 1 in uninterruptible sleep"],
+    "disks": ["nvme0n1", "12 ms", "64 ms", "88 MB/s", "the target's files: /var/lib (ext4), / (ext4)"],
+    "disk users": ["812  postgres", "80 MB/s written", "the target"],
+    "accept queues": ["0.0.0.0:8000", "4 of 2048"],
+    "sockets": ["42 in all", "← 10.0.3.7:40001", "1.1 MiB", "84 ms", "peer's window full 7.40 s, 3 sent again"],
+    "connections": ["120 accepted; 0.3 ms to set one up; 118 with TLS"],
+    "perfwatch": ["3.4 % of a core, at most 10 %; 46 MiB", "every 0.05 s", "(usually every 1 s)", "do: sudo perfwatch"],
+}
+
+
+def source(**options):
+    return FakeSource(generate(30), info=INFO, **options)
+
+
+def host(stream=None, *, size=(120, 100), **changes):
+    return opened(stream or source(), size=size, judge_factory=queued.judge(**changes))
+
+
+async def open_host(pilot):
+    await pilot.press("9")
+    await until(pilot, lambda: isinstance(pilot.app.screen, HostScreen))
+    await settled(pilot)
+
+
+@pytest.mark.parametrize(
+    ("label", "size"), [("live", (80, 110)), ("replay 4x", (120, 100)), ("live", (180, 60))], ids=str
+)
+@scenario
+async def test_every_queue_is_told(label, size):
+    async with host(source(label=label), size=size) as pilot:
+        await open_host(pilot)
+        text = screen(pilot)
+    unwrapped = " ".join(text.split())
+    for title, parts in SAID.items():
+        assert title in text
+        for part in parts:
+            assert part in text or part in unwrapped, f"{title}: {part}"
+    assert "host web-1   Linux 6.18.5 x86_64   2 CPUs   8.0 GiB" in text
+
+
+@scenario
+async def test_the_key_is_in_the_footer_and_leads_there_and_back():
+    async with host(size=(80, 24)) as pilot:
+        assert "9 host" in screen(pilot).splitlines()[-1]
+        await open_host(pilot)
+        await pilot.press("9")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
+        await pilot.press("tab", "enter")
+        await shows(pilot, "where the time went")
+        await open_host(pilot)
+        await pilot.press("escape")
+        await shows(pilot, "where the time went")
+
+
+@scenario
+async def test_a_small_terminal_scrolls_to_the_end():
+    async with host(size=(80, 24)) as pilot:
+        await open_host(pilot)
+        assert isinstance(pilot.app.focused, Page)
+        assert "do: sudo perfwatch" not in screen(pilot)
+        await pilot.press("pagedown")
+        await until(pilot, lambda: pilot.app.focused.scroll_offset.y > 0)
+        await pilot.press("end")
+        await shows(pilot, "do: sudo perfwatch")
+        await pilot.press("home")
+        await shows(pilot, "resources")
+
+
+@scenario
+async def test_what_is_read_stays_in_place_while_figures_change():
+    stream = source(step_s=3.0)
+    stream.pause(paused=True)
+    async with host(stream, size=(80, 24)) as pilot:
+        await open_host(pilot)
+        await pilot.press("pagedown")
+        await until(pilot, lambda: pilot.app.focused.scroll_offset.y > 0)
+        place = pilot.app.focused.scroll_offset.y
+        stream.seek(INFO.started_ns + 12 * SECOND)
+        await until(pilot, lambda: pilot.app.frame.view.count > 0)
+        await settled(pilot)
+        assert pilot.app.focused.scroll_offset.y == place
+
+
+@scenario
+async def test_the_keys_of_time_work_there():
+    stream = source()
+    async with host(stream, size=(80, 24)) as pilot:
+        await open_host(pilot)
+        await pilot.press("left", "space")
+        await shows(pilot, "‖ paused")
+    assert [call for call, _ in stream.calls] == ["seek", "pause"]
+
+
+@scenario
+async def test_in_the_filter_a_nine_is_a_character():
+    async with host() as pilot:
+        await pilot.press("/", "9")
+        await settled(pilot)
+        assert isinstance(pilot.app.screen, OverviewScreen)
+        assert pilot.app.screen.needle == "9"
+
+
+@scenario
+async def test_a_session_without_any_queue_shows_its_probes():
+    nothing = {"queues": Queues(), "saturation": (), "own_cost": None, "slowed_probes": (), "listeners": ()}
+    async with opened(FakeSource(generate(5)), size=(80, 30), judge_factory=queued.judge(**nothing)) as pilot:
+        await open_host(pilot)
+        text = screen(pilot)
+    for title in SAID.keys() - {"perfwatch"}:
+        assert title not in text
+    assert "ledger         running" in text
+
+
+@scenario
+async def test_a_probe_that_only_its_cost_tells_of_is_listed_and_losses_are_counted():
+    info = session_info(probes=(ProbeStatus("wire", "limited"),))
+    stream = FakeSource(generate(10), info=info)
+    async with host(stream, losses=(("wire", 12),)) as pilot:
+        await open_host(pilot)
+        text = screen(pilot)
+    assert "12 events lost" in text
+    assert "why: no reason given" in text
+    assert "ledger         running" in text
+
+
+@scenario
+async def test_a_target_without_a_connection_says_so():
+    async with host(queues=Queues(socket_count=0), saturation=()) as pilot:
+        await open_host(pilot)
+        assert "none is open" in screen(pilot)
+
+
+@pytest.mark.parametrize("size", [(60, 16), (60, 120), (80, 24), (96, 40), (155, 60), (156, 60), (250, 80)])
+@scenario
+async def test_no_line_is_wider_than_the_terminal(size):
+    long = "/".join(["a-long-name-of-a-slice.slice"] * 12)
+    limit = CgroupLimit("/" + long, 0.2, 0.2, 0.84, 412.0, 1, 2, 3, 4)
+    peer = msgspec.structs.replace(queued.sockets()[1], peer=f"unix:/{long}")
+    async with host(size=size, queues=queued.queues(cgroups=(limit,), sockets=(peer,) * 40)) as pilot:
+        await open_host(pilot)
+        lines = screen(pilot).splitlines()
+    assert max(map(len, lines)) <= size[0]
+    assert len(lines) == size[1]

@@ -1,0 +1,128 @@
+"""Two lines of the overview: where something queues at this moment, and how used the host is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from perfwatch.agent.report_sentences import binary
+from perfwatch.tui import palette
+from perfwatch.tui.draw import gauge
+from perfwatch.tui.format import NONE, count, percent, port_of
+from perfwatch.tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from perfwatch.agent.model import Bucket, SocketState, View
+    from perfwatch.tui.messages import Frame
+
+FULL: Final = 0.9
+"""A resource that is used so far has no room for a burst."""
+_GAP: Final = "  "
+_BARS: Final = ((120, 10), (96, 8), (80, 5), (0, 3))
+"""(from this width on, cells of a bar)"""
+_QUEUEING: Final[tuple[Bucket, ...]] = ("gil", "lock", "loop", "run_queue", "disk", "fault", "calls")
+_SHORT: Final = {"memory": "mem", "network": "net"}
+
+
+class QueueLine(Panel):
+    """Threads that wait for a CPU, the deepest accept queue, requests at the disk, bytes in buffers, requests held up.
+
+    Of buffers the fullest one of any connection is told. What is not known is left out.
+    """
+
+    def compose_text(self, frame: Frame, width: int) -> Text:
+        """Say as much as there is room for, the most telling first."""
+        line = _filled(Text(" queues ", style=palette.QUIET, no_wrap=True, overflow="crop"), _queues(frame.view), width)
+        if (left := width - line.cell_len) > len(load := f"concurrency {frame.view.concurrency:.1f}"):
+            line.append(load.rjust(left - 1), palette.QUIET)
+        return line
+
+
+class Used(Panel):
+    """A bar for each resource of the host, and how long its tasks were held up."""
+
+    def compose_text(self, frame: Frame, width: int) -> Text:
+        """Say what is known; cpu and memory stand there also where they are not."""
+        bar = next(cells for least, cells in _BARS if width >= least)
+        line = Text(" used   ", style=palette.QUIET, no_wrap=True, overflow="crop")
+        return _filled(line, _resources(frame.view, bar), width)
+
+
+def _filled(line: Text, pieces: Iterable[Text], width: int) -> Text:
+    for piece in pieces:
+        if line.cell_len + len(_GAP) + piece.cell_len <= width:
+            line.append(_GAP).append_text(piece)
+    return line
+
+
+def _queues(view: View) -> Iterator[Text]:
+    queues = view.queues
+    if queues.run_queue is not None:
+        waiting = queues.run_queue.waiting_mean
+        yield _figure("run", f"{waiting:.1f}", alarming=waiting > queues.run_queue.cpus)
+    for address, deepest, limit in view.listeners[:2]:
+        where = f" {port_of(address)}" if len(view.listeners) > 1 else ""
+        yield _figure(f"accept{where}", f"{count(deepest)}/{count(limit)}", alarming=deepest >= limit > 0)
+    if queues.disks:
+        yield _figure("disk", f"{queues.disks[0].depth:.1f}", alarming=queues.disks[0].utilisation > FULL)
+    throttled = max((limit.throttled or 0.0 for limit in queues.cgroups), default=0.0)
+    if throttled > 0:
+        yield _figure("throttled", percent(throttled), alarming=True)
+    yield from _held_up(view)
+    yield from _buffers(queues.sockets)
+
+
+def _held_up(view: View) -> Iterator[Text]:
+    """Count the requests in flight by what they wait for."""
+    states = Counter(request.state for request in view.in_flight)
+    for bucket in _QUEUEING:
+        if states[bucket]:
+            ink = palette.INKS[bucket]
+            yield Text.assemble((f"{ink.glyph} {ink.name} ", ink.colour), (str(states[bucket]), palette.TEXT))
+
+
+def _buffers(sockets: tuple[SocketState, ...]) -> Iterator[Text]:
+    open_ = [one for one in sockets if one.role != "listening"]
+    for name, fullest in (
+        ("recv", max((one.recv_q for one in open_), default=0)),
+        ("send", max((one.send_q for one in open_), default=0)),
+    ):
+        if fullest > 0:
+            yield _figure(name, binary(fullest), alarming=False)
+
+
+def _resources(view: View, bar: int) -> Iterator[Text]:
+    shares = {one.resource: one.utilisation for one in view.saturation}
+    cpu = shares.get("cpu") if view.cpu_use is None else view.cpu_use
+    memory = shares.get("memory") if view.memory_use is None else view.memory_use
+    yield _bar("cpu", cpu, bar)
+    yield _bar("memory", memory, bar)
+    for name in ("disk", "network"):
+        if shares.get(name) is not None:
+            yield _bar(name, shares[name], bar)
+    host = next((one for one in view.queues.pressure if one.scope == "host"), None)
+    held = [] if host is None else [share for share in (host.cpu, host.memory, host.io) if share is not None]
+    if held:
+        yield _figure("psi", percent(max(held)), alarming=False)
+
+
+def _bar(name: str, share: float | None, cells: int) -> Text:
+    figure = NONE if share is None else percent(share)
+    return Text.assemble(
+        (f"{_SHORT.get(name, name)} ", palette.QUIET), gauge(share, cells, heat(share)), f" {figure:<5}"
+    )
+
+
+def _figure(name: str, figure: str, *, alarming: bool) -> Text:
+    return Text.assemble((f"{name} ", palette.QUIET), (figure, palette.ALARM if alarming else palette.TEXT))
+
+
+def heat(share: float | None) -> str:
+    """Return the colour of a bar."""
+    if share is None:
+        return palette.FAINT
+    return palette.ALARM if share > FULL else palette.LINE

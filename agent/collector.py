@@ -82,8 +82,9 @@ class Collector:
         """
         started = next_batch = time.monotonic()
         self._begin(started)
-        workers = max(len(self.pids) - 1, 0)
-        yield (TargetChange(time.monotonic_ns(), self._target.pid, "attached", f"{workers} workers"),)
+        count = max(len(self.pids) - 1, 0)
+        workers = f"{count} worker" if count == 1 else f"{count} workers"
+        yield (TargetChange(time.monotonic_ns(), self._target.pid, "attached", workers),)
         records: list[Record] = []
         while not stop.is_set() and self.ended is None:
             now = time.monotonic() + _SLACK_S

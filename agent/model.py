@@ -210,7 +210,7 @@ class DiskQueue(msgspec.Struct, frozen=True):
 
 
 class CgroupLimit(msgspec.Struct, frozen=True):
-    """A cgroup with a limit that holds the target."""
+    """A cgroup with a limit that holds the target; its memory may be counted in another one (cgroup v1)."""
 
     path: str
     quota_cpus: float | None
@@ -223,6 +223,8 @@ class CgroupLimit(msgspec.Struct, frozen=True):
     memory_limit_bytes: int | None
     limit_hits: int | None
     oom_kills: int | None
+    memory_path: str | None = None
+    """Whose memory that is, where it is not `path`."""
 
 
 class Pressure(msgspec.Struct, frozen=True):

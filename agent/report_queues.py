@@ -59,8 +59,8 @@ def _named(queues: Queues) -> Iterator[tuple[str, str]]:
     yield from _each("connections", map(said.connections, queues.connections))
     used = [one for one in queues.disks if one.depth > 0 or one.file_systems]
     yield from _each("disk", map(said.disk, used[:_DISKS]))
-    if queues.disk_users:
-        yield "", f"most bytes: {said.disk_users(queues.disk_users)}"
+    if movers := said.disk_users(queues.disk_users):
+        yield "", f"most bytes: {movers}"
     yield from _each("cgroup", map(said.cgroup, queues.cgroups[:_CGROUPS]))
     yield from _each("pressure", filter(None, map(said.pressure, queues.pressure)))
     if queues.threads:
@@ -71,8 +71,8 @@ def _cpu(queues: Queues) -> Iterator[tuple[str, str]]:
     queue = queues.run_queue
     if queue.waiting_mean is not None or queue.runnable_mean is not None:
         yield "run queue", said.run_queue(queue)
-    if queue.top:
-        yield "", f"most CPU: {said.cpu_users(queue.top)}"
+    if users := said.cpu_users(queue.top):
+        yield "", f"most CPU: {users}"
 
 
 def _each(name: str, sentences: Iterable[str]) -> Iterator[tuple[str, str]]:

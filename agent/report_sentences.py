@@ -31,6 +31,9 @@ _MANY: Final = 999.5
 _SHORT_MS: Final = 0.0995
 _TEN: Final = 9.95
 _PROBES: Final = 3
+_LEAST_CPUS: Final = 0.005
+"""What would be shown as 0.00."""
+_LEAST_BYTES_S: Final = 10_000
 
 
 def run_queue(queue: RunQueue) -> str:
@@ -43,13 +46,19 @@ def run_queue(queue: RunQueue) -> str:
 
 
 def cpu_users(users: Iterable[CpuShare]) -> str:
-    """Say who used the CPUs: `gunicorn 4312 (the target) 1.2, stress 812 0.7 CPUs`."""
-    return ", ".join(f"{_who(user)} {user.cpus:.2f}" for user in users) + " CPUs"
+    """Say who used the CPUs: `gunicorn (pid 4312, the target) 1.20, stress (pid 812) 0.70 CPUs`."""
+    told = (f"{_who(user)} {user.cpus:.2f}" for user in users if user.cpus >= _LEAST_CPUS)
+    return f"{used} CPUs" if (used := ", ".join(told)) else ""
 
 
 def accept_queue(socket: Socket) -> str:
     """Say how deep an accept queue was."""
-    return f"{socket.local}: at most {socket.backlog} of {socket.backlog_max} connections waited"
+    waiting, limit = socket.backlog or 0, socket.backlog_max or 0
+    drops = f"; turned away {counted(socket.drops, 'time')} since it was opened" if socket.drops else ""
+    if waiting >= limit > 0:
+        return f"{socket.local}: it was full, {counted(waiting, 'connection')} waited where {limit} may{drops}"
+    most = f"at most {counted(waiting, 'connection')}" if waiting else "no connection"
+    return f"{socket.local}: {most} waited where {limit} may{drops}"
 
 
 def connection(socket: Socket) -> str:
@@ -57,7 +66,7 @@ def connection(socket: Socket) -> str:
     direction = "from" if socket.role == "accepted" else "to"
     facts = [
         f"{binary(socket.recv_q)} not read" if socket.recv_q else "",
-        f"{binary(socket.send_q)} not acknowledged" if socket.send_q else "",
+        f"{binary(socket.send_q)} not sent or not acknowledged" if socket.send_q else "",
         f"peer's window full for {took(socket.rwnd_limited_ms)}" if socket.rwnd_limited_ms else "",
         f"send buffer too small for {took(socket.sndbuf_limited_ms)}" if socket.sndbuf_limited_ms else "",
         f"{counted(socket.retransmits, 'segment')} sent again" if socket.retransmits else "",
@@ -89,25 +98,37 @@ def disk(queue: DiskQueue) -> str:
 
 
 def disk_users(users: Iterable[DiskShare]) -> str:
-    """Say who moved most bytes."""
-    return ", ".join(f"{_who(user)} {' and '.join(_moved(user.read_bytes_s, user.written_bytes_s))}" for user in users)
+    """Say who moved most bytes; nobody who moved next to none."""
+    telling = (user for user in users if user.read_bytes_s + user.written_bytes_s >= _LEAST_BYTES_S)
+    return ", ".join(f"{_who(user)} {' and '.join(_moved(user.read_bytes_s, user.written_bytes_s))}" for user in telling)
 
 
 def cgroup(limit: CgroupLimit) -> str:
-    """Say what a cgroup may use, and what it does."""
-    facts = []
-    if limit.quota_cpus is not None:
-        used = "" if limit.used_cpus is None else f", {limit.used_cpus:.2f} used"
-        facts.append(f"{limit.quota_cpus:g} CPUs allowed{used}")
-    if limit.throttled is not None and limit.quota_cpus is not None:
+    """Say what a cgroup may use, and what it does; that of the memory may be another one."""
+    quota, memory = ", ".join(_quota(limit)), ", ".join(_memory(limit))
+    if limit.memory_path is not None and memory:
+        return f"{limit.path}: {quota or 'no CPU quota'}; {limit.memory_path}: {memory}"
+    return f"{limit.path}: {', '.join(filter(None, (quota, memory))) or 'no limit that was read'}"
+
+
+def _quota(limit: CgroupLimit) -> Iterator[str]:
+    if limit.quota_cpus is None:
+        return
+    used = "" if limit.used_cpus is None else f", {limit.used_cpus:.2f} used"
+    yield f"{limit.quota_cpus:g} CPUs allowed{used}"
+    if limit.throttled is not None:
         lost = "" if limit.throttled_ms_s is None else f" ({took(limit.throttled_ms_s)} in each second)"
-        facts.append(f"throttled in {percent(limit.throttled)} of its periods{lost}")
+        yield f"throttled in {percent(limit.throttled)} of its periods{lost}"
+
+
+def _memory(limit: CgroupLimit) -> Iterator[str]:
     if limit.memory_bytes is not None:
         most = "" if limit.memory_limit_bytes is None else f" of {binary(limit.memory_limit_bytes)} allowed"
-        facts.append(f"{binary(limit.memory_bytes)} of memory used{most}")
-    facts += [f"its memory limit was reached {counted(limit.limit_hits, 'time')}"] if limit.limit_hits else []
-    facts += [f"killed for memory {counted(limit.oom_kills, 'time')}"] if limit.oom_kills else []
-    return f"{limit.path}: {', '.join(facts) or 'no limit that was read'}"
+        yield f"{binary(limit.memory_bytes)} of memory used{most}"
+    if limit.limit_hits:
+        yield f"its memory limit was reached {counted(limit.limit_hits, 'time')}"
+    if limit.oom_kills:
+        yield f"killed for memory {counted(limit.oom_kills, 'time')}"
 
 
 def pressure(one: Pressure) -> str:
@@ -192,4 +213,4 @@ def _moved(read_bytes_s: float, written_bytes_s: float) -> Iterator[str]:
 
 
 def _who(user: CpuShare | DiskShare) -> str:
-    return f"{user.name} {user.pid}" + (" (the target)" if user.is_target else "")
+    return f"{user.name} (pid {user.pid}{', the target' if user.is_target else ''})"

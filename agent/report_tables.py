@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.wording import percent
-from perfwatch.agent.report_cells import bar, clean, fit
+from perfwatch.agent.report_cells import bar, cells, clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def request_table(requests: Sequence[RequestReport], width: int) -> list[str]:
     if not requests:
         return []
     slowest = sorted(requests, key=lambda one: -one.duration_ms)[:_REQUESTS]
-    named = max(width - 72, 16)
+    named = min(max(map(cells, map(_name, slowest))), max(width - 72, 16))
     lines = [rule(f"slowest requests ({len(slowest)} of {len(requests)} judged)", width)]
     for one in slowest:
         at = moment(one.start, "%H:%M:%S.%f")[:12]
-        name = fit(clean(f"{one.method or '?'} {one.target or '(not HTTP)'}"), named)
+        name = fit(_name(one), named)
         status = one.status or ("-" if one.outcome == "answered" else one.outcome)
         line = f"{at}  {name}  {shown_ms(one.duration_ms):>7}  {status!s:>7}  {LETTERS[one.principle]} {one.summary}"
         lines.append(fit(clean(line), width))
@@ -93,9 +93,12 @@ def open_table(report: Report, width: int) -> list[str]:
 
 def _open(one: OpenReport, width: int) -> str:
     where = f"{one.state}" + (f" in {one.call}" if one.call else "") + (f" for {one.peer}" if one.peer else "")
-    name = f"{one.method or '?'} {one.target or '(not HTTP)'}"
     thread = f"pid {one.pid}, thread {one.tid}"
-    return fit(clean(f"{shown_ms(one.age_ms):>7}  {name}  {where}; {thread}"), width)
+    return fit(f"{shown_ms(one.age_ms):>7}  {_name(one)}  {clean(f'{where}; {thread}')}", width)
+
+
+def _name(one: RequestReport | OpenReport) -> str:
+    return clean(f"{one.method or '?'} {one.target or '(not HTTP)'}")
 
 
 def _count(number: int) -> str:

@@ -2,7 +2,8 @@
 
 One record for each distinct cgroup of the target's processes, and one for each cgroup above with a CPU quota, a memory
 or a pids limit: what stops a process may be set far above it. Under v1 the controllers are separate hierarchies, and a
-process may be in another cgroup in each; `path` is that of the CPU controller. See `cgroups.py` for where cgroups are
+process may be in another cgroup in each; `path` is that of the CPU controller, and what the CPU accounting says of
+another cgroup is not taken for its use. See `cgroups.py` for where cgroups are
 found, `cgroup_v1.py` and `cgroup_v2.py` for their files. Cost: 0.25 ms a reading, and 12 us for each further process.
 """
 
@@ -116,7 +117,7 @@ class CgroupProbe:
             path=shown(place.name.path),
             version=place.name.version,
             memory_path=None if memory_seat is None else shown(memory_seat.path),
-            cpu_ns=self._ask(place, "cpuacct", pid, cgroup_v1.read_usage_ns, cgroup_v2.read_usage_ns),
+            cpu_ns=self._used_ns(place, pid),
             quota_ns=cpu.quota_ns,
             period_ns=cpu.period_ns,
             periods=cpu.periods,
@@ -131,6 +132,13 @@ class CgroupProbe:
             pids=pids.count,
             pids_limit=pids.limit,
         )
+
+    def _used_ns(self, place: Place, pid: int) -> int | None:
+        """Return the CPU time of the cgroup that has the quota; under v1 another one may be accounted."""
+        cpu, accounted = place.seat("cpu"), place.seat("cpuacct")
+        if cpu and accounted and cpu.path != accounted.path:
+            return None
+        return self._ask(place, "cpuacct", pid, cgroup_v1.read_usage_ns, cgroup_v2.read_usage_ns)
 
     def _ask(self, place: Place, controller: str, pid: int, v1: Callable[[int], T], v2: Callable[[int], T]) -> T | None:
         """Let the reader of the right version read a controller's files; None where they cannot be seen."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from perfwatch.probes.cgroups import Seat
 
 _MOUNT_BYTES: Final = 1 << 18
+_MAX_FOREIGN: Final = 64
+_FILE_SYSTEMS: Final = {"cgroup", "cgroup2"}
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -81,24 +83,33 @@ class Hierarchies:
         if pid not in self._others:
             self._others[pid] = _mounts(str(pid), parse_foreign_mounts)
         for mount, rest in _showing(self._others[pid], controller, seat):
-            path = f"{roots.PROC}/{pid}/root{mount.point}/{rest}"
-            if (file := _opened(mount, path)) is not None:
+            path = os.fsencode(f"{mount.point}/{rest}")
+            if (file := _checked(mount, lambda path=path: look_below(roots.PROC / str(pid) / "root", path))) is not None:
                 return file
         return None
 
 
 def parse_mounts(raw: bytes) -> tuple[Mount, ...]:
     """Return the cgroup mounts of a mountinfo."""
-    return tuple(_mount(fields, kind) for fields, kind in _entries(raw) if kind[0] in {"cgroup", "cgroup2"})
+    return tuple(_mount(fields, kind) for fields, kind in _entries(raw) if kind[0] in _FILE_SYSTEMS)
 
 
 def parse_foreign_mounts(raw: bytes) -> tuple[Mount, ...]:
-    """Return the cgroup mounts of somebody else's mountinfo, but for those below a file system that a user serves.
+    """Return the first 64 cgroup mounts of somebody else's mountinfo, but for those that are not what they seem.
 
-    A look-up in FUSE could be kept waiting for as long as that user likes.
+    A look-up below FUSE could be kept waiting for as long as its user likes, as could the opening of what was mounted
+    over a cgroup's file.
     """
-    served = [_unescaped(fields[4]) for fields, kind in _entries(raw) if kind[0].startswith("fuse")]
-    return tuple(mount for mount in parse_mounts(raw) if all(below(mount.point, point) is None for point in served))
+    entries = list(_entries(raw))
+    points = [_unescaped(fields[4]) for fields, _ in entries]
+    served = [point for point, (_, kind) in zip(points, entries, strict=True) if kind[0].startswith("fuse")]
+    cgroups = ((place, _mount(*entry)) for place, entry in enumerate(entries) if entry[1][0] in _FILE_SYSTEMS)
+    return tuple(
+        mount
+        for place, mount in islice(cgroups, _MAX_FOREIGN)
+        if all(below(mount.point, point) is None for point in served)
+        and all(below(point, mount.point) is None for point in points[place + 1 :])
+    )
 
 
 def below(path: str, root: str) -> str | None:
@@ -144,10 +155,14 @@ def _showing(mounts: Iterable[Mount], controller: str, seat: Seat) -> Iterator[t
             yield mount, rest
 
 
-def _opened(mount: Mount, path: str) -> int | None:
+def _opened(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _checked(mount: Mount, opened: Callable[[], int]) -> int | None:
     """Open a directory if it is of the mount's device: it is not, where something was mounted over it."""
     try:
-        file = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = opened()
     except (OSError, ValueError):
         return None
     if os.fstat(file).st_dev == mount.device:

@@ -9,6 +9,7 @@ user, or root (the check is that of ptrace(2)). Source: proc(5). Cost: 4 us a de
 
 from __future__ import annotations
 
+import errno
 import os
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ MAX_DESCRIPTORS: Final = 65_536
 """So many of one process are looked at; the kernel lists them in order."""
 _SOCKET: Final = b"socket:["
 _INODE_DIGITS: Final = 20
+_NOTHING_TO_SAY: Final = {errno.ENOENT, errno.ENAMETOOLONG}
 
 
 def sockets_of(pid: int) -> dict[int, int]:
@@ -38,7 +40,8 @@ def sockets_of(pid: int) -> dict[int, int]:
 def links_of(pid: int, but: Container[int] = ()) -> Iterator[tuple[int, bytes]]:
     """Yield each descriptor of a process, in order, with what it leads to; those in `but` are not looked at.
 
-    One that is closed meanwhile is left out. Raises Vanished or Unavailable, as soon as it is iterated.
+    One that is closed meanwhile is left out, and one whose path is too long for the kernel to say (4,096 bytes).
+    Raises Vanished or Unavailable, as soon as it is iterated.
     """
     path = roots.PROC / str(pid) / "fd"
     try:
@@ -51,8 +54,9 @@ def links_of(pid: int, but: Container[int] = ()) -> Iterator[tuple[int, bytes]]:
                 continue
             try:
                 yield number, os.readlink(b"%d" % number, dir_fd=directory)
-            except FileNotFoundError:
-                continue
+            except OSError as error:
+                if error.errno not in _NOTHING_TO_SAY:
+                    raise
     except OSError as error:
         raise translated(error, path) from None
     finally:

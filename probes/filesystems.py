@@ -139,10 +139,11 @@ def open_files(pid: int, mounts: dict[int, Mount]) -> Iterator[OpenFile]:
             file = _open_file(directory, number, text(link), mounts)
             if file and _is_stored(file.mount):
                 yield file
-    path = _link(directory / "cwd")
-    mount = mount_of(path, mounts)
-    if mount and _is_stored(mount):
-        yield OpenFile(path, mount, is_written=False)
+    with suppress(Unavailable):
+        path = _link(directory / "cwd")
+        mount = mount_of(path, mounts)
+        if mount and _is_stored(mount):
+            yield OpenFile(path, mount, is_written=False)
 
 
 def device_name(mount: Mount, names: dict[tuple[int, int], str], host: dict[int, Mount]) -> str:

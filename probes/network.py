@@ -149,7 +149,7 @@ def read_interfaces(pid: int) -> list[Interface]:
 
 def parse_counters(data: bytes) -> Counters:
     """Parse pairs of lines, names and values (/proc/net/snmp, netstat): (`Tcp`, `OutSegs`) -> 62127."""
-    lines = text(data).splitlines()
+    lines = text(data).split("\n")
     found: dict[tuple[str, str], int] = {}
     for names, values in zip(lines[::2], lines[1::2], strict=False):
         group, _, rest = names.partition(":")
@@ -163,7 +163,7 @@ def parse_counters(data: bytes) -> Counters:
 def parse_interfaces(data: bytes) -> list[Interface]:
     """Parse /proc/net/dev: two lines of headings, then `  eth0: 1522067 1042 0 0 0 0 0 0 98231 871 0 0 0 0 0 0`."""
     found = []
-    for line in text(data).splitlines()[2:]:
+    for line in text(data).split("\n")[2:-1]:  # what else ends a line may stand in a name
         name, _, rest = line.rpartition(":")
         values = [_number(value) for value in rest.split()]
         if len(values) < _COLUMNS:

@@ -55,6 +55,8 @@ def translated(error: OSError, path: Path) -> Exception:
         return Vanished(f"{path} is not there")
     if error.errno in _REFUSED:
         return Unavailable(f"{path} may not be read by this user", "run perfwatch as root, or as the target's user")
+    if error.errno == errno.ENAMETOOLONG:
+        return Unavailable(f"{path} leads to a path that is too long for the kernel to say", "use shorter paths")
     return error
 
 

@@ -21,12 +21,12 @@ SETTLE_S = 0.5
 POLL_S = 0.02
 
 
-def record_and_report(pid, seconds, *, slow_ms=None):
+def record_and_report(pid, seconds, *, slow_ms=None, options=()):
     """Record a process for a time, and return the report on it."""
     with tempfile.TemporaryDirectory(prefix="perfwatch-recording-") as directory:
         file = f"{directory}/session"
-        options = ["--duration", str(seconds), *_slow(slow_ms), "-o", file]
-        perfwatch("record", "--pid", str(pid), *options, timeout_s=seconds + SPARE_S)
+        told = ["--duration", str(seconds), *_slow(slow_ms), *options, "-o", file]
+        perfwatch("record", "--pid", str(pid), *told, timeout_s=seconds + SPARE_S)
         return report_on(file)
 
 

@@ -79,11 +79,15 @@ def slow_of(records, prefix, least_ms=100.0):
 
 
 def largest(request):
-    """Return the bucket with most of a request's time; `unaccounted` where that is more, None for one unmatched."""
+    """Return the bucket, other than run_queue, with most of a request's time; None for one that is unmatched.
+
+    `unaccounted` where that is more.
+    """
     if request.threads != "one":
         return None
     ledger = booked(request)
     ledger["unaccounted"] = latency_ns(request) / 1e6 - sum(ledger.values())
+    ledger.pop("run_queue", None)
     return max(ledger, key=ledger.get)
 
 

@@ -101,9 +101,11 @@ def _neighbours(queue: RunQueue) -> Iterator[Evidence]:
             used.setdefault(one.name, []).append(one.cpus)
     for name, each in sorted(used.items(), key=lambda one: -sum(one[1]))[:_NAMED]:
         total = sum(each)
-        many = f" (at least {len(each)} processes)" if len(each) > 1 else ""
         part = percent(min(total / queue.cpus, 1.0))
-        yield Evidence("neighbour", name, f"neighbour {name}{many} used {total:.1f} CPUs, {part} of the host")
+        text = f"neighbour {name} used {total:.1f} CPUs, {part} of the host"
+        if len(each) > 1:
+            text = f"at least {len(each)} neighbours named {name} used {total:.1f} CPUs or more, {part} of the host"
+        yield Evidence("neighbour", name, text)
 
 
 def _used(queue: RunQueue | None, context: Context) -> float | None:

@@ -24,7 +24,8 @@ class Cgroups:
 
     def sample(self, sample: CgroupSample) -> None:
         """Take in a cgroup's counters; costs about 3 us."""
-        self._by_path.add(sample.path, sample)
+        # NUL stands in no path.
+        self._by_path.add(f"{sample.path}\0{sample.memory_path or ''}", sample)
 
     def limits(self, span: Span) -> tuple[CgroupLimit, ...]:
         """Return what each cgroup may use and what it was denied, by path."""
@@ -36,10 +37,13 @@ class Cgroups:
         return max(found, key=lambda one: one.throttled_ms_s or 0.0, default=None)
 
     def tasks(self, span: Span) -> tuple[str, int, int] | None:
-        """Return (path, tasks, limit) of the cgroup that is nearest to its limit of tasks; None without a limit."""
+        """Return (name, tasks, limit) of the cgroup that is nearest to its limit of tasks; None without a limit.
+
+        Under v1 the path of the pids controller is not recorded.
+        """
         found = [
-            (path, after.pids, after.pids_limit)
-            for path, (_, after) in self._by_path.around(span)
+            (after.path if after.version == 2 else "its pids cgroup", after.pids, after.pids_limit)  # noqa: PLR2004
+            for _, (_, after) in self._by_path.around(span)
             if after.pids is not None and after.pids >= 0 and after.pids_limit is not None and after.pids_limit > 0
         ]
         return max(found, key=lambda one: one[1] / one[2], default=None)
@@ -80,6 +84,7 @@ def _limit(before: CgroupSample, after: CgroupSample) -> CgroupLimit:
         memory_limit_bytes=after.memory_limit_bytes,
         limit_hits=rate.limit_hits,
         oom_kills=rate.oom_kills,
+        memory_path=None if after.memory_path == after.path else after.memory_path,
     )
 
 

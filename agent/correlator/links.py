@@ -51,7 +51,7 @@ def explain_network(request: Request, context: Context) -> Explanation:
     change = context.around.sockets.change(record.connection, span_of(request))
     if change is not None:
         evidence += [*_round_trip(change), *_limits(change), *_sent_again([change])]
-    if change is not None and (change.retransmits or 0) >= _SENT_AGAIN:
+    if change is not None and (change.retransmits or 0) >= _SENT_AGAIN and not _is_shut(change):
         advice = (_LOSSY_ADVICE, *advice)
     return Explanation(tuple(evidence), advice)
 
@@ -71,6 +71,11 @@ def on_the_way(peer: Peer, request: Request, context: Context) -> tuple[tuple[Ev
     if part(rtt_ns * max(peer.waits, 1), peer.wait_ns) >= _FAR:
         advice.append(_FAR_ADVICE)
     return tuple(evidence), tuple(advice)
+
+
+def _is_shut(change: SocketChange) -> bool:
+    """Tell whether the client did not read: what meets its full window is sent again without a loss on the way."""
+    return bool(change.busy_ns) and part(change.rwnd_limited_ns or 0, change.busy_ns or 0) >= _LIMITED
 
 
 def _round_trip(change: SocketChange) -> Iterator[Evidence]:

@@ -111,6 +111,6 @@ def _per_second(name: str, rate: float | None, text: str) -> Iterator[Evidence]:
 def _limit(limit: CgroupLimit) -> Iterator[Evidence]:
     hits = limit.limit_hits or 0
     size_ = "" if limit.memory_limit_bytes is None else f" of {size(limit.memory_limit_bytes)}"
-    text = f"cgroup {limit.path} met its memory limit{size_} {counted(hits, 'time')}"
-    yield Evidence("memory_cgroup", limit.path, text)
+    path = limit.memory_path or limit.path
+    yield Evidence("memory_cgroup", path, f"cgroup {path} met its memory limit{size_} {counted(hits, 'time')}")
     yield Evidence("limit_hits", hits, f"the limit was met {counted(hits, 'time')}")

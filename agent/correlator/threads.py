@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.rates import grown, part
+from perfwatch.agent.correlator.rates import grown
 from perfwatch.agent.model import BUCKETS, Bucket
 
 if TYPE_CHECKING:
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 _MAX_PROCESSES: Final = 64
 _MAX_THREADS: Final = 256
 _KEPT: Final = 1024
-_TELLING_NS: Final = 50_000_000
 _STALE_NS: Final = 10_000_000_000
 
 
-class _Ran(NamedTuple):
-    """What the threads of one process did between two readings."""
+class _Waited(NamedTuple):
+    """How long the threads of one process waited for CPUs between two readings."""
 
+    from_ns: int
     at_ns: int
-    run_ns: int
     wait_ns: int
 
 
@@ -43,8 +42,8 @@ class ThreadStates:
 
     def __init__(self) -> None:
         self._latest: dict[int, ThreadsSample] = {}
-        self._ran: deque[_Ran] = deque(maxlen=_KEPT)
-        self._run_ns = 0
+        self._waited: deque[_Waited] = deque(maxlen=_KEPT)
+        self._from_ns: int | None = None
         self._wait_ns = 0
 
     def sample(self, sample: ThreadsSample) -> None:
@@ -54,10 +53,13 @@ class ThreadStates:
             del self._latest[next(iter(self._latest))]
         self._latest[sample.pid] = sample
         if before is not None and before.at_ns < sample.at_ns:
-            ran = _ran(before, sample)
-            self._ran.append(ran)
-            self._run_ns += ran.run_ns
-            self._wait_ns += ran.wait_ns
+            self._count(_waited(before, sample))
+
+    def _count(self, waited: _Waited | None) -> None:
+        if waited is not None:
+            self._waited.append(waited)
+            self._from_ns = waited.from_ns if self._from_ns is None else self._from_ns
+            self._wait_ns += waited.wait_ns
 
     def states(self, now_ns: int) -> tuple[tuple[str, int], ...]:
         """Return (state, threads in it) of the processes that were seen in the last 10 s, the largest first."""
@@ -69,16 +71,17 @@ class ThreadStates:
         alive = self._alive(now_ns)
         return sum(sample.count for sample in alive) if alive else None
 
-    def waited(self, span: Span) -> float | None:
-        """Return the share of the time in which they ran or could run, in which they had no CPU.
-
-        None where that is less than 50 ms in all: idle threads tell nothing.
-        """
-        run_ns, wait_ns = self._run_ns, self._wait_ns
+    def waiting(self, span: Span) -> float | None:
+        """Return how many threads waited for a CPU on average; None without two readings that say it."""
+        if not self._waited:
+            return None
+        from_ns, until_ns, wait_ns = self._from_ns, self._waited[-1].at_ns, self._wait_ns
         if span.from_ns is not None:
-            ran = [one for one in self._ran if span.from_ns <= one.at_ns <= span.until_ns]
-            run_ns, wait_ns = sum(one.run_ns for one in ran), sum(one.wait_ns for one in ran)
-        return part(wait_ns, run_ns + wait_ns) if run_ns + wait_ns >= _TELLING_NS else None
+            within = [one for one in self._waited if span.from_ns <= one.at_ns <= span.until_ns]
+            from_ns = min((one.from_ns for one in within), default=None)
+            until_ns = max((one.at_ns for one in within), default=0)
+            wait_ns = sum(one.wait_ns for one in within)
+        return None if from_ns is None or until_ns <= from_ns else wait_ns / (until_ns - from_ns)
 
     def _alive(self, now_ns: int) -> list[ThreadsSample]:
         return [sample for sample in self._latest.values() if now_ns - sample.at_ns <= _STALE_NS]
@@ -119,12 +122,9 @@ class ThreadTimes:
         return Spent(spent_ns, self._idle_ns, self._unaccounted_ns, self._samples)
 
 
-def _ran(before: ThreadsSample, after: ThreadsSample) -> _Ran:
-    known = {one.tid: one for one in before.threads[:_MAX_THREADS]}
-    run_ns = wait_ns = 0
-    for one in after.threads[:_MAX_THREADS]:
-        earlier = known.get(one.tid)
-        if earlier is not None:  # a new thread's first reading has no time of its own; it is short
-            run_ns += grown(earlier.run_ns, one.run_ns) or 0
-            wait_ns += grown(earlier.wait_ns, one.wait_ns) or 0
-    return _Ran(after.at_ns, run_ns, wait_ns)
+def _waited(before: ThreadsSample, after: ThreadsSample) -> _Waited | None:
+    """Sum over the threads of both readings: a new one's first has no time of its own; it is short."""
+    known = {one.tid: one.wait_ns for one in before.threads[:_MAX_THREADS]}
+    grew = [grown(known.get(one.tid), one.wait_ns) for one in after.threads[:_MAX_THREADS]]
+    told = [wait_ns for wait_ns in grew if wait_ns is not None]
+    return _Waited(before.at_ns, after.at_ns, sum(told)) if told else None

@@ -3,8 +3,8 @@
 One line for each resource that something is known of. `saturation` is, in the words of the line: for the CPU the share
 of readings in which a thread waited; for memory the share of time in which a task was held up (pressure; without it,
 the share of intervals with direct reclaim or swap-in); for the disk the share of requests that were behind another;
-for the network the share of segments that were sent again; for threads the share of the time in which the target's
-wanted a CPU and had none.
+for the network the share of segments that were sent again; for threads how many of the target's waited for a CPU on
+average, at most 1: a share of the time that they wanted one says little of threads that want it for moments only.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _network(around: Surroundings, span: Span) -> Iterator[Saturation]:
     rate = around.sockets.rate(span)
     if rate is None:
         return
-    words = [f"{size(rate.received_bytes_s)}/s in, {size(rate.sent_bytes_s)}/s out"]
+    words = [f"{size(rate.received_bytes_s)}/s in, {size(rate.sent_bytes_s)}/s out (without loopback)"]
     if rate.utilisation is not None:
         words.append(f"{percent(rate.utilisation)} of its interfaces' speed")
     if rate.retransmitted is not None:
@@ -104,18 +104,18 @@ def _network(around: Surroundings, span: Span) -> Iterator[Saturation]:
 
 
 def _threads(around: Surroundings, span: Span) -> Iterator[Saturation]:
-    count, waited = around.threads.count(span.until_ns), around.threads.waited(span)
+    count, waiting = around.threads.count(span.until_ns), around.threads.waiting(span)
     tasks = around.cgroups.tasks(span)
     words = [] if count is None else [counted(count, "thread")]
-    if waited is not None:
-        words.append(f"without a CPU in {percent(waited)} of the time that they wanted one")
+    if waiting is not None:
+        words.append(f"{waiting:.1f} waited for a CPU on average")
     used = None
     if tasks is not None:
-        path, pids, limit = tasks
+        name, pids, limit = tasks
         used = min(pids / limit, 1.0)
-        words.append(f"{pids} of {limit} tasks allowed in {path}")
+        words.append(f"{pids} of {limit} tasks allowed in {name}")
     if words:
-        yield Saturation("threads", used, waited, None, ", ".join(words))
+        yield Saturation("threads", used, None if waiting is None else min(waiting, 1.0), None, ", ".join(words))
 
 
 def _files(around: Surroundings, span: Span) -> Iterator[Saturation]:

@@ -2,10 +2,12 @@
 
 - It ran when the answer's last byte was sent, and after the request's first had arrived.
 - It was not seen at rest between its first step for the request and that last one.
-- It was not busy when the request came, if a worker of the same pool was free.
+- It was not busy when the request came, and for as long as handing it out may have taken, if a worker of the same pool
+  was free.
 - From rest it took the request up soon after it had arrived: a free worker is not left idle. Soon is `PROMPT_NS`, and
   as much longer as whoever hands requests out was busy, or without a CPU, then; at most `DISPATCH_NS`.
-- It served no other request meanwhile.
+- It served no other request meanwhile: where two requests are left with the same thread, neither gets it. Nobody is
+  matched because all others are taken: one wrong match would make many.
 - It does not watch sockets on behalf of others (a loop, an acceptor), and does not work for itself all the time.
 
 A thread that was seen asleep on the request's own connection is it without further ado. None or several: the request
@@ -91,12 +93,11 @@ class Matcher:
     def match(self, questions: Sequence[Question], now_ns: int) -> dict[int, Match]:
         """Return who served each request that has ended, or serves one that is open at `now_ns`.
 
-        Whoever is the only one for one request cannot be for another: that may leave one for that as well.
+        Who answered one request may begin the next only then, so they are decided in the order of their ends.
         """
         for question in questions:
             self._forget(question.span.id)
         left = {question.span.id: self._possible(question, now_ns) for question in questions}
-        # By their ends, the open ones last: who answered one request may have begun the next only then.
         undecided = sorted(questions, key=lambda question: question.span.ended_ns or now_ns + question.span.arrived_ns)
         while decided := next((each for each in undecided if self._is_clear(left[each.span.id])), None):
             undecided.remove(decided)
@@ -105,10 +106,17 @@ class Matcher:
             for question in undecided:
                 if any(service.thread is thread for service in left[question.span.id]):
                     left[question.span.id] = self._possible(question, now_ns)
+        for question in undecided:
+            self._note_end(question.span, left[question.span.id])
         return {
             question.span.id: Match(tuple(left[question.span.id]), self._loop(question, left, now_ns))
             for question in questions
         }
+
+    def _note_end(self, span: Span, services: list[Service]) -> None:
+        """Remember of a request with one candidate and no known begin at least who ended it: there the next begins."""
+        if len(services) == 1 and span.ended_ns is not None:
+            self._remember(span, services[0].thread, span.ended_ns)
 
     @staticmethod
     def _is_clear(services: list[Service]) -> bool:
@@ -129,11 +137,32 @@ class Matcher:
         span = question.span
         late_ns = span.arrived_ns + _patience(span, question.threads)
         found = [service for thread in question.threads if (service := self._candidate(span, thread, late_ns, now_ns))]
-        found = _without_busy(span, found, late_ns)
-        possible = [service for service in found if _touched(span, service.thread, now_ns)] or [
-            service for service in found if not self._is_taken(span, service, now_ns)
-        ]
+        found = self._without_busy(span, found, late_ns)
+        possible = [service for service in found if _touched(span, service.thread, now_ns)] or found
         return _without_acceptors(span, possible, question.threads, now_ns)
+
+    def _without_busy(self, span: Span, found: list[Service], late_ns: int) -> list[Service]:
+        """Leave out who was busy when the request came, where a free worker of the same process could have taken it.
+
+        Who answered another request before that worker had to be told about this one stays in.
+        """
+        free = {
+            service.thread.pid
+            for service in found
+            if service.start_ns is not None and _is_pooled(service.thread, span.arrived_ns)
+        }
+        ends = [
+            other.ended_ns
+            for other in self._ended
+            if other.id != span.id and other.ended_ns and span.arrived_ns - SLACK_NS <= other.ended_ns <= late_ns
+        ]
+        return [
+            service
+            for service in found
+            if service.thread.pid not in free
+            or _is_rested(service.thread, span.arrived_ns)
+            or any(service.thread.timeline.ran_at(ended_ns, SLACK_NS) for ended_ns in ends)
+        ]
 
     @staticmethod
     def _loop(question: Question, left: dict[int, list[Service]], now_ns: int) -> Thread | None:
@@ -159,7 +188,20 @@ class Matcher:
         started = self._after_rest(span, thread, first, end_ns)
         if started is None:
             return self._without_rest(span, thread, end_ns)
-        return _from_rest(span, thread, started, min(late_ns, end_ns))
+        service = _from_rest(span, thread, started, min(late_ns, end_ns))
+        return self._after_others(span, service, end_ns) if service else None
+
+    def _after_others(self, span: Span, service: Service, end_ns: int) -> Service:
+        """Let a service begin when the thread had answered what else it took up since its rest."""
+        start_ns = service.start_ns or span.arrived_ns
+        ends = [
+            served.ended_ns
+            for served in self._served.get((service.thread.pid, service.thread.tid), ())
+            if served.id != span.id and served.ended_ns is not None and start_ns < served.ended_ns < end_ns
+        ]
+        if ends and _is_pooled(service.thread, span.arrived_ns):
+            return Service(service.thread, None)  # then others of the pool were free
+        return Service(service.thread, max(ends, default=start_ns))
 
     @staticmethod
     def _after_rest(span: Span, thread: Thread, first: int, end_ns: int) -> int | None:
@@ -196,10 +238,6 @@ class Matcher:
         """Yield when the requests ended of which it is not known who served them."""
         return (span.ended_ns for span in self._ended if span.ended_ns and span.id not in self._thread_of)
 
-    def _is_taken(self, span: Span, service: Service, now_ns: int) -> bool:
-        """Whether it served another request at the same time."""
-        return bool(self._taken_by(span, service, now_ns))
-
     def _taken_by(self, span: Span, service: Service, now_ns: int) -> list[int]:
         start_ns = service.start_ns or span.arrived_ns
         end_ns = span.ended_ns or now_ns
@@ -226,21 +264,10 @@ class Matcher:
             self._served[key] = [each for each in self._served[key] if each.id != request]
 
 
-def _without_busy(span: Span, found: list[Service], late_ns: int) -> list[Service]:
-    """Leave out who was busy when the request came, where a free worker of the same process could have taken it.
-
-    A thread that rests on sockets is no such worker: it hands requests out, or is there for one connection only.
-    """
-    free = {
-        service.thread.pid
-        for service in found
-        if service.start_ns is not None and _is_pooled(service.thread, span.arrived_ns)
-    }
-    return [
-        service
-        for service in found
-        if service.thread.pid not in free or (service.start_ns is not None and service.start_ns <= late_ns)
-    ]
+def _is_rested(thread: Thread, at_ns: int) -> bool:
+    """Whether a thread was at rest, or not there yet, at a moment."""
+    state = thread.timeline.seen_before(thread.timeline.place_of(at_ns))
+    return state is NOT_THERE or thread.rests.is_rest(state)
 
 
 def _is_pooled(thread: Thread, at_ns: int) -> bool:

@@ -68,7 +68,8 @@ class TrackedConnection:
         """Whether a SYN of the client's opens another connection between the same ends."""
         if self.closed_ns is not None or self._of_client.first is None:
             return True
-        return segment.sequence + 1 != self._of_client.first and self.setup_ns is not None
+        first = (segment.sequence + 1) % SEQUENCE_SPACE
+        return first != self._of_client.first and self.setup_ns is not None
 
     def _set_up(self, segment: Segment, at_ns: int, side: _Side) -> None:
         first = (segment.sequence + 1) % SEQUENCE_SPACE

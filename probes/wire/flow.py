@@ -67,7 +67,7 @@ class Flow:
             left += [(first, _lower(last, start))] if ahead(start, first) > 0 else []
             left += [(_higher(first, end), last)] if ahead(last, end) > 0 else []
         filled = left != self._holes
-        self._holes = left
+        self._holes = left[:MAX_HOLES]  # each segment may make two of one
         return filled
 
 

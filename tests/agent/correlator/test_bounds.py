@@ -202,7 +202,7 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(around.disks._moved) <= 512
     assert len(around.sockets._dumps) == 16
     assert len(around.connections._known) <= 2 * 2048
-    assert len(around.threads._ran) <= 1024
+    assert len(around.threads._waited) <= 1024
     assert len(view.queues.sockets) <= 64
     assert len(view.queues.disks) <= 16
     assert len(view.listeners) <= 64

@@ -33,7 +33,7 @@ def test_a_run_queue_names_its_neighbours_and_their_share():
     top = (a.user("hog", 800, 901), a.user("hog", 700, 902), a.user("gunicorn", 300, 4313, is_target=True))
     verdict = judge(m.served(1, 0, run_queue=300, on_cpu=80), *crowd(*top))
     assert facts(verdict)["neighbour"] == "hog"
-    assert text(verdict, "neighbour") == "neighbour hog (at least 2 processes) used 1.5 CPUs, 75 % of the host"
+    assert text(verdict, "neighbour") == "at least 2 neighbours named hog used 1.5 CPUs or more, 75 % of the host"
     assert facts(verdict)["cpu_use"] == 0.99
     assert facts(verdict)["waiting_threads"] == 4.0
     assert facts(verdict)["others_cpus"] == pytest.approx(1.7)

@@ -153,7 +153,7 @@ def test_the_network_by_its_speed_what_was_lost_and_turned_away():
     told = line(view.saturation, "network")
     assert (told.utilisation, told.saturation, told.errors) == (0.1, 0.02, 4)
     assert told.text == (
-        "12 MB/s in, 1.0 MB/s out, 10 % of its interfaces' speed, 2.0 % of segments sent again, "
+        "12 MB/s in, 1.0 MB/s out (without loopback), 10 % of its interfaces' speed, 2.0 % of segments sent again, "
         "3 dropped at full queues, 1 lost or damaged at interfaces"
     )
 
@@ -180,14 +180,42 @@ def test_threads_by_state_and_their_wait_for_a_cpu():
     )
     assert view.queues.threads == (("D", 1), ("R", 1), ("S", 1))
     told = line(view.saturation, "threads")
-    assert (told.utilisation, told.saturation, told.errors) == (0.4, 0.25, None)
-    assert told.text == (
-        f"3 threads, without a CPU in 25 % of the time that they wanted one, 40 of 100 tasks allowed in {a.CGROUP}"
-    )
-    idle = view_of(a.threads(0, a.thread(1, run_ms=0, wait_ms=0)), a.threads(1000, a.thread(1, run_ms=1, wait_ms=40)))
-    assert line(idle.saturation, "threads").text == "1 thread"
+    assert (told.utilisation, told.saturation, told.errors) == (0.4, 0.1, None)
+    assert told.text == f"3 threads, 0.1 waited for a CPU on average, 40 of 100 tasks allowed in {a.CGROUP}"
+    unsaid = view_of(a.threads(0, a.thread(1)), a.threads(1000, a.thread(1)))
+    assert line(unsaid.saturation, "threads").text == "1 thread"
     later = view_of(a.threads(0, a.thread(1)), m.host(20_000, 0, 0))
     assert later.queues.threads == ()
+
+
+def test_short_waits_of_threads_that_want_a_cpu_for_moments_only_are_no_alarm():
+    """Half of the time that it wanted a CPU, and yet next to nothing."""
+    states = [a.threads(n * 1000, a.thread(1, run_ms=n * 30, wait_ms=n * 30)) for n in range(5)]
+    told = line(view_of(*states).saturation, "threads")
+    assert (told.saturation, told.text) == (0.03, "1 thread, 0.0 waited for a CPU on average")
+
+
+def test_threads_of_several_processes_that_wait_are_added_up():
+    states = [
+        a.threads(n * 1000, a.thread(1, run_ms=0, wait_ms=n * 800), pid=pid) for n in range(3) for pid in (4312, 4313)
+    ]
+    told = line(view_of(*states).saturation, "threads")
+    assert (told.saturation, told.text) == (1.0, "2 threads, 1.6 waited for a CPU on average")
+
+
+def test_a_cgroup_of_version_1_tells_whose_memory_that_is():
+    """Its controllers have cgroups of their own, and one CPU cgroup may hold processes of two memory cgroups."""
+    states = [
+        a.cgroup(at_ms, version=1, path="/", memory_path=path, limit_hits=hits * at_ms, pids=1, pids_limit=10)
+        for at_ms in (0, 1000)
+        for path, hits in (("/shop", 1), ("/jobs", 2))
+    ]
+    view = view_of(*states)
+    assert [(one.path, one.memory_path, one.limit_hits) for one in view.queues.cgroups] == [
+        ("/", "/jobs", 2000),
+        ("/", "/shop", 1000),
+    ]
+    assert line(view.saturation, "threads").text == "1 of 10 tasks allowed in its pids cgroup"
 
 
 def test_files_of_the_process_that_is_nearest_to_its_limit():

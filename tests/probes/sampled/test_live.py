@@ -26,7 +26,6 @@ from perfwatch.probes.sampled.probe import SampledProbe
 MOST = 0.5
 """Part of the slow requests that must be matched; what is matched must be right but for `WRONG`."""
 WRONG = 0.1
-"""A noisy machine takes CPUs away: then run_queue is the truth, and not the fault."""
 
 needs_packets = pytest.mark.skipif(os.geteuid() != 0, reason="packets need CAP_NET_RAW")
 pytestmark = [needs_packets, pytest.mark.flaky(reruns=1)]
@@ -62,7 +61,10 @@ def assert_threads(requests, address):
 
 
 def assert_right(requests, bucket):
-    """Most are matched, and their largest bucket is the fault's."""
+    """Most are matched, and their largest bucket is the fault's.
+
+    But for run_queue: where others take the CPUs away, that is the truth, and not the fault.
+    """
     assert len(requests) >= 5
     matched = [request for request in requests if request.threads == "one"]
     assert len(matched) >= MOST * len(requests), [(request.target, request.threads) for request in requests]

@@ -56,8 +56,8 @@ def test_who_is_known_to_serve_one_request_cannot_have_served_another():
     # Nobody kept the first one waiting, so it was handed out at once; the second came when the first thread was busy.
     assert who([early, late, accepting], span(1, 105, 305)) == {1: 1}
     assert who([early, late, accepting], span(1, 122, 306), span(2, 105, 305)) == {1: 2, 2: 1}
-    # Where that is not known, each could have served the first, but only one of them the second: one is left.
-    assert who([early, late], span(1, 122, 306), span(2, 105, 305)) == {1: 2, 2: 1}
+    # Where that is not known, each could have served the second; that one is out for the first is not enough.
+    assert who([early, late], span(1, 122, 306), span(2, 105, 305)) == {1: 2, 2: None}
 
 
 def test_a_short_request_in_the_middle_of_a_long_one_does_not_get_its_thread():

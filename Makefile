@@ -16,7 +16,7 @@ help:
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server"
-	@echo "make benchmark  measure the overhead, and write docs/benchmarks.md"
+	@echo "make benchmark  measure the overhead and the probes, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
 	@echo "make picture    draw the README's picture of the screen anew"
@@ -42,6 +42,7 @@ faults: $(VENV)/installed-tests
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/python benchmarks/overhead.py --write
+	$(BIN)/python benchmarks/probes.py --write
 
 bpf: $(BPF_OBJECTS)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.json_text import json_text
 from perfwatch.agent.report_build import build
 from perfwatch.agent.report_text import to_text
 
@@ -35,4 +34,4 @@ def correlate(info: SessionInfo, records: Iterable[Record]) -> tuple[View, list[
 
 def to_json(report: Report) -> str:
     """Return the report as JSON, indented, with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+    return json_text(report)

@@ -47,8 +47,18 @@ def run_queue(queue: RunQueue) -> str:
 
 def cpu_users(users: Iterable[CpuShare]) -> str:
     """Say who used the CPUs: `gunicorn (pid 4312, the target) 1.20, stress (pid 812) 0.70 CPUs`."""
-    told = (f"{_who(user)} {user.cpus:.2f}" for user in users if user.cpus >= _LEAST_CPUS)
+    told = (f"{_who(user)} {user.cpus:.2f}" for user in notable(users))
     return f"{used} CPUs" if (used := ", ".join(told)) else ""
+
+
+def notable(users: Iterable[CpuShare]) -> Iterator[CpuShare]:
+    """Leave out who used next to nothing."""
+    return (user for user in users if user.cpus >= _LEAST_CPUS)
+
+
+def moving(users: Iterable[DiskShare]) -> Iterator[DiskShare]:
+    """Leave out who moved next to nothing."""
+    return (user for user in users if user.read_bytes_s + user.written_bytes_s >= _LEAST_BYTES_S)
 
 
 def accept_queue(socket: Socket) -> str:
@@ -98,16 +108,20 @@ def disk(queue: DiskQueue) -> str:
 
 
 def disk_users(users: Iterable[DiskShare]) -> str:
-    """Say who moved most bytes; nobody who moved next to none."""
-    telling = (user for user in users if user.read_bytes_s + user.written_bytes_s >= _LEAST_BYTES_S)
-    return ", ".join(f"{_who(user)} {' and '.join(_moved(user.read_bytes_s, user.written_bytes_s))}" for user in telling)
+    """Say who moved most bytes."""
+    return ", ".join(
+        f"{_who(user)} {' and '.join(_moved(user.read_bytes_s, user.written_bytes_s))}" for user in moving(users)
+    )
 
 
 def cgroup(limit: CgroupLimit) -> str:
     """Say what a cgroup may use, and what it does; that of the memory may be another one."""
     quota, memory = ", ".join(_quota(limit)), ", ".join(_memory(limit))
     if limit.memory_path is not None and memory:
-        return f"{limit.path}: {quota or 'no CPU quota'}; {limit.memory_path}: {memory}"
+        allowed = quota or ("no CPU quota" if limit.throttled is not None else "")
+        return "; ".join(
+            f"{path}: {told}" for path, told in ((limit.path, allowed), (limit.memory_path, memory)) if told
+        )
     return f"{limit.path}: {', '.join(filter(None, (quota, memory))) or 'no limit that was read'}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from perfwatch.agent.fidelity import explained, make_side, status_of
@@ -58,9 +59,10 @@ class Sides:
         return records
 
     def close(self) -> None:
-        """Leave them, the last one first."""
+        """Leave them, the last one first; one that fails even at that keeps none of the others."""
         while self.readings:
-            self.readings.pop().close()
+            with suppress(Exception):
+                self.readings.pop().close()
 
     def _enter(self, entry: Entry, tree: Tree, choices: Choices) -> ProbeStatus:
         if entry.name in choices.without:
@@ -78,7 +80,8 @@ class Sides:
 
     def _switch_off(self, reading: Reading, error: Exception) -> Loss:
         self.readings.remove(reading)
-        reading.close()
+        with suppress(Exception):
+            reading.close()
         reason, _ = explained(error)
         return Loss(time.monotonic_ns(), reading.name, 1, f"not read any more: {reason}")
 

@@ -18,6 +18,8 @@ from perfwatch.probes.proc import read_open
 
 MICROSECOND_NS: Final = 1000
 _FILE_BYTES: Final = 1 << 18
+# Non-blocking: in a container's own mount namespace a FIFO may have been mounted over the file.
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _DIGITS: Final = 19
 _NOT_TO_BE_HAD: Final = {
     errno.ENOENT,
@@ -27,6 +29,8 @@ _NOT_TO_BE_HAD: Final = {
     errno.ENODEV,  # the cgroup was removed
     errno.EOPNOTSUPP,  # switched off, as PSI may be
     errno.EINVAL,
+    errno.ELOOP,  # a link, or
+    errno.ESPIPE,  # a FIFO: not the kernel's file
 }
 
 
@@ -66,7 +70,7 @@ class PidFigures(msgspec.Struct, frozen=True):
 def content(directory: int, name: str) -> bytes | None:
     """Read a file of a cgroup; None where it cannot be had: the controller is not there, or its cgroup has gone."""
     try:
-        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+        file = os.open(name, _READ, dir_fd=directory)
         try:
             return read_open(file, Path(name), _FILE_BYTES)
         finally:

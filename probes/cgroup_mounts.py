@@ -16,15 +16,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from perfwatch.probes import proc, roots
 from perfwatch.probes.errors import Malformed, ProbeError
+from perfwatch.probes.mapped_file import look_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from perfwatch.probes.cgroups import Seat
 
@@ -78,13 +81,12 @@ class Hierarchies:
 
     def _open(self, controller: str, seat: Seat, pid: int) -> int | None:
         for mount, rest in _showing(self._own, controller, seat):
-            if (file := _opened(mount, os.path.join(mount.point, rest))) is not None:  # noqa: PTH118 - surrogates, cost
+            if (file := _opened(mount, rest)) is not None:
                 return file
         if pid not in self._others:
             self._others[pid] = _mounts(str(pid), parse_foreign_mounts)
         for mount, rest in _showing(self._others[pid], controller, seat):
-            path = os.fsencode(f"{mount.point}/{rest}")
-            if (file := _checked(mount, lambda path=path: look_below(roots.PROC / str(pid) / "root", path))) is not None:
+            if (file := _opened(mount, rest, roots.PROC / str(pid) / "root")) is not None:
                 return file
         return None
 
@@ -155,14 +157,17 @@ def _showing(mounts: Iterable[Mount], controller: str, seat: Seat) -> Iterator[t
             yield mount, rest
 
 
-def _opened(path: str) -> int:
-    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _opened(mount: Mount, rest: str, root: Path | None = None) -> int | None:
+    """Open a directory if it is of the mount's device: it is not, where something was mounted over it.
 
-
-def _checked(mount: Mount, opened: Callable[[], int]) -> int | None:
-    """Open a directory if it is of the mount's device: it is not, where something was mounted over it."""
+    Below the root of another process no symbolic link is followed.
+    """
+    path = f"{mount.point}/{rest}"
     try:
-        file = opened()
+        if root is not None:
+            file = look_below(root, os.fsencode(path))
+        else:
+            file = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
     if os.fstat(file).st_dev == mount.device:

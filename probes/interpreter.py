@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,13 +19,14 @@ import msgspec
 from perfwatch.probes.elf_symbols import ElfSymbols
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.mapped_file import open_mapped
+from perfwatch.probes.patience import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _MAPPING: Final = re.compile(
-    rb"^(?P<range>(?P<start>[0-9a-f]++)-[0-9a-f]++) \S++ (?P<offset>[0-9a-f]++) \S++ \d++ ++"
+    rb"^(?P<range>(?P<start>[0-9a-f]++)-[0-9a-f]++) \S++ (?P<offset>[0-9a-f]++) (?P<file>\S++ \d++) ++"
     rb"(?P<path>/(?:[^/\n]*+/)*+(?:lib)?+python[^/\n]*+)$",
     re.MULTILINE,
 )
@@ -33,6 +35,9 @@ _BYTES_OF_ULONG: Final = 8
 _MAX_MAPS_BYTES: Final = 2 << 20
 """Some 20 000 mappings; the kernel writes them in 30 ms."""
 _MAX_FILES: Final = 16
+_NO_BLOCK_DEVICE: Final = b"00:"
+"""Major number of what lies on no block device: FUSE and NFS, and overlays, which may be above them."""
+_PATIENCE_S: Final = 0.5
 _MAX_RUNTIME_BYTES: Final = 16 << 20
 _USER_SPACE_END: Final = 1 << 63
 
@@ -54,6 +59,8 @@ class _Mapping(msgspec.Struct, frozen=True):
     range: str
     start: int
     offset: int
+    file: bytes
+    """Its device and inode."""
     path: bytes
 
 
@@ -61,22 +68,28 @@ def find_interpreter(proc: Path, pid: int) -> Interpreter | None:
     """Return the Python of a process; None if it runs none.
 
     Raises Vanished if the process is gone, Unavailable if its maps may not be read.
-    Costs 0.5 ms; at most 50 ms, whatever the process has mapped.
+    Costs 0.5 ms, and 0.3 ms more off block devices; at most 50 ms, whatever the process has mapped, and 0.5 s for a file whose file system is dead.
     """
     for mapping in _python_files(_maps(proc, pid)):
-        try:
-            fd = open_mapped(proc, pid, mapping.range, mapping.path)
-        except OSError:
-            continue
-        try:
-            found = _in_file(ElfSymbols(fd), mapping)
-        except (Malformed, OSError):
-            continue  # a damaged or foreign file: not a Python that can be read
-        finally:
-            os.close(fd)
+        look = partial(_look, proc, pid, mapping)
+        may_hang = mapping.file.startswith(_NO_BLOCK_DEVICE)
+        found = in_time(mapping.file, look, _PATIENCE_S) if may_hang else look()
         if found:
             return found
     return None
+
+
+def _look(proc: Path, pid: int, mapping: _Mapping) -> Interpreter | None:
+    try:
+        fd = open_mapped(proc, pid, mapping.range, mapping.path)
+    except OSError:
+        return None
+    try:
+        return _in_file(ElfSymbols(fd), mapping)
+    except (Malformed, OSError):
+        return None  # a damaged or foreign file: not a Python that can be read
+    finally:
+        os.close(fd)
 
 
 def _maps(proc: Path, pid: int) -> bytes:
@@ -97,7 +110,7 @@ def _python_files(maps: bytes) -> Iterator[_Mapping]:
         if path in seen:
             continue
         seen.add(path)
-        yield _Mapping(match["range"].decode(), int(match["start"], 16), int(match["offset"], 16), path)
+        yield _Mapping(match["range"].decode(), int(match["start"], 16), int(match["offset"], 16), match["file"], path)
         if len(seen) == _MAX_FILES:
             return
 

@@ -32,7 +32,7 @@ def open_mapped(proc: Path, pid: int, map_range: str, path: bytes) -> int:
     try:
         seen = os.open(process / "map_files" / map_range, _LOOK)
     except OSError:
-        seen = _look_below(process / "root", path)
+        seen = look_below(process / "root", path)
     try:
         status = os.fstat(seen)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_BYTES:
@@ -42,7 +42,7 @@ def open_mapped(proc: Path, pid: int, map_range: str, path: bytes) -> int:
         os.close(seen)
 
 
-def _look_below(root: Path, path: bytes) -> int:
+def look_below(root: Path, path: bytes) -> int:
     """Return an O_PATH descriptor of a path below a directory; no symbolic link is followed.
 
     The kernel names a mapping by its resolved path, so a link or `..` in it means that the file is another now.

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 MAX_PROCESSES: Final = 4096
-TOP: Final = 5
+TOP: Final = 12
+"""More than a view shows: who is left out of a reading has less than its share in a sum of readings."""
 NAME_CHARS: Final = 15
 _GENERATIONS: Final = 4
 _IO_BYTES: Final = 512
@@ -77,7 +78,7 @@ class Movers:
         self._counted: dict[int, Moved] = {}  # of children that ended: what their parents may report again
 
     def read(self, target: Collection[int]) -> tuple[dict[int, Moved | None], tuple[DiskUser, ...]]:
-        """Return what each process has moved, and the five that moved most since the last reading, the most first.
+        """Return what each process has moved, and the twelve that moved most since the last reading, the most first.
 
         None stands for one that this user may not ask. The first reading names nobody.
         """

@@ -53,7 +53,7 @@ class CpuSample(msgspec.Struct, frozen=True, array_like=True, tag="cpu"):
     runnable: tuple[int, ...]
     """Readings since the last record, at even distances: threads that ran or could run; the reader left out."""
     top: tuple[CpuUser, ...]
-    """The five processes that used most since the last record, the largest first; empty in the first record."""
+    """The twelve processes that used most since the last record, the largest first; empty in the first record."""
 
 
 # --- pressure, cgroups
@@ -193,7 +193,7 @@ class DiskUser(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DiskUsers(msgspec.Struct, frozen=True, array_like=True, tag="disk_users"):
-    """The five processes that moved most bytes since the last record; only those that may be asked."""
+    """The twelve processes that moved most bytes since the last record; only those that may be asked."""
 
     at_ns: int
     top: tuple[DiskUser, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.errors import Unavailable, Vanished
@@ -18,7 +19,9 @@ MAX_FILES: Final = 32
 MAX_CHARS: Final = 256
 REFRESH_NS: Final = 5_000_000_000
 BUDGET_NS: Final = 20_000_000
-"""After so long the processes that are left wait for the next reading."""
+"""After so long the files that are left are not looked at, and other processes wait for the next reading."""
+_PATIENCE: Final = 50
+"""A process is left alone for so many times as long as it took: fdinfo lists each lock that it has on a file."""
 
 
 class FilesOfTree:
@@ -45,11 +48,14 @@ class FilesOfTree:
         for pid in sorted(living, key=self._due_ns.__getitem__):
             if self._due_ns[pid] > now_ns or time.perf_counter_ns() > until_ns:
                 break
-            self._due_ns[pid] = now_ns + REFRESH_NS
+            began_ns = time.perf_counter_ns()
             try:
-                places = places_of(open_files(pid, mounts_of(pid, known)), names, host)
+                found = takewhile(lambda _: time.perf_counter_ns() <= until_ns, open_files(pid, mounts_of(pid, known)))
+                places = places_of(found, names, host)
             except (Vanished, Unavailable):
                 continue
+            finally:
+                self._due_ns[pid] = now_ns + max(REFRESH_NS, (time.perf_counter_ns() - began_ns) * _PATIENCE)
             if places != self._told.get(pid, ()):
                 self._told[pid] = places
                 records.append(TargetFiles(now_ns, pid, places))

@@ -149,8 +149,8 @@ def sockets(at_ms: float, *states: samples.SocketState) -> samples.SocketsSample
     return samples.SocketsSample(at(at_ms), len(states), (("ESTABLISHED", len(states)),), 0, 0, states)
 
 
-def listener(at_ms: float, backlog: int, address: str = "127.0.0.1:8000", recv_q_bytes=None) -> ListenerSample:
-    return ListenerSample(at(at_ms), address, backlog, 128, recv_q_bytes)
+def listener(at_ms: float, backlog: int, address="127.0.0.1:8000", recv_q_bytes=None, limit=128) -> ListenerSample:
+    return ListenerSample(at(at_ms), address, backlog, limit, recv_q_bytes)
 
 
 def network(at_ms: float, **fields) -> samples.NetworkSample:

@@ -50,6 +50,30 @@ for line in sys.stdin:
 """
 
 
+FAR_DOWN = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+for _ in range(20):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+os.dup2(os.open(".", os.O_RDONLY), 3)
+kept = socket.socket()
+print("ready")
+sys.stdin.read()
+for _ in range(20):
+    os.chdir("..")
+    os.rmdir("d" * 250)
+"""
+
+
+@contextlib.contextmanager
+def far_down(directory):
+    """Yield a process with a socket, in a directory, also open as 3, whose path of 5,000 bytes no kernel says."""
+    with script(FAR_DOWN, arguments=[directory]) as (process, _):
+        yield process
+        process.communicate()
+
+
 @contextlib.contextmanager
 def server(host="127.0.0.1", backlog=64, network=""):
     """Run a process that listens and does what it is told; yields (process, its address, tell)."""

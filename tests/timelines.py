@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
+from perfwatch.probes.sampled.pools import Pool
 from perfwatch.probes.sampled.reading import Thread
 from perfwatch.probes.sampled.rests import SLEEPS, Rests
 from perfwatch.probes.sampled.states import RUNNING, State
@@ -61,7 +60,7 @@ def timeline(first, *changes, born_ms=0):
 
 def thread(tid, first, *changes, rests=(), pid=PID):
     """A thread that was seen to rest in some states."""
-    made = Thread(pid, tid, None, Rests(Counter()))
+    made = Thread(pid, tid, None, Rests(Pool()))
     made.timeline = timeline(first, *changes)
     for state in (first, *(change[2] for change in changes)):
         made.rests.see(state)

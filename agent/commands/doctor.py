@@ -8,10 +8,10 @@ import textwrap
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from perfwatch.agent.commands import options
 from perfwatch.agent.doctor import Diagnosis, diagnose
+from perfwatch.agent.json_text import json_text
 from perfwatch.agent.target import printable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def doctor(pid: int | None, as_json: bool) -> None:  # noqa: FBT001
     """Say what perfwatch can measure on this machine, what is missing, and the command that would help."""
     found = diagnose(pid)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        click.echo(json_text(found), nl=False)
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
     click.echo("\n".join(_table(list(_rows(found)), max(width, _LEAST_WIDTH))))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.samples import CpuSample
 
 SHOWN: Final = 5
+_MAX_USERS: Final = 16
 _MAX_READINGS: Final = 1000
 _MAX_WAITING: Final = 4095
 
@@ -111,7 +112,7 @@ def _user_ns(sample: CpuSample) -> int:
 
 
 def _add(users: Tally[_User], sample: CpuSample) -> None:
-    for user in sample.top[:SHOWN]:
+    for user in sample.top[:_MAX_USERS]:
         users.add(_User(user.pid, user.name, user.is_target), user.used_ns)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.samples import DiskLatency, DiskSample, DiskUsers, FilePlace, ProcessIo, TargetFiles
 
 SHOWN: Final = 5
+_MAX_USERS: Final = 16
 _MAX_DEVICES: Final = 16
 _MAX_PROCESSES: Final = 64
 _MAX_FILES: Final = 32
@@ -132,7 +133,7 @@ class Disks:
 
 
 def _add(moved: Tally[_Mover], sample: DiskUsers) -> None:
-    for user in sample.top[:SHOWN]:
+    for user in sample.top[:_MAX_USERS]:
         moved.add(_Mover(user.pid, user.name, user.is_target), user.read_bytes, user.written_bytes)
 
 

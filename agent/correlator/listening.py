@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _COMPUTING: Final[frozenset[Bucket]] = frozenset({"on_cpu", "gil", "run_queue"})
 _OVERFLOW_ADVICE: Final = (
-    "The accept queue overflowed, and clients had to try again: raise the backlog (listen, net.core.somaxconn)."
+    "The accept queue overflowed, and clients had to try again. Where bursts fill it, raise the backlog "
+    "(listen, net.core.somaxconn); where it is always full, that only makes the line longer."
 )
 
 
@@ -34,15 +35,23 @@ def explain_queue(request: Request, context: Context) -> Explanation:
         text = f"meanwhile {others} of process {record.pid} spent {doing}"
         evidence.append(Evidence("busy_with", bucket, text))
     evidence += _line(record.local, span, context)
-    rate = context.around.sockets.rate(span)
-    overflows = 0 if rate is None else rate.overflows or 0
+    overflows = _overflows(record.local, span, context)
     if overflows:
         text = f"{counted(overflows, 'connection')} met a full accept queue"
         evidence.append(Evidence("overflows", overflows, text))
     if context.host.cpu_use is not None:
         evidence.append(share("cpu_use", context.host.cpu_use, "the host's CPUs were {} busy"))
     advice = _advice(most[0] if most else None, full=context.host.full)
-    return Explanation(tuple(evidence), (_OVERFLOW_ADVICE, *advice) if overflows else advice)
+    return Explanation(tuple(evidence), (advice[0], _OVERFLOW_ADVICE, *advice[1:]) if overflows else advice)
+
+
+def _overflows(local: str, span: Span, context: Context) -> int:
+    """Return how many connections met a full accept queue; those of the whole network only where this one was full."""
+    rate, accepting = context.around.sockets.rate(span), context.around.sockets.accepting(local, span)
+    overflows = 0 if rate is None else rate.overflows or 0
+    if accepting is None or accepting.backlog >= accepting.backlog_max or accepting.turned_away:
+        return overflows
+    return 0
 
 
 def _line(local: str, span: Span, context: Context) -> Iterator[Evidence]:
@@ -50,9 +59,10 @@ def _line(local: str, span: Span, context: Context) -> Iterator[Evidence]:
     accepting = context.around.sockets.accepting(local, span)
     if accepting is None:
         return
-    room = f" of {accepting.backlog_max}" if accepting.backlog_max > 0 else ""
-    waiting = f"at most {counted(accepting.backlog, 'connection')}{room} waited to be accepted"
-    yield Evidence("listener", local, f"it came in at {local}, where {waiting}")
+    room = f", where {accepting.backlog_max} may" if accepting.backlog_max > 0 else ""
+    most = f"at most {counted(accepting.backlog, 'connection')}" if accepting.backlog else "no connection"
+    waiting = f"{most} waited to be accepted{room}"
+    yield Evidence("listener", local, f"it came in at {local}: {waiting}")
     yield Evidence("backlog", accepting.backlog, waiting)
     if accepting.recv_q_bytes is not None:
         text = f"at most {size(accepting.recv_q_bytes)} stood unread on one of its connections"

@@ -16,11 +16,16 @@ from perfwatch.agent.correlator.wording import does
 from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, Ledger, Mechanism, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _VERDICTS: Final = 64
 _TELLING: Final = 0.25
 _LEFT_OUT: Final = frozenset({"also", "kernel_function"})
+_MEASURED: Final = (
+    *("waiting_threads", "others_cpus", "steal", "device_await_ms", "limit_hits", "major_faults_s"),
+    *("rwnd_limited", "sndbuf_limited", "retransmits", "peer_rtt_ms", "overflows"),
+)
+"""Numbers that tell why, of which the median of the requests stands for all."""
 
 
 class Pool:
@@ -111,6 +116,7 @@ def verdict_on(subject: str, pool: Pool) -> Verdict:
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
             *evidence,
+            *_medians(agreeing),
             *also(balance, weighing.mechanism),
         ),
         advice=_most_common_advice(agreeing),
@@ -134,6 +140,17 @@ def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Eviden
             among = f" (the latest; so in {count} of {len(verdicts)})" if len(verdicts) > 1 else ""
             told.append(Evidence(name, value, texts[name, value] + among))
     return tuple(told)
+
+
+def _medians(verdicts: Sequence[Verdict]) -> Iterator[Evidence]:
+    """Yield the evidence of the request in the middle, of each number that at least a quarter of the verdicts tell."""
+    for name in _MEASURED:
+        told = [one for verdict in verdicts for one in verdict.evidence if one.name == name]
+        told = [one for one in told if isinstance(one.value, int | float)]
+        if told and len(told) >= _TELLING * len(verdicts):
+            middle = sorted(told, key=lambda one: one.value)[(len(told) - 1) // 2]
+            among = f" (median of {len(told)})" if len(told) > 1 else ""
+            yield Evidence(name, middle.value, middle.text + among)
 
 
 def _most_common_advice(verdicts: Sequence[Verdict]) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ class Accepting(NamedTuple):
     backlog_max: int
     recv_q_bytes: int | None
     """Most that was found unread on one of its connections."""
+    turned_away: int
+    """By how much the drops of the socket itself grew."""
 
 
 class _Dump(NamedTuple):
@@ -128,7 +130,20 @@ class Sockets:
         if not seen:
             return None
         unread = [bytes_ for _, _, bytes_ in seen if bytes_ is not None]
-        return Accepting(max(one[0] for one in seen), max(one[1] for one in seen), max(unread, default=None))
+        return Accepting(
+            backlog=max(one[0] for one in seen),
+            backlog_max=max(one[1] for one in seen),
+            recv_q_bytes=max(unread, default=None),
+            turned_away=self._turned_away(address, span),
+        )
+
+    def _turned_away(self, address: str, span: Span) -> int:
+        drops: dict[int, list[int]] = {}
+        for dump in self._near(span):
+            for one in dump.listening:
+                if one.local == address and one.drops is not None:
+                    drops.setdefault(one.cookie, []).append(one.drops)
+        return sum(max(seen[-1] - seen[0], 0) for seen in drops.values())
 
     def _near(self, span: Span) -> list[_Dump]:
         return [dump for dump in self._dumps if _near(dump.at_ns, span)]

@@ -30,6 +30,11 @@ _OWN_ADVICE: Final = (
     "Leave writes to a background thread; keep what is read often in memory.",
     "Use a faster device if all of these bytes are wanted.",
 )
+_ELSEWHERE_ADVICE: Final = (
+    "Find out whether that process uses the same disk (lsof -p): if so, move one of the two, or limit it (ionice).",
+    "Take writes and fsync out of the request: batch them, or leave them to a background thread.",
+    "Keep what is read often in memory.",
+)
 _LATENCY_ADVICE: Final = (
     "The disk was not full: each wait is its latency, so make fewer of them. Batch writes, fsync once, read ahead.",
     "Use a device with a shorter latency (local NVMe instead of network storage).",
@@ -37,6 +42,7 @@ _LATENCY_ADVICE: Final = (
 )
 _BUSY: Final = 0.3
 _MOST: Final = 0.5
+_BEYOND: Final = 2.0
 
 
 def explain_disk(request: Request, context: Context) -> Explanation:
@@ -48,7 +54,7 @@ def explain_disk(request: Request, context: Context) -> Explanation:
         evidence += _queue(device, is_own=is_own)
     movers = context.around.disks.movers(span)
     if movers:
-        evidence.append(_mover(movers))
+        evidence.append(_mover(movers, device))
     own = context.around.disks.moved_by(request.record.pid, span)
     if own:
         text = f"its own process moved {size(own)}/s"
@@ -84,13 +90,36 @@ def _queue(device: DiskQueue, *, is_own: bool) -> Iterator[Evidence]:
         yield Evidence("device_await_ms", round(device.await_ms, 2), text)
 
 
-def _mover(movers: tuple[DiskShare, ...]) -> Evidence:
-    most = movers[0]
-    moved = _bytes_s(most)
+def _mover(movers: tuple[DiskShare, ...], device: DiskQueue | None) -> Evidence:
+    """Name who moved most; processes of one name together."""
+    most = _most(movers)
+    moved = sum(map(_bytes_s, most))
     part = percent(moved / sum(map(_bytes_s, movers)))
-    whose = "the server's own process" if most.is_target else "process"
-    text = f"{whose} {most.name} (pid {most.pid}) moved most: {size(moved)}/s, {part} of what was seen"
-    return Evidence("disk_user", most.name, text)
+    whose = "the server's own process" if most[0].is_target else "process"
+    who = f"{whose} {most[0].name} (pid {most[0].pid})"
+    if len(most) > 1:
+        whose = "processes of the server" if most[0].is_target else "processes"
+        who = f"{len(most)} {whose} named {most[0].name} (the largest is pid {most[0].pid})"
+    text = f"{who} moved most: {size(moved)}/s, {part} of what was seen"
+    if device is not None and _is_elsewhere(movers, device):
+        text += f"; {device.device} itself carried {size(_carried(device))}/s"
+    return Evidence("disk_user", most[0].name, text)
+
+
+def _most(movers: tuple[DiskShare, ...]) -> list[DiskShare]:
+    by_name: dict[tuple[str, bool], list[DiskShare]] = {}
+    for one in movers:
+        by_name.setdefault((one.name, one.is_target), []).append(one)
+    return max(by_name.values(), key=lambda each: sum(map(_bytes_s, each)))
+
+
+def _is_elsewhere(movers: tuple[DiskShare, ...], device: DiskQueue) -> bool:
+    """Tell whether those who moved most moved more than the device carried: to other disks, or not yet to any."""
+    return sum(map(_bytes_s, _most(movers))) > _BEYOND * _carried(device)
+
+
+def _carried(device: DiskQueue) -> float:
+    return device.read_bytes_s + device.written_bytes_s
 
 
 def _advice(device: DiskQueue | None, movers: tuple[DiskShare, ...]) -> tuple[str, ...]:
@@ -99,7 +128,10 @@ def _advice(device: DiskQueue | None, movers: tuple[DiskShare, ...]) -> tuple[st
     if not movers:
         return _ADVICE
     own = sum(_bytes_s(one) for one in movers if one.is_target)
-    return _OWN_ADVICE if own >= _MOST * sum(map(_bytes_s, movers)) else _NEIGHBOUR_ADVICE
+    elsewhere = device is not None and _is_elsewhere(movers, device)
+    if own >= _MOST * (_carried(device) if device is not None and elsewhere else sum(map(_bytes_s, movers))):
+        return _OWN_ADVICE
+    return _ELSEWHERE_ADVICE if elsewhere else _NEIGHBOUR_ADVICE
 
 
 def _bytes_s(mover: DiskShare) -> float:

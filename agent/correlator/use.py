@@ -68,9 +68,17 @@ def _memory(around: Surroundings, span: Span) -> Iterator[Saturation]:
     errors = None if rate is None else rate.oom_kills
     if errors:
         words.append(f"{counted(errors, 'time')} a process was killed for want of it")
+    words += _limits_met(around, span)
     words += _pressure(pressure)
     saturation = around.memory.stalled(span) if pressure is None else pressure
     yield Saturation("memory", 1 - available / total, saturation, errors, ", ".join(words))
+
+
+def _limits_met(around: Surroundings, span: Span) -> Iterator[str]:
+    for one in around.cgroups.limits(span):
+        if one.limit_hits:
+            limit = "" if one.memory_limit_bytes is None else f" of {size(one.memory_limit_bytes)}"
+            yield f"limit{limit} of {one.memory_path or one.path} met {counted(one.limit_hits, 'time')}"
 
 
 def _disk(around: Surroundings, span: Span) -> Iterator[Saturation]:

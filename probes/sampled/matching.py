@@ -1,11 +1,12 @@
 """Which thread served a request: all that could have, by conditions that whoever did must meet; one that is left is it.
 
-- It ran when the answer's last byte was sent, and after the request's first had arrived.
+- It ran when the answer's first byte was sent, and its last, and after the request's first had arrived.
 - It was not seen at rest between its first step for the request and that last one.
 - It was not busy when the request came, and for as long as handing it out may have taken, if a worker of the same pool
   was free.
 - From rest it took the request up soon after it had arrived: a free worker is not left idle. Soon is `PROMPT_NS`, and
-  as much longer as whoever hands requests out was busy, or without a CPU, then; at most `DISPATCH_NS`.
+  as much longer as whoever hands requests out was busy, or without a CPU, then; at most `DISPATCH_NS`. Where threads
+  wait for the interpreter lock, each step of it waits too: as much longer as they all did; at most `CONTENDED_NS`.
 - It served no other request meanwhile: where two requests are left with the same thread, neither gets it. Nobody is
   matched because all others are taken: one wrong match would make many.
 - It does not watch sockets on behalf of others (a loop, an acceptor), and does not work for itself all the time.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.sampled.states import State
 
 DISPATCH_NS: Final = 100_000_000
+CONTENDED_NS: Final = 400_000_000
 PROMPT_NS: Final = 5_000_000
 MAX_SERVICES: Final = 64
 """Of one thread so many are remembered."""
@@ -45,6 +47,8 @@ class Span(NamedTuple):
     arrived_ns: int
     ended_ns: int | None
     """None while it is open."""
+    answered_ns: int | None = None
+    """When its answer began; None where that is not known."""
 
 
 class Service(NamedTuple):
@@ -160,7 +164,7 @@ class Matcher:
             service
             for service in found
             if service.thread.pid not in free
-            or _is_rested(service.thread, span.arrived_ns)
+            or _is_rested(service.thread, span.arrived_ns, late_ns)
             or any(service.thread.timeline.ran_at(ended_ns, SLACK_NS) for ended_ns in ends)
         ]
 
@@ -183,7 +187,8 @@ class Matcher:
         first = timeline.place_of(span.arrived_ns)
         if first == len(timeline.intervals) or timeline.intervals[first].start_ns > end_ns:
             return None  # it did not run after the arrival
-        if span.ended_ns is not None and not timeline.ran_at(span.ended_ns, SLACK_NS):
+        ran_ns = [at_ns for at_ns in (span.answered_ns, span.ended_ns) if at_ns is not None]
+        if not all(timeline.ran_at(at_ns, SLACK_NS) for at_ns in ran_ns):
             return None
         started = self._after_rest(span, thread, first, end_ns)
         if started is None:
@@ -264,10 +269,12 @@ class Matcher:
             self._served[key] = [each for each in self._served[key] if each.id != request]
 
 
-def _is_rested(thread: Thread, at_ns: int) -> bool:
-    """Whether a thread was at rest, or not there yet, at a moment."""
-    state = thread.timeline.seen_before(thread.timeline.place_of(at_ns))
-    return state is NOT_THERE or thread.rests.is_rest(state)
+def _is_rested(thread: Thread, from_ns: int, to_ns: int) -> bool:
+    """Whether a thread was at rest, or not there yet, at a moment or soon after."""
+    timeline = thread.timeline
+    first = timeline.place_of(from_ns)
+    seen = [interval.after for interval in timeline.intervals[first:] if interval.end_ns <= to_ns]
+    return any(state is NOT_THERE or thread.rests.is_rest(state) for state in (timeline.seen_before(first), *seen))
 
 
 def _is_pooled(thread: Thread, at_ns: int) -> bool:
@@ -283,9 +290,18 @@ def _patience(span: Span, threads: Sequence[Thread]) -> int:
         for thread in threads
         if (state := thread.timeline.seen_before(thread.timeline.place_of(span.arrived_ns))).accepts or state.is_loop
     ]
-    if not found:
-        return DISPATCH_NS
-    return min(PROMPT_NS + sum(_busy_ns(thread, span.arrived_ns) for thread in found), DISPATCH_NS)
+    busy_ns = sum(_busy_ns(thread, span.arrived_ns) for thread in found) if found else DISPATCH_NS
+    locked_ns = sum(_locked_ns(thread, span.arrived_ns) for thread in threads)
+    return min(PROMPT_NS + min(busy_ns, DISPATCH_NS) + locked_ns, CONTENDED_NS)
+
+
+def _locked_ns(thread: Thread, from_ns: int) -> int:
+    """Return how long a thread waited for the interpreter lock in the time in which a request should be handed out."""
+    return sum(
+        end_ns - start_ns
+        for start_ns, end_ns, what in thread.timeline.between(from_ns, from_ns + DISPATCH_NS)
+        if "gil" in ((what.before.bucket, what.after.bucket) if isinstance(what, Interval) else (what.bucket,))
+    )
 
 
 def _busy_ns(thread: Thread, from_ns: int) -> int:

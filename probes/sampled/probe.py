@@ -19,7 +19,7 @@ from perfwatch.probes.records import ListenerSample, Loss
 from perfwatch.probes.sampled.classify import Classifier
 from perfwatch.probes.sampled.reading import Reader
 from perfwatch.probes.sampled.requests import Requests
-from perfwatch.probes.sampled.rests import Spans
+from perfwatch.probes.sampled.rests import Lasted, Spans
 from perfwatch.probes.sampled.runtimes import Runtimes
 from perfwatch.probes.sampled.sockets import SocketTable, ports_of
 from perfwatch.probes.sampled.totals import Totals
@@ -124,8 +124,11 @@ class SampledProbe:
             self._runtimes.look(now_ns, self._tree.pids, executed)
         self._reader.read(self._tree.pids)
         if self._is_due(REQUESTS_NS, now_ns):
+            if self._requests.wants_look(self._open, now_ns):
+                self._sockets.want()
             if self._sockets.refresh(now_ns, self._tree.pids):
                 self._classifier.settle()
+                self._requests.look(self._open)
             self._take_requests(now_ns, records)
             if self._is_due(IN_FLIGHT_NS, now_ns):
                 self._show_open(now_ns, records)
@@ -181,7 +184,7 @@ class SampledProbe:
 
     def _learn(self, now_ns: int, captured: Captured) -> None:
         """Learn where threads wait for work, from when there were requests."""
-        ended = [(each.arrived_ns, each.ended_ns or now_ns) for each in captured.finished]
+        ended = [_lasted(each, now_ns) for each in captured.finished]
         self._spans.add(ended, [each.arrived_ns for each in captured.open])
         is_quiet = not captured.open and not captured.finished
         for process in self._reader.processes.values():
@@ -204,3 +207,8 @@ class SampledProbe:
             if self._told_listeners.get(address) != figures:
                 self._told_listeners[address] = figures
                 to.append(ListenerSample(now_ns, address, *figures))
+
+
+def _lasted(request: WireRequest, now_ns: int) -> Lasted:
+    ended_ns = request.ended_ns or now_ns
+    return Lasted(request.arrived_ns, request.answered_ns or ended_ns, ended_ns)

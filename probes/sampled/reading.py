@@ -6,11 +6,12 @@ Cost of a round: 1.5 us for a thread that slept on, 15 us for one that ran; noth
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
+from perfwatch.probes.sampled.pools import Pool
 from perfwatch.probes.sampled.rests import Rests
 from perfwatch.probes.sampled.states import NOT_THERE
 from perfwatch.probes.sampled.timeline import MAX_INTERVALS, Timeline
@@ -53,7 +54,7 @@ class Process:
         self.pid = pid
         self._open_files = open_files
         self._tasks = TaskList(pid, open_files)
-        self._shared: Counter[tuple[int, int]] = Counter()
+        self._pool = Pool()
         self.threads: dict[int, Thread] = {}
         self.ended: deque[Thread] = deque(maxlen=MAX_ENDED)
         self.read_ns = 0
@@ -77,7 +78,7 @@ class Process:
         for tid in tids[:room]:
             if tid not in self.threads:
                 files = ThreadFiles(roots.PROC / str(self.pid) / "task" / str(tid), self._open_files)
-                thread = Thread(self.pid, tid, files, Rests(self._shared))
+                thread = Thread(self.pid, tid, files, Rests(self._pool))
                 if _begin(thread, classifier, before_ns):
                     self.threads[tid] = thread
                     thread.timeline.keep(keep)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from perfwatch.probes.records import BUCKETS, InFlight, OpenRequest, ServedRequest
-from perfwatch.probes.sampled.booking import Book, Booked, common
+from perfwatch.probes.records import InFlight, OpenRequest, ServedRequest
 from perfwatch.probes.sampled.matching import Match, Matcher, Question, Span
+from perfwatch.probes.sampled.outcome import Outcome, outcome
+from perfwatch.probes.sampled.sending import handed_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from perfwatch.probes.records import Bucket, Threads
+    from perfwatch.probes.records import Bucket
     from perfwatch.probes.sampled.reading import Reader, Thread
     from perfwatch.probes.sampled.sockets import SocketTable
     from perfwatch.probes.wire.exchanges import WireRequest
@@ -20,28 +21,14 @@ SETTLED_NS: Final = 100_000_000
 """A request is matched this long after its end: its thread has been read since, and who else ended then is known."""
 FEWEST_READINGS: Final = 2
 """A request that spans fewer is not matched: there would be nothing in its ledger."""
+READ_NS: Final = 30_000_000
+"""So long after its packet a request is in its socket at the latest, unless it was read from there."""
 MAX_OPEN: Final = 64
 MAX_BESIDE: Final = 16
 """So many requests that go on are matched beside those that have ended: who serves them does not serve these."""
 MAX_QUESTIONS: Final = 128
 """So many are matched at a time; more are left unmatched."""
-MAX_ALIKE: Final = 8
-LEAST_ALIKE: Final = 0.5
-"""Where several threads could have served a request, what all of them did is booked, if it is that much of it."""
 MAX_WAITING: Final = 4096
-_QUEUE: Final = BUCKETS.index("queue")
-_NOTHING: Final = Booked((0,) * len(BUCKETS), (), 0, ())
-
-
-class _Found(NamedTuple):
-    """Who serves a request, since when, and what was booked for it."""
-
-    pid: int
-    tid: int
-    started_ns: int
-    threads: Threads
-    booked: Booked
-    thread: Thread | None
 
 
 class Requests:
@@ -53,6 +40,7 @@ class Requests:
         self._sockets = sockets
         self._matcher = Matcher()
         self._waiting: list[WireRequest] = []
+        self._read_ns: dict[int, int] = {}  # when an open request was first known to have been read
 
     def add(self, finished: Sequence[WireRequest]) -> int:
         """Take what has ended; returns how many more there were than can be kept."""
@@ -64,13 +52,34 @@ class Requests:
     def settle(self, open_: Sequence[WireRequest], now_ns: int, *, all_of_them: bool = False) -> list[ServedRequest]:
         """Return the requests whose thread has been read since their end; `open_` are those that go on."""
         until_ns = now_ns if all_of_them else now_ns - SETTLED_NS
-        due = [request for request in self._waiting if (request.ended_ns or 0) <= until_ns]
+        due = [self._corrected(request) for request in self._waiting if (request.ended_ns or 0) <= until_ns]
         if not due:
             return []
         later = [request for request in self._waiting if (request.ended_ns or 0) > until_ns]
         self._waiting = later
         matches = self._match([*due, *later[:MAX_BESIDE], *open_[:MAX_BESIDE]], now_ns)
-        return [self._served(request, matches, now_ns) for request in due]
+        served = [self._served(request, matches, now_ns) for request in due]
+        kept = {request.id for request in (*later, *open_)}
+        self._read_ns = {request: at_ns for request, at_ns in self._read_ns.items() if request in kept}
+        return served
+
+    def look(self, open_: Sequence[WireRequest]) -> None:
+        """Note which of the open requests had been read when the table of sockets was made."""
+        for request in open_[:MAX_OPEN]:
+            if request.arrived_ns + READ_NS < self._sockets.made_ns and self._sockets.is_read(
+                request.local, request.remote
+            ):
+                self._read_ns.setdefault(request.id, self._sockets.made_ns)
+
+    def wants_look(self, open_: Sequence[WireRequest], now_ns: int) -> bool:
+        """Whether there are requests that have been open for a while, and may not have been read."""
+        return any(request.id not in self._read_ns and request.arrived_ns + READ_NS < now_ns for request in open_)
+
+    def _corrected(self, request: WireRequest) -> WireRequest:
+        corrected = handed_over(request, self._threads_for(request))
+        if corrected is not request:
+            self._matcher.note([_span(corrected)])
+        return corrected
 
     def in_flight(self, requests: Sequence[WireRequest], now_ns: int) -> InFlight:
         """Describe those that are open, oldest first."""
@@ -105,37 +114,11 @@ class Requests:
         ]
         return self._matcher.match(questions[:MAX_QUESTIONS], now_ns)
 
-    def _find(self, request: WireRequest, matches: dict[int, Match], now_ns: int) -> _Found:
-        """Return who serves it, and what it waited for."""
-        match = matches.get(request.id, Match())
-        end_ns = request.ended_ns or now_ns
-        booked = [
-            self._booked(request, service.thread, service.start_ns, end_ns)
-            for service in match.services[:MAX_ALIKE]
-            if service.start_ns is not None
-        ]
-        if len(match.services) == 1 and booked:
-            thread, start_ns = match.services[0].thread, match.services[0].start_ns or request.arrived_ns
-            return _Found(thread.pid, thread.tid, start_ns, "one", booked[0], thread)
-        pids = {service.thread.pid for service in match.services}
-        pid = pids.pop() if len(pids) == 1 else self._root
-        if match.loop:
-            return _Found(match.loop.pid, match.loop.tid, request.arrived_ns, "shared", _NOTHING, None)
-        if booked and len(booked) == len(match.services):
-            alike = common(booked)
-            if sum(alike.booked_ns) >= LEAST_ALIKE * (end_ns - request.arrived_ns):
-                started_ns = request.arrived_ns + alike.booked_ns[_QUEUE]
-                return _Found(pid, pid, started_ns, "one", alike, None)
-        return _Found(pid, pid, request.arrived_ns, "unmatched", _NOTHING, None)
-
-    def _booked(self, request: WireRequest, thread: Thread, start_ns: int, end_ns: int) -> Booked:
-        span = _span(request)
-        book = Book(thread.rests.is_rest, lambda state: state.connections == (span.connection,))
-        book.add(thread.timeline, start_ns, end_ns)
-        return book.balance(queue_ns=start_ns - request.arrived_ns)
+    def _outcome(self, request: WireRequest, matches: dict[int, Match], now_ns: int) -> Outcome:
+        return outcome(request, matches.get(request.id, Match()), self._read_ns.get(request.id), self._root, now_ns)
 
     def _served(self, request: WireRequest, matches: dict[int, Match], now_ns: int) -> ServedRequest:
-        found = self._find(request, matches, now_ns)
+        found = self._outcome(request, matches, now_ns)
         return ServedRequest(
             at_ns=now_ns,
             id=request.id,
@@ -162,7 +145,7 @@ class Requests:
         )
 
     def _open(self, request: WireRequest, matches: dict[int, Match], now_ns: int) -> OpenRequest:
-        found = self._find(request, matches, now_ns)
+        found = self._outcome(request, matches, now_ns)
         state = found.thread.timeline.state if found.thread else None
         asleep = state if state and state.bucket else None
         doing: Bucket = "on_cpu" if state and state.is_running else "other"
@@ -186,4 +169,4 @@ class Requests:
 
 
 def _span(request: WireRequest) -> Span:
-    return Span(request.id, (request.local, request.remote), request.arrived_ns, request.ended_ns)
+    return Span(request.id, (request.local, request.remote), request.arrived_ns, request.ended_ns, request.answered_ns)

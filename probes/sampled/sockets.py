@@ -1,6 +1,6 @@
 """The target's sockets by inode: which listen, which were accepted, and who is at the other end of the rest.
 
-One table of the target's network namespace, made anew when an inode is asked for that it does not know: at most five
+One table of the target's network namespace, made anew when an inode is asked for that it does not know: at most 20
 times a second, and less often where the host has so many sockets that this would cost more than 2 % of a core.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["listening", "accepted", "connected", "internal"]
 """`internal`: both ends are the target's own, as of a socket pair by which one thread wakes another."""
 
-REFRESH_NS: Final = 200_000_000
+REFRESH_NS: Final = 50_000_000
 DEAREST: Final = 50
 """A table is made anew after so many times as long as the last one took."""
 LISTENERS_NS: Final = 1_000_000_000
@@ -51,6 +51,8 @@ class SocketTable:
         self._own: dict[int, dict[int, int]] = {}
         self._wanted = False
         self._next_ns = self._next_listeners_ns = 0
+        self.made_ns = 0
+        """When the table was asked for."""
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -75,6 +77,15 @@ class SocketTable:
         if found is None:
             self._wanted = True
         return found
+
+    def is_read(self, local: str, remote: str) -> bool:
+        """Whether all that had come on an accepted connection was read when the table was made."""
+        message = self._messages.get(self._accepted.get((local, remote), 0))
+        return isinstance(message, InetMessage) and message.recv_q == 0
+
+    def want(self) -> None:
+        """Ask for a new table, as soon as it is time for one."""
+        self._wanted = True
 
     def cookie(self, inode: int) -> int | None:
         """Return the kernel's number of a socket."""
@@ -108,7 +119,7 @@ class SocketTable:
         listeners_due = now_ns >= self._next_listeners_ns
         if not listeners_due and not (self._wanted and now_ns >= self._next_ns):
             return False
-        begun_ns = time.monotonic_ns()
+        self.made_ns = begun_ns = time.monotonic_ns()
         if listeners_due:
             self._next_listeners_ns = now_ns + LISTENERS_NS
             for gone in self._own.keys() - pids:

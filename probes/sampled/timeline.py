@@ -76,21 +76,28 @@ class Timeline:
         """
         start_ns = max(min(read_ns, at_ns - run_ns - wait_ns), self.asleep_since_ns)
         room_ns = at_ns - start_ns
-        late_ns = max(run_ns + wait_ns - room_ns, 0)
-        if late_ns and self.intervals and self.state.is_running:
-            self._give_back(min(late_ns, run_ns))
-        run_ns = min(run_ns, room_ns)
-        wait_ns = min(wait_ns, room_ns - run_ns)
-        self.intervals.append(Interval(start_ns, at_ns, run_ns, wait_ns, self.state, state))
+        here_ns = min(run_ns, room_ns)
+        waited_ns = min(wait_ns, room_ns - here_ns)
+        if self.intervals and self.state.is_running:
+            self._give_back(run_ns - here_ns, wait_ns - waited_ns)
+        self.intervals.append(Interval(start_ns, at_ns, here_ns, waited_ns, self.state, state))
         self.state = state
         if len(self.intervals) >= 2 * self._kept:
             self.forgotten_ns = self.intervals[-self._kept].start_ns
             del self.intervals[: -self._kept]
             self.first = self.intervals[0].before
 
-    def _give_back(self, late_ns: int) -> None:
+    def _give_back(self, run_ns: int, wait_ns: int) -> None:
+        """Book what was counted late: a run to the last interval, a wait to all in which the thread was runnable."""
         last = self.intervals[-1]
-        self.intervals[-1] = last._replace(run_ns=last.run_ns + min(late_ns, last.slept_ns))
+        self.intervals[-1] = last._replace(run_ns=last.run_ns + min(run_ns, last.slept_ns))
+        for place in range(len(self.intervals) - 1, -1, -1):
+            interval = self.intervals[place]
+            here_ns = min(wait_ns, interval.slept_ns)
+            self.intervals[place] = interval._replace(wait_ns=interval.wait_ns + here_ns)
+            wait_ns -= here_ns
+            if wait_ns <= 0 or not interval.before.is_running:
+                break
 
     def place_of(self, at_ns: int) -> int:
         """Index of the first interval that ends at or after a moment."""

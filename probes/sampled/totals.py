@@ -67,6 +67,4 @@ class _Rest:
         return self._is_shallow(state)
 
     def _is_shallow(self, state: State) -> bool:
-        if self._with_requests or state.bucket != "lock" or state.place is None:
-            return False
-        return state.place[1] >= self._thread.rests.shallowest
+        return not self._with_requests and self._thread.rests.is_shallow(state)

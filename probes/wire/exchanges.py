@@ -44,6 +44,8 @@ class WireRequest(msgspec.Struct, frozen=True):
     sent_bytes: int
     outcome: Literal["answered", "aborted"] | None
     """None while it is open."""
+    answered_ns: int | None = None
+    """Of the first packet of its answer, interim ones left out: then its thread sent something."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class _Current:
     sent_to: int = 0
     answered_ns: int | None = None
     """Of the last segment of its answer so far."""
+    first_ns: int | None = None
+    """Of the first."""
     is_told: bool = False
     """As finished, with all that is known."""
 
@@ -139,6 +143,7 @@ class Exchanges:
                 current.status_at = behind(segment)
                 return  # `100 Continue`: the answer is still to come
         current.answered_ns, current.is_told = at_ns, False
+        current.first_ns = current.first_ns or at_ns
         if current.status == SWITCHING:
             self._tell()
             self._current, self._is_ignored = None, True
@@ -195,7 +200,7 @@ class Exchanges:
     def _request(
         self, current: _Current, ended_ns: int | None, outcome: Literal["answered", "aborted"] | None
     ) -> WireRequest:
-        sent = 0 if current.sent_from is None else ahead(current.sent_to, current.sent_from)
+        sent = 0 if current.sent_from is None else max(ahead(current.sent_to, current.sent_from), 0)
         return WireRequest(
             id=current.id,
             connection=self.connection,
@@ -206,7 +211,8 @@ class Exchanges:
             method=current.line.method,
             target=current.line.target,
             status=current.status,
-            received_bytes=ahead(current.received_to, current.received_from),
+            received_bytes=max(ahead(current.received_to, current.received_from), 0),  # numbers may be forged
             sent_bytes=sent,
             outcome=outcome,
+            answered_ns=current.first_ns,
         )

@@ -134,6 +134,22 @@ def test_a_probe_that_fails_is_switched_off_and_told_and_nothing_else_ends(monke
 
 
 @ledger
+def test_a_probe_that_fails_at_its_end_too_ends_nothing_else(monkeypatch):
+    def fail(*_):
+        raise ValueError("broken")
+
+    with script(IDLE) as (process, _), Collector(find_target(process.pid), choices=OFTEN) as collector:
+        broken = {reading.name: reading for reading in collector._sides.readings}
+        for name in ("memory", "pressure"):
+            broken[name]._stack.callback(fail)
+        monkeypatch.setattr(broken["memory"].probe, "read", fail)
+        records = [record for batch in collector.batches(threading.Event(), 0.6) for record in batch]
+    assert [record.probe for record in records if isinstance(record, Loss)] == ["memory"]
+    assert not collector._sides.readings
+    await_unloaded()
+
+
+@ledger
 def test_a_process_that_has_just_ended_switches_nothing_off(monkeypatch):
     def miss(_):
         raise Vanished("process 7 has ended")

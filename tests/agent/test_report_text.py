@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfwatch.agent import report_sentences as said
-from perfwatch.agent.model import ProbeStatus
+from perfwatch.agent.model import CgroupLimit, CpuShare, DiskShare, ProbeStatus
 from perfwatch.agent.report import build, correlate, to_text
 from perfwatch.agent.report_cells import bar, cells, clean, fit, wrap
+from perfwatch.agent.report_contract_queues import Socket
 from perfwatch.probes.records import ListenerSample, Loss, TargetChange
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "reports"
@@ -181,6 +182,34 @@ def test_bytes_on_their_way_are_decimal_and_in_memory_binary(number, decimal, in
 )
 def test_a_time_on_the_loopback_is_told_in_microseconds(ms, told):
     assert said.took(ms) == told
+
+
+def test_a_cgroup_whose_memory_is_counted_in_another_one_tells_both():
+    limit = CgroupLimit("/", None, None, 0.0, 0.0, 69 << 20, 72 << 20, 7, 0, memory_path="/shop")
+    assert said.cgroup(limit) == (
+        "/: no CPU quota; /shop: 69 MiB of memory used of 72 MiB allowed, its memory limit was reached 7 times"
+    )
+    assert said.cgroup(msgspec.structs.replace(limit, throttled=None)).startswith("/shop: 69 MiB")
+
+
+@pytest.mark.parametrize(
+    ("backlog", "drops", "told"),
+    [
+        (0, 0, "no connection waited where 7 may"),
+        (1, None, "at most 1 connection waited where 7 may"),
+        (8, 70, "it was full, 8 connections waited where 7 may; turned away 70 times since it was opened"),
+    ],
+)
+def test_an_accept_queue_holds_one_more_than_its_limit(backlog, drops, told):
+    socket = Socket("127.0.0.1:8000", None, None, None, backlog, 7, drops=drops)
+    assert said.accept_queue(socket) == f"127.0.0.1:8000: {told}"
+
+
+def test_who_used_next_to_nothing_is_left_out():
+    users = [CpuShare(9, "busy", 0.75, is_target=True), CpuShare(10, "calm", 0.004, is_target=False)]
+    assert said.cpu_users(users) == "busy (pid 9, the target) 0.75 CPUs"
+    assert said.cpu_users(users[1:]) == ""
+    assert said.disk_users([DiskShare(10, "calm", 712.0, 0.0, is_target=False)]) == ""
 
 
 def test_a_letter_of_a_state_that_no_kernel_has_yet_is_shown_as_it_is():

@@ -62,6 +62,18 @@ def test_a_quota_and_its_throttling():
     assert decode(encode(last)) == last
 
 
+def test_the_use_of_another_cgroup_is_not_taken_for_that_of_the_one_with_the_quota():
+    """Under v1 CPU accounting is a hierarchy of its own: here the target is in its root, with everybody else."""
+    with (
+        cgroups.cgroup("cpu", cgroups.quota(0.2)) as group,
+        cgroups.process_in(group) as process,
+        CgroupProbe(lambda: (process.pid,)) as probe,
+    ):
+        sample = sample_of(probe, group)
+    assert sample.quota_ns == 20_000_000
+    assert sample.cpu_ns is None
+
+
 def test_a_quota_above_the_target_is_told_too():
     """The quota that stops a process may be its parent's; a parent without one is left out."""
     with cgroups.cgroup("cpu") as outer:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfwatch.probes import cgroup_v1, cgroup_v2
-from perfwatch.probes.cgroup_files import CpuFigures, IoFigures, MemoryFigures, PidFigures, parse_keyed, parse_number
+from perfwatch.probes.cgroup_files import (
+    CpuFigures,
+    IoFigures,
+    MemoryFigures,
+    PidFigures,
+    content,
+    parse_keyed,
+    parse_number,
+)
 from perfwatch.probes.cgroup_mounts import below, parse_foreign_mounts, parse_mounts
 from perfwatch.probes.cgroups import Seat, ancestors, parse_membership
 from perfwatch.probes.cpu import parse_loadavg, parse_stat
@@ -128,6 +136,27 @@ def test_mounts_below_fuse_are_left_alone(served, left):
     raw = f"1 2 0:8 / {served} rw - fuse.overlay x rw\n3 4 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n".encode()
     assert len(parse_foreign_mounts(raw)) == left
     assert len(parse_mounts(raw)) == 1
+
+
+@pytest.mark.parametrize(("over", "left"), [("/c", 0), ("/c/shop", 0), ("/c/shop/cpu.stat", 0), ("/cd", 1)])
+def test_mounts_with_something_over_them_are_left_alone(over, left):
+    raw = f"3 4 0:9 / /c rw - cgroup2 none rw\n5 3 0:8 / {over} rw - tmpfs x rw\n".encode()
+    assert len(parse_foreign_mounts(raw)) == left
+    assert len(parse_foreign_mounts(b"".join(reversed(raw.splitlines(keepends=True))))) == 1
+
+
+def test_foreign_mounts_are_bounded():
+    raw = b"".join(b"%d 1 0:9 / /c%d rw - cgroup2 none rw\n" % (place, place) for place in range(100))
+    assert len(parse_mounts(raw)) == 100
+    assert len(parse_foreign_mounts(raw)) == 64
+
+
+def test_a_fifo_in_the_place_of_a_cgroups_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "cpu.stat")
+    (tmp_path / "cpu.max").symlink_to("/etc/passwd")
+    with opened(tmp_path) as directory:
+        assert content(directory, "cpu.stat") is None
+        assert content(directory, "cpu.max") is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from ledgering import script
-from netting import as_nobody, descriptors
+from netting import as_nobody, descriptors, far_down
 
 from perfwatch.probes import descriptors as module
 from perfwatch.probes.descriptors import link_of, links_of, parse_socket, sockets_of
@@ -93,3 +93,10 @@ def test_another_users_process_says_what_would_help():
         return str(refused.value)
 
     assert "may not be read by this user (run perfwatch as root" in as_nobody(ask)
+
+
+def test_a_path_that_the_kernel_cannot_say_hides_nothing_else(tmp_path):
+    with far_down(tmp_path) as process:
+        assert len(sockets_of(process.pid)) == 1
+        with pytest.raises(Unavailable, match="too long"):
+            link_of(process.pid, 3)

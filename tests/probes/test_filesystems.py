@@ -1,19 +1,21 @@
 """Where the target's files lie: on a loop mount, in memory, on an overlay; what changed; names that are hostile."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 from confined import answer
 from disking import own_disk
 from ledgering import script
+from netting import far_down
 
 from perfwatch.probes.disk import DiskProbe
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.filesystems import Mount, device_name, mount_of, parse_fdinfo, parse_mountinfo
 from perfwatch.probes.records import decode, encode
 from perfwatch.probes.samples import DiskSample, TargetFiles
-from perfwatch.probes.target_files import MAX_FILES, REFRESH_NS, FilesOfTree
+from perfwatch.probes.target_files import BUDGET_NS, MAX_FILES, REFRESH_NS, FilesOfTree
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "proc"
 OPENING = """
@@ -162,6 +164,36 @@ def test_hostile_names_are_kept_within_bounds(tmp_path):
         places
     )
     assert max(map(len, places)) == 256
+
+
+def test_a_working_directory_that_the_kernel_cannot_say_hides_no_file(tmp_path):
+    with far_down(tmp_path) as process:
+        assert FilesOfTree().read({process.pid, os.getpid()}, {}, 1)
+        with DiskProbe(lambda: {process.pid}, may_use_bpf=False) as probe:
+            assert probe.read(1)
+
+
+LOCKED = """
+import fcntl, os, struct, sys
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+for place in range(8000):
+    fcntl.fcntl(file, fcntl.F_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, place * 2, 1, 0))
+kept = [os.dup(file) for _ in range(200)]
+print("ready")
+sys.stdin.read()
+"""
+
+
+def test_files_with_thousands_of_locks_are_not_all_looked_at_and_then_left_alone(tmp_path):
+    """The kernel lists all locks of a file in each of its descriptors' fdinfo: 200 of them took some seconds."""
+    with script(LOCKED, arguments=[tmp_path / "locked"]) as (process, _):
+        files = FilesOfTree()
+        began = time.thread_time()
+        [record] = files.read({process.pid}, {}, 1)
+        took = time.thread_time() - began
+        assert str(tmp_path / "locked") in {place.path for place in record.files}
+        assert took < 0.5
+        assert files._due_ns[process.pid] > BUDGET_NS * 50
 
 
 OVERLAY = """

@@ -3,13 +3,14 @@
 import os
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from ledgering import script
 
-from perfwatch.probes import roots
+from perfwatch.probes import interpreter, patience, roots
 from perfwatch.probes.elf_symbols import _sysv_hash
 from perfwatch.probes.interpreter import Interpreter, find_interpreter
 from perfwatch.probes.mapped_file import open_mapped
@@ -240,3 +241,43 @@ def test_tens_of_thousands_of_mappings_cost_little(tmp_path):
     # The libpython of the process lies behind them all, and is not looked for that long.
     assert found is None or found.path == os.path.realpath(sys.executable)
     assert cost < 0.15
+
+
+def test_a_file_that_is_never_opened_is_waited_for_once(monkeypatch, tmp_path):
+    """A file system whose server is dead, FUSE or NFS, answers nothing; here a gate does."""
+    gate, asked = threading.Event(), []
+
+    def wait(*_):
+        asked.append(1)
+        gate.wait(10)
+        raise OSError
+
+    monkeypatch.setattr(interpreter, "open_mapped", wait)
+    proc, _ = invented(tmp_path, "/lib/libpython3.11.so")
+    maps = proc / "1" / "maps"
+    maps.write_text(maps.read_text().replace("fe:00", "00:27"))
+    began = time.monotonic()
+    assert find_interpreter(proc, 1) is None
+    assert find_interpreter(proc, 1) is None
+    assert time.monotonic() - began < 5
+    assert len(asked) == 1
+    gate.set()
+    while any(thread.is_alive() for thread in patience._late.values()):
+        time.sleep(0.01)
+    assert find_interpreter(proc, 1) is None
+    assert len(asked) == 2
+
+
+def test_so_many_may_be_waited_for(monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(patience, "_late", late := {})
+    for number in range(patience.MAX_LATE + 1):
+        assert patience.in_time(b"%d" % number, gate.wait, 0.01) is None
+    assert len(late) == patience.MAX_LATE
+    threads = list(late.values())
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert patience.in_time(b"0", gate.wait, 5) is True
+    with pytest.raises(ZeroDivisionError):
+        patience.in_time(b"0", lambda: 1 // 0, 5)

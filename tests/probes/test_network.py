@@ -215,6 +215,14 @@ def test_hardware_and_its_speed(monkeypatch, tmp_path):
     assert network._hardware({"docker0"}) == (frozenset(), None)
 
 
+def test_a_name_may_hold_what_ends_a_line_elsewhere():
+    line = b": 1 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0\n"
+    found = parse_interfaces(
+        b"Inter-|\n face |\n" + b"".join(name + line for name in (b"  lo", b"a\x1cb\x1b[31m", b"\xff"))
+    )
+    assert [one.name for one in found] == ["lo", "a\x1cb\x1b[31m", "\ufffd"]
+
+
 @pytest.mark.parametrize("data", [b"Tcp: A B\nUdp: 1 2\n", b"Tcp: A\nTcp: x\n", b"Tcp: A\nTcp: 1.5\n"])
 def test_counters_that_are_none(data):
     with pytest.raises(Malformed):

@@ -43,7 +43,7 @@ def coloured(text, colour):
 
 def test_every_queue_is_told_the_most_telling_first():
     line = QueueLine().compose_text(frame(in_flight=frame(generate(12)).view.in_flight), 160).plain
-    told = ["run 2.1", "accept 4/2048", "disk 4.2", "throttled 84 %", "▒ lock 1", "recv 64 KiB", "send 1.1 MiB"]
+    told = ["run 2.1", "accept 5/2048", "disk 4.2", "throttled 84 %", "▒ lock 1", "recv 64 KiB", "send 1.1 MiB"]
     places = [line.find(part) for part in told]
     assert -1 not in places, line
     assert places == sorted(places)
@@ -71,16 +71,24 @@ def test_a_full_accept_queue_is_alarming_and_of_several_the_port_is_told():
     assert coloured(text, palette.ALARM) == ["128/128"]
 
 
+def test_an_accept_queue_that_was_full_and_is_not_any_more_is_no_alarm():
+    listening = queued.socket("listening", local="0.0.0.0:8000", recv_q=2, send_q=7)
+    queues = queued.queues(**EMPTY | {"sockets": (listening,)})
+    text = QueueLine().compose_text(frame(queues=queues, listeners=(("0.0.0.0:8000", 8, 7),)), 100)
+    assert "accept 2/7 max 8" in text.plain
+    assert coloured(text, palette.ALARM) == []
+
+
 def test_all_resources_that_say_how_used_they_are_have_a_bar():
     line = Used().compose_text(frame(), 120)
-    assert " cpu ███████░░░ 68 %" in line.plain
+    assert " cpu ███████░░░ 71 %" in line.plain
     assert "disk █████████░ 93 %" in line.plain
-    assert "psi 12 %" in line.plain
+    assert "psi cpu 12 %" in line.plain
     assert "net " not in line.plain
     assert coloured(line, palette.ALARM) == ["█████████"]
 
 
-def test_use_of_cpu_and_memory_comes_from_the_resources_where_no_host_sample_tells_it():
+def test_use_of_cpu_and_memory_is_that_of_the_resources_also_where_no_host_sample_tells_it():
     blind = [record for record in generate(5) if not isinstance(record, HostSample)]
     line = Used().compose_text(frame(blind), 120).plain
     assert "cpu ███████░░░ 71 %" in line
@@ -99,5 +107,5 @@ def test_no_piece_is_cut_at_the_edge(width):
 async def test_both_lines_are_on_the_overview(size):
     async with opened(FakeSource(generate(30)), size=size, judge_factory=queued.judge()) as pilot:
         lines = screen(pilot).splitlines()
-    assert any(line.startswith(" queues ") and "run 2.1  accept 4/2048  disk 4.2" in line for line in lines)
-    assert any(line.startswith(" used ") and "93 %" in line and "psi 12 %" in line for line in lines)
+    assert any(line.startswith(" queues ") and "run 2.1  accept 5/2048  disk 4.2" in line for line in lines)
+    assert any(line.startswith(" used ") and "93 %" in line and "psi cpu 12 %" in line for line in lines)

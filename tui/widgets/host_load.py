@@ -62,7 +62,7 @@ def _run_queue(queue: RunQueue | None) -> Section:
     if queue is None:
         return Section("run queue", "", [])
     told = f"{queue.waiting_mean:.1f} threads waited, median {queue.waiting_median:g}, at most {queue.waiting_max}"
-    users = [_cpu_user(user, queue.cpus) for user in queue.top]
+    users = [_cpu_user(user, queue.cpus) for user in said.notable(queue.top)]
     return Section("run queue", f"{told}; {said.counted(queue.cpus, 'CPU')}", users or [Text("nobody used a CPU")])
 
 

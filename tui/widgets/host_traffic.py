@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BAR: Final = 6
 _SOCKETS: Final = 16
 _DISKS: Final = 8
+_WIDE: Final = 78
+"""From here on the heading of the sockets has room for its last column."""
 
 
 class HostTraffic(SectionPanel):
@@ -31,7 +33,7 @@ class HostTraffic(SectionPanel):
         """Yield what is known."""
         queues = frame.view.queues
         yield _disks(queues, width)
-        yield Section("disk users", "", [_disk_user(user) for user in queues.disk_users])
+        yield Section("disk users", "", [_disk_user(user) for user in said.moving(queues.disk_users)])
         yield _listeners(frame, width)
         yield _sockets(queues, width)
         yield Section("connections", "", sentences(map(said.connections, queues.connections), width))
@@ -86,8 +88,10 @@ def _sockets(queues: Queues, width: int) -> Section:
     if not queues.sockets:
         lines = [] if queues.socket_count is None else [Text("none is open", style=palette.QUIET)]
         return Section("sockets", total, lines)
-    head = f"{total:<18}{'state':<13}{'not read':>9}{'unacked':>10}{'rtt':>9}  held up"
     open_ = [one for one in queues.sockets if one.role != "listening"]
+    head = f"{total:<18}{'state':<13}{'not read':>9}{'unacked':>10}{'rtt':>9}"
+    if width >= _WIDE and any(any(_held_up(one)) for one in open_[:_SOCKETS]):
+        head += "  held up"
     return Section("sockets", head, [line for one in open_[:_SOCKETS] for line in _socket(one, width)])
 
 

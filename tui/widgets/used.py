@@ -29,9 +29,10 @@ _SHORT: Final = {"memory": "mem", "network": "net"}
 
 
 class QueueLine(Panel):
-    """Threads that wait for a CPU, the deepest accept queue, requests at the disk, bytes in buffers, requests held up.
+    """Threads that wait for a CPU, accept queues, requests at the disk, bytes in buffers, requests held up.
 
-    Of buffers the fullest one of any connection is told. What is not known is left out.
+    An accept queue that was deeper than it is tells that too. Of buffers the fullest one of any connection is told.
+    What is not known is left out.
     """
 
     def compose_text(self, frame: Frame, width: int) -> Text:
@@ -62,11 +63,14 @@ def _filled(line: Text, pieces: Iterable[Text], width: int) -> Text:
 def _queues(view: View) -> Iterator[Text]:
     queues = view.queues
     if queues.run_queue is not None:
-        waiting = queues.run_queue.waiting_mean
-        yield _figure("run", f"{waiting:.1f}", alarming=waiting > queues.run_queue.cpus)
+        mean = queues.run_queue.waiting_mean
+        yield _figure("run", f"{mean:.1f}", alarming=mean > queues.run_queue.cpus)
+    waiting = {one.local: one.recv_q for one in queues.sockets if one.role == "listening"}
     for address, deepest, limit in view.listeners[:2]:
         where = f" {port_of(address)}" if len(view.listeners) > 1 else ""
-        yield _figure(f"accept{where}", f"{count(deepest)}/{count(limit)}", alarming=deepest >= limit > 0)
+        now = waiting.get(address, deepest)
+        most = f" max {count(deepest)}" if deepest > now else ""
+        yield _figure(f"accept{where}", f"{count(now)}/{count(limit)}{most}", alarming=now >= limit > 0)
     if queues.disks:
         yield _figure("disk", f"{queues.disks[0].depth:.1f}", alarming=queues.disks[0].utilisation > FULL)
     throttled = max((limit.throttled or 0.0 for limit in queues.cgroups), default=0.0)
@@ -97,17 +101,17 @@ def _buffers(sockets: tuple[SocketState, ...]) -> Iterator[Text]:
 
 def _resources(view: View, bar: int) -> Iterator[Text]:
     shares = {one.resource: one.utilisation for one in view.saturation}
-    cpu = shares.get("cpu") if view.cpu_use is None else view.cpu_use
-    memory = shares.get("memory") if view.memory_use is None else view.memory_use
-    yield _bar("cpu", cpu, bar)
-    yield _bar("memory", memory, bar)
+    yield _bar("cpu", shares.get("cpu", view.cpu_use), bar)
+    yield _bar("memory", shares.get("memory", view.memory_use), bar)
     for name in ("disk", "network"):
         if shares.get(name) is not None:
             yield _bar(name, shares[name], bar)
     host = next((one for one in view.queues.pressure if one.scope == "host"), None)
-    held = [] if host is None else [share for share in (host.cpu, host.memory, host.io) if share is not None]
+    told = {} if host is None else {"cpu": host.cpu, "mem": host.memory, "io": host.io}
+    held = [(share, name) for name, share in told.items() if share is not None]
     if held:
-        yield _figure("psi", percent(max(held)), alarming=False)
+        share, name = max(held)
+        yield _figure(f"psi {name}" if share else "psi", percent(share), alarming=False)
 
 
 def _bar(name: str, share: float | None, cells: int) -> Text:

@@ -218,6 +218,16 @@ def test_a_cgroup_of_version_1_tells_whose_memory_that_is():
     assert line(view.saturation, "threads").text == "1 of 10 tasks allowed in its pids cgroup"
 
 
+def test_a_memory_limit_that_was_met_is_told_beside_the_memory_of_the_host():
+    """Which may have plenty."""
+    limit = {"memory_limit_bytes": 72_000_000}
+    view = view_of(
+        a.memory(0), a.memory(1000), a.cgroup(0, limit_hits=0, **limit), a.cgroup(1000, limit_hits=9, **limit)
+    )
+    told = line(view.saturation, "memory").text
+    assert told == f"25 % used, 6.0 GB available, limit of 72 MB of {a.CGROUP} met 9 times"
+
+
 def test_files_of_the_process_that_is_nearest_to_its_limit():
     samples = [
         ProcessSample(m.START, 4312, "target", 0, 1, 1, 900, 65_536),

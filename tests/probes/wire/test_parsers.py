@@ -14,7 +14,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrRouting
 from perfwatch.probes.records import MAX_TARGET_CHARS, Connection, decode, encode
 from perfwatch.probes.wire.connections import TrackedConnection
 from perfwatch.probes.wire.exchanges import Exchanges
-from perfwatch.probes.wire.flow import Flow
+from perfwatch.probes.wire.flow import MAX_HOLES, Flow
 from perfwatch.probes.wire.handshakes import TlsHandshake
 from perfwatch.probes.wire.http1 import ends_at_its_head, parse_request, parse_status
 from perfwatch.probes.wire.segments import Endpoint, Segment, address_text, ahead, parse_segment
@@ -216,6 +216,15 @@ def test_in_any_order_each_piece_is_new_once_and_what_is_left_out_is_missed(star
         assert flow.misses((flow.next + 1) % 2**32)
 
 
+def test_a_stranger_who_fills_a_hole_crumb_by_crumb_is_bounded():
+    flow = Flow(next=0)
+    flow.take(piece(1 << 30, 1))
+    for start in range(2, 2000, 2):
+        flow.take(piece(start, 1))
+    assert len(flow._holes) == MAX_HOLES
+    assert flow.misses((1 << 30) + 1)
+
+
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 100)), max_size=60))
 def test_holes_are_what_no_segment_covers(pieces):
     flow, covered = Flow(next=0), set()
@@ -255,6 +264,7 @@ def test_any_segments_are_followed_as_requests(taken):
         told += len(finished) + lost
         for request in [*finished, *filter(None, [exchanges.open()])]:
             assert request.ended_ns is None or request.ended_ns >= request.arrived_ns
+            assert min(request.received_bytes, request.sent_bytes) >= 0
     assert told <= 2 * len(taken)
 
 

@@ -68,7 +68,8 @@ def find_interpreter(proc: Path, pid: int) -> Interpreter | None:
     """Return the Python of a process; None if it runs none.
 
     Raises Vanished if the process is gone, Unavailable if its maps may not be read.
-    Costs 0.5 ms, and 0.3 ms more off block devices; at most 50 ms, whatever the process has mapped, and 0.5 s for a file whose file system is dead.
+    Costs 0.5 ms, and 0.3 ms more off block devices; at most 50 ms, whatever the process has mapped, and 0.5 s for a
+    file whose file system is dead.
     """
     for mapping in _python_files(_maps(proc, pid)):
         look = partial(_look, proc, pid, mapping)

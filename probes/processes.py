@@ -16,11 +16,9 @@ import psutil
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.records import TargetChange
-from perfwatch.probes.thread_files import (
-    OpenFiles,
+from perfwatch.probes.thread_files import OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.thread_formats import (
     ProcessStat,
-    TaskList,
-    ThreadFiles,
     parse_children,
     parse_process_stat,
 )

@@ -17,11 +17,9 @@ from perfwatch.probes.calls import NAMES, classes, name_of
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.samples import ThreadsSample, ThreadState
-from perfwatch.probes.thread_files import (
-    OpenFiles,
+from perfwatch.probes.thread_files import OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.thread_formats import (
     SystemCall,
-    TaskList,
-    ThreadFiles,
     parse_name,
     parse_schedstat,
     parse_state,

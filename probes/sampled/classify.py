@@ -14,13 +14,21 @@ from perfwatch.probes.descriptors import link_of, parse_socket
 from perfwatch.probes.errors import Malformed, ProbeError, Unavailable, Vanished
 from perfwatch.probes.sampled.states import RUNNING, UNKNOWN, State
 from perfwatch.probes.sampled.watched import Watched, read_epoll, read_poll, read_select
-from perfwatch.probes.thread_files import parse_state, parse_syscall, parse_wchan, signed
+from perfwatch.probes.thread_formats import (
+    parse_state,
+    parse_syscall,
+    parse_wchan,
+    signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perfwatch.probes.sampled.sockets import Socket, SocketTable
-    from perfwatch.probes.thread_files import SystemCall, ThreadFiles
+    from perfwatch.probes.thread_files import ThreadFiles
+    from perfwatch.probes.thread_formats import (
+        SystemCall,
+    )
 
 MAX_UNRESOLVED: Final = 4096
 _READS: Final = {"read", "readv", "recvmsg"}

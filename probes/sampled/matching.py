@@ -5,8 +5,8 @@
 - It was not busy when the request came, and for as long as handing it out may have taken, if a worker of the same pool
   was free.
 - From rest it took the request up soon after it had arrived: a free worker is not left idle. Soon is `PROMPT_NS`, and
-  as much longer as whoever hands requests out was busy, or without a CPU, then; at most `DISPATCH_NS`. Where threads
-  wait for the interpreter lock, each step of it waits too: as much longer as they all did; at most `CONTENDED_NS`.
+  as much longer as whoever hands requests out was busy, or without a CPU, then; at most `DISPATCH_NS`. Where those
+  that were woken wait for the interpreter lock first, one wakes the next: as much longer; at most `CONTENDED_NS`.
 - It served no other request meanwhile: where two requests are left with the same thread, neither gets it. Nobody is
   matched because all others are taken: one wrong match would make many.
 - It does not watch sockets on behalf of others (a loop, an acceptor), and does not work for itself all the time.
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DISPATCH_NS: Final = 100_000_000
 CONTENDED_NS: Final = 400_000_000
+STEP_NS: Final = 1_000_000
+"""Who has run for longer has taken up what it was woken for."""
 PROMPT_NS: Final = 5_000_000
 MAX_SERVICES: Final = 64
 """Of one thread so many are remembered."""
@@ -158,14 +160,14 @@ class Matcher:
         ends = [
             other.ended_ns
             for other in self._ended
-            if other.id != span.id and other.ended_ns and span.arrived_ns - SLACK_NS <= other.ended_ns <= late_ns
+            if other.id != span.id and other.ended_ns and span.arrived_ns - DISPATCH_NS < other.ended_ns <= late_ns
         ]
         return [
             service
             for service in found
             if service.thread.pid not in free
-            or _is_rested(service.thread, span.arrived_ns, late_ns)
-            or any(service.thread.timeline.ran_at(ended_ns, SLACK_NS) for ended_ns in ends)
+            or _is_rested(service.thread, span.arrived_ns, min(late_ns, span.ended_ns or late_ns))
+            or _answered(service.thread, span.arrived_ns, ends)
         ]
 
     @staticmethod
@@ -274,7 +276,21 @@ def _is_rested(thread: Thread, from_ns: int, to_ns: int) -> bool:
     timeline = thread.timeline
     first = timeline.place_of(from_ns)
     seen = [interval.after for interval in timeline.intervals[first:] if interval.end_ns <= to_ns]
-    return any(state is NOT_THERE or thread.rests.is_rest(state) for state in (timeline.seen_before(first), *seen))
+    return any(_is_free(thread, state) for state in (timeline.seen_before(first), *seen))
+
+
+def _answered(thread: Thread, since_ns: int, ends: Sequence[int]) -> bool:
+    """Whether it may have answered a request that ended then, after it was last seen before a moment."""
+    timeline = thread.timeline
+    place = timeline.place_of(since_ns)
+    begun_ns = timeline.intervals[place].start_ns if place < len(timeline.intervals) else since_ns
+    seen_ns = min(begun_ns, since_ns) - SLACK_NS
+    return any(ended_ns >= seen_ns and timeline.ran_at(ended_ns, SLACK_NS) for ended_ns in ends)
+
+
+def _is_free(thread: Thread, state: State) -> bool:
+    """Whether it waits for work in this state, or is not there yet."""
+    return state is NOT_THERE or thread.rests.is_rest(state)
 
 
 def _is_pooled(thread: Thread, at_ns: int) -> bool:
@@ -296,12 +312,19 @@ def _patience(span: Span, threads: Sequence[Thread]) -> int:
 
 
 def _locked_ns(thread: Thread, from_ns: int) -> int:
-    """Return how long a thread waited for the interpreter lock in the time in which a request should be handed out."""
-    return sum(
-        end_ns - start_ns
-        for start_ns, end_ns, what in thread.timeline.between(from_ns, from_ns + DISPATCH_NS)
-        if "gil" in ((what.before.bucket, what.after.bucket) if isinstance(what, Interval) else (what.bucket,))
-    )
+    """Return how long a thread that came from rest waited for the interpreter lock, before it could do anything."""
+    timeline = thread.timeline
+    first = timeline.place_of(from_ns - DISPATCH_NS)
+    is_fresh = _is_free(thread, timeline.seen_before(first))
+    locked_ns = 0
+    for interval in timeline.intervals[first:]:
+        if interval.start_ns > from_ns + DISPATCH_NS:
+            break
+        is_fresh = is_fresh and interval.run_ns < STEP_NS
+        if is_fresh and "gil" in (interval.before.bucket, interval.after.bucket):
+            locked_ns += max(interval.end_ns - max(interval.start_ns, from_ns), 0)
+        is_fresh = is_fresh or _is_free(thread, interval.after)
+    return locked_ns
 
 
 def _busy_ns(thread: Thread, from_ns: int) -> int:

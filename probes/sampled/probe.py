@@ -142,6 +142,7 @@ class SampledProbe:
         """Return what is left at the end of a recording."""
         records = list(self.read(now_ns))
         self._take_requests(now_ns, records)
+        records += self._totals.take(now_ns, with_requests=self._capture is not None)
         return [*records, *self._requests.settle(self._open, now_ns, all_of_them=True)]
 
     def listeners(self) -> list[str]:

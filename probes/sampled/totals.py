@@ -26,7 +26,7 @@ class Totals:
     def take(self, now_ns: int, *, with_requests: bool) -> list[ThreadTime]:
         """Return one record a process; `with_requests`: what is rest has been learned from them."""
         since_ns, self._last_ns = self._last_ns, now_ns
-        if not since_ns:
+        if not since_ns or now_ns <= since_ns:
             return []
         samples = self._reader.count_rounds(since_ns, now_ns)
         return [

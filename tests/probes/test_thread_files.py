@@ -2,6 +2,9 @@
 
 import os
 import platform
+import resource
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,10 +17,8 @@ from sampling import open_descriptors
 
 from perfwatch.probes.calls import name_of
 from perfwatch.probes.errors import Malformed, Vanished
-from perfwatch.probes.thread_files import (
-    OpenFiles,
-    TaskList,
-    ThreadFiles,
+from perfwatch.probes.thread_files import LOWEST, OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.thread_formats import (
     parse_children,
     parse_name,
     parse_process_stat,
@@ -37,6 +38,10 @@ FAULT = b"-1 0x7ffd0adcd730 0x7fc9faced545\n"
 def sleeper():
     with script("import time; print('up'); time.sleep(60)") as (process, _):
         yield process
+
+
+def open_numbers():
+    return sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
 
 
 def own(name):
@@ -111,7 +116,57 @@ def test_without_room_files_are_opened_for_each_reading(sleeper):
     before = open_descriptors()
     assert parse_syscall(files.read("syscall")) is not None
     assert open_descriptors() == before
-    assert not room.take()
+    files.close()
+    files.read("syscall")
+    assert open_descriptors() == before  # what was given back may be kept again
+    files.close()
+
+
+def test_kept_files_leave_the_low_numbers_to_others(sleeper):
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= LOWEST:
+        pytest.skip(f"no more than {LOWEST} open files are allowed here")
+    files = ThreadFiles(Path(f"/proc/{sleeper.pid}"), OpenFiles(10))
+    tasks = TaskList(sleeper.pid, OpenFiles(10))
+    low = [number for number in open_numbers() if number < LOWEST]
+    for name in ("stat", "schedstat", "status"):
+        files.read(name)
+    tasks.list()
+    assert [number for number in open_numbers() if number < LOWEST] == low
+    files.close()
+    tasks.close()
+
+
+EXHAUSTED = """
+import os, resource, sys
+from pathlib import Path
+from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.thread_files import OpenFiles, ThreadFiles
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+files = [ThreadFiles(Path(sys.argv[1]), OpenFiles(1000)) for _ in range(2)]
+files[0].read("stat")
+hog = []
+try:
+    while True:
+        hog.append(os.open("/", os.O_RDONLY))
+except OSError:
+    pass
+print(bool(files[0].read("schedstat")), bool(files[0].read("stat")))
+try:
+    files[1].read("stat")
+    print("read")
+except Unavailable as why:
+    print(why)
+"""
+
+
+def test_without_a_descriptor_left_those_that_are_kept_are_given_up(sleeper):
+    done = subprocess.run(
+        [sys.executable, "-c", EXHAUSTED, f"/proc/{sleeper.pid}"], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "True True"
+    assert "no file descriptor left" in second
     files.close()
     assert room.take()
 

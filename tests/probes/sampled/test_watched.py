@@ -20,7 +20,10 @@ from perfwatch.probes.sampled.watched import (
     read_poll,
     read_select,
 )
-from perfwatch.probes.thread_files import parse_syscall, signed
+from perfwatch.probes.thread_formats import (
+    parse_syscall,
+    signed,
+)
 
 WAITING = """
 import os, select, socket, sys

@@ -40,7 +40,11 @@ class _Process:
         self._own = ThreadFiles(roots.PROC / str(pid), open_files)
         self._tasks = TaskList(pid, open_files)
         self._threads: dict[int, ThreadFiles] = {}
-        self.stat = self.look()
+        try:
+            self.stat = self.look()
+        except (Vanished, Unavailable, Malformed):
+            self.close()
+            raise
 
     def look(self) -> ProcessStat:
         """Read its stat; raises Vanished also for one that has ended and waits for its parent (a zombie)."""

@@ -27,7 +27,7 @@ MAX_THREADS: Final = 1024
 PART: Final = 0.3
 """Of the descriptors that this process may have, the readers of one probe keep so many; there are two such probes."""
 LOWEST: Final = 1024
-"""Kept descriptors have no lower number where there are such: select(2), which libraries use, knows only those below."""
+"""Kept descriptors have no lower number, if the limit allows: select(2), which libraries use, knows those below it."""
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 
 

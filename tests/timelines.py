@@ -43,6 +43,13 @@ def reading(local="127.0.0.1:8000", remote="127.0.0.1:4000"):
     return state
 
 
+def sending(local="127.0.0.1:8000", remote="127.0.0.1:4000"):
+    """A thread waits for its client to take more of an answer."""
+    state = State("send", "sendto", None, (44, 800, 7))
+    state.connections = ((local, remote),)
+    return state
+
+
 def loop(*connections):
     state = State("receive", "epoll_wait", None, (232, 900, 5))
     state.connections = connections
@@ -69,4 +76,18 @@ def thread(tid, first, *changes, rests=(), pid=PID):
     return made
 
 
-__all__ = ["MS", "PID", "RUNNING", "call", "gil", "lock", "loop", "nap", "pool", "reading", "thread", "timeline"]
+__all__ = [
+    "MS",
+    "PID",
+    "RUNNING",
+    "call",
+    "gil",
+    "lock",
+    "loop",
+    "nap",
+    "pool",
+    "reading",
+    "sending",
+    "thread",
+    "timeline",
+]

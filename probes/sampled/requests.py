@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.records import InFlight, OpenRequest, ServedRequest
-from perfwatch.probes.sampled.matching import Match, Matcher, Question, Span
+from perfwatch.probes.sampled.matching import Matcher
 from perfwatch.probes.sampled.outcome import Outcome, outcome
 from perfwatch.probes.sampled.sending import handed_over
+from perfwatch.probes.sampled.spans import Match, Question, Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ SETTLED_NS: Final = 100_000_000
 """A request is matched this long after its end: its thread has been read since, and who else ended then is known."""
 FEWEST_READINGS: Final = 2
 """A request that spans fewer is not matched: there would be nothing in its ledger."""
-READ_NS: Final = 30_000_000
+READ_NS: Final = 20_000_000
 """So long after its packet a request is in its socket at the latest, unless it was read from there."""
 MAX_OPEN: Final = 64
 MAX_BESIDE: Final = 16
@@ -73,7 +74,8 @@ class Requests:
 
     def wants_look(self, open_: Sequence[WireRequest], now_ns: int) -> bool:
         """Whether there are requests that have been open for a while, and may not have been read."""
-        return any(request.id not in self._read_ns and request.arrived_ns + READ_NS < now_ns for request in open_)
+        waiting = (request for request in open_[:MAX_OPEN] if request.id not in self._read_ns)
+        return any(request.arrived_ns + READ_NS < now_ns for request in waiting)
 
     def _corrected(self, request: WireRequest) -> WireRequest:
         corrected = handed_over(request, self._threads_for(request))

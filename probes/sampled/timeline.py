@@ -43,7 +43,7 @@ class Interval(NamedTuple):
 class Timeline:
     """One thread's past. Intervals are in order and do not overlap; between them it slept in `after`."""
 
-    __slots__ = ("_kept", "ended_ns", "first", "forgotten_ns", "intervals", "state")
+    __slots__ = ("_ends", "_kept", "ended_ns", "first", "forgotten_ns", "intervals", "state")
 
     def __init__(self, known_ns: int, state: State) -> None:
         self.first = self.state = state
@@ -51,6 +51,7 @@ class Timeline:
         self.forgotten_ns = known_ns
         """Before that nothing is known (any more)."""
         self.intervals: list[Interval] = []
+        self._ends: list[int] = []  # of the intervals: bisected some thousand times a second
         self._kept = FEWEST_INTERVALS
 
     @property
@@ -61,7 +62,7 @@ class Timeline:
     def end(self, read_ns: int, at_ns: int) -> None:
         """Note that it has ended since the reading of `read_ns`; what it did after that is not known."""
         start_ns = max(read_ns, self.asleep_since_ns)
-        self.intervals.append(Interval(start_ns, max(at_ns, start_ns), 0, 0, UNKNOWN, NOT_THERE))
+        self._append(Interval(start_ns, max(at_ns, start_ns), 0, 0, UNKNOWN, NOT_THERE))
         self.state, self.ended_ns = NOT_THERE, at_ns
 
     def keep(self, intervals: int) -> None:
@@ -79,16 +80,21 @@ class Timeline:
         here_ns = min(run_ns, room_ns)
         waited_ns = min(wait_ns, room_ns - here_ns)
         if self.intervals and self.state.is_running:
-            self._give_back(run_ns - here_ns, wait_ns - waited_ns)
-        self.intervals.append(Interval(start_ns, at_ns, here_ns, waited_ns, self.state, state))
+            self._give_back(run_ns - here_ns, wait_ns - waited_ns, at_ns - run_ns - wait_ns)
+        self._append(Interval(start_ns, at_ns, here_ns, waited_ns, self.state, state))
         self.state = state
         if len(self.intervals) >= 2 * self._kept:
             self.forgotten_ns = self.intervals[-self._kept].start_ns
             del self.intervals[: -self._kept]
+            del self._ends[: -self._kept]
             self.first = self.intervals[0].before
 
-    def _give_back(self, run_ns: int, wait_ns: int) -> None:
-        """Book what was counted late: a run to the last interval, a wait to all in which the thread was runnable."""
+    def _append(self, interval: Interval) -> None:
+        self.intervals.append(interval)
+        self._ends.append(interval.end_ns)
+
+    def _give_back(self, run_ns: int, wait_ns: int, since_ns: int) -> None:
+        """Book what was counted late: a run to the last interval, a wait to all since then with the thread runnable."""
         last = self.intervals[-1]
         self.intervals[-1] = last._replace(run_ns=last.run_ns + min(run_ns, last.slept_ns))
         for place in range(len(self.intervals) - 1, -1, -1):
@@ -96,12 +102,12 @@ class Timeline:
             here_ns = min(wait_ns, interval.slept_ns)
             self.intervals[place] = interval._replace(wait_ns=interval.wait_ns + here_ns)
             wait_ns -= here_ns
-            if wait_ns <= 0 or not interval.before.is_running:
+            if wait_ns <= 0 or interval.start_ns <= since_ns or not interval.before.is_running:
                 break
 
     def place_of(self, at_ns: int) -> int:
         """Index of the first interval that ends at or after a moment."""
-        return bisect_left(self.intervals, at_ns, key=_end)
+        return bisect_left(self._ends, at_ns)
 
     def ran_at(self, at_ns: int, slack_ns: int = 0) -> bool:
         """Whether it may have run at a moment: an interval holds it."""
@@ -137,7 +143,3 @@ class Timeline:
             place += 1
         if cursor_ns < end_ns:
             yield cursor_ns, end_ns, self.state
-
-
-def _end(interval: Interval) -> int:
-    return interval.end_ns

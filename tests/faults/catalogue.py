@@ -41,6 +41,8 @@ class Fault:
     """The environment variable whose value the evidence must name."""
     quick: bool = False
     """Belongs to the default run."""
+    sampled: bool = True
+    """The sampled fidelity names it too. Where it is False the reason stands beside it, and `unknown` is expected."""
 
     @property
     def route(self):

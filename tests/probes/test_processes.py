@@ -97,3 +97,25 @@ def test_a_process_that_is_not_there_is_vanished_and_nothing_stays_open(forking)
     forking.wait()
     with pytest.raises(Vanished):
         ProcessTree(forking.pid).open()
+
+
+ZOMBIES = """
+import os, time
+for _ in range(5):
+    if not os.fork():
+        os._exit(0)
+print('up')
+time.sleep(60)
+"""
+
+
+def test_children_that_have_ended_and_are_not_waited_for_leave_no_file_open():
+    with script(ZOMBIES) as (process, _):
+        descriptors = open_descriptors()
+        tree = ProcessTree(process.pid)
+        tree.open()
+        for at in range(1, 4):
+            tree.update(at)
+        assert tree.pids == {process.pid}
+        tree.close()
+        assert open_descriptors() == descriptors

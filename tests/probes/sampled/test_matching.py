@@ -2,7 +2,8 @@
 
 from timelines import MS, RUNNING, gil, lock, loop, nap, pool, reading, thread
 
-from perfwatch.probes.sampled.matching import Matcher, Question, Span
+from perfwatch.probes.sampled.matching import Matcher
+from perfwatch.probes.sampled.spans import Question, Span
 from perfwatch.probes.sampled.states import NOT_THERE
 
 CONNECTION = ("127.0.0.1:8000", "127.0.0.1:4000")

@@ -41,6 +41,26 @@ def test_time_on_a_cpu_that_is_counted_late_goes_to_the_interval_before():
     assert booked(made, 0, 20)[0] == {"on_cpu": 20}
 
 
+def test_a_wait_that_is_counted_when_it_is_over_goes_to_all_readings_that_it_spans():
+    made = Timeline(0, lock())
+    made.change(0, 10 * MS, 2 * MS, 0, RUNNING)
+    for at in range(20, 80, 10):
+        made.change((at - 10) * MS, at * MS, 0, 0, RUNNING)
+    made.change(70 * MS, 80 * MS, 3 * MS, 70 * MS, nap())
+    assert booked(made, 0, 80)[0] == {"lock": 5, "on_cpu": 5, "run_queue": 70}
+
+
+def test_a_wait_is_not_booked_to_a_sleep_that_was_seen_before_it():
+    made = Timeline(0, RUNNING)
+    made.change(0, 10 * MS, 2 * MS, 0, RUNNING)
+    made.change(10 * MS, 20 * MS, 2 * MS, 0, nap())
+    made.change(20 * MS, 30 * MS, 1 * MS, 0, RUNNING)
+    made.change(30 * MS, 40 * MS, 0, 40 * MS, RUNNING)
+    ledger = booked(made, 0, 40)[0]
+    assert ledger["run_queue"] == 10 + 9
+    assert sum(ledger.values()) <= 40
+
+
 def test_sleep_between_two_sightings_of_a_running_thread_is_nobodys():
     made = timeline(RUNNING, (10, 3, RUNNING))
     assert booked(made, 0, 10)[0] == {"on_cpu": 3}

@@ -15,10 +15,10 @@ pytestmark = [
 ]
 HANDSHAKES = 12
 TOLERANCE_NS = 1_000_000
-"""Beside the server's time on the run queue; for five of six: the host takes this machine's CPUs away now and then."""
+"""Beside the server's time on the run queue; for all but one: the host takes this machine's CPUs away now and then."""
 
 
-@pytest.mark.flaky(reruns=4)
+@pytest.mark.flaky(reruns=2)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_handshakes_take_as_long_as_the_server_says_and_resumed_ones_are_told(version):
     with tls_server() as server, watching(server.pid) as wire:
@@ -35,7 +35,7 @@ def test_handshakes_take_as_long_as_the_server_says_and_resumed_ones_are_told(ve
         assert connection.opened_ns < connection.closed_ns
         differences.append(one.differs_ns(connection))
     assert {one.resumed for one in told} == {True, False}
-    assert sum(difference < TOLERANCE_NS for difference in differences) >= HANDSHAKES * 5 // 6, differences
+    assert sum(difference < TOLERANCE_NS for difference in differences) >= HANDSHAKES - 1, differences
 
 
 def test_a_handshake_that_fails_has_no_time():

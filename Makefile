@@ -37,7 +37,7 @@ check: $(VENV)/installed-tests
 
 faults: $(VENV)/installed-tests
 	@tests/install-tools
-	$(BIN)/pytest tests/faults -m "fault"
+	$(BIN)/pytest tests/faults tests/probes/sampled -m "fault or slow"
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools

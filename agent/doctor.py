@@ -20,8 +20,8 @@ from perfwatch.agent.target import find_target
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable
 from perfwatch.probes.ledger.probe import object_file
-from perfwatch.probes.libbpf import library_version
 from perfwatch.probes.probe import Availability
+from perfwatch.probes.readers.libbpf import library_version
 from perfwatch.probes.table import CORES, SIDE, Entry
 
 if TYPE_CHECKING:

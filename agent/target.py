@@ -10,9 +10,10 @@ import msgspec
 import psutil
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.probes import proc, roots
+from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
-from perfwatch.probes.interpreter import Interpreter, find_interpreter
+from perfwatch.probes.readers import proc
+from perfwatch.probes.readers.interpreter import Interpreter, find_interpreter
 
 MAX_COMMAND_CHARS: Final = 500
 _SECRET_NAME: Final = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|credential|auth)")

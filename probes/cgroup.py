@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
 
-from perfwatch.probes import cgroup_v1, cgroup_v2
-from perfwatch.probes.cgroup_files import CpuFigures, IoFigures, MemoryFigures, PidFigures
-from perfwatch.probes.cgroup_mounts import Hierarchies
-from perfwatch.probes.cgroups import CONTROLLERS, Seat, ancestors, members, shown
 from perfwatch.probes.errors import ProbeError, Unavailable
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers import cgroup_v1, cgroup_v2
+from perfwatch.probes.readers.cgroup_files import CpuFigures, IoFigures, MemoryFigures, PidFigures
+from perfwatch.probes.readers.cgroup_mounts import Hierarchies
+from perfwatch.probes.readers.cgroups import CONTROLLERS, Seat, ancestors, members, shown
 from perfwatch.probes.samples import CgroupSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
     from types import TracebackType
 
-    from perfwatch.probes.cgroups import Membership
+    from perfwatch.probes.readers.cgroups import Membership
     from perfwatch.probes.records import Record
 
 MAX_CGROUPS: Final = 64

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from perfwatch.probes import proc, roots
-from perfwatch.probes.cpu_users import MAX_PROCESSES, TICK_NS, CpuUsers, listed
+from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, ProbeError, Unavailable
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers import proc
+from perfwatch.probes.readers.cpu_users import MAX_PROCESSES, TICK_NS, CpuUsers, listed
 from perfwatch.probes.samples import CpuSample, CpuTimes
 
 if TYPE_CHECKING:

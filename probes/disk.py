@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Final, Self
 from perfwatch.probes import roots
 from perfwatch.probes.block import latency
 from perfwatch.probes.block.latency import BlockLatency, Histograms
-from perfwatch.probes.descriptors import links_of
-from perfwatch.probes.diskstats import Counters, parse_diskstats, whole_device
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.io_delay import IoDelay, is_accounted
 from perfwatch.probes.probe import AVAILABLE, Availability
-from perfwatch.probes.proc import read
-from perfwatch.probes.process_io import Movers, moved_by_all
+from perfwatch.probes.readers.descriptors import links_of
+from perfwatch.probes.readers.diskstats import Counters, parse_diskstats, whole_device
+from perfwatch.probes.readers.io_delay import IoDelay, is_accounted
+from perfwatch.probes.readers.proc import read
+from perfwatch.probes.readers.process_io import Movers, moved_by_all
+from perfwatch.probes.readers.target_files import FilesOfTree
 from perfwatch.probes.samples import DiskLatency, DiskSample, DiskUsers, ProcessIo
-from perfwatch.probes.target_files import FilesOfTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
 
-    from perfwatch.probes.process_io import Moved
+    from perfwatch.probes.readers.process_io import Moved
     from perfwatch.probes.records import Record
 
 MAX_PROCESSES: Final = 64

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
 
-from perfwatch.probes import proc, roots
+from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers import proc
 from perfwatch.probes.records import HostSample, ProcessSample
 
 if TYPE_CHECKING:

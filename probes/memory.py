@@ -20,9 +20,9 @@ import msgspec
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.pagemap import ExclusivePages
 from perfwatch.probes.probe import AVAILABLE, Availability
-from perfwatch.probes.proc import read
+from perfwatch.probes.readers.pagemap import ExclusivePages
+from perfwatch.probes.readers.proc import read
 from perfwatch.probes.samples import MemorySample, ProcessMemory
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, ProbeError, Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
-from perfwatch.probes.proc import read, text
+from perfwatch.probes.readers.proc import read, text
 from perfwatch.probes.samples import NetworkSample
 
 if TYPE_CHECKING:

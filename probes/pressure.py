@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 import msgspec
 
 from perfwatch.probes import roots
-from perfwatch.probes.cgroup_files import MICROSECOND_NS, content, is_count
-from perfwatch.probes.cgroup_mounts import Hierarchies
-from perfwatch.probes.cgroups import Seat, members, shown
 from perfwatch.probes.errors import Malformed, ProbeError, Unavailable
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers.cgroup_files import MICROSECOND_NS, content, is_count
+from perfwatch.probes.readers.cgroup_mounts import Hierarchies
+from perfwatch.probes.readers.cgroups import Seat, members, shown
 from perfwatch.probes.samples import PressureSample
 
 if TYPE_CHECKING:

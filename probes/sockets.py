@@ -15,14 +15,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from perfwatch.probes import roots
-from perfwatch.probes.descriptors import links_of
-from perfwatch.probes.diag_messages import LISTEN, NO_TCP_INFO, InetMessage, state_name
 from perfwatch.probes.errors import Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers.descriptors import links_of
+from perfwatch.probes.readers.diag_messages import LISTEN, NO_TCP_INFO, InetMessage, state_name
+from perfwatch.probes.readers.sock_diag import LISTENING, MAX_SOCKETS, DiagSocket, SockDiag, from_inet
+from perfwatch.probes.readers.socket_table import SocketTable
 from perfwatch.probes.records import MAX_TARGET_CHARS, Loss
 from perfwatch.probes.samples import SocketsSample, SocketState
-from perfwatch.probes.sock_diag import LISTENING, MAX_SOCKETS, DiagSocket, SockDiag, from_inet
-from perfwatch.probes.socket_table import SocketTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence

@@ -12,13 +12,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from perfwatch.probes import roots
-from perfwatch.probes.calls import CLASSES as CALL_CLASSES
-from perfwatch.probes.calls import NAMES, classes, name_of
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
-from perfwatch.probes.samples import ThreadsSample, ThreadState
-from perfwatch.probes.thread_files import OpenFiles, TaskList, ThreadFiles
-from perfwatch.probes.thread_formats import (
+from perfwatch.probes.readers.calls import CLASSES as CALL_CLASSES
+from perfwatch.probes.readers.calls import NAMES, classes, name_of
+from perfwatch.probes.readers.thread_files import OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.readers.thread_formats import (
     SystemCall,
     parse_name,
     parse_schedstat,
@@ -28,6 +27,7 @@ from perfwatch.probes.thread_formats import (
     parse_wchan,
     signed,
 )
+from perfwatch.probes.samples import ThreadsSample, ThreadState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.libbpf import BpfObject
+from perfwatch.probes.readers.libbpf import BpfObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from perfwatch.probes.calls import name_of
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, Peer, ServedRequest, Wait, Waker
 
 if TYPE_CHECKING:

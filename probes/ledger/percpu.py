@@ -9,7 +9,7 @@ import ctypes
 import struct
 from typing import Final
 
-from perfwatch.probes.libbpf import LIBRARY
+from perfwatch.probes.readers.libbpf import LIBRARY
 
 _KIND_VAR: Final = 14
 _KIND_DATASEC: Final = 15

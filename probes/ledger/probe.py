@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import psutil
 
 from perfwatch.probes import roots
-from perfwatch.probes.calls import NAMES, classes
 from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.symbols import KernelSymbols
-from perfwatch.probes.libbpf import BpfMap, BpfObject
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers.calls import NAMES, classes
+from perfwatch.probes.readers.libbpf import BpfMap, BpfObject
 from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
 
 if TYPE_CHECKING:

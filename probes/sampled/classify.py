@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.probes.calls import CLASSES, NAMES, classes, name_of
-from perfwatch.probes.descriptors import link_of, parse_socket
 from perfwatch.probes.errors import Malformed, ProbeError, Unavailable, Vanished
-from perfwatch.probes.sampled.states import RUNNING, UNKNOWN, State
-from perfwatch.probes.sampled.watched import Watched, read_epoll, read_poll, read_select
-from perfwatch.probes.thread_formats import (
+from perfwatch.probes.readers.calls import CLASSES, NAMES, classes, name_of
+from perfwatch.probes.readers.descriptors import link_of, parse_socket
+from perfwatch.probes.readers.thread_formats import (
     parse_state,
     parse_syscall,
     parse_wchan,
     signed,
 )
+from perfwatch.probes.sampled.states import RUNNING, UNKNOWN, State
+from perfwatch.probes.sampled.watched import Watched, read_epoll, read_poll, read_select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from perfwatch.probes.sampled.sockets import Socket, SocketTable
-    from perfwatch.probes.thread_files import ThreadFiles
-    from perfwatch.probes.thread_formats import (
+    from perfwatch.probes.readers.thread_files import ThreadFiles
+    from perfwatch.probes.readers.thread_formats import (
         SystemCall,
     )
+    from perfwatch.probes.sampled.sockets import Socket, SocketTable
 
 MAX_UNRESOLVED: Final = 4096
 _READS: Final = {"read", "readv", "recvmsg"}

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Final, Self
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
-from perfwatch.probes.processes import ProcessTree
+from perfwatch.probes.readers.thread_files import OpenFiles, ThreadFiles
 from perfwatch.probes.records import ListenerSample, Loss
 from perfwatch.probes.sampled.classify import Classifier
+from perfwatch.probes.sampled.processes import ProcessTree
 from perfwatch.probes.sampled.reading import Reader
 from perfwatch.probes.sampled.requests import Requests
 from perfwatch.probes.sampled.rests import Lasted, Spans
 from perfwatch.probes.sampled.runtimes import Runtimes
 from perfwatch.probes.sampled.sockets import SocketTable, ports_of
 from perfwatch.probes.sampled.totals import Totals
-from perfwatch.probes.thread_files import OpenFiles, ThreadFiles
 from perfwatch.probes.wire.requests import RequestCapture
 
 if TYPE_CHECKING:

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
+from perfwatch.probes.readers.thread_files import OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.readers.thread_formats import (
+    parse_schedstat,
+)
 from perfwatch.probes.sampled.pools import Pool
 from perfwatch.probes.sampled.rests import Rests
 from perfwatch.probes.sampled.states import NOT_THERE
 from perfwatch.probes.sampled.timeline import MAX_INTERVALS, Timeline
-from perfwatch.probes.thread_files import OpenFiles, TaskList, ThreadFiles
-from perfwatch.probes.thread_formats import (
-    parse_schedstat,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from perfwatch.probes.sampled.classify import Classifier
-    from perfwatch.probes.thread_formats import (
+    from perfwatch.probes.readers.thread_formats import (
         SchedStat,
     )
+    from perfwatch.probes.sampled.classify import Classifier
 
 MAX_PROCESSES: Final = 64
 MAX_THREADS: Final = 1024

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
-from perfwatch.probes.descriptors import sockets_of
-from perfwatch.probes.diag_messages import LISTEN, InetMessage, UnixMessage
 from perfwatch.probes.errors import Malformed, ProbeError, Vanished
-from perfwatch.probes.sock_diag import DiagSocket, SockDiag, from_inet, from_unix
+from perfwatch.probes.readers.descriptors import sockets_of
+from perfwatch.probes.readers.diag_messages import LISTEN, InetMessage, UnixMessage
+from perfwatch.probes.readers.sock_diag import DiagSocket, SockDiag, from_inet, from_unix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError
-from perfwatch.probes.proc import read
+from perfwatch.probes.readers.proc import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeAlias
 
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.namespaces import network_of
+from perfwatch.probes.readers.namespaces import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.probes.descriptors import sockets_of
-from perfwatch.probes.diag_messages import InetMessage
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.sock_diag import LISTENING, SockDiag
+from perfwatch.probes.readers.descriptors import sockets_of
+from perfwatch.probes.readers.diag_messages import InetMessage
+from perfwatch.probes.readers.sock_diag import LISTENING, SockDiag
 from perfwatch.probes.wire.segments import address_text
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Final, Self
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers.sock_diag import SockDiag
 from perfwatch.probes.records import Loss
 from perfwatch.probes.samples import RateChange
-from perfwatch.probes.sock_diag import SockDiag
 from perfwatch.probes.wire import capture
 from perfwatch.probes.wire.capture import Capture
 from perfwatch.probes.wire.connections import TrackedConnection

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from perfwatch.probes.cpu import CpuProbe, parse_loadavg, parse_stat
-from perfwatch.probes.cpu_users import CpuUsers, parse_process_stat
 from perfwatch.probes.errors import Malformed
+from perfwatch.probes.readers.cpu_users import CpuUsers, parse_process_stat
 from perfwatch.probes.records import decode, encode
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "proc"

@@ -26,9 +26,9 @@ from disking import (
 from ledgering import await_unloaded, loaded_programs, script
 
 from perfwatch.probes.disk import DiskProbe
-from perfwatch.probes.diskstats import parse_diskstats
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.process_io import moved_by_all, parse_io
+from perfwatch.probes.readers.diskstats import parse_diskstats
+from perfwatch.probes.readers.process_io import moved_by_all, parse_io
 from perfwatch.probes.records import decode, encode
 from perfwatch.probes.samples import DiskLatency, DiskSample, DiskUsers, ProcessIo
 
@@ -288,7 +288,7 @@ kinds = sorted({type(one).__name__ for one in records})
 told = [[one.read_bytes, one.written_bytes] for one in records if type(one).__name__ == "ProcessIo"]
 result = [said.status, said.reason, said.remedy, kinds, told]
 """
-IMPORTS = "from perfwatch.probes.disk import DiskProbe\nimport perfwatch.probes.libbpf"
+IMPORTS = "from perfwatch.probes.disk import DiskProbe\nimport perfwatch.probes.readers.libbpf"
 
 
 def test_as_nobody_it_says_what_is_lost():

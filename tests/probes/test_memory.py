@@ -26,7 +26,7 @@ from perfwatch.probes.memory import (
     read_memory,
     read_process,
 )
-from perfwatch.probes.pagemap import ExclusivePages, count_exclusive, parse_ranges
+from perfwatch.probes.readers.pagemap import ExclusivePages, count_exclusive, parse_ranges
 from perfwatch.probes.records import MemorySample, ProcessMemory, decode, encode
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "proc"

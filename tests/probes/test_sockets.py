@@ -24,9 +24,9 @@ from netting import (
     within,
 )
 
-from perfwatch.probes import sock_diag, socket_table
-from perfwatch.probes.diag_messages import InetMessage
 from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.readers import sock_diag, socket_table
+from perfwatch.probes.readers.diag_messages import InetMessage
 from perfwatch.probes.records import Loss, decode, encode
 from perfwatch.probes.sockets import MAX_SHOWN, SocketsProbe, most_telling
 
@@ -355,7 +355,7 @@ def test_a_stopped_process_is_read_all_the_same():
 
 
 def test_a_cut_listing_is_told(monkeypatch):
-    monkeypatch.setattr("perfwatch.probes.socket_table.MAX_SOCKETS", 1)
+    monkeypatch.setattr("perfwatch.probes.readers.socket_table.MAX_SOCKETS", 1)
     monkeypatch.setattr(sock_diag, "MAX_SOCKETS", 1)
     with server() as (process, _, _), SocketsProbe(lambda: [process.pid]) as probe:
         _, loss = probe.read(5)

@@ -55,7 +55,7 @@ def test_it_is_small_and_licensed_for_both(name, machine):
 def test_it_loads_and_leaves_nothing(name):
     from ledgering import PROGRAMS, await_unloaded, loaded_programs
 
-    from perfwatch.probes.libbpf import BpfObject
+    from perfwatch.probes.readers.libbpf import BpfObject
 
     with BpfObject(built(ROOT, name, platform.machine()).read_bytes()) as loaded:
         loaded.load()

@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledgering import script
 
-from perfwatch.probes.calls import NAMES, name_of
+from perfwatch.probes.readers.calls import NAMES, name_of
+from perfwatch.probes.readers.thread_formats import (
+    parse_syscall,
+    signed,
+)
 from perfwatch.probes.sampled.watched import (
     MAX_WATCHED,
     Watched,
@@ -19,10 +23,6 @@ from perfwatch.probes.sampled.watched import (
     read_epoll,
     read_poll,
     read_select,
-)
-from perfwatch.probes.thread_formats import (
-    parse_syscall,
-    signed,
 )
 
 WAITING = """

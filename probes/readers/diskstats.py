@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.proc import text
+from perfwatch.probes.readers.proc import text
 
 SECTOR_BYTES: Final = 512
 MS: Final = 1_000_000

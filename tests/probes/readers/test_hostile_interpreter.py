@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from ledgering import script
 
-from perfwatch.probes import interpreter, patience, roots
-from perfwatch.probes.elf_symbols import _sysv_hash
-from perfwatch.probes.interpreter import Interpreter, find_interpreter
-from perfwatch.probes.mapped_file import open_mapped
+from perfwatch.probes import roots
+from perfwatch.probes.readers import interpreter, patience
+from perfwatch.probes.readers.elf_symbols import _sysv_hash
+from perfwatch.probes.readers.interpreter import Interpreter, find_interpreter
+from perfwatch.probes.readers.mapped_file import open_mapped
 
 # The libraries are made by hand. One segment holds the whole file at its own addresses:
 # header 0, two program headers 64, dynamic 176, hash table 256, symbols 320, names 384.

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.proc import translated
-from perfwatch.probes.thread_formats import READ_BYTES
+from perfwatch.probes.readers.proc import translated
+from perfwatch.probes.readers.thread_formats import READ_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

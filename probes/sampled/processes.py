@@ -15,13 +15,13 @@ import psutil
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.records import TargetChange
-from perfwatch.probes.thread_files import OpenFiles, TaskList, ThreadFiles
-from perfwatch.probes.thread_formats import (
+from perfwatch.probes.readers.thread_files import OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.readers.thread_formats import (
     ProcessStat,
     parse_children,
     parse_process_stat,
 )
+from perfwatch.probes.records import TargetChange
 
 MAX_PROCESSES: Final = 256
 """Of the tree so many are followed."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.proc import read, translated
+from perfwatch.probes.readers.proc import read, translated
 
 MAX_THREADS: Final = 1024
 _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")

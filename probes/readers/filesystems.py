@@ -15,9 +15,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes import roots
-from perfwatch.probes.descriptors import links_of
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.proc import read, text, translated
+from perfwatch.probes.readers.descriptors import links_of
+from perfwatch.probes.readers.proc import read, text, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

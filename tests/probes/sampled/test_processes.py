@@ -9,7 +9,7 @@ from ledgering import script
 from sampling import open_descriptors
 
 from perfwatch.probes.errors import Vanished
-from perfwatch.probes.processes import ProcessTree
+from perfwatch.probes.sampled.processes import ProcessTree
 
 FORKING = """
 import os, subprocess, sys, threading

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.proc import read_open
+from perfwatch.probes.readers.proc import read_open
 
 MICROSECOND_NS: Final = 1000
 _FILE_BYTES: Final = 1 << 18

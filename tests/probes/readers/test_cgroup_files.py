@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfwatch.probes import cgroup_v1, cgroup_v2
-from perfwatch.probes.cgroup_files import (
+from perfwatch.probes.cpu import parse_loadavg, parse_stat
+from perfwatch.probes.errors import Malformed
+from perfwatch.probes.pressure import parse_pressure
+from perfwatch.probes.readers import cgroup_v1, cgroup_v2
+from perfwatch.probes.readers.cgroup_files import (
     CpuFigures,
     IoFigures,
     MemoryFigures,
@@ -18,14 +21,11 @@ from perfwatch.probes.cgroup_files import (
     parse_keyed,
     parse_number,
 )
-from perfwatch.probes.cgroup_mounts import below, parse_foreign_mounts, parse_mounts
-from perfwatch.probes.cgroups import Seat, ancestors, parse_membership
-from perfwatch.probes.cpu import parse_loadavg, parse_stat
-from perfwatch.probes.cpu_users import parse_process_stat
-from perfwatch.probes.errors import Malformed
-from perfwatch.probes.pressure import parse_pressure
+from perfwatch.probes.readers.cgroup_mounts import below, parse_foreign_mounts, parse_mounts
+from perfwatch.probes.readers.cgroups import Seat, ancestors, parse_membership
+from perfwatch.probes.readers.cpu_users import parse_process_stat
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "cgroups"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "cgroups"
 PARSERS = [
     cgroup_v1.parse_io,
     cgroup_v2.parse_cpu_max,

@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.netlink import attributes
-from perfwatch.probes.proc import text
+from perfwatch.probes.readers.netlink import attributes
+from perfwatch.probes.readers.proc import text
 
 STATES: Final = (
     "",

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.probes.descriptors import links_of, parse_socket
-from perfwatch.probes.diag_messages import LISTEN, InetMessage
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.sock_diag import LISTENING, MAX_SOCKETS, DiagSocket, SockDiag, from_unix
+from perfwatch.probes.readers.descriptors import links_of, parse_socket
+from perfwatch.probes.readers.diag_messages import LISTEN, InetMessage
+from perfwatch.probes.readers.sock_diag import LISTENING, MAX_SOCKETS, DiagSocket, SockDiag, from_unix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping

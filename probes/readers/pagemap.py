@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.proc import read, translated
+from perfwatch.probes.readers.proc import read, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.proc import read, text
+from perfwatch.probes.readers.proc import read, text
 from perfwatch.probes.samples import DiskUser
 
 if TYPE_CHECKING:

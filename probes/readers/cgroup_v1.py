@@ -10,7 +10,7 @@ known: newer kernels count only under a throttling policy):
 
 from __future__ import annotations
 
-from perfwatch.probes.cgroup_files import (
+from perfwatch.probes.readers.cgroup_files import (
     MICROSECOND_NS,
     CpuFigures,
     IoFigures,

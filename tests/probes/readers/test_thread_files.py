@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from ledgering import script
 from sampling import open_descriptors
 
-from perfwatch.probes.calls import name_of
 from perfwatch.probes.errors import Malformed, Vanished
-from perfwatch.probes.thread_files import LOWEST, OpenFiles, TaskList, ThreadFiles
-from perfwatch.probes.thread_formats import (
+from perfwatch.probes.readers.calls import name_of
+from perfwatch.probes.readers.thread_files import LOWEST, OpenFiles, TaskList, ThreadFiles
+from perfwatch.probes.readers.thread_formats import (
     parse_children,
     parse_name,
     parse_process_stat,
@@ -142,7 +142,7 @@ EXHAUSTED = """
 import os, resource, sys
 from pathlib import Path
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.thread_files import OpenFiles, ThreadFiles
+from perfwatch.probes.readers.thread_files import OpenFiles, ThreadFiles
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 files = [ThreadFiles(Path(sys.argv[1]), OpenFiles(1000)) for _ in range(2)]
 files[0].read("stat")

@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from perfwatch.probes import proc, roots
+from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, ProbeError
-from perfwatch.probes.mapped_file import look_below
+from perfwatch.probes.readers import proc
+from perfwatch.probes.readers.mapped_file import look_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from perfwatch.probes.cgroups import Seat
+    from perfwatch.probes.readers.cgroups import Seat
 
 _MOUNT_BYTES: Final = 1 << 18
 _MAX_FOREIGN: Final = 64

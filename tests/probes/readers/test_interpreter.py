@@ -11,7 +11,7 @@ from serving import interpreters
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Vanished
-from perfwatch.probes.interpreter import find_interpreter
+from perfwatch.probes.readers.interpreter import find_interpreter
 
 SAY = """
 import ctypes, sys

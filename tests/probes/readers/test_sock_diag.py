@@ -24,9 +24,10 @@ from netting import (
     until,
 )
 
-from perfwatch.probes import sock_diag
-from perfwatch.probes.descriptors import sockets_of
-from perfwatch.probes.diag_messages import (
+from perfwatch.probes.errors import Malformed, Unavailable, Vanished
+from perfwatch.probes.readers import sock_diag
+from perfwatch.probes.readers.descriptors import sockets_of
+from perfwatch.probes.readers.diag_messages import (
     InetMessage,
     TcpInfo,
     parse_drops,
@@ -35,9 +36,8 @@ from perfwatch.probes.diag_messages import (
     parse_unix,
     state_name,
 )
-from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.netlink import attribute, attributes, messages, request
-from perfwatch.probes.sock_diag import LISTENING, SockDiag, dump, from_inet, from_unix
+from perfwatch.probes.readers.netlink import attribute, attributes, messages, request
+from perfwatch.probes.readers.sock_diag import LISTENING, SockDiag, dump, from_inet, from_unix
 
 HEADER = struct.Struct("=IHHII")
 INET = struct.Struct("=BBBB48sIIIII")

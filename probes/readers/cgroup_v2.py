@@ -9,7 +9,7 @@ A file is there if its controller is; the root has no limits. `cpu.stat` is alwa
 
 from __future__ import annotations
 
-from perfwatch.probes.cgroup_files import (
+from perfwatch.probes.readers.cgroup_files import (
     MICROSECOND_NS,
     CpuFigures,
     IoFigures,

@@ -12,12 +12,12 @@ from netting import far_down
 
 from perfwatch.probes.disk import DiskProbe
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.filesystems import Mount, device_name, mount_of, parse_fdinfo, parse_mountinfo
+from perfwatch.probes.readers.filesystems import Mount, device_name, mount_of, parse_fdinfo, parse_mountinfo
+from perfwatch.probes.readers.target_files import BUDGET_NS, MAX_FILES, REFRESH_NS, FilesOfTree
 from perfwatch.probes.records import decode, encode
 from perfwatch.probes.samples import DiskSample, TargetFiles
-from perfwatch.probes.target_files import BUDGET_NS, MAX_FILES, REFRESH_NS, FilesOfTree
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "proc"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "proc"
 OPENING = """
 import os, sys
 kept = []

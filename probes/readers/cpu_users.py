@@ -23,7 +23,7 @@ import msgspec
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.proc import text
+from perfwatch.probes.readers.proc import text
 from perfwatch.probes.samples import CpuUser
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.filesystems import device_name, host_mounts, mounts_of, open_files
+from perfwatch.probes.readers.filesystems import device_name, host_mounts, mounts_of, open_files
 from perfwatch.probes.samples import FilePlace, TargetFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from perfwatch.probes.filesystems import Mount, OpenFile
+    from perfwatch.probes.readers.filesystems import Mount, OpenFile
 
 MAX_FILES: Final = 32
 MAX_CHARS: Final = 256

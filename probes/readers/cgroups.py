@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from perfwatch.probes import proc, roots
+from perfwatch.probes import roots
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
+from perfwatch.probes.readers import proc
 from perfwatch.probes.records import MAX_TARGET_CHARS
 
 if TYPE_CHECKING:

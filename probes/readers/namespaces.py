@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.proc import translated
+from perfwatch.probes.readers.proc import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
-from perfwatch.probes.proc import translated
+from perfwatch.probes.readers.proc import translated
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

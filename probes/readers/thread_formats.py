@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.proc import text
+from perfwatch.probes.readers.proc import text
 
 READ_BYTES: Final = 4096
 """So much is read of each."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 import msgspec
 
-from perfwatch.probes.diag_messages import (
+from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.readers.diag_messages import (
     LISTEN,
     STATES,
     InetMessage,
@@ -24,9 +25,8 @@ from perfwatch.probes.diag_messages import (
     parse_unix,
     state_name,
 )
-from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.namespaces import network_of
-from perfwatch.probes.netlink import Netlink, attribute
+from perfwatch.probes.readers.namespaces import network_of
+from perfwatch.probes.readers.netlink import Netlink, attribute
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable

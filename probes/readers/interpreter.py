@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.probes.elf_symbols import ElfSymbols
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
-from perfwatch.probes.mapped_file import open_mapped
-from perfwatch.probes.patience import in_time
+from perfwatch.probes.readers.elf_symbols import ElfSymbols
+from perfwatch.probes.readers.mapped_file import open_mapped
+from perfwatch.probes.readers.patience import in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

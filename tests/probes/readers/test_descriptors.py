@@ -10,9 +10,9 @@ import pytest
 from ledgering import script
 from netting import as_nobody, descriptors, far_down
 
-from perfwatch.probes import descriptors as module
-from perfwatch.probes.descriptors import link_of, links_of, parse_socket, sockets_of
 from perfwatch.probes.errors import Unavailable, Vanished
+from perfwatch.probes.readers import descriptors as module
+from perfwatch.probes.readers.descriptors import link_of, links_of, parse_socket, sockets_of
 
 
 def inode(one):

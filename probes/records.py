@@ -103,7 +103,8 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     throttled_ns: int = 0
     """Of `runnable_ns`: its cgroup had used up its CPU quota."""
     ahead: Waker | None = None
-    """The thread that had the CPU before it got it: whom it queued behind. None where that was idle, or not seen."""
+    """The thread that had the CPU right before it got it; of several that stood in line, the last. None where it was
+    idle, or not seen."""
 
 
 class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.probes.frames import Frame, GcPause, PythonSample, StackTable, ThreadStacks
 from perfwatch.probes.samples import (
     CgroupSample,
     CollectorSample,
@@ -105,6 +106,18 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     ahead: Waker | None = None
     """The thread that had the CPU right before it got it; of several that stood in line, the last. None where it was
     idle, or not seen."""
+    stack: int | None = None
+    """Where in its code it waited: place in the request's `code`."""
+    waker_stack: int | None = None
+    """Where in its code the waker was when it ended the wait; None also where that runs no known Python."""
+
+
+class Ran(msgspec.Struct, frozen=True, array_like=True):
+    """A moment at which a request's thread was found on a CPU: readings at even distances of CPU time."""
+
+    at_ns: int
+    stack: int
+    """Place in the request's `code`."""
 
 
 class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
@@ -147,6 +160,12 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """Of `run_queue`: its cgroup had used up its CPU quota."""
     fidelity: Literal["exact", "sampled"] = "exact"
     """`sampled`: the ledger is made of thread states at 100 Hz, and its thread was inferred."""
+    gc_ns: int = 0
+    """Of `on_cpu`: its thread ran the garbage collector."""
+    code: StackTable = StackTable()
+    """The stacks of its waits, and of the moments at which its thread was found on a CPU."""
+    ran: tuple[Ran, ...] = ()
+    """In order of time."""
 
 
 class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -170,6 +189,9 @@ class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
     local: str
     threads: Threads = "one"
     throttled_ns: int = 0
+    gc_ns: int = 0
+    stack: tuple[Frame, ...] = ()
+    """What its thread executes at this moment, the innermost frame first; empty where that is not known."""
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True, tag="in_flight"):
@@ -267,6 +289,9 @@ Record: TypeAlias = (
     | ThreadTime
     | CollectorSample
     | RateChange
+    | ThreadStacks
+    | PythonSample
+    | GcPause
 )
 
 

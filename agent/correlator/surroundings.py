@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+from perfwatch.agent.correlator.code import Code
 from perfwatch.agent.correlator.connections import Connections
 from perfwatch.agent.correlator.costs import Costs
 from perfwatch.agent.correlator.cpus import Cpus
@@ -12,7 +13,7 @@ from perfwatch.agent.correlator.limits import Cgroups, Pressures
 from perfwatch.agent.correlator.memory import Memory
 from perfwatch.agent.correlator.sockets import Sockets
 from perfwatch.agent.correlator.threads import ThreadStates, ThreadTimes
-from perfwatch.probes import samples
+from perfwatch.probes import frames, samples
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.host import Host
@@ -35,6 +36,9 @@ Sample: TypeAlias = (
     | samples.ThreadTime
     | samples.CollectorSample
     | samples.RateChange
+    | frames.ThreadStacks
+    | frames.PythonSample
+    | frames.GcPause
 )
 
 
@@ -53,6 +57,7 @@ class Surroundings:
         self.threads = ThreadStates()
         self.thread_times = ThreadTimes()
         self.costs = Costs()
+        self.code = Code()
 
     def take(self, record: Sample) -> None:  # noqa: C901, PLR0912 - one line for each kind of record
         """Hand a record to its state."""
@@ -91,5 +96,7 @@ class Surroundings:
                 self.costs.sample(record)
             case samples.RateChange():
                 self.costs.change(record)
+            case frames.ThreadStacks() | frames.PythonSample() | frames.GcPause():
+                self.code.take(record)
             case _:
                 assert_never(record)

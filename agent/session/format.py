@@ -21,10 +21,10 @@ the table `verdicts` in the same manner. A second is written once and never chan
 
 **Plain and dense.** What one queries is in plain tables, one column per field, units in the names, one
 column per bucket of a ledger. What is dense is in `dense`, one zlib-compressed msgpack blob a second
-(`stored.Dense`): the peers and waits of requests, records that hold lists (open requests, CPUs, sockets,
-threads, costs of probes), and any record that no row could hold exactly (an integer beyond 64 bits signed).
-Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session` says which wall time
-`started_ns` was.
+(`stored.Dense`): the peers, waits and stacks of requests, records that hold lists (open requests, CPUs,
+sockets, threads and their stacks, costs of probes), and any record that no row could hold exactly (an
+integer beyond 64 bits signed). Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session`
+says which wall time `started_ns` was.
 
 **Checksums.** `seconds.crc32` is the CRC-32 of these, one after the other: the msgpack array of that row
 without its checksum; for each table from `requests` to `verdicts`, in the order of the schema, each row of
@@ -34,7 +34,7 @@ and counted, never shown.
 
 **Change.** A file whose `user_version` is greater than the reader's is refused; one that is smaller is read.
 Columns and tables are only ever added, at the end, with a new number: format 2 added the tables from
-`pressure` to `rates`, and the last columns of `requests`, `processes` and `listeners`. The reader wants the
+`pressure` to `gc_pauses`, and the last columns of `requests`, `processes` and `listeners`. The reader wants the
 schema of that number word for word and refuses a file with anything else in it.
 """
 
@@ -56,6 +56,7 @@ from perfwatch.agent.session.columns import (
     VERDICTS,
     Column,
 )
+from perfwatch.probes.frames import GcPause
 from perfwatch.probes.records import (
     HostSample,
     ListenerSample,
@@ -202,6 +203,7 @@ _FORMAT_2: Final[Mapping[type[Record], Table]] = {
     NetworkSample: Table("network", queues.NETWORK, "the target's network namespace, cumulative"),
     Connection: Table("connections", queues.CONNECTIONS, "TCP connections, as their packets tell"),
     RateChange: Table("rates", queues.RATES, "probes that were read less often, or more often again"),
+    GcPause: Table("gc_pauses", queues.GC_PAUSES, "runs of the garbage collector"),
 }
 FORMATS: Final = {1: Format(_FORMAT_1), 2: Format(_FORMAT_2)}
 """All that can be read, by version."""

@@ -30,6 +30,7 @@ REQUESTS_2: Final = (
     *REQUESTS,
     Column("throttled_ns", INTEGER, "of run_queue_ns: its cgroup had used up its CPU quota"),
     Column("fidelity", TEXT, "exact, sampled"),
+    Column("gc_ns", INTEGER, "of on_cpu_ns: it ran the garbage collector"),
 )
 PROCESSES_2: Final = (*PROCESSES, *_known("open_files", "open_files_limit"))
 LISTENERS_2: Final = (*LISTENERS, Column("recv_q_bytes", "INTEGER", "most that a read found waiting"))
@@ -106,6 +107,15 @@ CONNECTIONS: Final = (
     *_counts("retransmits"),
     Column("reset", INTEGER, "0, 1"),
     *_known("closed_ns", "sent_bytes", "received_bytes"),
+)
+GC_PAUSES: Final = (
+    SEQ,
+    AT,
+    *_counts("pid", "tid", "started_ns", "paused_ns"),
+    Column("cpu_ns", "INTEGER", "how much of it the thread ran"),
+    Column("generation", "INTEGER"),
+    Column("request", "INTEGER", "requests.id: what the thread was serving"),
+    Column("source", TEXT, "probe, watchpoint, polled"),
 )
 RATES: Final = (
     SEQ,

@@ -40,6 +40,7 @@ _FIELDS: Final = ServedRequest.__struct_fields__
 _BOOKED: Final = _FIELDS.index("booked_ns")
 _ANSWERS: Final = {Connection.__struct_fields__.index(name) for name in ("resumed", "reset")}
 _DENSE: Final = slice(_FIELDS.index("peers"), _FIELDS.index("waits") + 1)
+_CODE: Final = _FIELDS.index("code")
 
 
 class Filling:
@@ -78,8 +79,8 @@ class Filling:
         row = _row(self.next_seq, record)
         if table and _is_exact(row):
             self._add_row(table, row)
-            if isinstance(record, ServedRequest) and (record.peers or record.waits):
-                self._parts.append(_raw(Parts(self.next_seq, record.peers, record.waits)))
+            if isinstance(record, ServedRequest):
+                self._add_parts(record)
         else:
             self._records.append((self.next_seq, msgspec.Raw(packed)))
         self._size += len(packed)
@@ -107,6 +108,11 @@ class Filling:
         head = (self.number, self.first_seq, counts[0], self.first_verdict, counts[1], *_span(self._times_ns))
         rows[SECONDS.name] = [(*head, _checksum(CURRENT, head, self._rows, blob))]
         return rows
+
+    def _add_parts(self, record: ServedRequest) -> None:
+        parts = Parts(self.next_seq, record.peers, record.waits, record.code, record.ran)
+        if parts != Parts(self.next_seq, (), ()):
+            self._parts.append(_raw(parts))
 
     def _add_row(self, table: Table, row: Row) -> None:
         self._rows.setdefault(table.name, []).append(row)
@@ -140,8 +146,10 @@ def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | 
     """Build one record from the columns after its `seq`."""
     if record_type is ServedRequest:
         booked = tuple(fields[_BOOKED : _BOOKED + len(BUCKETS)])
-        dense = (parts.peers, parts.waits) if parts else ((), ())
-        fields = (*fields[:_BOOKED], booked, *dense, *fields[_BOOKED + len(BUCKETS) :])
+        parts = parts or Parts(0, (), ())
+        fields = (*fields[:_BOOKED], booked, parts.peers, parts.waits, *fields[_BOOKED + len(BUCKETS) :])
+        if len(fields) == _CODE:  # format 1 ends earlier, and its requests have no stacks
+            fields = (*fields, parts.code, parts.ran)
     if record_type is Connection:
         fields = [_told(value) if place in _ANSWERS else value for place, value in enumerate(fields)]
     return msgspec.convert((record_type.__struct_config__.tag, *fields), record_type)
@@ -151,7 +159,7 @@ def _row(seq: int, record: Record) -> Row:
     """Return the columns of a record, `seq` first."""
     fields = msgspec.structs.astuple(record)
     if isinstance(record, ServedRequest):
-        fields = (*fields[:_BOOKED], *record.booked_ns, *fields[_DENSE.stop :])
+        fields = (*fields[:_BOOKED], *record.booked_ns, *fields[_DENSE.stop : _CODE])
     if isinstance(record, Connection):
         fields = tuple(int(value) if isinstance(value, bool) else value for value in fields)
     return (seq, *fields)

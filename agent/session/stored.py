@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from perfwatch.probes.records import Peer, Record, Wait  # noqa: TC001  (msgspec reads annotations)
+from perfwatch.probes.frames import StackTable
+from perfwatch.probes.records import Peer, Ran, Record, Wait  # noqa: TC001  (msgspec reads annotations)
 
 if TYPE_CHECKING:
     from perfwatch.agent.model import Verdict
@@ -40,6 +41,8 @@ class Parts(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     peers: tuple[Peer, ...]
     waits: tuple[Wait, ...]
+    code: StackTable = StackTable()
+    ran: tuple[Ran, ...] = ()
 
 
 class Dense(msgspec.Struct, frozen=True, array_like=True):

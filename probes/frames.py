@@ -1,0 +1,135 @@
+"""The raw records of what the Python code did: frames, stacks, who held the interpreter lock, the garbage collector.
+
+The rules of `records.py` hold: times are CLOCK_MONOTONIC nanoseconds, counters cumulative, absent is None, names are
+untrusted, fields are only ever added at the end, with a default. A stack is a tuple of places in a table of frames, the
+innermost frame first; each record brings its own table, so that any second of a recording can be read by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+MAX_FRAME_CHARS: Final = 256
+"""Of a function's name, and of a file's."""
+MAX_FRAMES: Final = 48
+"""Of a stack that was walked in the kernel; a deeper one keeps its innermost."""
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    """One function that was being executed, and where in it."""
+
+    function: str
+    """Its qualified name (3.11 and later), else the bare one. Of native code: what was called, as the caller wrote it
+    (`hashlib.sha256`), or the symbol. Untrusted."""
+    file: str
+    """As its code object says; of native code the library, or empty. Untrusted."""
+    line: int
+    """Of the instruction; 0 where it is not known."""
+    is_native: bool = False
+
+
+class StackTable(msgspec.Struct, frozen=True, array_like=True):
+    """Stacks, each told once."""
+
+    frames: tuple[Frame, ...] = ()
+    stacks: tuple[tuple[int, ...], ...] = ()
+    """Places in `frames`, the innermost first."""
+
+    def stack(self, place: int | None) -> tuple[Frame, ...]:
+        """Return the frames of a stack, the innermost first; none for None, or for a place that is not there."""
+        if place is None or not 0 <= place < len(self.stacks):
+            return ()
+        return tuple(self.frames[at] for at in self.stacks[place] if 0 <= at < len(self.frames))
+
+
+class StackSample(msgspec.Struct, frozen=True, array_like=True):
+    """What one thread was executing at one moment."""
+
+    at_ns: int
+    tid: int
+    """In the PID namespace of perfwatch."""
+    stack: int
+    """Place in the record's table."""
+    holds_gil: bool
+
+
+class ThreadStacks(msgspec.Struct, frozen=True, array_like=True, tag="stacks"):
+    """Stacks of one process's threads, read from outside since the last record of this process."""
+
+    at_ns: int
+    pid: int
+    source: Literal["memory", "py-spy"]
+    """`memory`: read without a pause; `py-spy`: by py-spy, for an interpreter that perfwatch has no table of."""
+    table: StackTable
+    samples: tuple[StackSample, ...]
+    """In order of time; of a thread that did not move, all its readings too."""
+    torn: int = 0
+    """Readings given up because the stack changed each time while it was read."""
+
+
+class ThreadName(msgspec.Struct, frozen=True, array_like=True):
+    """A thread's name in Python."""
+
+    tid: int
+    name: str
+    """Untrusted."""
+
+
+class GilHold(msgspec.Struct, frozen=True, array_like=True):
+    """How often a thread was found holding the interpreter lock."""
+
+    tid: int
+    readings: int
+    """Cumulative."""
+
+
+class Generation(msgspec.Struct, frozen=True, array_like=True):
+    """A generation of the garbage collector; counters cumulative, as `gc.get_stats()` has them."""
+
+    threshold: int | None
+    count: int | None
+    """Of `gc.get_count()`, at this moment."""
+    collections: int
+    collected: int
+    uncollectable: int
+
+
+class PythonSample(msgspec.Struct, frozen=True, array_like=True, tag="python"):
+    """The interpreter of one process, once a second: its lock and its garbage collector."""
+
+    at_ns: int
+    pid: int
+    version: str
+    """`3.11.7`."""
+    gil_handoffs: int | None
+    """How often the interpreter lock changed hands, cumulative."""
+    gil_readings: int
+    """How often it was looked at, cumulative."""
+    gil_free: int
+    """In how many of these readings nobody held it."""
+    gil_held: tuple[GilHold, ...]
+    gc_enabled: bool | None
+    generations: tuple[Generation, ...]
+    """The youngest first; empty where they cannot be read."""
+    threads: tuple[ThreadName, ...] = ()
+    """Those whose names are known."""
+
+
+class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
+    """One run of the garbage collector: its thread did nothing else, and kept the interpreter lock."""
+
+    at_ns: int
+    pid: int
+    tid: int
+    started_ns: int
+    paused_ns: int
+    cpu_ns: int | None
+    """How much of it the thread ran; None where that was not seen."""
+    generation: int | None
+    request: int | None
+    """Id of the request that the thread was serving."""
+    source: Literal["probe", "watchpoint", "polled"]
+    """`probe`: a USDT or a uprobe; `watchpoint`: the processor's, on the collector's flag; `polled`: seen in a stack
+    reading, so its length is a guess and short ones are missed."""

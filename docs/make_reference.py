@@ -110,7 +110,7 @@ def _probes() -> Iterator[str]:
 
 
 def _contract() -> Iterator[str]:
-    for member in sorted(_structs(report_contract.Report), key=lambda struct: struct.__name__):
+    for member in sorted(_structs(report_contract.Report), key=lambda struct: (struct.__name__, struct.__module__)):
         fields = ", ".join(f"`{field}`" for field in member.__struct_fields__)
         yield f"- **{member.__name__}**: {_first_line(member)} {fields}"
     yield ""

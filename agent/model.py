@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.probes.frames import Frame as Frame  # noqa: PLC0414, TC001 - msgspec reads the annotations
 from perfwatch.probes.records import BUCKETS as BUCKETS  # noqa: PLC0414
 from perfwatch.probes.records import Bucket as Bucket  # noqa: PLC0414
 from perfwatch.probes.records import OpenRequest as OpenRequest  # noqa: PLC0414
@@ -98,6 +99,30 @@ class Verdict(msgspec.Struct, frozen=True):
     advice: tuple[str, ...] = ()
 
 
+class StackTime(msgspec.Struct, frozen=True):
+    """Time that was spent with one stack, for one reason."""
+
+    frames: tuple[Frame, ...]
+    """The innermost first; empty where the code is not known."""
+    bucket: Bucket
+    is_gc: bool
+    """Of `on_cpu`: the garbage collector ran."""
+    spent_ns: int
+
+
+class FrameShare(msgspec.Struct, frozen=True):
+    """A place in the code, and the time that was spent there or in what it called."""
+
+    function: str
+    """Untrusted, as the file's name is."""
+    file: str
+    line: int
+    share: float
+    """Of the latency, 0..1."""
+    called: str | None = None
+    """What it was in the midst of calling: `json.dumps`, `hashlib.sha256`; None where it did the work itself."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """A finished request: what was measured, and what was concluded."""
 
@@ -108,6 +133,10 @@ class Request(msgspec.Struct, frozen=True):
     slow: bool
     verdict: Verdict | None
     """None where the request was not judged: it was not slow."""
+    stacks: tuple[StackTime, ...] = ()
+    """Of a judged request: its whole latency, by code and reason; adds up to `ledger.total_ns`. Else empty."""
+    frames: tuple[FrameShare, ...] = ()
+    """Where in the code the mechanism of the verdict spent its time, the largest share first; at most 8."""
 
     @property
     def endpoint(self) -> tuple[str, str]:
@@ -143,6 +172,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Mean of the judged requests: the slow ones; of one that is always slow, the usual ones. All where none was."""
     judged_count: int
     verdict: Verdict
+    stacks: tuple[StackTime, ...] = ()
+    """Summed over the judged requests; at most 256, the largest."""
+    frames: tuple[FrameShare, ...] = ()
+    """As in `Request`, over the judged requests."""
 
 
 class Instant(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ _SCAFFOLDING: Final = (
     *("tornado", "aiohttp", "sanic", "pyramid", "wsgiref", "http.server", "socketserver", "runpy"),
     *("threading", "concurrent.futures", "multiprocessing", "asyncio", "selectors", "contextlib"),
 )
-"""Modules that call a server's code: what stands in them says little of what a request did."""
+"""Modules that call a server's code, or wait for it: that they run says little of what a request did."""
 _INSTALLED: Final = re.compile(r".*(?:^|/)(?:site|dist)-packages/(.*)", re.DOTALL)
 _STANDARD: Final = re.compile(
     r"<frozen (?P<frozen>[\w.]+)>"
@@ -56,6 +56,16 @@ class _Origin(NamedTuple):
 def kind_of(frame: Frame) -> Kind:
     """Tell the program's own code from that of libraries, the standard library, and native code."""
     return "native" if frame.is_native else _origin(frame.file).kind
+
+
+def module_of(frame: Frame) -> str:
+    """Return the dotted module of a library or the standard library; of other code nothing."""
+    return "" if frame.is_native else _origin(frame.file).module
+
+
+def is_scaffolding(frame: Frame) -> bool:
+    """Whether it is of those modules that only call a server's code."""
+    return not frame.is_native and _origin(frame.file).is_scaffolding
 
 
 def telling(frames: Sequence[Frame]) -> Frame | None:

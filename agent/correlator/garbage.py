@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.collecting import gc_ns_of, is_estimate, overlap_ns, own_pauses, stretches
+from perfwatch.agent.correlator.collecting import blocked_for, gc_ns_of, is_estimate, overlap_ns, own_pauses, stretches
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds, span_of
 from perfwatch.agent.correlator.interpreters import thresholds
 from perfwatch.agent.correlator.series import Span
@@ -69,12 +69,9 @@ def _runs(pauses: Sequence[GcPause]) -> Iterator[Evidence]:
     text = f"in {counted(len(pauses), 'run')}" + (f": {each}" if each else "")
     yield Evidence("gc_runs", len(pauses), text)
     worst = max(pauses, key=lambda pause: pause.paused_ns)
-    generation = "" if worst.generation is None else f" (generation {worst.generation})"
-    yield amount("gc_longest", worst.paused_ns, f"the longest pause was {{}}{generation}")
-    if worst.generation is not None:
-        text = f"its longest pause was of generation {worst.generation}"
-        full = ", which walks every object that the collector knows" if worst.generation >= _OLDEST else ""
-        yield Evidence("gc_generation", str(worst.generation), text + full)
+    which = "" if worst.generation is None else f", of generation {worst.generation}"
+    full = ": it walks every object that the collector knows" if worst.generation == _OLDEST else ""
+    yield amount("gc_longest", worst.paused_ns, f"the longest pause was {{}}{which}{full}")
 
 
 def _freed_by_each(request: Request, context: Context) -> tuple[int, int] | None:
@@ -99,17 +96,14 @@ def _held_up(pauses: Sequence[GcPause], request: Request, context: Context) -> I
     """Count the other requests of its process that waited for the interpreter lock while it collected."""
     spans, record = stretches(pauses), request.record
     held = [
-        overlap_ns(
-            [(one.started_ns, one.started_ns + one.blocked_ns) for one in other.waits if one.bucket == "gil"], spans
-        )
+        overlap_ns(blocked_for(other, "gil"), spans)
         for other in context.traffic.ended_beside(record, record.ended_ns)
         if other.id != record.id
     ]
     waited = [held_ns for held_ns in held if held_ns > 0]
     if waited:
-        text = (
-            f"meanwhile {counted(len(waited), 'other request')} waited {milliseconds(sum(waited)):.1f} ms for the GIL"
-        )
+        others, spent = counted(len(waited), "other request"), milliseconds(sum(waited))
+        text = f"meanwhile {others} waited {spent:.1f} ms for the GIL, which it kept"
         yield Evidence("gc_held_up", len(waited), text)
 
 
@@ -120,8 +114,9 @@ def _settings(request: Request, context: Context) -> Iterator[Evidence]:
     if limits := thresholds(latest):
         told = ", ".join(map(str, limits))
         yield Evidence("gc_thresholds", told, f"its thresholds are {told}")
-    if (version := _version(latest.version)) >= _BETWEEN_INSTRUCTIONS:
-        text = "it runs between two instructions since Python 3.12: the place is where it ran, not what allocated"
+    is_placed = any(one.is_gc and one.frames for one in request.stacks)
+    if is_placed and (version := _version(latest.version)) >= _BETWEEN_INSTRUCTIONS:
+        text = "since Python 3.12 it runs between two instructions: the place is where it ran, not what allocated"
         yield Evidence("gc_runs_at", ".".join(map(str, version[:2])), text)
 
 

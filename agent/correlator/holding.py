@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOSTLY: Final = 0.5
 _MAX_READINGS: Final = 512
+_INNERMOST: Final = 6
 
 
 class Holding(NamedTuple):
@@ -34,14 +35,17 @@ class Holding(NamedTuple):
 
 def holdings(request: Request, bucket: Bucket) -> list[Holding]:
     """Return where the threads were that ended the waits, the one that was waited for longest first."""
+    spent: Counter[tuple[int, Waker]] = Counter()
+    for wait in waits_in(request, bucket):
+        if wait.waker is not None and wait.waker_stack is not None:
+            spent[wait.waker_stack, wait.waker] += wait.blocked_ns
     waited: Counter[str] = Counter()
     wakers: dict[str, Counter[Waker]] = {}
-    for wait in waits_in(request, bucket):
-        frame = telling(request.record.code.stack(wait.waker_stack))
-        if wait.waker is not None and frame is not None and not is_scaffolding(frame):
-            place = at(frame.function, frame.file, frame.line)
-            waited[place] += wait.blocked_ns
-            wakers.setdefault(place, Counter())[wait.waker] += wait.blocked_ns
+    for (stack, waker), spent_ns in spent.items():
+        place = _place(request.record.code.stack(stack))
+        if place is not None:
+            waited[place] += spent_ns
+            wakers.setdefault(place, Counter())[waker] += spent_ns
     return [Holding(place, wakers[place].most_common(1)[0][0], spent_ns) for place, spent_ns in waited.most_common()]
 
 
@@ -73,9 +77,8 @@ def explain_gil_holder(request: Request, context: Context) -> Iterator[Evidence]
     places: Counter[str] = Counter()
     threads: dict[str, Counter[int]] = {}
     for one in seen:
-        frame = telling(one.frames)
-        if frame is not None and not is_scaffolding(frame):
-            place = at(frame.function, frame.file, frame.line)
+        place = _place(one.frames)
+        if place is not None:
             places[place] += 1
             threads.setdefault(place, Counter())[one.tid] += 1
     if not places:
@@ -97,16 +100,26 @@ def awaits_signal(request: Request) -> bool:
 
     Its stack tells: `threading` waits for those on a lock of its own, that nobody holds for long.
     """
-    waits = waits_in(request, "lock")
-    signalled = [wait for wait in waits if _is_signal(request.record.code.stack(wait.stack))]
-    return sum(wait.blocked_ns for wait in signalled) > MOSTLY * request.ledger["lock"]
+    spent: Counter[int] = Counter()
+    for wait in waits_in(request, "lock"):
+        if wait.stack is not None:
+            spent[wait.stack] += wait.blocked_ns
+    code = request.record.code
+    signalled_ns = sum(spent_ns for stack, spent_ns in spent.items() if _is_signal(code.stack(stack)))
+    return signalled_ns > MOSTLY * request.ledger["lock"]
 
 
 def _is_signal(frames: Sequence[Frame]) -> bool:
-    inner = [frame for frame in frames if not frame.is_native]
-    waiting = [frame for frame in inner[:4] if module_of(frame) == "threading"]
+    inner = [frame for frame in frames[:_INNERMOST] if not frame.is_native]
+    waiting = [frame for frame in inner if module_of(frame) == "threading"]
     permit = any(frame.function.rpartition(".")[2] in ("acquire", "__enter__") for frame in waiting)
     return bool(waiting) and inner[0] is waiting[0] and not permit
+
+
+def _place(frames: Sequence[Frame]) -> str | None:
+    """Return what tells most of a stack, where that tells anything: a server's loop does not."""
+    frame = telling(frames)
+    return None if frame is None or is_scaffolding(frame) else at(frame.function, frame.file, frame.line)
 
 
 def _holding(request: Request, context: Context) -> Sequence[Sighting]:

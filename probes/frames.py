@@ -134,3 +134,5 @@ class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
     source: Literal["probe", "watchpoint", "polled"]
     """`probe`: a USDT or a uprobe; `watchpoint`: the processor's, on the collector's flag; `polled`: seen in a stack
     reading, so its length is a guess and short ones are missed."""
+    collected: int | None = None
+    """Objects that it freed."""

@@ -88,10 +88,10 @@ def _kinds(request: Request) -> Iterator[Evidence]:
     for kind, spent_ns in spent.most_common():
         part = spent_ns / total_ns if total_ns else 0.0
         if part >= _NOTABLE:
-            yield share(f"cpu_{kind}", part, f"{{}} of that in {_KINDS[kind]}")
+            yield share(f"cpu_{kind}", part, f"{{}} of its CPU time in {_KINDS[kind]}")
     for name, spent_ns in native.most_common(1):
         if spent_ns >= _NOTABLE * total_ns:
-            text = f"{percent(spent_ns / total_ns)} of that in {cut(name, _MAX_CALL)}, which is native"
+            text = f"{percent(spent_ns / total_ns)} of its CPU time in {cut(name, _MAX_CALL)}, which is native"
             yield Evidence("native_call", cut(name, _MAX_CALL), text)
 
 

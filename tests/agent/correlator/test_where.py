@@ -181,11 +181,24 @@ def test_requests_that_are_not_judged_have_no_stacks():
 
 
 def test_what_is_kept_of_an_ended_request_has_no_stacks():
-    """They are large, and only the times of other requests are asked for."""
+    """They are large. Where those stood that it waited for at a lock, those behind it in line ask for."""
+    waits = (
+        m.wait("lock", 50, stack=0, waker=m.waker(), waker_stack=1),
+        m.wait("calls", 30, stack=0, waker=m.waker(), waker_stack=1),
+    )
     correlator = Correlator(m.info())
-    correlator.feed(rendering(1))
+    correlator.feed(
+        m.served(1, lock=50, calls=30, on_cpu=9, waits=waits, ran=m.ran((-3, 0)), code=m.stacks(c.GET, c.REFRESH))
+    )
     kept = correlator._traffic.find(1)
-    assert (kept.code.frames, kept.ran) == ((), ())
+    assert kept.ran == ()
+    assert kept.code.frames == (c.REFRESH[0],)
+    assert [(wait.bucket, wait.stack, wait.waker_stack) for wait in kept.waits] == [
+        ("lock", None, 0),
+        ("calls", None, None),
+    ]
+    correlator.feed(rendering(2))
+    assert correlator._traffic.find(2).code.stacks == ()
 
 
 def stream():

@@ -41,7 +41,8 @@ class StackTable(msgspec.Struct, frozen=True, array_like=True):
         """Return the frames of a stack, the innermost first; none for None, or for a place that is not there."""
         if place is None or not 0 <= place < len(self.stacks):
             return ()
-        return tuple(self.frames[at] for at in self.stacks[place] if 0 <= at < len(self.frames))
+        frames, count = self.frames, len(self.frames)
+        return tuple([frames[at] for at in self.stacks[place] if 0 <= at < count])
 
 
 class StackSample(msgspec.Struct, frozen=True, array_like=True):

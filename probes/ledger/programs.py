@@ -38,7 +38,7 @@ class Program:
 
     def _native(self, event: StackEvent) -> Frame | None:
         """Return what Python called and has no frame of its own: C code, by the name that the caller has for it."""
-        called = None
+        called = self._codes.native_call(*event.frames[0]) if event.frames else None
         library = self._libraries.at(event.ip) if event.role == RAN else None
         if called:
             return Frame(called, library or "", 0, is_native=True)

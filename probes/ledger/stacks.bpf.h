@@ -130,7 +130,7 @@ static long walk_frame(u32 i, struct walk *w)
 		return 0;
 	at = word_at(s, python->at);
 	w->to->frames[count].code = word_at(s, python->code);
-	w->to->frames[count].at = python->at_is_int ? (s32)at : at;
+	w->to->frames[count].at = python->at_is_int ? (u32)at : at;
 	w->count = count + 1;
 	return 0;
 }

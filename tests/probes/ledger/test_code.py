@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,24 @@ def test_collections_are_told_and_booked(watched):
         assert sum(pause.cpu_ns for pause in own) == request.gc_ns
         assert request.gc_ns <= request.booked_ns[1]
         assert request.gc_ns > 0.5 * request.booked_ns[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "called", "caller"),
+    [
+        ("/regex/5?ms=30", ".match", "match"),
+        ("/sort/5?ms=30", "sorted", "sort"),
+        ("/password/5?ms=30", "hashlib.pbkdf2_hmac", "password"),
+    ],
+)
+def test_native_code_is_named_for_what_was_called(watched, path, called, caller):
+    server, ledger = watched
+    with loaded(server, path):
+        requests = slow(ledger, path.partition("?")[0], lambda each: each.ran)
+    innermost = Counter(
+        (frames[0].function, place(frames[1])[0])
+        for each in requests
+        for ran in each.ran
+        if (frames := each.code.stack(ran.stack))[0].is_native
+    )
+    assert innermost.most_common(1)[0][0] == (called, caller)

@@ -63,14 +63,15 @@ def without_stacks(record: ServedRequest) -> ServedRequest:
 def _waited_too(wait: Wait, from_ns: int, until_ns: int, traffic: Traffic) -> tuple[ServedRequest, Wait] | None:
     """Return the request of the thread that ended a wait, and its own wait for the same lock that ended meanwhile."""
     other = None if wait.waker is None or wait.waker.request is None else traffic.find(wait.waker.request)
-    if not isinstance(other, ServedRequest) or wait.detail is None:
+    if not isinstance(other, ServedRequest) or wait.bucket != "lock":
         return None
-    same = [
-        one
-        for one in other.waits
-        if one.bucket == wait.bucket and one.detail == wait.detail and from_ns < _end_of(one) < until_ns
-    ]
+    same = [one for one in other.waits if _lock_of(one) == _lock_of(wait) and from_ns < _end_of(one) < until_ns]
     return (other, max(same, key=_end_of)) if same else None
+
+
+def _lock_of(wait: Wait) -> tuple[str, str | None, str | None]:
+    """Return what tells locks apart: of futexes the address; of file locks nothing does."""
+    return wait.bucket, wait.call, wait.detail
 
 
 def _end_of(wait: Wait) -> int:

@@ -87,6 +87,15 @@ def test_who_waited_for_another_lock_is_not_in_line():
     assert facts(judge(locked(wait), last))["holder"] == "expire() at cache.py:120"
 
 
+def test_who_stood_in_line_at_a_file_lock_is_known_by_the_call():
+    last = in_line(9, -10, holder=m.waker(None), place=REFRESH, waited_ms=50, tid=4401)
+    last = msgspec.structs.replace(
+        last, waits=tuple(msgspec.structs.replace(one, call="flock", detail=None) for one in last.waits)
+    )
+    wait = held(70, OTHER, Waker(4313, 4401, "w", 9), started_ns=c.at(-78), call="flock", detail=None)
+    assert facts(judge(locked(wait), last))["holder"] == "refresh_cache() at cache.py:88"
+
+
 def test_a_ring_of_waiters_ends():
     """Records of one lock that contradict each other."""
     ring = [in_line(n, -10 - n, holder=Waker(4313, 1, "w", (n + 1) % 3), place=OTHER, waited_ms=60) for n in range(3)]

@@ -67,8 +67,8 @@ def test_own_code_is_told_from_libraries_and_native_code():
     assert found["cpu_native"] == pytest.approx(5 / 9, abs=1e-3)
     assert found["cpu_own"] == pytest.approx(2 / 9, abs=1e-3)
     assert found["cpu_stdlib"] == found["cpu_library"] == pytest.approx(1 / 9, abs=1e-3)
-    assert found["native_call"] == "hashlib.pbkdf2_hmac"
-    assert found["place"] == "login() at auth.py:12"
+    assert text(verdict, "cpu_native") == "56 % of its CPU time in native code, most of that in hashlib.pbkdf2_hmac"
+    assert verdict.summary == "ran 60 ms on the CPU in login() at auth.py:12 › hashlib.pbkdf2_hmac (100 %)"
     assert found["readings"] == 9
 
 
@@ -164,7 +164,9 @@ def test_what_hangs_says_where():
 
 def test_what_runs_on_and_on_says_where():
     view, _ = correlate(m.info(), [m.in_flight(5000, m.opened(1, 3000, 5000, "on_cpu", call=None, stack=c.DUMPS))])
-    assert view.verdict.summary.endswith("100 % of it is its own code on the CPU in render() at views.py:41")
+    assert view.verdict.summary.endswith(
+        "100 % of it is its own code on the CPU in render() at views.py:41 › json.dumps"
+    )
 
 
 def test_a_request_without_a_verdict_on_its_cause_points_nowhere():

@@ -95,13 +95,18 @@ class PySpy:
             self._run = None
 
     def _translated(self, threads: Sequence[DumpedThread]) -> tuple[SpiedThread, ...]:
-        untold = [thread.pthread for thread in threads if thread.inner_tid is None]
+        """Find the numbers of threads here; where py-spy tells none, or one of no thread, by their pthread_t."""
+        tids = self._ids.by_inner()
+        untold = [thread.pthread for thread in threads if thread.inner_tid not in tids]
         by_pthread = self._ids.by_pthread(untold) if untold else {}
-        by_inner = self._ids.by_inner() if len(untold) < len(threads) else {}
-        return tuple(_spied(thread, by_pthread, by_inner) for thread in threads)
-
-
-def _spied(thread: DumpedThread, by_pthread: dict[int, int], by_inner: dict[int, int]) -> SpiedThread:
-    told = thread.inner_tid
-    tid = by_pthread.get(thread.pthread) if told is None else by_inner.get(told)
-    return SpiedThread(tid, thread.name, thread.holds_gil, thread.is_active, thread.frames, thread.root)
+        return tuple(
+            SpiedThread(
+                tids.get(thread.inner_tid or 0) or by_pthread.get(thread.pthread),
+                thread.name,
+                thread.holds_gil,
+                thread.is_active,
+                thread.frames,
+                thread.root,
+            )
+            for thread in threads
+        )

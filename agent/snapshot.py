@@ -55,6 +55,8 @@ class ThreadNow(msgspec.Struct, frozen=True):
     holds_gil: bool
     frames: tuple[FrameNow, ...]
     """The innermost first."""
+    is_whole: bool = True
+    """Whether these are all frames: of a very deep stack the outer ones are left out."""
 
 
 class ProcessNow(msgspec.Struct, frozen=True):
@@ -97,7 +99,7 @@ def snapshot(pid: int, *, is_native: bool) -> Snapshot:
             continue
         except Unavailable as why:
             problems.append(PerfwatchError(why.reason, why.remedy))
-        except ProbeError as why:
+        except (ProbeError, OSError) as why:
             problems.append(PerfwatchError(str(why), "try again, or without --native" if is_native else "try again"))
     if not processes:
         raise problems[0] if problems else PerfwatchError(f"process {pid} has just ended")
@@ -121,8 +123,9 @@ def _thread(thread: SpiedThread, before: Mapping[int, str], after: Mapping[int, 
     was, doing = (each.get(thread.tid or 0) for each in (before, after))
     if doing and (doing != was or (thread.holds_gil and doing == FOR_GIL)):
         doing = RUNNING
+    is_whole = not thread.frames or thread.frames[-1] is thread.root
     frames = tuple(map(_frame, _above_the_root(thread.frames)))
-    return ThreadNow(thread.tid, thread.name, doing, thread.holds_gil, frames)
+    return ThreadNow(thread.tid, thread.name, doing, thread.holds_gil, frames, is_whole)
 
 
 def _above_the_root(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

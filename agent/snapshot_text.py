@@ -34,6 +34,8 @@ def _process(process: ProcessNow, width: int | None) -> Iterator[str]:
         yield ""
         yield _heading(group)
         yield from _frames(group[0].frames)
+        if not group[0].is_whole:
+            yield "     and what called these"
     if process.other_threads:
         yield ""
         yield f"{_counted(process.other_threads, 'thread')} without Python code"

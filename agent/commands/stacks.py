@@ -34,8 +34,6 @@ def stacks(process: int, native: bool, as_json: bool) -> None:  # noqa: FBT001
     For each thread its name, what it does or waits for, and whether it holds the interpreter lock; the program's own
     code is marked by ▸, and threads that do the same are shown together. Nothing is stopped, but for --native.
     """
-    if native:
-        click.echo(f"native frames: process {process} is stopped while it is read", err=True)
     found = snapshot(process, is_native=native)
     for problem in found.problems:
         click.echo(f"perfwatch: {problem}", err=True)

@@ -36,7 +36,7 @@ class SpiedThread(NamedTuple):
     frames: tuple[Frame, ...]
     """The innermost first, at most `pyspy_dump.MAX_DEPTH`."""
     root: Frame | None
-    """The outermost one, also of a deeper stack; None without any."""
+    """The outermost frame; it is the last of `frames`, if those are all. None without any."""
 
 
 class Dump(NamedTuple):

@@ -41,7 +41,7 @@ class DumpedThread(msgspec.Struct, frozen=True):
     frames: tuple[Frame, ...]
     """The innermost first."""
     root: Frame | None
-    """The outermost frame, also where it is not among `frames`; None without any."""
+    """The outermost frame; it is the last of `frames`, if those are all. None without any."""
 
 
 class _Frame(msgspec.Struct):
@@ -73,14 +73,16 @@ def parse_dump(text: bytes) -> tuple[DumpedThread, ...]:
 
 
 def _thread(thread: _Thread) -> DumpedThread:
+    frames = tuple(map(_frame, thread.frames[:MAX_DEPTH]))
+    is_cut = len(frames) < len(thread.frames)
     return DumpedThread(
         pthread=thread.thread_id,
         inner_tid=thread.os_thread_id,
         name=None if thread.thread_name is None else thread.thread_name[:MAX_NAME_CHARS],
         holds_gil=thread.owns_gil,
         is_active=None if thread.os_thread_id is None else thread.active,
-        frames=tuple(map(_frame, thread.frames[:MAX_DEPTH])),
-        root=_frame(thread.frames[-1]) if thread.frames else None,
+        frames=frames,
+        root=_frame(thread.frames[-1]) if is_cut else next(reversed(frames), None),
     )
 
 

@@ -15,27 +15,23 @@ import select
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-from perfwatch.probes import roots
-from perfwatch.probes.errors import Malformed, Unavailable, Vanished
+from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.readers.proc import text
+from perfwatch.probes.stacks.pyspy_failure import Failed, meaning
 
 MAX_OUTPUT_BYTES: Final = 16 << 20
 """Some 70 000 frames."""
 TIMEOUT_S: Final = 5.0
 _MAX_ERROR_BYTES: Final = 64 << 10
-_MAX_REASON_CHARS: Final = 200
 _PROGRAM: Final = "py-spy"
 _ADDRESS_SPACE: Final = 1 << 30
 _ADDRESS_SPACE_NATIVE: Final = 8 << 30
 """It maps every library of the target, with its symbols."""
-_REFUSED: Final = "Permission Denied"
-_NO_THREAD_ID: Final = "failed to get os threadid"
-_NO_PYTHON: Final = ("Failed to find python version", "Failed to find a python interpreter", "Unsupported version")
 
 
 class Run:
@@ -49,15 +45,16 @@ class Run:
         self._started_ns = time.monotonic_ns()
         command = [str(find_py_spy()), "dump", "--json", "--full-filenames", "--pid", str(pid)]
         command.append("--native" if is_native else "--nonblocking")
-        self._output, self._errors = _room(MAX_OUTPUT_BYTES), _room(_MAX_ERROR_BYTES)
+        self._files = ExitStack()
         try:
+            self._output, self._errors = self._room(MAX_OUTPUT_BYTES), self._room(_MAX_ERROR_BYTES)
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors, env={}, cwd="/"
             )
         except OSError as error:
-            self._close_files()
+            self._files.close()
             raise Unavailable(
-                f"py-spy cannot be run ({error.strerror})", "pip install --force-reinstall py-spy"
+                f"py-spy cannot be run ({error.strerror})", "if it stays so: pip install --force-reinstall py-spy"
             ) from None
         self._limit()
 
@@ -80,8 +77,11 @@ class Run:
         return self._process.returncode is not None
 
     def wait(self) -> None:
-        """Wait until it ends, or has taken too long."""
-        process = os.pidfd_open(self._process.pid)
+        """Wait until it ends, or has taken too long; raises Unavailable."""
+        try:
+            process = os.pidfd_open(self._process.pid)
+        except OSError as error:
+            raise Unavailable(f"py-spy cannot be waited for ({error.strerror})", "use Linux 5.3 or later") from None
         try:
             end = select.poll()
             end.register(process, select.POLLIN)
@@ -91,9 +91,17 @@ class Run:
 
     def output(self) -> bytes:
         """Return what it printed, when it has ended; where it failed, raises Vanished, Unavailable or Malformed."""
+        output = _written(self._output, MAX_OUTPUT_BYTES)
         if self._process.returncode != 0:
-            self._explain(text(_written(self._errors, _MAX_ERROR_BYTES)))
-        return _written(self._output, MAX_OUTPUT_BYTES)
+            failed = Failed(
+                pid=self._pid,
+                is_native=self._is_native,
+                said=text(_written(self._errors, _MAX_ERROR_BYTES)),
+                was_killed=self._process.returncode < 0,
+                was_full=len(output) > MAX_OUTPUT_BYTES // 2,
+            )
+            raise meaning(failed)
+        return output
 
     def written_ns(self) -> int:
         """Return the monotonic time at which it printed, which it does as soon as it has read all stacks."""
@@ -105,7 +113,7 @@ class Run:
         """End it, if it has not ended."""
         if self._process.returncode is None:
             self._kill()
-        self._close_files()
+        self._files.close()
 
     def _left_s(self) -> float:
         return TIMEOUT_S - (time.monotonic_ns() - self._started_ns) / 1e9
@@ -120,32 +128,13 @@ class Run:
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, (space, space))
             resource.prlimit(self._process.pid, resource.RLIMIT_CORE, (0, 0))
 
-    def _close_files(self) -> None:
-        for file in (self._output, self._errors):
-            os.close(file)
-
-    def _explain(self, said: str) -> None:
-        if not _lives(self._pid):
-            raise Vanished(f"process {self._pid} has ended")
-        if os.lseek(self._output, 0, os.SEEK_CUR) > MAX_OUTPUT_BYTES // 2:
-            raise Malformed(f"the stacks of process {self._pid} are too many or too deep for py-spy")
-        if _REFUSED in said:
-            raise refused(self._pid)
-        if any(mark in said for mark in _NO_PYTHON):
-            raise Unavailable(f"py-spy does not know the Python of process {self._pid}", "pip install --upgrade py-spy")
-        if self._is_native and _is_elsewhere(self._pid):
-            raise Unavailable(
-                f"py-spy cannot read native frames of process {self._pid}: it is in a container",
-                "run perfwatch in that container, or without --native",
-            )
-        if _NO_THREAD_ID in said:
-            raise Malformed(
-                f"py-spy cannot tell the threads of process {self._pid} apart while they run (Python before 3.11)"
-            )
-        if self._process.returncode < 0:
-            raise Malformed(f"py-spy took too long for process {self._pid}, or too much memory")
-        reason = " ".join(said.partition("Stack backtrace")[0].split())[:_MAX_REASON_CHARS]
-        raise Malformed(f"py-spy could not read process {self._pid}: {reason or 'it did not say why'}")
+    def _room(self, size: int) -> int:
+        """Return a file in memory that can hold so much, and never more; it is closed with the run."""
+        file = os.memfd_create("perfwatch py-spy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._files.callback(os.close, file)
+        os.ftruncate(file, size)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        return file
 
 
 @cache
@@ -166,49 +155,6 @@ def _installed() -> list[Path]:
     return [Path(file.locate()) for file in files if file.name == _PROGRAM]
 
 
-def refused(pid: int) -> Unavailable:
-    """Say why the memory of a process may not be read, and what would help."""
-    why = f"no permission to read the memory of process {pid}"
-    try:
-        scope = roots.PROC.joinpath("sys/kernel/yama/ptrace_scope").read_text().strip()
-    except OSError:
-        scope = "0"
-    try:
-        is_own = (roots.PROC / str(pid)).stat().st_uid == os.geteuid()
-    except OSError:
-        is_own = False
-    if not is_own:
-        return Unavailable(why, "run perfwatch as its user, or as root (CAP_SYS_PTRACE)")
-    if scope != "0":
-        remedy = "sudo perfwatch, or sudo sysctl kernel.yama.ptrace_scope=0"
-        return Unavailable(f"{why}: ptrace_scope of Yama is {scope}", remedy)
-    return Unavailable(why, "run perfwatch as root; in a container, start that with --cap-add SYS_PTRACE")
-
-
-def _room(size: int) -> int:
-    """Return a file in memory that can hold so much, and never more."""
-    file = os.memfd_create("perfwatch py-spy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(file, size)
-    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-    return file
-
-
 def _written(file: int, size: int) -> bytes:
     """Return what was written to a file by another process, which shares its position."""
     return os.pread(file, min(os.lseek(file, 0, os.SEEK_CUR), size), 0)
-
-
-def _is_elsewhere(pid: int) -> bool:
-    """Whether a process is in another PID namespace than perfwatch."""
-    try:
-        theirs, own = (roots.PROC.joinpath(who, "ns", "pid").stat().st_ino for who in (str(pid), "self"))
-    except OSError:
-        return False
-    return theirs != own
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in (roots.PROC / str(pid) / "status").read_text(errors="replace")
-    except OSError:
-        return False

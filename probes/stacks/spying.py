@@ -83,7 +83,7 @@ class Spying:
     def _collect(self, process: Spied, now_ns: int, to: list[Record]) -> None:
         try:
             dump = process.py_spy.collect()
-        except ProbeError as why:
+        except (ProbeError, OSError) as why:
             self._fail(process, why, now_ns, to)
             return
         if dump is not None:
@@ -93,7 +93,7 @@ class Spying:
             stacks = process.take(dump, now_ns)
             to += [stacks] if stacks else []
 
-    def _fail(self, process: Spied, why: ProbeError, now_ns: int, to: list[Record]) -> None:
+    def _fail(self, process: Spied, why: Exception, now_ns: int, to: list[Record]) -> None:
         """Leave a process alone for a while; where stacks are lost by that, say so once."""
         self._asked = None
         self._free_ns = now_ns + STACKS_NS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -55,6 +57,14 @@ sys.stdin.read()
 def run(*arguments, prefix=()):
     command = [*prefix, PERFWATCH, "stacks", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=SPARE_S, stdin=subprocess.DEVNULL)
+
+
+def assert_explained(ended, said):
+    """Assert that it failed with one line."""
+    assert (ended.returncode, ended.stdout) == (1, ""), said
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("perfwatch: ")
+    assert said in line
 
 
 @contextlib.contextmanager
@@ -114,8 +124,7 @@ def test_the_holder_of_the_interpreter_lock_comes_first():
 def test_native_frames_are_said_to_stop_the_process():
     with settled(LOCKED) as process:
         ended = run(process.pid, "--native")
-    assert ended.returncode == 0
-    assert "is stopped while it is read" in ended.stderr
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert "; stopped for at most " in ended.stdout.splitlines()[1]
     assert any("lock" in line and line.endswith(".so.1.0") for line in ended.stdout.splitlines())
 
@@ -155,8 +164,21 @@ def test_a_process_in_a_container():
         ended, native = run(shell.pid), run(shell.pid, "--native")
         shell.stdin.close()
     assert "waits for a lock" in ended.stdout
-    assert (native.returncode, native.stdout) == (1, "")
-    assert native.stderr.splitlines()[-1].endswith("(run perfwatch in that container, or without --native)")
+    assert_explained(native, "it is in a container (run perfwatch in that container, or without --native)")
+
+
+def test_ones_own_process_without_any_rights():
+    python = Path("/usr/bin/python3")
+    if os.geteuid() or not python.exists() or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv to become another user, and a Python that all may run")
+    as_nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]
+    command = [*as_nobody, str(python), "-u", "-c", LOCKED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        ended = run(process.pid, prefix=NOBODY)
+        process.stdin.close()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "and 4 more: waits for a lock" in ended.stdout
 
 
 def test_what_cannot_be_read_is_said_in_one_line():
@@ -166,10 +188,7 @@ def test_what_cannot_be_read_is_said_in_one_line():
         failures = [run(gone.pid), run(other.pid), run(process.pid, prefix=NOBODY)]
         other.kill()
     for ended, said in zip(failures, ("there is no process", "runs no Python", "run as root"), strict=True):
-        assert (ended.returncode, ended.stdout) == (1, ""), said
-        (line,) = ended.stderr.splitlines()
-        assert line.startswith("perfwatch: ")
-        assert said in line
+        assert_explained(ended, said)
 
 
 def frame(function, file="/srv/a.py", line=1, *, native=False, own=True):
@@ -179,6 +198,13 @@ def frame(function, file="/srv/a.py", line=1, *, native=False, own=True):
 def shown(*threads, width=None):
     process = ProcessNow(7, "python shop.py", "3.11.7", "py-spy", None, threads, 2)
     return to_text(Snapshot(SCHEMA, 7, (process,), ()), width).splitlines()
+
+
+def test_a_stack_that_is_too_deep_is_said_to_be():
+    with settled(LOCKED.replace("args=[50]", "args=[500]")) as process:
+        lines = run(process.pid).stdout.splitlines()
+    assert "     the same 254 times more" in lines
+    assert "     and what called these" in lines
 
 
 def test_places_are_told_as_one_would_look_for_them():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import signal
 import stat
@@ -18,6 +20,7 @@ from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.stacks import pyspy_run
 from perfwatch.probes.stacks.pyspy import PySpy
 
+PTRACE_SEIZE = 0x4206
 OLDEST = spied.PYTHONS.get("3.7", Path(sys.executable))
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make namespaces")
 
@@ -121,6 +124,15 @@ def test_a_target_survives_the_death_of_a_py_spy_that_stopped_it():
             spied.await_advance(count)
 
 
+def test_a_process_that_is_traced_already_gives_no_native_frames():
+    with spied.counting() as (process, _), PySpy(process.pid, is_native=True) as py_spy:
+        assert ctypes.CDLL(None).ptrace(PTRACE_SEIZE, process.pid, None, None) == 0
+        with pytest.raises(Unavailable, match=f"is being traced by process {os.getpid()}"):
+            py_spy.dump()
+        with PySpy(process.pid) as other:
+            assert other.dump().threads
+
+
 def test_a_process_that_has_ended_is_said_to_have():
     with script("print('up'); input()") as (process, _):
         process.kill()
@@ -141,17 +153,20 @@ def test_a_process_that_ends_while_it_is_read():
             collected(py_spy)
 
 
-def test_a_stopped_process_is_read():
+def test_a_stopped_process_is_read_but_for_native_frames():
     with spied.quiet(OLDEST) as (process, known), PySpy(process.pid) as py_spy:
         process.send_signal(signal.SIGSTOP)
         spied.await_true(lambda: "T" in spied.states_of(process.pid))
         assert len(py_spy.dump().threads) == len(known) + 1
+        with PySpy(process.pid, is_native=True) as native, pytest.raises(Unavailable, match="is stopped"):
+            native.dump()
         process.send_signal(signal.SIGCONT)
+        spied.await_true(lambda: spied.states_of(process.pid) == {"S"})
 
 
 def test_no_python_is_said_so():
     with subprocess.Popen(["sleep", "60"]) as process:
-        with PySpy(process.pid) as py_spy, pytest.raises(Unavailable, match="does not know the Python"):
+        with PySpy(process.pid) as py_spy, pytest.raises(Unavailable, match="finds no Python that it knows"):
             py_spy.dump()
         process.kill()
 
@@ -163,6 +178,7 @@ def test_no_python_is_said_so():
         ("echo '{}'", "no dump"),
         ("exit 3", "it did not say why"),
         ("echo 'Error: odd' >&2; exit 1", "Error: odd"),
+        ("printf 'a\\033[31m\\342\\200\\256b' >&2; exit 1", r"a\\x1b\[31m\\u202eb"),
         ("kill -SEGV $$", "too long .* or too much memory"),
     ],
 )
@@ -183,6 +199,22 @@ def test_one_that_hangs_is_ended(stand_in, monkeypatch):
     stand_in("exec sleep 60")
     with PySpy(os.getpid()) as py_spy, pytest.raises(Malformed, match="too long"):
         py_spy.dump()
+
+
+def test_without_descriptors_there_is_a_reason(stand_in, monkeypatch):
+    stand_in("exit 0")
+    made = []
+
+    def make(name, flags):
+        if made:
+            raise OSError(errno.EMFILE, "Too many open files")
+        made.append(memfd_create(name, flags))
+        return made[0]
+
+    memfd_create = os.memfd_create
+    monkeypatch.setattr(os, "memfd_create", make)
+    with PySpy(os.getpid()) as py_spy, pytest.raises(Unavailable, match="Too many open files"):
+        py_spy.start()
 
 
 def test_closing_ends_what_is_under_way(stand_in):
@@ -209,23 +241,3 @@ def test_without_it_there_is_a_remedy(tmp_path, monkeypatch):
     pyspy_run.find_py_spy.cache_clear()
     with pytest.raises(Unavailable, match="pip install py-spy"):
         pyspy_run.find_py_spy()
-
-
-@pytest.mark.parametrize(
-    ("owner", "scope", "remedy"),
-    [
-        (0, "0\n", "--cap-add SYS_PTRACE"),
-        (0, "1\n", "kernel.yama.ptrace_scope=0"),
-        (0, None, "--cap-add SYS_PTRACE"),
-        (1, "1\n", "as its user, or as root"),
-    ],
-)
-def test_a_refusal_names_its_remedy(tmp_path, monkeypatch, owner, scope, remedy):
-    (tmp_path / "7").mkdir()
-    yama = tmp_path / "sys" / "kernel" / "yama"
-    yama.mkdir(parents=True)
-    if scope is not None:
-        (yama / "ptrace_scope").write_text(scope)
-    monkeypatch.setattr(pyspy_run.roots, "PROC", tmp_path)
-    monkeypatch.setattr(os, "geteuid", lambda: (tmp_path / "7").stat().st_uid + owner)
-    assert remedy in pyspy_run.refused(7).remedy

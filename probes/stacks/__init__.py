@@ -1,0 +1,1 @@
+"""Stacks of Python threads, read from outside without a pause."""

@@ -19,7 +19,7 @@ from perfwatch.agent.correlator.findings import (
     waited,
     waits_in,
 )
-from perfwatch.agent.correlator.holding import awaits_signal, explain_holder
+from perfwatch.agent.correlator.holding import awaits_signal, explain_holder, holdings
 from perfwatch.agent.correlator.interlock import explain_gil
 from perfwatch.agent.correlator.listening import explain_queue
 from perfwatch.agent.correlator.starvation import starved
@@ -63,7 +63,8 @@ def lock(request: Request, context: Context) -> Iterator[Finding]:
 
 def _explain_lock(request: Request, context: Context) -> Explanation:
     waits, is_signal = waits_in(request, "lock"), awaits_signal(request)
-    holder = list(explain_holder(request, "lock", "signalled" if is_signal else "released it", context))
+    held = holdings(request, "lock", context)
+    holder = list(explain_holder(held, request.ledger["lock"], "signalled" if is_signal else "released it", context))
     evidence = [*waited(request, "lock", "a signal" if is_signal else "a lock"), *holder]
     if is_signal:
         evidence.append(Evidence("awaits", "signal", "it waited until another thread signalled: nobody held the lock"))
@@ -75,7 +76,8 @@ def _explain_lock(request: Request, context: Context) -> Explanation:
         address = max(by_lock, key=lambda name: by_lock[name])
         text = f"{milliseconds(by_lock[address]):.1f} ms of it for the lock at {address}"
         evidence.append(Evidence("lock", address, text))
-    evidence += released(longest(waits), context)
+    if not held:
+        evidence += released(longest(waits), context)
     place = next((f" in {one.value}" for one in holder if one.name == "holder"), "")
     first, *others = _SIGNAL_ADVICE if is_signal else (_HOLD_ADVICE, *_LOCK_ADVICE)
     return Explanation(tuple(evidence), (first.format(place), *others))

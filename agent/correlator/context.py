@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
+from perfwatch.agent.correlator.lines import without_stacks
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
-from perfwatch.probes.frames import StackTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +21,6 @@ _PER_PROCESS: Final = 64
 _MAX_PROCESSES: Final = 256
 _NEAR_NS: Final = 1_000_000_000
 _NOTABLE_NS: Final = 1_000_000
-_NO_CODE: Final = StackTable()
 
 
 class Meanwhile(NamedTuple):
@@ -72,8 +69,8 @@ class Traffic:
     def served(self, record: ServedRequest) -> None:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
-        if record.code.frames or record.ran:  # large, and only its times are asked for here
-            record = msgspec.structs.replace(record, code=_NO_CODE, ran=())
+        if record.code.frames or record.ran:
+            record = without_stacks(record)
         self._named.put(record.id, record)
         passed = self._by_process.get(record.pid)
         if passed is None:

@@ -13,7 +13,7 @@ from perfwatch.agent.correlator.collecting import gc_ns_of
 from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, share, waited
 from perfwatch.agent.correlator.garbage import explain_gc
 from perfwatch.agent.correlator.places import called, kind_of
-from perfwatch.agent.correlator.wording import cut, percent
+from perfwatch.agent.correlator.wording import cut
 from perfwatch.agent.model import Evidence
 
 if TYPE_CHECKING:
@@ -84,15 +84,11 @@ def _kinds(request: Request) -> Iterator[Evidence]:
             spent[kind] += one.spent_ns
             if kind == "native":
                 native[called(one.frames) or one.frames[0].function] += one.spent_ns
-    total_ns = spent.total()
     for kind, spent_ns in spent.most_common():
-        part = spent_ns / total_ns if total_ns else 0.0
+        part = spent_ns / max(spent.total(), 1)
+        most = f", most of that in {cut(native.most_common(1)[0][0], _MAX_CALL)}" if kind == "native" else ""
         if part >= _NOTABLE:
-            yield share(f"cpu_{kind}", part, f"{{}} of that in {_KINDS[kind]}")
-    for name, spent_ns in native.most_common(1):
-        if spent_ns >= _NOTABLE * total_ns:
-            text = f"{percent(spent_ns / total_ns)} of that in {cut(name, _MAX_CALL)}, which is native"
-            yield Evidence("native_call", cut(name, _MAX_CALL), text)
+            yield share(f"cpu_{kind}", part, f"{{}} of its CPU time in {_KINDS[kind]}{most}")
 
 
 def _explain_sleep(request: Request) -> Explanation:

@@ -123,19 +123,23 @@ def released(wait: Wait | None, context: Context) -> tuple[Evidence, ...]:
     waker = wait.waker
     thread = f"{thread_name(waker, context)} (pid {waker.pid}, tid {waker.tid})"
     idle = "" if waker.request is not None else ", which served no request then"
-    told = [Evidence("waker", thread, f"the longest wait was ended by thread {thread}{idle}")]
+    told = Evidence("waker", thread, f"the longest wait was ended by thread {thread}{idle}")
+    return (told, *serving(waker, context))
+
+
+def serving(waker: Waker, context: Context) -> Iterator[Evidence]:
+    """Say which request a thread was serving, and what that one spent its time on."""
     culprit = None if waker.request is None else context.traffic.find(waker.request)
     if culprit is None:
-        return tuple(told)
+        return
     endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
-    told.append(Evidence("culprit", endpoint, f"that thread was serving {named(culprit)}"))
+    yield Evidence("culprit", endpoint, f"that thread was serving {named(culprit)}")
     spent = dict(zip(BUCKETS, culprit.booked_ns, strict=True))
     del spent["queue"]  # it held nothing up while it waited itself
     bucket = max(spent, key=lambda name: spent[name])
     if spent[bucket] > 0:
         text = f"which spent {milliseconds(spent[bucket]):.1f} ms {DOING[bucket]}"
-        told.append(Evidence("culprit_spent", bucket, text))
-    return tuple(told)
+        yield Evidence("culprit_spent", bucket, text)
 
 
 def thread_name(waker: Waker, context: Context) -> str:

@@ -54,7 +54,7 @@ def explain_gc(request: Request, context: Context) -> Explanation:
     evidence += _runs(pauses)
     if about:
         evidence.append(Evidence("gc_source", "polled", "its runs were seen in stack readings: short ones are missed"))
-    freed = _freed_by_each(request, context)
+    freed = _freed_by(pauses, request, context)
     evidence += [*_freed(freed), *_held_up(pauses, request, context), *_settings(request, context)]
     evidence += _heap(request, context)
     return Explanation(tuple(evidence), _advice(request, freed))
@@ -74,22 +74,20 @@ def _runs(pauses: Sequence[GcPause]) -> Iterator[Evidence]:
     yield amount("gc_longest", worst.paused_ns, f"the longest pause was {{}}{which}{full}")
 
 
-def _freed_by_each(request: Request, context: Context) -> tuple[int, int] | None:
-    """Return the objects that the oldest generation's runs freed around the request, and their number."""
+def _freed_by(pauses: Sequence[GcPause], request: Request, context: Context) -> tuple[int, int] | None:
+    """Return the objects that its runs freed, and their number; else those of its process around then, the oldest's."""
+    told = [pause.collected for pause in pauses if pause.collected is not None]
+    if told:
+        return sum(told), len(told)
     rate = context.around.code.interpreters.gc(request.record.pid, span_of(request))
-    if rate is None or not rate.collections:
-        return None
-    for collections, collected in zip(reversed(rate.collections), reversed(rate.collected), strict=True):
-        if collections:
-            return collected, collections
-    return None
+    counted_by = () if rate is None else zip(reversed(rate.collected), reversed(rate.collections), strict=True)
+    return next(((collected, runs) for collected, runs in counted_by if runs), None)
 
 
 def _freed(freed: tuple[int, int] | None) -> Iterator[Evidence]:
     if freed is not None:
         collected, runs = freed
-        text = f"{counted(runs, 'run')} of this process freed {counted(collected, 'object')} around then"
-        yield Evidence("gc_collected", collected, text)
+        yield Evidence("gc_collected", collected, f"{counted(runs, 'run')} freed {counted(collected, 'object')}")
 
 
 def _held_up(pauses: Sequence[GcPause], request: Request, context: Context) -> Iterator[Evidence]:

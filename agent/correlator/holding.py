@@ -6,8 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.collecting import blocked_for
-from perfwatch.agent.correlator.findings import counted, milliseconds, named, thread_name, waits_in
+from perfwatch.agent.correlator.findings import counted, milliseconds, named, serving, thread_name, waits_in
+from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.places import is_scaffolding, module_of, telling
+from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.wording import at
 from perfwatch.agent.model import Bucket, Evidence, Frame, Request
@@ -22,77 +24,89 @@ if TYPE_CHECKING:
 MOSTLY: Final = 0.5
 _MAX_READINGS: Final = 512
 _INNERMOST: Final = 6
+_TELLING: Final = 3
+"""So many readings, or waits that a thread ended, stand for the others."""
 
 
 class Holding(NamedTuple):
-    """A place in the code at which some thread gave up what was waited for."""
+    """A place in the code at which threads gave up what was waited for."""
 
     place: str
-    waker: Waker
-    """The thread that ended most of these waits."""
-    waited_ns: int
+    holder: Waker
+    """The thread that kept it longest."""
+    kept_ns: int
+    times: int
+    """Of how many waits that ended one."""
 
 
-def holdings(request: Request, bucket: Bucket) -> list[Holding]:
-    """Return where the threads were that ended the waits, the one that was waited for longest first."""
-    spent: Counter[tuple[int, Waker]] = Counter()
+def holdings(request: Request, bucket: Bucket, context: Context) -> list[Holding]:
+    """Return where those were that a request waited for, the one that it waited for longest first."""
+    kept: dict[str, Counter[Waker]] = {}
+    times: Counter[str] = Counter()
     for wait in waits_in(request, bucket):
-        if wait.waker is not None and wait.waker_stack is not None:
-            spent[wait.waker_stack, wait.waker] += wait.blocked_ns
-    waited: Counter[str] = Counter()
-    wakers: dict[str, Counter[Waker]] = {}
-    for (stack, waker), spent_ns in spent.items():
-        place = _place(request.record.code.stack(stack))
-        if place is not None:
-            waited[place] += spent_ns
-            wakers.setdefault(place, Counter())[waker] += spent_ns
-    return [Holding(place, wakers[place].most_common(1)[0][0], spent_ns) for place, spent_ns in waited.most_common()]
+        for one in line_before(request.record, wait, context.traffic):
+            place = _place(one.frames)
+            if place is not None:
+                kept.setdefault(place, Counter())[one.holder] += one.kept_ns
+                times[place] += 1
+    found = [
+        Holding(place, holders.most_common(1)[0][0], holders.total(), times[place]) for place, holders in kept.items()
+    ]
+    return sorted(found, key=lambda one: -one.kept_ns)
 
 
-def explain_holder(request: Request, bucket: Bucket, what: str, context: Context) -> Iterator[Evidence]:
+def explain_holder(held: Sequence[Holding], spent_ns: int, did: str, context: Context) -> Iterator[Evidence]:
     """Name the place that was waited for longest: `holder` where that is most of the wait, else `one_holder`.
 
-    `what` is what its thread did there to end the wait: `released it`.
+    `did` is what its thread did there to end the wait: `released it`.
     """
-    held = holdings(request, bucket)
-    if not held:
-        return
-    place, waker, waited_ns = held[0]
-    thread = f"thread {thread_name(waker, context)}"
-    idle = "" if waker.request is not None else " (which served no request)"
-    text = f"{milliseconds(waited_ns):.1f} ms of it until {thread}{idle} {what} in {place}"
-    yield Evidence(_name(waited_ns, request.ledger[bucket]), place, text)
+    for one in held[:1]:
+        thread = f"thread {thread_name(one.holder, context)} (tid {one.holder.tid})"
+        idle = "" if one.holder.request is not None else ", which served no request,"
+        text = f"{milliseconds(one.kept_ns):.1f} ms of it until {thread}{idle} {did} in {one.place}"
+        yield Evidence(_name(one.kept_ns, spent_ns), one.place, text)
+        yield from serving(one.holder, context)
 
 
 def explain_gil_holder(request: Request, context: Context) -> Iterator[Evidence]:
-    """Name who held the interpreter lock: by those that gave it up; else by readings that found it held meanwhile.
+    """Name who held the interpreter lock.
 
-    (A wait for this lock ends by the clock each 5 ms, and then by nobody.)
+    A wait for this lock ends by the clock each 5 ms, and then by nobody. So those that were seen giving it up stand for
+    all, unless readings of all threads found who held it meanwhile.
     """
-    told = list(explain_holder(request, "gil", "gave it up", context))
-    if any(one.name == "holder" for one in told):
-        yield from told
-        return
+    held, spent_ns = holdings(request, "gil", context), request.ledger["gil"]
+    told_ns = sum(one.kept_ns for one in held)
     seen = _holding(request, context)
-    places: Counter[str] = Counter()
+    if told_ns < MOSTLY * spent_ns and len(seen) >= _TELLING:
+        yield from _seen_holding(seen, request.record.pid, context)
+        return
+    enough = told_ns >= MOSTLY * spent_ns or sum(one.times for one in held) >= _TELLING
+    for one in held[:1]:
+        thread = f"thread {thread_name(one.holder, context)} (tid {one.holder.tid})"
+        ended = f"{counted(one.times, 'wait')}, {milliseconds(one.kept_ns):.1f} ms"
+        text = f"{thread} gave it up in {one.place}, which ended {ended}"
+        yield Evidence(_name(one.kept_ns, told_ns) if enough else "one_holder", one.place, text)
+        yield from serving(one.holder, context)
+
+
+def _seen_holding(seen: Sequence[Sighting], pid: int, context: Context) -> Iterator[Evidence]:
+    """Name the place at which most readings found the interpreter lock held by another thread."""
     threads: dict[str, Counter[int]] = {}
     for one in seen:
         place = _place(one.frames)
         if place is not None:
-            places[place] += 1
             threads.setdefault(place, Counter())[one.tid] += 1
-    if not places:
-        yield from told
-        return
-    [(place, count)] = places.most_common(1)
-    tid = threads[place].most_common(1)[0][0]
-    name = context.around.code.interpreters.thread_name(request.record.pid, tid) or str(tid)
-    who = f"thread {name}" + (f" and {counted(len(threads[place]) - 1, 'other')}" if len(threads[place]) > 1 else "")
-    text = f"in {count} of {counted(len(seen), 'reading')} meanwhile {who} held it, in {place}"
-    yield Evidence(_name(count, len(seen)), place, text)
-    serving = context.traffic.served_by(request.record.pid, tid, seen[-1].at_ns)
-    if serving is not None:
-        yield Evidence("holder_request", named(serving), f"thread {name} was serving {named(serving)}")
+    for place in sorted(threads, key=lambda name: -threads[name].total())[:1]:
+        (tid, _), count = threads[place].most_common(1)[0], threads[place].total()
+        name = context.around.code.interpreters.thread_name(pid, tid) or str(tid)
+        others = len(threads[place]) - 1
+        who = f"thread {name}" + (f" and {counted(others, 'other')}" if others else "")
+        text = f"in {count} of {counted(len(seen), 'reading')} meanwhile {who} held it, in {place}"
+        yield Evidence(_name(count, len(seen)), place, text)
+        culprit = context.traffic.served_by(pid, tid, seen[-1].at_ns)
+        if culprit is not None:
+            endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
+            yield Evidence("culprit", endpoint, f"that thread was serving {named(culprit)}")
 
 
 def awaits_signal(request: Request) -> bool:

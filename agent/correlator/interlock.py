@@ -61,7 +61,8 @@ def explain_gil(request: Request, context: Context) -> Explanation:
         others = counted(beside.requests, "other request")
         text = f"meanwhile {others} of process {record.pid} computed for {{}}"
         evidence.append(amount("others_on_cpu", beside.spent_ns.get("on_cpu", 0), text))
-    evidence += released(longest(waits_in(request, "gil")), context)
+    if not holder:
+        evidence += released(longest(waits_in(request, "gil")), context)
     advice = [_COLLECTOR_ADVICE] if collected_ns >= MOSTLY * ledger["gil"] else []
     advice += [_HOLDER_ADVICE.format(one.value) for one in holder if one.name == "holder"]
     return Explanation(tuple(evidence), (*advice, *_ADVICE)[:3])

@@ -80,7 +80,7 @@ def _verdict(
     request: Request, winner: Finding, weighing: Weighing, balance: Balance, frames: Sequence[FrameShare]
 ) -> Verdict:
     explained, advice = winner.explain()
-    where = tuple(places_told(frames, winner.spent_ns, balance.total_ns))
+    where = tuple(places_told(frames, winner.mechanism, winner.spent_ns, balance.total_ns))
     evidence = (*explained[:1], *where, *explained[1:])
     return Verdict(
         principle=PRINCIPLE_OF[winner.mechanism],

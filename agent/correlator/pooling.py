@@ -125,7 +125,7 @@ def verdict_on(subject: str, pool: Pool) -> Verdict:
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
     agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
     spent_ns = balance.spent_ns[weighing.mechanism]
-    where = places_told(pool.frames(weighing.mechanism), spent_ns, balance.total_ns)
+    where = places_told(pool.frames(weighing.mechanism), weighing.mechanism, spent_ns, balance.total_ns)
     evidence = (*where, *_pooled(agreeing, None))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"

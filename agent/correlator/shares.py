@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 8
 _MOSTLY: Final = 0.5
+_NOTABLE: Final = 0.05
 _TOLD: Final = 3
 _MAX_CALL: Final = 64
 _MAX_ADVICE: Final = 3
@@ -89,13 +90,19 @@ def frame_shares(places: Iterable[tuple[Place, int]], mechanism: Mechanism, tota
     )
 
 
-def places_told(frames: Sequence[FrameShare], spent_ns: int, total_ns: int) -> Iterator[Evidence]:
-    """Say where a mechanism spent its time: `place` where most of it was spent, else `one_place`; and two others."""
+def places_told(frames: Sequence[FrameShare], mechanism: Mechanism, spent_ns: int, total_ns: int) -> Iterator[Evidence]:
+    """Say where a mechanism spent its time: `place` where most of it was spent, else `one_place`; and two others.
+
+    What was called belongs to the place of work; of a wait it says no more than what it waited for.
+    """
     for number, one in enumerate(frames[:_TOLD]):
         place, called = at(one.function, one.file, one.line), f" › {cut(one.called, _MAX_CALL)}" if one.called else ""
         is_most = one.share * total_ns >= _MOSTLY * spent_ns
+        if number and one.share * total_ns < _NOTABLE * spent_ns:
+            return
         name = ("place" if is_most else "one_place") if number == 0 else "other_place"
-        yield Evidence(name, place, f"{one.share * total_ns / 1e6:.1f} ms of it in {place}{called}")
+        value = f"{place}{called}" if mechanism == "cpu" else place
+        yield Evidence(name, value, f"{one.share * total_ns / 1e6:.1f} ms of it in {place}{called}")
 
 
 def placed(

@@ -3,6 +3,7 @@
 import around as a
 import coding as c
 import making as m
+import msgspec
 import pytest
 from judging import facts, judge, text
 
@@ -111,8 +112,13 @@ def around_it(collections=(40, 4, 2), collected=30, **fields):
 def test_its_settings_and_what_it_found_are_told():
     verdict = judge(collecting(), *around_it())
     assert facts(verdict)["gc_thresholds"] == "700, 10, 10"
-    assert text(verdict, "gc_collected") == "2 runs of this process freed 30 objects around then"
+    assert text(verdict, "gc_collected") == "2 runs freed 30 objects"
     assert "gc_runs_at" not in facts(verdict)
+
+
+def test_what_its_own_runs_freed_stands_before_what_its_process_counted():
+    pauses = [msgspec.structs.replace(c.pause(-250 + n * 100, 80), collected=n * 5) for n in range(2)]
+    assert text(judge(collecting(), *around_it(), *pauses), "gc_collected") == "2 runs freed 5 objects"
 
 
 def test_a_collector_that_finds_much_is_answered_by_breaking_cycles():

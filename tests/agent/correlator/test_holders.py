@@ -2,6 +2,7 @@
 
 import coding as c
 import making as m
+import msgspec
 import pytest
 from judging import facts, judge, text
 
@@ -35,7 +36,7 @@ def test_a_lock_names_its_holder_with_file_and_line():
     assert found["place"] == "Cache.get() at cache.py:61"
     assert found["culprit"] == "GET /refresh/{}"
     assert text(verdict, "holder") == (
-        "391.2 ms of it until thread worker-3 released it in refresh_cache() at cache.py:88"
+        "391.2 ms of it until thread worker-3 (tid 4321) released it in refresh_cache() at cache.py:88"
     )
     assert verdict.advice[0] == (
         "Hold the lock for less in refresh_cache() at cache.py:88: "
@@ -45,7 +46,9 @@ def test_a_lock_names_its_holder_with_file_and_line():
 
 def test_a_thread_that_holds_a_lock_outside_of_any_request_is_named_too():
     verdict = judge(locked(held(80, waker=m.waker(None))), c.python(-500))
-    assert "thread refresher (which served no request) released it" in text(verdict, "holder")
+    assert "thread refresher (tid 4321), which served no request, released it" in text(verdict, "holder")
+    without_stacks = m.served(1, 0, lock=80, waits=(m.wait("lock", 80, waker=m.waker(None)),))
+    verdict = judge(without_stacks, c.python(-500))
     assert facts(verdict)["waker"] == "refresher (pid 4313, tid 4321)"
     assert text(verdict, "waker").endswith("tid 4321), which served no request then")
 
@@ -55,6 +58,49 @@ def test_of_several_holders_the_one_that_was_waited_for_longest_is_named():
     verdict = judge(locked(*waits))
     assert facts(verdict)["holder"] == "refresh_cache() at cache.py:88"
     assert text(verdict, "holder").startswith("160.0 ms of it until thread worker-3")
+
+
+def in_line(number, until_ms, *, holder, place, waited_ms, **fields):
+    """A request that waited for the lock until some moment, and had it after another thread."""
+    wait = held(waited_ms, place, holder, started_ns=c.at(until_ms - waited_ms))
+    return m.served(number, until_ms + 2, lock=waited_ms, on_cpu=2, waits=(wait,), code=CODE, **fields)
+
+
+def test_of_those_that_stood_in_line_before_it_the_one_that_kept_the_lock_is_named():
+    """The last one, which ended its wait, had waited for the same lock itself, and so had the one before that."""
+    keeper = m.waker(None)
+    before = in_line(8, -12, holder=keeper, place=REFRESH, waited_ms=60, tid=4400)
+    last = in_line(9, -10, holder=Waker(4313, 4400, "w", 8), place=OTHER, waited_ms=50, tid=4401)
+    wait = held(70, OTHER, Waker(4313, 4401, "w", 9), started_ns=c.at(-78))
+    verdict = judge(locked(wait), before, last)
+    assert verdict.summary == "waited 70 ms for a lock held by refresh_cache() at cache.py:88 (78 %)"
+    assert text(verdict, "holder") == (
+        "66.0 ms of it until thread worker-3 (tid 4321), which served no request, "
+        "released it in refresh_cache() at cache.py:88"
+    )
+    assert "culprit" not in facts(verdict)
+
+
+def test_who_waited_for_another_lock_is_not_in_line():
+    last = in_line(9, -10, holder=m.waker(None), place=REFRESH, waited_ms=50, tid=4401)
+    wait = held(70, OTHER, Waker(4313, 4401, "w", 9), started_ns=c.at(-78), detail="0x7f99")
+    assert facts(judge(locked(wait), last))["holder"] == "expire() at cache.py:120"
+
+
+def test_who_stood_in_line_at_a_file_lock_is_known_by_the_call():
+    last = in_line(9, -10, holder=m.waker(None), place=REFRESH, waited_ms=50, tid=4401)
+    last = msgspec.structs.replace(
+        last, waits=tuple(msgspec.structs.replace(one, call="flock", detail=None) for one in last.waits)
+    )
+    wait = held(70, OTHER, Waker(4313, 4401, "w", 9), started_ns=c.at(-78), call="flock", detail=None)
+    assert facts(judge(locked(wait), last))["holder"] == "refresh_cache() at cache.py:88"
+
+
+def test_a_ring_of_waiters_ends():
+    """Records of one lock that contradict each other."""
+    ring = [in_line(n, -10 - n, holder=Waker(4313, 1, "w", (n + 1) % 3), place=OTHER, waited_ms=60) for n in range(3)]
+    wait = held(70, OTHER, Waker(4313, 1, "w", 0), started_ns=c.at(-78))
+    assert facts(judge(msgspec.structs.replace(locked(wait), id=99), *ring))["holder"] == "expire() at cache.py:120"
 
 
 def test_a_holder_that_is_not_most_of_it_is_no_headline():
@@ -123,7 +169,9 @@ def test_the_gil_names_who_gave_it_up():
     waits = tuple(m.wait("gil", 50, waker=m.waker(7), waker_stack=1, stack=0) for _ in range(6))
     verdict = judge(gil(*waits))
     assert verdict.summary == "waited 300 ms for the GIL held by login() at auth.py:12 (75 %)"
-    assert text(verdict, "holder") == "300.0 ms of it until thread worker-3 gave it up in login() at auth.py:12"
+    assert text(verdict, "holder") == (
+        "thread worker-3 (tid 4321) gave it up in login() at auth.py:12, which ended 6 waits, 300.0 ms"
+    )
     assert verdict.advice[0].startswith("Make what login() at auth.py:12 computes cheaper")
 
 
@@ -139,7 +187,14 @@ def test_waits_that_the_clock_ended_name_whom_readings_found_holding_it():
     assert text(verdict, "holder") == (
         "in 10 of 11 readings meanwhile thread refresher and 1 other held it, in login() at auth.py:12"
     )
-    assert facts(verdict)["holder_request"] == "GET /login"
+    assert facts(verdict)["culprit"] == "GET /login"
+
+
+@pytest.mark.parametrize(("ended", "name"), [(3, "holder"), (2, "one_holder")])
+def test_a_few_waits_that_a_thread_ended_stand_for_those_that_the_clock_did(ended, name):
+    waits = [m.wait("gil", 5, started_ns=c.at(-300 + n * 5)) for n in range(50)]
+    waits += [m.wait("gil", 3, waker=m.waker(7), waker_stack=1) for _ in range(ended)]
+    assert facts(judge(gil(*waits)))[name] == "login() at auth.py:12"
 
 
 def test_without_any_stack_nobody_is_named():

@@ -67,8 +67,8 @@ def test_own_code_is_told_from_libraries_and_native_code():
     assert found["cpu_native"] == pytest.approx(5 / 9, abs=1e-3)
     assert found["cpu_own"] == pytest.approx(2 / 9, abs=1e-3)
     assert found["cpu_stdlib"] == found["cpu_library"] == pytest.approx(1 / 9, abs=1e-3)
-    assert found["native_call"] == "hashlib.pbkdf2_hmac"
-    assert found["place"] == "login() at auth.py:12"
+    assert text(verdict, "cpu_native") == "56 % of its CPU time in native code, most of that in hashlib.pbkdf2_hmac"
+    assert verdict.summary == "ran 60 ms on the CPU in login() at auth.py:12 › hashlib.pbkdf2_hmac (100 %)"
     assert found["readings"] == 9
 
 
@@ -164,7 +164,9 @@ def test_what_hangs_says_where():
 
 def test_what_runs_on_and_on_says_where():
     view, _ = correlate(m.info(), [m.in_flight(5000, m.opened(1, 3000, 5000, "on_cpu", call=None, stack=c.DUMPS))])
-    assert view.verdict.summary.endswith("100 % of it is its own code on the CPU in render() at views.py:41")
+    assert view.verdict.summary.endswith(
+        "100 % of it is its own code on the CPU in render() at views.py:41 › json.dumps"
+    )
 
 
 def test_a_request_without_a_verdict_on_its_cause_points_nowhere():
@@ -181,11 +183,24 @@ def test_requests_that_are_not_judged_have_no_stacks():
 
 
 def test_what_is_kept_of_an_ended_request_has_no_stacks():
-    """They are large, and only the times of other requests are asked for."""
+    """They are large. Where those stood that it waited for at a lock, those behind it in line ask for."""
+    waits = (
+        m.wait("lock", 50, stack=0, waker=m.waker(), waker_stack=1),
+        m.wait("calls", 30, stack=0, waker=m.waker(), waker_stack=1),
+    )
     correlator = Correlator(m.info())
-    correlator.feed(rendering(1))
+    correlator.feed(
+        m.served(1, lock=50, calls=30, on_cpu=9, waits=waits, ran=m.ran((-3, 0)), code=m.stacks(c.GET, c.REFRESH))
+    )
     kept = correlator._traffic.find(1)
-    assert (kept.code.frames, kept.ran) == ((), ())
+    assert kept.ran == ()
+    assert kept.code.frames == (c.REFRESH[0],)
+    assert [(wait.bucket, wait.stack, wait.waker_stack) for wait in kept.waits] == [
+        ("lock", None, 0),
+        ("calls", None, None),
+    ]
+    correlator.feed(rendering(2))
+    assert correlator._traffic.find(2).code.stacks == ()
 
 
 def stream():

@@ -1,0 +1,90 @@
+"""The call trees of a report: of some requests together, or of each endpoint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.report_cells import clean
+from perfwatch.agent.report_layout import block, rule
+from perfwatch.agent.trees.reasons import reason_of
+from perfwatch.agent.trees.session import session_of
+from perfwatch.agent.trees.text import tree_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyinstrument.session import Session
+
+    from perfwatch.agent.model import Request, SessionInfo
+
+_TREES: Final = 20
+"""So many endpoints get a tree of their own."""
+_NAMED: Final = 6
+_LEAST: Final = 0.005
+_BELOW: Final = "Branches below 1 % are left out; their time counts to what called them."
+_DOCTOR: Final = "`perfwatch doctor` says what stacks need"
+
+
+class Tree(NamedTuple):
+    """The call tree of some requests."""
+
+    title: str
+    spent_on: str
+    """What their time was spent on: `lock 76 %, calls 14 %`."""
+    session: Session
+
+
+def endpoint_trees(info: SessionInfo, requests: Sequence[Request]) -> list[Tree]:
+    """Return a tree for each endpoint that has stacks, the one with most time first; of one request its own."""
+    groups: dict[tuple[str, str], list[Request]] = {}
+    for request in requests:
+        if request.stacks:
+            groups.setdefault(request.endpoint, []).append(request)
+    costly = sorted(groups.values(), key=lambda group: -sum(request.ledger.total_ns for request in group))
+    return [tree_of(info, group) for group in costly[:_TREES]]
+
+
+def tree_of(info: SessionInfo, requests: Sequence[Request]) -> Tree:
+    """Return the one tree of all these requests; PerfwatchError where none of them has a stack."""
+    spent: Counter[str] = Counter()
+    for stack in (stack for request in requests for stack in request.stacks):
+        spent[reason_of(stack)] += stack.spent_ns
+    total_ns = spent.total()
+    if total_ns <= 0:
+        raise PerfwatchError(*why_no_stacks(info))
+    name = _name(requests)
+    started_ns = min(request.record.started_ns for request in requests)
+    session = session_of((stack for one in requests for stack in one.stacks), name, info.unix_s(started_ns))
+    largest = [(reason, ns / total_ns) for reason, ns in spent.most_common(_NAMED) if ns / total_ns >= _LEAST]
+    counted = "" if len(requests) == 1 else f" in {len(requests)} judged requests"
+    told = ", ".join(f"{reason} {percent(share)}" for reason, share in largest)
+    return Tree(f"{name}: {duration(total_ns)}{counted}", told, session)
+
+
+def to_tree_text(tree: Tree, width: int, *, color: bool) -> str:
+    """Return a tree below its heading, as lines of at most `width` cells."""
+    heading = [rule("call tree", width), *block("", tree.title, width), *block("   ", tree.spent_on, width)]
+    drawn = tree_text(tree.session, width, color=color)
+    return "\n".join((*heading, "", drawn, *block("", _BELOW, width))) + "\n"
+
+
+def why_no_stacks(info: SessionInfo) -> tuple[str, str]:
+    """Say why requests have no stacks, and what to do."""
+    probe = next((one for one in info.probes if one.name == "stacks" and one.status != "running"), None)
+    if probe is None:
+        return "no stacks of these requests were recorded", _DOCTOR
+    return clean(f"no stacks were recorded: {probe.reason or 'their probe did not run'}"), clean(
+        probe.remedy or _DOCTOR
+    )
+
+
+def _name(requests: Sequence[Request]) -> str:
+    """Name what the requests have in common."""
+    record = requests[0].record
+    if len(requests) == 1:
+        return f"{record.method or '?'} {record.target or '(not HTTP)'}"
+    endpoints = {request.endpoint for request in requests}
+    return " ".join(next(iter(endpoints))) if len(endpoints) == 1 else f"{len(endpoints)} endpoints"

@@ -42,6 +42,8 @@ COLOUR: Final[Mapping[Bucket, str]] = {
     "child": "#a5a6f0",
     "other": "#a08c7a",
 }
+GC_MEANING: Final = "ran the garbage collector"
+GC_COLOUR: Final = "#c3d94e"
 OPEN_COLOUR: Final = "#6b7480"
 """Of what no bucket explains."""
 PRINCIPLE_COLOUR: Final[Mapping[Principle, str]] = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.report_cells import clean
 from perfwatch.agent.report_layout import block, rule
+from perfwatch.agent.trees.absence import why_no_stacks
 from perfwatch.agent.trees.reasons import reason_of
 from perfwatch.agent.trees.session import session_of
 from perfwatch.agent.trees.text import tree_text
@@ -25,7 +25,6 @@ _TREES: Final = 20
 _NAMED: Final = 6
 _LEAST: Final = 0.005
 _BELOW: Final = "Branches below 1 % are left out; their time counts to what called them."
-_DOCTOR: Final = "`perfwatch doctor` says what stacks need"
 
 
 class Tree(NamedTuple):
@@ -69,16 +68,6 @@ def to_tree_text(tree: Tree, width: int, *, color: bool) -> str:
     heading = [rule("call tree", width), *block("", tree.title, width), *block("   ", tree.spent_on, width)]
     drawn = tree_text(tree.session, width, color=color)
     return "\n".join((*heading, "", drawn, *block("", _BELOW, width))) + "\n"
-
-
-def why_no_stacks(info: SessionInfo) -> tuple[str, str]:
-    """Say why requests have no stacks, and what to do."""
-    probe = next((one for one in info.probes if one.name == "stacks" and one.status != "running"), None)
-    if probe is None:
-        return "no stacks of these requests were recorded", _DOCTOR
-    return clean(f"no stacks were recorded: {probe.reason or 'their probe did not run'}"), clean(
-        probe.remedy or _DOCTOR
-    )
 
 
 def _name(requests: Sequence[Request]) -> str:

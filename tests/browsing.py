@@ -15,7 +15,14 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Deb
 def document_of(page, directory):
     """Return the document of a page, as HTML."""
     profile = directory / "profile"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        f"--user-data-dir={profile}",
+    ]
     command = [CHROMIUM, *options, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert ended.returncode == 0, ended.stderr

@@ -60,9 +60,28 @@ def shop_stacks():
 
 def with_stacks(request):
     """A judged request with its whole latency told by stacks, and the places that its verdict points to."""
-    handler = ORDER if request.route.startswith("/order") else SEARCH
-    inner = {"lock": (CACHE,), "calls": QUERY, "on_cpu": () if handler is ORDER else RANKED}
-    ledger = request.ledger
+    stacks, place = _told(request.route, request.ledger)
+    return msgspec.structs.replace(request, stacks=stacks, frames=(place,))
+
+
+def with_endpoint_stacks(view):
+    """A view whose judged requests and endpoints have stacks."""
+    requests = tuple(with_stacks(request) for request in view.requests)
+    endpoints = tuple(_endpoint(endpoint) if endpoint.judged_count else endpoint for endpoint in view.endpoints)
+    return msgspec.structs.replace(view, requests=requests, endpoints=endpoints)
+
+
+def _endpoint(endpoint):
+    mean, place = _told(endpoint.route, endpoint.ledger)
+    total = (msgspec.structs.replace(stack, spent_ns=stack.spent_ns * endpoint.judged_count) for stack in mean)
+    return msgspec.structs.replace(endpoint, stacks=tuple(total), frames=(place,))
+
+
+def _told(route, ledger):
+    """Stacks that a ledger adds up to, and the place where most of it was spent."""
+    is_order = route.startswith("/order")
+    handler = ORDER if is_order else SEARCH
+    inner = {"lock": (CACHE,), "calls": QUERY, "on_cpu": () if is_order else RANKED}
     stacks = [
         StackTime(() if bucket == "queue" else stack(handler, *inner.get(bucket, ())), bucket, is_gc=False, spent_ns=ns)
         for bucket, ns in zip(BUCKETS, ledger.booked_ns, strict=True)
@@ -70,19 +89,5 @@ def with_stacks(request):
     ]
     if ledger.unaccounted_ns:
         stacks.append(StackTime((), "other", is_gc=False, spent_ns=ledger.unaccounted_ns))
-    place = FrameShare("Cache.get", CACHE.file, 61, 0.76) if handler is ORDER else None
-    found = place or FrameShare("rank", RANKED[0].file, 33, 0.93, "sorted")
-    return msgspec.structs.replace(request, stacks=tuple(stacks), frames=(found,))
-
-
-def with_endpoint_stacks(view):
-    """A view whose judged requests and endpoints have stacks."""
-    requests = tuple(with_stacks(request) for request in view.requests)
-    endpoints = tuple(_endpoint(endpoint, requests) for endpoint in view.endpoints)
-    return msgspec.structs.replace(view, requests=requests, endpoints=endpoints)
-
-
-def _endpoint(endpoint, requests):
-    mine = [request for request in requests if request.endpoint == (endpoint.method, endpoint.route)]
-    stacks = tuple(stack for request in mine for stack in request.stacks)
-    return msgspec.structs.replace(endpoint, stacks=stacks, frames=mine[0].frames if mine else ())
+    ranked = FrameShare("rank", RANKED[0].file, 33, 0.93, "sorted")
+    return tuple(stacks), FrameShare("Cache.get", CACHE.file, 61, 0.76) if is_order else ranked

@@ -5,11 +5,14 @@ A colour is never the only sign: buckets have a glyph of their own, principles a
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.buckets import COLOUR as BUCKET_COLOUR
-from perfwatch.agent.buckets import MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
+from perfwatch.agent.buckets import GC_COLOUR, GC_MEANING, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
 from perfwatch.agent.model import BUCKETS, Bucket, Principle
+
+if TYPE_CHECKING:
+    from perfwatch.agent.trees.reasons import Reason
 
 
 class Ink(NamedTuple):
@@ -42,6 +45,7 @@ _DRAWN: Final[dict[Bucket, tuple[str, str]]] = {
 INKS: Final[dict[Bucket, Ink]] = {
     bucket: Ink(glyph, BUCKET_COLOUR[bucket], name, MEANING[bucket]) for bucket, (glyph, name) in _DRAWN.items()
 }
+GC: Final = Ink("g", GC_COLOUR, "gc", GC_MEANING)
 UNACCOUNTED: Final = Ink("·", OPEN_COLOUR, "unaccounted", "what no bucket explains; shown, never hidden")
 
 LETTER: Final[dict[Principle, str]] = {
@@ -61,6 +65,11 @@ ACCENT: Final = "#7cc4ff"
 LINE: Final = "#4f83ad"
 ALARM: Final = "#ef6b73"
 WARN: Final = "#e2c064"
+
+
+def ink_of(reason: Reason) -> Ink:
+    """Return how a reason in a call tree is drawn."""
+    return GC if reason == "gc" else INKS[reason]
 
 
 def inks(booked_ns: tuple[int, ...], unaccounted_ns: int) -> list[tuple[Ink, int]]:

@@ -15,6 +15,7 @@ from perfwatch.agent.report import build, correlate, to_json, to_text
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
 from perfwatch.agent.session.reader import SessionReader
+from perfwatch.agent.trees.absence import why_no_stacks
 from perfwatch.probes.records import HostSample, Loss, ProcessSample
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ Examples:
 @tree_choice
 def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
     """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
-    is_tree = choice.tree or (choice.narrows and html is None)
+    is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)
     if as_json and is_tree:
         raise click.UsageError("--json is the whole report; a call tree as JSON is --tree --as json")
     read = read_session(file)
@@ -92,7 +93,7 @@ def _print_tree(read: Read, choice: TreeChoice) -> None:
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
     from perfwatch.agent.report_html import to_html  # noqa: PLC0415 - see above
-    from perfwatch.agent.report_trees import endpoint_trees, why_no_stacks  # noqa: PLC0415
+    from perfwatch.agent.report_trees import endpoint_trees  # noqa: PLC0415
 
     requests = chosen(read.judged, choice.selection(read.info, read.view)) if choice.narrows else latest(read.judged)
     page = to_html(read.report, endpoint_trees(read.info, requests), ". ".join(why_no_stacks(read.info)))

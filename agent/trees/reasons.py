@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
-from perfwatch.agent.buckets import MEANING
+from perfwatch.agent.buckets import GC_MEANING, MEANING
 from perfwatch.agent.model import Bucket
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 Reason: TypeAlias = Bucket | Literal["gc"]
 _REASONS: Final = frozenset((*get_args(Bucket), "gc"))
-_MEANING_OF_GC: Final = "the garbage collector ran"
 _MARK: Final = "w"
 """First letter of the attribute that pyinstrument keeps with such a branch; its own are c, h and l."""
 
@@ -37,7 +36,7 @@ def marked(attributes: dict[str, float]) -> Reason | None:
 
 def meaning(reason: Reason) -> str:
     """Say in words what the thread was doing."""
-    return _MEANING_OF_GC if reason == "gc" else MEANING[reason]
+    return GC_MEANING if reason == "gc" else MEANING[reason]
 
 
 def described(frame: Frame) -> tuple[str, str]:

@@ -127,7 +127,7 @@ def test_the_order_of_the_shop():
         ("json.loads", "", 14),
         ("[disk]", "line 55: blocked on block I/O", 12),
         ("[on_cpu]", "ran itself", 9),
-        ("[gc]", "line 41: the garbage collector ran", 4),
+        ("[gc]", "line 41: ran the garbage collector", 4),
     ]
     assert named(branch, "[lock]").place == "blocked on another lock"
     assert named(branch, "[other]").spent_ns == 2 * MS

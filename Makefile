@@ -9,7 +9,7 @@ BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
-.PHONY: demo test check faults benchmark bpf reference picture clean help
+.PHONY: demo test check faults benchmark bpf offsets reference picture clean help
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
@@ -18,6 +18,7 @@ help:
 	@echo "make faults     every planted fault, on every kind of server"
 	@echo "make benchmark  measure the overhead and the probes, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
+	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
 	@echo "make picture    draw the README's picture of the screen anew"
 
@@ -55,6 +56,9 @@ $(BPF_OBJECTS): %.bpf.o: $$(wildcard $$(@D)/*.bpf.[ch])
 		-fdebug-prefix-map=$(CURDIR)=/perfwatch -c $(basename $*).bpf.c -o $@
 	$(LLVM_OBJCOPY) --strip-debug --remove-section .rel.BTF.ext --remove-section .llvm_addrsig \
 		--wildcard --strip-symbol 'LBB*' $@
+
+offsets: $(VENV)/installed-tests
+	$(BIN)/python -m perfwatch.probes.cpython.derive
 
 reference: $(VENV)/installed-tests
 	$(BIN)/python docs/make_reference.py

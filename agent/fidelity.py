@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.reading import Reading
-from perfwatch.agent.target import printable, runtime_of
+from perfwatch.agent.target import interpreter_of, printable
 from perfwatch.probes.errors import ProbeError, Unavailable
 from perfwatch.probes.probe import Availability, Probe
 from perfwatch.probes.table import LEDGER, SAMPLED, Entry, Tree, constructor
@@ -51,7 +51,7 @@ class Attached(NamedTuple):
 def make_core(entry: Entry, pid: int) -> Core:
     """Make one of the two probes; nothing is attached yet."""
     try:
-        core: Core = constructor(entry)(pid, runtime_of)
+        core: Core = constructor(entry)(pid, interpreter_of)
     except ImportError as error:
         raise _unloadable(error) from None
     return core

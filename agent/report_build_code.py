@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_contract as contract
+from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.report_build_queues import encodable
-from perfwatch.agent.trees.origin import telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.report_cells import bar, cells, clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_places import place_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -94,9 +95,11 @@ def open_table(report: Report, width: int) -> list[str]:
 
 
 def _open(one: OpenReport, width: int) -> str:
-    where = f"{one.state}" + (f" in {one.call}" if one.call else "") + (f" for {one.peer}" if one.peer else "")
+    place = place_in(one.frames)
+    where = place or one.call
+    doing = f"{one.state}" + (f" in {where}" if where else "") + (f" for {one.peer}" if one.peer else "")
     thread = f"pid {one.pid}, thread {one.tid}"
-    return fit(f"{shown_ms(one.age_ms):>7}  {_name(one)}  {clean(f'{where}; {thread}')}", width)
+    return fit(f"{shown_ms(one.age_ms):>7}  {_name(one)}  {clean(f'{doing}; {thread}')}", width)
 
 
 def _name(one: RequestReport | OpenReport) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report_layout import block, rule
-from perfwatch.agent.trees.absence import why_no_stacks
+from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.agent.trees.reasons import reason_of
 from perfwatch.agent.trees.session import session_of
 from perfwatch.agent.trees.text import tree_text
@@ -40,24 +40,24 @@ def endpoint_trees(info: SessionInfo, requests: Sequence[Request]) -> list[Tree]
     """Return a tree for each endpoint that has stacks, the one with most time first; of one request its own."""
     groups: dict[tuple[str, str], list[Request]] = {}
     for request in requests:
-        if request.stacks:
+        if is_code_known(request.stacks):
             groups.setdefault(request.endpoint, []).append(request)
     costly = sorted(groups.values(), key=lambda group: -sum(request.ledger.total_ns for request in group))
     return [tree_of(info, group) for group in costly[:_TREES]]
 
 
 def tree_of(info: SessionInfo, requests: Sequence[Request]) -> Tree:
-    """Return the one tree of all these requests; PerfwatchError where none of them has a stack."""
+    """Return the one tree of all these requests; PerfwatchError where no code of them is known."""
+    stacks = [stack for request in requests for stack in request.stacks]
+    if not is_code_known(stacks):
+        raise PerfwatchError(*why_no_stacks(info))
     spent: Counter[str] = Counter()
-    for stack in (stack for request in requests for stack in request.stacks):
+    for stack in stacks:
         spent[reason_of(stack)] += stack.spent_ns
     total_ns = spent.total()
-    if total_ns <= 0:
-        raise PerfwatchError(*why_no_stacks(info))
     name = _name(requests)
-    started_ns = min(request.record.started_ns for request in requests)
-    session = session_of((stack for one in requests for stack in one.stacks), name, info.unix_s(started_ns))
-    largest = [(reason, ns / total_ns) for reason, ns in spent.most_common(_NAMED) if ns / total_ns >= _LEAST]
+    session = session_of(stacks, name, info.unix_s(min(request.record.started_ns for request in requests)))
+    largest = [(reason, ns / (total_ns or 1)) for reason, ns in spent.most_common(_NAMED) if ns > _LEAST * total_ns]
     counted = "" if len(requests) == 1 else f" in {len(requests)} judged requests"
     told = ", ".join(f"{reason} {percent(share)}" for reason, share in largest)
     return Tree(f"{name}: {duration(total_ns)}{counted}", told, session)

@@ -41,7 +41,8 @@ class StackTable(msgspec.Struct, frozen=True, array_like=True):
         """Return the frames of a stack, the innermost first; none for None, or for a place that is not there."""
         if place is None or not 0 <= place < len(self.stacks):
             return ()
-        return tuple(self.frames[at] for at in self.stacks[place] if 0 <= at < len(self.frames))
+        frames, count = self.frames, len(self.frames)
+        return tuple([frames[at] for at in self.stacks[place] if 0 <= at < count])
 
 
 class StackSample(msgspec.Struct, frozen=True, array_like=True):
@@ -133,3 +134,5 @@ class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
     source: Literal["probe", "watchpoint", "polled"]
     """`probe`: a USDT or a uprobe; `watchpoint`: the processor's, on the collector's flag; `polled`: seen in a stack
     reading, so its length is a guess and short ones are missed."""
+    collected: int | None = None
+    """Objects that it freed."""

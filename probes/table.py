@@ -145,7 +145,7 @@ NAMES: Final = tuple(entry.name for entry in ENTRIES)
 
 
 def constructor(entry: Entry) -> Callable[..., Any]:
-    """Import the class of a probe: one of `SIDE` is made of a `Tree`, one of `CORES` of a PID and `runtime_of`.
+    """Import the class of a probe: one of `SIDE` is made of a `Tree`, one of `CORES` of a PID and `interpreter_of`.
 
     Raises ImportError where a library that it needs is missing or broken.
     """

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.judge import Judged
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
+    from perfwatch.agent.model import StackTime
 
 MAX_ENDPOINTS: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -60,9 +61,17 @@ class EndpointState:
         pool = self._slow if request.slow else self._usual
         pool.add(request.record.id, request.ledger.booked_ns, judged)
 
-    def unjudged(self, request_id: int, booked_ns: tuple[int, ...], balance: Balance, *, slow: bool) -> None:
+    def unjudged(
+        self,
+        request_id: int,
+        booked_ns: tuple[int, ...],
+        balance: Balance,
+        stacks: tuple[StackTime, ...],
+        *,
+        slow: bool,
+    ) -> None:
         """Take a judged request back."""
-        (self._slow if slow else self._usual).remove(request_id, booked_ns, balance)
+        (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
 
     @property
     def cost_ns(self) -> int:
@@ -88,6 +97,7 @@ class EndpointState:
         always = self._always_slow and usual
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
+        verdict = self._verdict(pool, latency, always=always) if pool.count else self._healthy()
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -97,7 +107,9 @@ class EndpointState:
             latency_ms=latency,
             ledger=pool.ledger() if pool.count else self._mean(),
             judged_count=pool.count,
-            verdict=self._verdict(pool, latency, always=always) if pool.count else self._healthy(),
+            verdict=verdict,
+            stacks=pool.stacks.times(),
+            frames=pool.frames(verdict.mechanism),
         )
 
     def _mean(self) -> Ledger:

@@ -174,7 +174,7 @@ class Correlator:
 
     def _judge(self, request: Request, endpoint: EndpointState) -> tuple[Request, Balance]:
         judged = judge(request, self._context())
-        request = msgspec.structs.replace(request, verdict=judged.verdict)
+        request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         endpoint.judged(request, judged)
         self._judged[request.record.id] = request
         if len(self._judged) > MAX_JUDGED:
@@ -186,8 +186,10 @@ class Correlator:
         endpoint.latencies.remove(duration_ns)
         endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
         if counted.balance is not None:
-            endpoint.unjudged(request_id, counted.booked_ns, counted.balance, slow=counted.slow)
-            self._judged.pop(request_id, None)
+            # One that is no longer listed leaves its stacks in those of its endpoint.
+            judged = self._judged.pop(request_id, None)
+            stacks = judged.stacks if judged is not None else ()
+            endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
         self._latencies.remove(duration_ns)
         self._slow_count -= counted.slow
         self._errors -= counted.failed

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from perfwatch.agent.correlator.context import Context
+    from perfwatch.probes.records import Waker
 
 
 class Explanation(NamedTuple):
@@ -120,8 +121,9 @@ def released(wait: Wait | None, context: Context) -> tuple[Evidence, ...]:
     if wait is None or wait.waker is None:
         return ()
     waker = wait.waker
-    thread = f"{waker.name} (pid {waker.pid}, tid {waker.tid})"
-    told = [Evidence("waker", thread, f"the longest wait was ended by thread {thread}")]
+    thread = f"{thread_name(waker, context)} (pid {waker.pid}, tid {waker.tid})"
+    idle = "" if waker.request is not None else ", which served no request then"
+    told = [Evidence("waker", thread, f"the longest wait was ended by thread {thread}{idle}")]
     culprit = None if waker.request is None else context.traffic.find(waker.request)
     if culprit is None:
         return tuple(told)
@@ -134,6 +136,11 @@ def released(wait: Wait | None, context: Context) -> tuple[Evidence, ...]:
         text = f"which spent {milliseconds(spent[bucket]):.1f} ms {DOING[bucket]}"
         told.append(Evidence("culprit_spent", bucket, text))
     return tuple(told)
+
+
+def thread_name(waker: Waker, context: Context) -> str:
+    """Return what a thread is called in Python, else in the kernel."""
+    return context.around.code.interpreters.thread_name(waker.pid, waker.tid) or waker.name
 
 
 def named(request: ServedRequest | OpenRequest) -> str:

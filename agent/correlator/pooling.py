@@ -9,21 +9,31 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import amount, counted, milliseconds
 from perfwatch.agent.correlator.judge import Judged, also, undecided
+from perfwatch.agent.correlator.shares import BUCKETS_OF, frame_shares, places_told
+from perfwatch.agent.correlator.stack_sums import StackSums
 from perfwatch.agent.correlator.weighing import Balance, weigh
 from perfwatch.agent.correlator.wording import does
-from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, Ledger, Mechanism, Verdict
+from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, FrameShare, Ledger, Mechanism, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from perfwatch.agent.model import StackTime
 
 _VERDICTS: Final = 64
 _TELLING: Final = 0.25
-_LEFT_OUT: Final = frozenset({"also", "kernel_function"})
+_MOSTLY: Final = 0.5
+_LEFT_OUT: Final = frozenset({"also", "kernel_function", "place", "one_place", "other_place"})
+_OF_MOST: Final = frozenset({"holder", "awaits"})
+"""What the summary says of all of them."""
 _MEASURED: Final = (
     *("waiting_threads", "others_cpus", "steal", "device_await_ms", "limit_hits", "major_faults_s"),
     *("rwnd_limited", "sndbuf_limited", "retransmits", "peer_rtt_ms", "overflows"),
+    *("gil_held", "convoy", "gil_collected_ms", "gc_runs", "gc_longest_ms", "gc_collected", "gc_held_up"),
+    *("cpu_own", "cpu_library", "cpu_stdlib", "cpu_native"),
 )
 """Numbers that tell why, of which the median of the requests stands for all."""
 
@@ -31,7 +41,7 @@ _MEASURED: Final = (
 class Pool:
     """Sums over judged requests, and the latest of their verdicts; what was added can be removed again."""
 
-    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "readings", "spent_ns", "total_ns")
+    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "readings", "spent_ns", "stacks", "total_ns")
 
     def __init__(self) -> None:
         self.count = 0
@@ -40,24 +50,28 @@ class Pool:
         self.readings = 0
         self.booked_ns = [0] * len(BUCKETS)
         self.spent_ns: dict[Mechanism, int] = {}
+        self.stacks = StackSums()
         self._latest: OrderedDict[int, Verdict] = OrderedDict()
 
     def add(self, request_id: int, booked_ns: Sequence[int], judged: Judged) -> None:
         """Add a request."""
         self._sum(1, booked_ns, judged.balance)
+        self.stacks.add(judged.stacks)
         self._latest[request_id] = judged.verdict
         if len(self._latest) > _VERDICTS:
             self._latest.popitem(last=False)
 
-    def remove(self, request_id: int, booked_ns: Sequence[int], balance: Balance) -> None:
+    def remove(self, request_id: int, booked_ns: Sequence[int], balance: Balance, stacks: Iterable[StackTime]) -> None:
         """Take a request back."""
         self._sum(-1, booked_ns, balance)
+        self.stacks.remove(stacks)
         self._latest.pop(request_id, None)
 
     def __add__(self, other: Pool) -> Pool:
         both = Pool()
         for pool in (self, other):
             both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns, pool.readings))
+            both.stacks.add(pool.stacks.times())
             both._latest.update(pool._latest)
         both.count = self.count + other.count
         return both
@@ -66,6 +80,13 @@ class Pool:
     def verdicts(self) -> tuple[Verdict, ...]:
         """The latest of the requests' own, newest last."""
         return tuple(self._latest.values())
+
+    def frames(self, mechanism: Mechanism | None) -> tuple[FrameShare, ...]:
+        """Return where in the code a mechanism spent its time, in all requests together."""
+        if mechanism is None:
+            return ()
+        places = self.stacks.places(BUCKETS_OF[mechanism], is_gc=mechanism == "gc")
+        return frame_shares(places, mechanism, self.total_ns)
 
     def ledger(self) -> Ledger:
         """Return the mean ledger."""
@@ -103,15 +124,17 @@ def verdict_on(subject: str, pool: Pool) -> Verdict:
         return Verdict("unknown", None, 0.0, 0.0, f"{subject}: {undecided(balance)}", evidence, advice)
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
     agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
-    evidence = _pooled(agreeing, None)
     spent_ns = balance.spent_ns[weighing.mechanism]
+    where = places_told(pool.frames(weighing.mechanism), spent_ns, balance.total_ns)
+    evidence = (*where, *_pooled(agreeing, None))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
+    kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
     return Verdict(
         principle=PRINCIPLE_OF[weighing.mechanism],
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
-        confidence=round(weighing.confidence * (0.5 + 0.5 * agreement), 3),
+        confidence=round(weighing.confidence * (0.5 + 0.5 * agreement) * kept, 3),
         summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence)}",
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
@@ -136,7 +159,7 @@ def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Eviden
     told: list[Evidence] = []
     for name, counter in values.items():
         value, count = counter.most_common(1)[0]
-        if count >= _TELLING * len(verdicts):
+        if count >= (_MOSTLY if name in _OF_MOST else _TELLING) * len(verdicts):
             among = f" (the latest; so in {count} of {len(verdicts)})" if len(verdicts) > 1 else ""
             told.append(Evidence(name, value, texts[name, value] + among))
     return tuple(told)

@@ -1,4 +1,4 @@
-"""Why there is no call tree."""
+"""Whether there is anything to make a call tree of, and why not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.report_cells import clean
 
 if TYPE_CHECKING:
-    from perfwatch.agent.model import SessionInfo
+    from collections.abc import Iterable
+
+    from perfwatch.agent.model import SessionInfo, StackTime
 
 _PROBE: Final = "stacks"
 _DOCTOR: Final = "`perfwatch doctor` says what stacks need"
+
+
+def is_code_known(stacks: Iterable[StackTime]) -> bool:
+    """Tell whether any time is known to have been spent in some code."""
+    return any(stack.frames for stack in stacks)
 
 
 def why_no_stacks(info: SessionInfo) -> tuple[str, str]:

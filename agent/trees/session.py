@@ -8,12 +8,12 @@ own. Names come from the target: they are made harmless here, before pyinstrumen
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pyinstrument.session import Session
 
 from perfwatch.agent.report_cells import clean
-from perfwatch.agent.trees.origin import prefixes, roots
+from perfwatch.agent.trees.origin import Files
 from perfwatch.agent.trees.reasons import Reason, attribute, meaning, reason_of
 from perfwatch.probes.frames import MAX_FRAME_CHARS, Frame
 
@@ -37,11 +37,11 @@ def session_of(stacks: Iterable[StackTime], title: str, started_unix_s: float = 
 
     Without time it has no record, and `root_frame()` returns None.
     """
-    root, count, seen = _Place(), 0, _Files(set(), set())
+    root, count, files = _Place(), 0, Files()
     for stack in stacks:
         if stack.spent_ns:
             count += 1
-            _add(root, stack, seen)
+            _add(root, stack, files)
     top = _joined(clean(title[:MAX_FRAME_CHARS]), "", 0)
     total_ns = sum(root.lines.values())
     records = [([top, *path], spent_ns / 1e9) for path, spent_ns in _records(root, [])]
@@ -55,16 +55,9 @@ def session_of(stacks: Iterable[StackTime], title: str, started_unix_s: float = 
         start_call_stack=[top],
         target_description=clean(title[:MAX_FRAME_CHARS]),
         cpu_time=root.on_cpu_ns() / 1e9,
-        sys_path=roots(seen.code, seen.native),
-        sys_prefixes=[*prefixes(seen.code), *sorted(seen.native)],
+        sys_path=files.roots(),
+        sys_prefixes=files.foreign(),
     )
-
-
-class _Files(NamedTuple):
-    """The files that occur; what is native is nobody's own code."""
-
-    code: set[str]
-    native: set[str]
 
 
 class _Place:
@@ -88,13 +81,12 @@ class _Place:
         return here + sum(place.on_cpu_ns() for place in self.calls.values())
 
 
-def _add(root: _Place, stack: StackTime, seen: _Files) -> None:
+def _add(root: _Place, stack: StackTime, files: Files) -> None:
     place, ns = root, stack.spent_ns
     place.lines[0] += ns
     for frame in _path(stack):
         name, file = clean(frame.function[:MAX_FRAME_CHARS]), clean(frame.file[:MAX_FRAME_CHARS])
-        if file:
-            (seen.native if frame.is_native else seen.code).add(file)
+        files.see(frame, file)
         place = place.calls.setdefault((name, file), _Place())
         place.lines[max(frame.line, 0)] += ns
     line = max(stack.frames[0].line, 0) if stack.frames else 0

@@ -23,6 +23,9 @@ _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _WORDS: Final = struct.Struct("<IIII")
 _WORD: Final = struct.Struct("<I")
 _LITTLE_64: Final = b"\x7fELF\x02\x01"
+EXECUTABLE: Final = 1
+WRITABLE: Final = 2
+"""Permissions of a segment."""
 _PT_LOAD: Final = 1
 _PT_DYNAMIC: Final = 2
 _DT_HASH: Final = 4
@@ -73,9 +76,13 @@ class ElfSymbols:
 
     def read(self, address: int, size: int) -> bytes:
         """Return what the file holds for a virtual address."""
+        return self._read(self.offset_of(address, size), size)
+
+    def offset_of(self, address: int, size: int = 1, permissions: int = 0) -> int:
+        """Return the file offset of a virtual address; raises Malformed if its segment lacks one of the permissions."""
         for load in self._loads:
-            if 0 <= address - load.address <= load.file_bytes - size:
-                return self._read(load.offset + address - load.address, size)
+            if load.flags & permissions == permissions and 0 <= address - load.address <= load.file_bytes - size:
+                return load.offset + address - load.address
         raise Malformed("an address that is not in the file")
 
     def address_of_offset(self, offset: int) -> int:
@@ -142,12 +149,17 @@ class ElfSymbols:
         return int(_WORD.unpack(self.read(table + index * _WORD.size, _WORD.size))[0])
 
     def _read(self, offset: int, size: int) -> bytes:
-        if offset >= 1 << 63:
-            raise Malformed("an offset that no file has")
-        data = os.pread(self._fd, size, offset)
-        if len(data) != size:
-            raise Malformed("the file ends too early")
-        return data
+        return read_at(self._fd, offset, size)
+
+
+def read_at(fd: int, offset: int, size: int) -> bytes:
+    """Return so many bytes of a file; raises Malformed where it is shorter."""
+    if offset >= 1 << 63:
+        raise Malformed("an offset that no file has")
+    data = os.pread(fd, size, offset)
+    if len(data) != size:
+        raise Malformed("the file ends too early")
+    return data
 
 
 def _gnu_hash(name: bytes) -> int:

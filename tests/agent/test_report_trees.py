@@ -7,7 +7,7 @@ import pytest
 import stacked
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.model import ProbeStatus
+from perfwatch.agent.model import ProbeStatus, StackTime
 from perfwatch.agent.report import correlate
 from perfwatch.agent.report_cells import cells
 from perfwatch.agent.report_trees import endpoint_trees, to_tree_text, tree_of
@@ -55,8 +55,9 @@ def test_a_tree_as_text_has_a_heading_and_stays_inside(width):
     assert max(map(cells, text.splitlines())) <= width
 
 
-def test_without_stacks_there_is_no_tree_and_it_is_told_why():
-    bare = [msgspec.structs.replace(request, stacks=()) for request in shop()]
+@pytest.mark.parametrize("stacks", [(), (StackTime((), "lock", is_gc=False, spent_ns=9),)])
+def test_without_stacks_there_is_no_tree_and_it_is_told_why(stacks):
+    bare = [msgspec.structs.replace(request, stacks=stacks) for request in shop()]
     assert endpoint_trees(INFO, bare) == []
     with pytest.raises(PerfwatchError, match=r"no stacks were recorded.*perfwatch doctor"):
         tree_of(INFO, bare)

@@ -9,7 +9,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
-from perfwatch.agent.trees.absence import why_no_stacks
+from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
 from perfwatch.tui.screens.base import FrameScreen
@@ -65,7 +65,8 @@ class EndpointScreen(TreeScreen):
             return
         self._show(found)
         why_not = "; ".join(why_no_stacks(frame.info)) if found.judged_count else "none of its requests was judged"
-        self.query_one(StackRows).tell(found.stacks, why_not, over=max(found.judged_count, 1))
+        stacks = found.stacks if is_code_known(found.stacks) else ()
+        self.query_one(StackRows).tell(stacks, why_not, over=max(found.judged_count, 1))
         mine = (request for request in view.requests if key_of(request.endpoint) == self._key)
         self.query_one(RequestRows).take(mine, frame.info)
 

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
 from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
-from perfwatch.agent.trees.absence import why_no_stacks
+from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette, segments
 from perfwatch.tui.format import clean, clock, duration_ns, size
 from perfwatch.tui.screens.base import FrameScreen
@@ -146,15 +146,17 @@ class RequestScreen(TreeScreen):
 
 def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTime, ...], str]:
     """Return the stacks of a request, and why there are none where there are none."""
+    if isinstance(request, Request) and is_code_known(request.stacks):
+        return request.stacks, ""
     if isinstance(request, OpenRequest):
         state_ns = Hanging.of(request, frame.view).state_ns
         stood = (StackTime(request.stack, request.state, is_gc=False, spent_ns=state_ns),) if request.stack else ()
         return stood, "what its thread executes is not known"
     if request.verdict is None:
-        return request.stacks, "it was not judged: its stacks were not kept"
+        return (), "it was not judged: its stacks were not kept"
     if request.record.threads != "one":
-        return request.stacks, "its thread served other requests meanwhile: no stack is its alone"
-    return request.stacks, "; ".join(why_no_stacks(frame.info))
+        return (), "its thread served other requests meanwhile: no stack is its alone"
+    return (), "; ".join(why_no_stacks(frame.info))
 
 
 def _find(view: View, request_id: int) -> Request | OpenRequest | None:

@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 
+from coding import CODING
 from truth import measured
 
 DIRECTORY = os.environ.get("FAULTY_DIR", "/var/tmp")
@@ -266,5 +267,6 @@ FAULTS = {
             download,
         ),
         *(call, call_timeout, call_select, call_epoll, call_unix, postgres, child, child_pipe),
+        *CODING,
     )
 }

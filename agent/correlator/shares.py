@@ -1,0 +1,111 @@
+"""Where in the code a mechanism spent its time: places and their shares of a latency.
+
+Work is told by function, with the line that took most of it; waits are told line by line, because each is one place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.agent.correlator.places import place_of
+from perfwatch.agent.correlator.wording import at, cut
+from perfwatch.agent.model import Bucket, Evidence, FrameShare, Mechanism
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from perfwatch.agent.correlator.places import Place
+    from perfwatch.agent.model import StackTime
+
+_MOST: Final = 8
+_MOSTLY: Final = 0.5
+_TOLD: Final = 3
+_MAX_CALL: Final = 64
+_MAX_ADVICE: Final = 3
+_WORK: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
+BUCKETS_OF: Final[dict[Mechanism, tuple[Bucket, ...]]] = {
+    "cpu": ("on_cpu",),
+    "gc": ("on_cpu",),
+    "sleep": ("sleep",),
+    "gil": ("gil",),
+    "lock": ("lock",),
+    "queue": (),
+    "run-queue": ("run_queue",),
+    "throttle": ("run_queue",),
+    "disk": ("disk",),
+    "memory": ("fault",),
+    "network": ("receive", "send"),
+    "dependency": ("calls", "child", "other"),
+}
+"""What a mechanism's time is booked to; of `on_cpu` the collector's part is `gc`, the rest `cpu`."""
+
+_ADVICE: Final[dict[Mechanism, tuple[int, str]]] = {
+    "cpu": (0, "Make {} cheaper, or cache what it makes."),
+    "sleep": (0, "Remove the sleep in {}, or wait for the event itself (a condition, a queue, a future)."),
+    "disk": (1, "Take the input and output in {} out of the request: batch it, or leave it to a background thread."),
+    "dependency": (1, "Look at the calls in {}: can answers be kept, or asked for at the same time?"),
+}
+"""Advice that names a place, and where it belongs: the first takes the place of the general one."""
+
+
+class _Spent(NamedTuple):
+    total: Counter[tuple[str, str, int]]
+    lines: dict[tuple[str, str, int], Counter[int]]
+    called: dict[tuple[str, str, int], Counter[str | None]]
+
+
+def places_in(times: Iterable[StackTime], mechanism: Mechanism) -> list[tuple[Place, int]]:
+    """Return the places of a mechanism's time, as far as the code is known."""
+    buckets, is_gc = BUCKETS_OF[mechanism], mechanism == "gc"
+    found = []
+    for one in times:
+        if one.bucket in buckets and one.is_gc == is_gc:
+            place = place_of(one.frames)
+            if place is not None:
+                found.append((place, one.spent_ns))
+    return found
+
+
+def frame_shares(places: Iterable[tuple[Place, int]], mechanism: Mechanism, total_ns: int) -> tuple[FrameShare, ...]:
+    """Return the places with the most time, at most 8; shares are of `total_ns`."""
+    spent = _Spent(Counter(), {}, {})
+    for place, spent_ns in places:
+        frame = place.frame
+        key = (frame.function, frame.file, -1 if mechanism in _WORK else frame.line)
+        spent.total[key] += spent_ns
+        spent.lines.setdefault(key, Counter())[frame.line] += spent_ns
+        spent.called.setdefault(key, Counter())[place.called] += spent_ns
+    return tuple(
+        FrameShare(
+            function=key[0],
+            file=key[1],
+            line=spent.lines[key].most_common(1)[0][0],
+            share=round(min(spent_ns / total_ns, 1.0), 4),
+            called=spent.called[key].most_common(1)[0][0],
+        )
+        for key, spent_ns in spent.total.most_common(_MOST)
+        if spent_ns > 0 and total_ns > 0
+    )
+
+
+def places_told(frames: Sequence[FrameShare], spent_ns: int, total_ns: int) -> Iterator[Evidence]:
+    """Say where a mechanism spent its time: `place` where most of it was spent, else `one_place`; and two others."""
+    for number, one in enumerate(frames[:_TOLD]):
+        place, called = at(one.function, one.file, one.line), f" › {cut(one.called, _MAX_CALL)}" if one.called else ""
+        is_most = one.share * total_ns >= _MOSTLY * spent_ns
+        name = ("place" if is_most else "one_place") if number == 0 else "other_place"
+        yield Evidence(name, place, f"{one.share * total_ns / 1e6:.1f} ms of it in {place}{called}")
+
+
+def placed(
+    mechanism: Mechanism, advice: tuple[str, ...], frames: Sequence[FrameShare], told: Sequence[Evidence]
+) -> tuple[str, ...]:
+    """Return the advice with the place in it where most of the time was spent."""
+    known = _ADVICE.get(mechanism)
+    if known is None or not any(one.name == "place" for one in told):
+        return advice
+    number, text = known
+    # Without a line: requests that differ in it are one in what is to be done.
+    named = text.format(at(frames[0].function, frames[0].file, 0))
+    return (*advice[:number], named, *advice[number + (number == 0) :])[:_MAX_ADVICE]

@@ -1,0 +1,165 @@
+"""Names a place in the code: (code object, position) in another process's memory becomes a frame.
+
+What is read of a code object is kept. Its address can come to hold another one (a function was redefined, a lambda of
+`eval` freed): what was kept is compared with the memory when it is used and a second has passed since the last time,
+so a wrong name can last for a second at most. An address that holds no code object any more has no frame. Cost: 100 us
+for a code object that is new, 3 us for a new position in it, 0.3 us for one that is known; and 1 us for each of its
+instructions when a call in it is named for the first time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.probes.cpython.callees import Callee
+from perfwatch.probes.cpython.lines import MAX_BYTES, Lines
+from perfwatch.probes.cpython.objects import Objects, integer
+from perfwatch.probes.frames import Frame
+
+if TYPE_CHECKING:
+    from perfwatch.probes.cpython.python import Python
+
+MAX_CODES: Final = 1 << 13
+"""So many are kept; then all are forgotten."""
+MAX_POSITIONS: Final = 1 << 12
+"""Of one code object."""
+CHECKED_FOR_NS: Final = 1_000_000_000
+_INT: Final = 4
+_MAX_REFERENCES: Final = 1 << 34
+"""No living object has more (immortal ones, from 3.12 on, 2**32 - 1); of a freed one that field is 0 or an address."""
+_TYPE_NAME: Final = b"code\0"
+
+
+class _Head(NamedTuple):
+    """What tells one code object from another: addresses, but for the line."""
+
+    filename: int
+    name: int
+    table: int
+    first_line: int
+
+
+class _Code:
+    """One code object."""
+
+    __slots__ = ("callee", "calls", "checked_ns", "frames", "head", "lines", "names")
+
+    def __init__(self, head: _Head, names: tuple[str, str], lines: Lines, callee: Callee) -> None:
+        self.head = head
+        self.names = names
+        """Of its function, and of its file."""
+        self.lines = lines
+        self.callee = callee
+        self.checked_ns = 0
+        self.frames: dict[int, Frame] = {}
+        self.calls: dict[int, str | None] = {}
+
+
+class Codes:
+    """The code objects of one interpreter. Its methods raise Vanished or Unavailable, as `Memory` does."""
+
+    def __init__(self, python: Python) -> None:
+        self._python = python
+        self._memory = python.memory
+        self._minor = python.layout.minor
+        self._objects = Objects(python.memory, python.layout)
+        layout = python.layout
+        self._size = layout["sz.code"]
+        self._type = layout["ob.type"]
+        self._type_name = layout["type.name"]
+        self._filename = layout["co.filename"]
+        self._name = layout["co.qualname"] if layout.get("co.qualname") else layout["co.name"]
+        self._table = layout["co.linetable"] if layout.get("co.linetable") else layout["co.lnotab"]
+        self._first_line = layout["co.firstlineno"]
+        self._start = layout.get("co.code_adaptive")
+        self._code_type = 0
+        self._known: dict[int, _Code] = {}
+
+    def frame(self, code: int, at: int) -> Frame | None:
+        """Return the frame of a code object's address and a position in it; None if there is none (any more).
+
+        The position is f_lasti up to 3.10, the address prev_instr or instr_ptr from 3.11 on.
+        """
+        known = self._code(code)
+        if known is None:
+            return None
+        frame = known.frames.get(at)
+        if frame is None:
+            frame = Frame(*known.names, known.lines.at(self.offset(code, at)))
+            if len(known.frames) >= MAX_POSITIONS:
+                known.frames.clear()
+            known.frames[at] = frame
+        return frame
+
+    def native_call(self, code: int, at: int) -> str | None:
+        """Return what is called at a position that has no frame of its own, as its caller wrote it; see calls.py.
+
+        Ask only of the innermost frame: what is called there is no Python function.
+        """
+        known = self._code(code)
+        if known is None:
+            return None
+        offset = self.offset(code, at)
+        if offset not in known.calls:
+            if len(known.calls) >= MAX_POSITIONS:
+                known.calls.clear()
+            known.calls[offset] = known.callee.at(offset)
+        return known.calls[offset]
+
+    def offset(self, code: int, at: int) -> int:
+        """Return a position in bytes from the start of the code; negative before the first instruction."""
+        if self._start is not None:
+            return at - code - self._start
+        # f_lasti is an int, -1 before the first instruction; 3.10 counts instructions.
+        lasti = at - (1 << 32) if at >= 1 << 31 else at
+        return lasti * 2 if self._minor == (3, 10) else lasti
+
+    def _code(self, address: int) -> _Code | None:
+        """Return what is known of a code object, if it is still the same."""
+        now_ns = time.monotonic_ns()
+        known = self._known.get(address)
+        if known is not None and now_ns - known.checked_ns < CHECKED_FOR_NS:
+            return known
+        head = self._head(address)
+        if known is not None and head == known.head:
+            known.checked_ns = now_ns
+            return known
+        self._known.pop(address, None)
+        known = self._new(address, head) if head else None
+        if known is not None:
+            known.checked_ns = now_ns
+            if len(self._known) >= MAX_CODES:
+                self._known.clear()
+            self._known[address] = known
+        return known
+
+    def _new(self, address: int, head: _Head) -> _Code | None:
+        """Read what belongs to a code object; None if it is not what it should be."""
+        function, file = self._objects.texts([head.name, head.filename])
+        table = self._objects.data(head.table, MAX_BYTES)
+        if function is None or file is None or table is None:
+            return None
+        lines = Lines(self._minor, table, head.first_line)
+        return _Code(head, (function, file), lines, Callee(self._python, self._objects, address))
+
+    def _head(self, address: int) -> _Head | None:
+        """Read a code object; None if it is none."""
+        data = self._memory.read(address, self._size)
+        if data is None or not 0 < integer(data, 0) <= _MAX_REFERENCES or not self._is_code(integer(data, self._type)):
+            return None
+        return _Head(
+            filename=integer(data, self._filename),
+            name=integer(data, self._name),
+            table=integer(data, self._table),
+            first_line=integer(data, self._first_line, _INT),
+        )
+
+    def _is_code(self, kind: int) -> bool:
+        """Whether an address is that of the type of code objects; known by its name the first time."""
+        if kind == self._code_type:
+            return True
+        name = self._memory.word(kind + self._type_name) if not self._code_type else None
+        if name and self._memory.read(name, len(_TYPE_NAME)) == _TYPE_NAME:
+            self._code_type = kind
+        return kind == self._code_type

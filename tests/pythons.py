@@ -1,0 +1,32 @@
+"""The interpreters that perfwatch has tables of, as far as they are installed here, and a script run by one."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+from ledgering import script
+from serving import interpreters
+
+from perfwatch.probes import roots
+from perfwatch.probes.cpython.derive import VERSIONS
+from perfwatch.probes.cpython.python import open_python
+from perfwatch.probes.readers.interpreter import find_interpreter
+
+PYTHONS = {name: path for name, path in interpreters().items() if name in VERSIONS}
+if Path("/usr/bin/python3.11").exists():
+    PYTHONS["distribution's 3.11"] = Path("/usr/bin/python3.11")
+EACH = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
+
+
+@contextlib.contextmanager
+def opened(source, *, python=sys.executable, arguments=()):
+    """Run a script and attach to its interpreter; yields (that, the process, the line that it printed)."""
+    with script(source, python=python, arguments=arguments) as (process, line):
+        read = open_python(process.pid, find_interpreter(roots.PROC, process.pid))
+        try:
+            yield read, process, line
+        finally:
+            read.close()

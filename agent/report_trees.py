@@ -37,12 +37,12 @@ class Tree(NamedTuple):
 
 
 def endpoint_trees(info: SessionInfo, requests: Sequence[Request]) -> list[Tree]:
-    """Return a tree for each endpoint that has stacks, the one with most time first; of one request its own."""
+    """Return a tree for each endpoint of which some code is known, the one with most time first."""
     groups: dict[tuple[str, str], list[Request]] = {}
     for request in requests:
-        if is_code_known(request.stacks):
-            groups.setdefault(request.endpoint, []).append(request)
-    costly = sorted(groups.values(), key=lambda group: -sum(request.ledger.total_ns for request in group))
+        groups.setdefault(request.endpoint, []).append(request)
+    known = (group for group in groups.values() if any(is_code_known(request.stacks) for request in group))
+    costly = sorted(known, key=lambda group: -sum(request.ledger.total_ns for request in group))
     return [tree_of(info, group) for group in costly[:_TREES]]
 
 

@@ -64,6 +64,11 @@ def main_path(root: Branch) -> list[Branch]:
     return told if any(branch.is_own for branch in told) else path[-2:]
 
 
+def leads_to_own(branch: Branch) -> bool:
+    """Tell whether own code was called from here, at any depth."""
+    return any(below.is_own or leads_to_own(below) for below in branch.branches)
+
+
 def libraries(functions: Sequence[Branch]) -> str:
     """Name the libraries of functions: `threading, gunicorn, flask`."""
     names = (_LIBRARY.split(function.place, maxsplit=1)[0] for function in functions)

@@ -1,8 +1,9 @@
 r"""A pyinstrument session made of stacks with their times: exact, in nanoseconds, until pyinstrument's floats begin.
 
 On one path from the root a function stands once, at the line that most of the time went through; where it waited at
-several lines, its waits say which. A wait ends in a branch for its reason (`[lock]`), time on a CPU is the function's
-own. Names come from the target: they are made harmless here, before pyinstrument joins them with `\0` and `\1`.
+several lines, its waits say which. Those without a name of their own (`<lambda>`) are told apart by their lines. A wait
+ends in a branch for its reason (`[lock]`), time on a CPU is the function's own. Names come from the target: they are
+made harmless here, before pyinstrument joins them with `\0` and `\1`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 200
 """Frames of a path; pyinstrument walks trees by recursion."""
 UNKNOWN: Final = "[code not known]"
+_NAMELESS: Final = ("<lambda>", "<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 _CUT: Final = "[outer frames left out]"
 _PRECISION_S: Final = 0.0001
 """Of the times that pyinstrument's page shows."""
@@ -66,7 +68,7 @@ class _Place:
     def __init__(self) -> None:
         self.lines: Counter[int] = Counter()
         """Time that went through each line."""
-        self.calls: dict[tuple[str, str], _Place] = {}
+        self.calls: dict[tuple[str, str, int], _Place] = {}
         self.spent: Counter[tuple[Reason, int]] = Counter()
         """Time that ended here, by reason and line."""
 
@@ -87,8 +89,9 @@ def _add(root: _Place, stack: StackTime, files: Files) -> None:
     for frame in _path(stack):
         name, file = clean(frame.function[:MAX_FRAME_CHARS]), clean(frame.file[:MAX_FRAME_CHARS])
         files.see(frame, file)
-        place = place.calls.setdefault((name, file), _Place())
-        place.lines[max(frame.line, 0)] += ns
+        line = max(frame.line, 0)
+        place = place.calls.setdefault((name, file, line if name.endswith(_NAMELESS) else 0), _Place())
+        place.lines[line] += ns
     line = max(stack.frames[0].line, 0) if stack.frames else 0
     place.spent[reason_of(stack), line] += ns
 
@@ -106,7 +109,7 @@ def _records(place: _Place, path: list[str]) -> Iterator[tuple[list[str], int]]:
     said = len({line for reason, line in place.spent if reason != "on_cpu"}) > 1
     for (reason, line), ns in place.spent.most_common():
         yield (path if reason == "on_cpu" else [*path, _leaf(reason, line if said else 0)]), ns
-    for (name, file), called in sorted(place.calls.items(), key=lambda call: -call[1].lines.total()):
+    for (name, file, _), called in sorted(place.calls.items(), key=lambda call: -call[1].lines.total()):
         yield from _records(called, [*path, _joined(name, file, called.line)])
 
 

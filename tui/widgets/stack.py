@@ -12,7 +12,7 @@ from textual.message import Message
 from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
 from perfwatch.tui.format import clean, duration_ns, fit, percent
-from perfwatch.tui.unfolding import Row, Shape, libraries, main_path, rows_of
+from perfwatch.tui.unfolding import Row, Shape, leads_to_own, libraries, main_path, rows_of
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _told(item: Row, width: int) -> Text:
 def _folded(item: Row) -> str:
     """Say which functions are folded; where they do not lead to own code, their ends tell what was done."""
     told = f"{len(item.folded)} functions of {libraries(item.folded)}"
-    if any(branch.is_own for branch in item.branch.branches):
+    if leads_to_own(item.branch):
         return told
     return f"{item.folded[0].name} … {item.branch.name}  {told}"
 

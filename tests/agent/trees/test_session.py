@@ -153,6 +153,12 @@ def test_a_function_stands_once_at_the_line_that_most_time_went_through():
     assert (order.place, order.spent_ns, order.branches) == ("orders.py:20", 16 * MS, ())
 
 
+def test_functions_without_a_name_are_told_apart_by_their_lines():
+    at = [Frame("Shop.__init__.<locals>.<lambda>", stacked.ORDER.file, line) for line in (120, 121)]
+    branches = tree([StackTime((frame,), "sleep", False, frame.line * MS) for frame in at]).branches
+    assert [branch.place for branch in branches] == ["orders.py:121", "orders.py:120"]
+
+
 def test_one_function_in_two_files_is_two():
     frames = [Frame("main", f"/srv/{name}.py", 1) for name in "ab"]
     assert len(tree([StackTime((frame,), "on_cpu", False, MS) for frame in frames]).branches) == 2

@@ -1,20 +1,26 @@
 """`perfwatch report` and its call trees, from the command line; the stacks are put in place of the correlator's."""
 
 import json
+import re
 import stat
 import subprocess
 import sys
 
 import fake_records
 import pytest
+import serving
 import stacked
 from click.testing import CliRunner
-from recording import PERFWATCH, SPARE_S
+from recording import PERFWATCH, SPARE_S, recording
 
 from perfwatch.agent.commands import report as command
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report import correlate
+from perfwatch.agent.report_trees import tree_of
+from perfwatch.agent.selection import latest
 from perfwatch.agent.session.writer import SessionWriter
+from perfwatch.examples.http_client import Call
+from perfwatch.examples.load import Endpoint, Load
 
 
 @pytest.fixture
@@ -151,3 +157,20 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch, name, value, colo
     assert command.wants_color() is coloured
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
     assert command.wants_color() is False
+
+
+@pytest.mark.ledger
+def test_of_a_real_recording_the_tree_adds_up_and_names_the_code_that_slept():
+    with serving.http_server() as server, recording(server.pid) as recorder:
+        with Load(server.address, [Endpoint(Call("/sleep/{n}"), clients=2, pause_s=0.01)]) as load:
+            load.wait(1.5)
+        recorder.finish()
+        read = command.read_session(recorder.file)
+        requests = latest(read.judged)
+        tree = tree_of(read.info, requests)
+        text = printed(recorder.file, "--tree", "--endpoint", "/sleep")
+    assert len(requests) > 20
+    assert round(tree.session.root_frame().time * 1e9) == sum(request.ledger.total_ns for request in requests)
+    line = int(re.search(r"sleep  planted\.py:(\d+)\n", text)[1])
+    assert "time.sleep(" in (serving.APPS / "planted.py").read_text().splitlines()[line - 1]
+    assert "[sleep]  slept on a timer" in text

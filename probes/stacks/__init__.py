@@ -1,1 +1,1 @@
-"""Stacks of Python threads, read from outside without a pause."""
+"""What all threads of the target execute, sampled from outside: without a pause where its memory can be read."""

@@ -68,7 +68,7 @@ class Process:
     @property
     def threads(self) -> int:
         """How many of its threads are watched."""
-        return len(self._threads) if self._threads else 0
+        return self._threads.count if self._threads else 0
 
     @property
     def missed(self) -> int:

@@ -118,7 +118,9 @@ class ThreadWatches:
         self._left: list[Event] = []
         """Of threads that have ended."""
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many threads are watched."""
         return len(self._watches)
 
     def renew(self, room: int) -> None:

@@ -130,6 +130,15 @@ SIDE: Final = (
         30.0,
     ),
     Entry(
+        "pauses",
+        "pauses.probe:PausesProbe",
+        "when the garbage collector paused the target: thread, length, generation",
+        "watchpoints (perf events) on the collector's flag, `/proc/PID/mem`",
+        "50 µs, 10 µs a process, and 5 µs a pause; a pause gets 24 µs longer",
+        "pauses by the garbage collector where the ledger has no probe of its own",
+        0.25,
+    ),
+    Entry(
         "wire",
         "wire.probe:WireProbe",
         "TCP set-up and TLS handshakes: times, versions, resumption, resets",

@@ -10,6 +10,7 @@ import time
 import pytest
 from collecting import (
     BUILT,
+    DEBIAN,
     NEEDS_WATCHPOINTS,
     only_polled,
     only_threads,
@@ -150,7 +151,7 @@ def test_a_storm_of_collections_is_polled_and_watched_again_after_it(way, monkey
         assert "% of a core; that is more than 1%: it is polled" in change.reason
         assert target.probe.period_s == POLLED_S
         target.read()
-        watching = target.probe._cpus._watches, [process.threads for process in target.probe._processes]
+        watching = target.probe._cpus._addresses, [process.threads for process in target.probe._processes]
         assert watching == ({}, [0])
         target.do("stop.append(1); join(storm)")
         again = until_change(target, 2)
@@ -183,6 +184,28 @@ def test_workers_that_share_an_address_are_all_given_up_on_the_cpus(monkeypatch)
         target.do("os.waitpid(child, 0)")
         target.pids.remove(child)
         target.until(lambda _: [process.way for process in target.probe._processes] == ["cpus"])
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason="needs two processes whose interpreter lies at the same address")
+def test_processes_that_are_none_of_the_targets_do_not_pay_for_it():
+    """Debian's interpreter is at the same address in each process that runs it."""
+    with watched(DEBIAN) as target, watched(DEBIAN) as other:
+        other.probe.__exit__(None, None, None)
+        target.do("gc.collect()")
+        (process,) = target.probe._processes
+        assert process.way == "cpus"
+        other.process.stdin.write(f"stop = []; exec({STORM!r}); storm = in_threads(1, storm)\n")
+        other.process.stdin.flush()
+        target.until(lambda _: process.way == "threads")
+        assert changes(target) == []
+        assert not target.probe._cpus.covers(process.flag)
+        target.do("gc.collect()")
+        assert_same_pids(target)
+
+
+def assert_same_pids(target):
+    target.until(lambda pauses: len(pauses) >= 2)
+    assert {pause.pid for pause in target.pauses} == {target.pid}
 
 
 def test_a_target_that_executes_another_interpreter_is_watched_on(way, monkeypatch):

@@ -50,11 +50,11 @@ SAMPLED: Final = Entry(
 PAUSES: Final = Entry(
     "pauses",
     "pauses.probe:PausesProbe",
-    "runs of the garbage collector, where no probe of the ledger can be set in the interpreter",
-    "watchpoints of the processor, `/proc/PID/mem`",
-    "20 µs, 15 µs a process, 5 µs a run; the server itself: 24 µs a run",
+    "runs of the garbage collector, where the ledger can set no probe of its own: thread, length, generation",
+    "watchpoints (perf events) on the collector's flag, `/proc/PID/mem`",
+    "50 µs, 10 µs a process, and 5 µs a run; the server itself: 24 µs a run",
     "when the garbage collector ran, and for how long",
-    1.0,
+    0.25,
 )
 SIDE: Final = (
     Entry(

@@ -16,7 +16,8 @@ from pythons import PYTHONS
 
 from perfwatch.probes.cpython.derive import VERSIONS
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.pauses import expense, watches
+from perfwatch.probes.pauses import process as process_module
+from perfwatch.probes.pauses import watches
 from perfwatch.probes.pauses.probe import PausesProbe
 from perfwatch.probes.records import GcPause, Loss
 
@@ -167,7 +168,7 @@ def watched(python=sys.executable, source=OBEY):
 
 def at_any_cost(monkeypatch):
     """Have it watched however much that costs the target: tests collect more often than servers."""
-    monkeypatch.setattr(expense, "LIMIT", 1.0)
+    monkeypatch.setattr(process_module, "LIMIT", 1.0)
 
 
 def only_threads(monkeypatch):

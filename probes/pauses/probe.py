@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
@@ -20,7 +19,7 @@ from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.pauses.processes import Processes, try_one
 from perfwatch.probes.pauses.watches import CpuWatches
 from perfwatch.probes.probe import AVAILABLE, Availability
-from perfwatch.probes.readers.watchpoint import Lost, check
+from perfwatch.probes.readers.watchpoint import check
 from perfwatch.probes.records import Loss
 from perfwatch.probes.samples import RateChange
 
@@ -77,10 +76,12 @@ class PausesProbe:
 
     def read(self, now_ns: int) -> Sequence[Record]:
         """Return the pauses that have ended, but for those whose generation is not known yet."""
-        self._processes.renew(self._tree(), now_ns)
+        pids = self._tree()
+        self._processes.renew(pids, now_ns)
         self._cover(now_ns)
-        gone = [process for process in self._processes if not self._prepare(process, now_ns)]
-        seen = self._seen()
+        gone = [each for each in self._processes if each.pid not in pids or not self._prepare(each, now_ns)]
+        sharing = [(process.flag, process.pid) for process in self._processes]
+        seen = self._cpus.read(sharing, time.monotonic_ns())
         records: list[Record] = []
         for process in self._processes:
             events: Sequence[Event] = seen[process.flag, process.pid]
@@ -100,8 +101,8 @@ class PausesProbe:
     def _cover(self, now_ns: int) -> None:
         """Watch flags on the CPUs; not one whose watching costs a process too much: it would still pay for it."""
         for process in self._processes:
-            process.forgive(now_ns)
-        dear = {process.flag for process in self._processes if process.is_given_up}
+            process.expense.forgive(now_ns)
+        dear = {process.flag for process in self._processes if process.expense.is_given_up}
         self._cpus.cover((process.flag for process in self._processes if process.flag not in dear), now_ns)
 
     def _prepare(self, process: Process, now_ns: int) -> bool:
@@ -113,20 +114,6 @@ class PausesProbe:
         except Vanished:
             return False
         return True
-
-    def _seen(self) -> dict[tuple[int, int], list[Event]]:
-        """Return what the CPUs' watchpoints saw, by address and process; what was lost concerns each."""
-        seen: dict[tuple[int, int], list[Event]] = defaultdict(list)
-        sharing = [(process.flag, process.pid) for process in self._processes]
-        for address, events in self._cpus.read(time.monotonic_ns()).items():
-            for event in events:
-                if isinstance(event, Lost):
-                    for key in sharing:
-                        if key[0] == address:
-                            seen[key].append(event)
-                else:
-                    seen[address, event.pid].append(event)
-        return seen
 
     def _changes(self, now_ns: int) -> list[Record]:
         """Tell which processes are polled from now on, or watched again; while any is polled, it is read more often."""

@@ -41,14 +41,12 @@ class Process:
         self.way: Way = "polled"
         self.reason = "not watched yet"
         """Why it is polled."""
-        self.is_given_up = False
-        """Whether it is polled because all else cost it too much."""
         self._python = python
         self._open_files = open_files
         self._state = CollectorState(python)
         self.flag = self._state.flag
         """Address of the collector's flag."""
-        self._expense = Expense(now_ns)
+        self.expense = Expense(now_ns, LIMIT)
         self._polling = Polling()
         self._watched: WatchedCollector | None = None
         """None while it is polled."""
@@ -68,22 +66,18 @@ class Process:
     @property
     def threads(self) -> int:
         """How many of its threads are watched."""
-        return len(self._threads) if self._threads else 0
+        return self._threads.count if self._threads else 0
 
     @property
     def missed(self) -> int:
         """Collections that were counted and not seen, cumulative."""
         return self._missed + self._polling.missed + (self._watched.missed if self._watched else 0)
 
-    def forgive(self, now_ns: int) -> None:
-        """Let it be watched again if it has cost little for a while."""
-        self.is_given_up = self.is_given_up and not self._expense.may_be_watched(now_ns)
-
     def arrange(self, now_ns: int, room: int, *, on_cpus: bool) -> None:
         """See to it that it is watched as well as can be: `on_cpus` if its flag is so already, else `room` threads."""
         if on_cpus:
             self._go("cpus")
-        elif self.is_given_up or not self._renew_threads(now_ns, room):
+        elif self.expense.is_given_up or not self._renew_threads(now_ns, room):
             self._go("polled")
         else:
             self._go("threads")
@@ -164,14 +158,13 @@ class Process:
         if self._switches and now_ns >= self._count_at_ns:
             self._count_at_ns = now_ns + _COUNT_SWITCHES_NS
             switches = self._switches.since_last()
-        self._expense.add(now_ns, writes, switches)
-        if self._watched and self._expense.is_too_much:
-            self.is_given_up = True
+        self.expense.add(now_ns, writes, switches)
+        if self._watched and self.expense.is_too_much:
             self.reason = (
-                f"watching the garbage collector of process {self.pid} cost it {self._expense.share:.1%} of a core; "
+                f"watching the garbage collector of process {self.pid} cost it {self.expense.share:.1%} of a core; "
                 f"that is more than {LIMIT:.0%}"
             )
-            self._expense.give_up(now_ns)
+            self.expense.give_up(now_ns)
 
     def _tell(self, source: Source, told: list[Told]) -> None:
         self._untold += [(source, each) for each in told]

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
+from perfwatch.probes.pauses.expense import OTHERS_LIMIT, Expense
 from perfwatch.probes.readers.proc import read
 from perfwatch.probes.readers.thread_files import OpenFiles, TaskList
-from perfwatch.probes.readers.watchpoint import Event, Watchpoint
+from perfwatch.probes.readers.watchpoint import Lost, Watchpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+
+    from perfwatch.probes.readers.watchpoint import Event
 
 MAX_ADDRESSES: Final = 2
 RETRY_NS: Final = 10_000_000_000
@@ -29,56 +32,88 @@ _THREAD_PAGES: Final = 4
 _MAX_CPUS: Final = 4096
 
 
+class _Address:
+    """One address, watched on all CPUs."""
+
+    def __init__(self, address: int) -> None:
+        self._watches = _on_all_cpus(address)
+        self._later: list[Event] = []
+
+    def read(self, until_ns: int) -> list[Event]:
+        """Return what was seen until this time, in its order.
+
+        The rings are read one after the other, so what came later may be known only in part.
+        """
+        events = sorted(chain(self._later, *(watch.read() for watch in self._watches)), key=_time)
+        self._later = [event for event in events if event.at_ns > until_ns]
+        return events[: len(events) - len(self._later)]
+
+    def close(self) -> None:
+        _close(self._watches)
+
+
 class CpuWatches:
     """Watches at most two addresses on all CPUs."""
 
     def __init__(self) -> None:
-        self._watches: dict[int, list[Watchpoint]] = {}
-        self._later: dict[int, list[Event]] = {}
+        self._addresses: dict[int, _Address] = {}
+        self._others: dict[int, Expense] = {}
+        """What it costs processes that are none of the target's; also of addresses that were given up for that."""
         self._retry_at_ns = 0
 
     def cover(self, addresses: Iterable[int], now_ns: int) -> None:
         """Watch the addresses that most processes share, as far as possible; let go of those that none has."""
         wanted = Counter(addresses)
-        for address in self._watches.keys() - wanted.keys():
-            self._drop(address)
+        for address in self._addresses.keys() - wanted.keys():
+            self._addresses.pop(address).close()
+        self._others = {address: others for address, others in self._others.items() if address in wanted}
         if now_ns < self._retry_at_ns:
             return
         for address, _ in wanted.most_common():
-            if address not in self._watches and len(self._watches) < MAX_ADDRESSES:
+            others = self._others.setdefault(address, Expense(now_ns, OTHERS_LIMIT))
+            others.forgive(now_ns)
+            if not others.is_given_up and address not in self._addresses and len(self._addresses) < MAX_ADDRESSES:
                 try:
-                    self._watches[address] = _on_all_cpus(address)
+                    self._addresses[address] = _Address(address)
                 except ProbeError:
                     self._retry_at_ns = now_ns + RETRY_NS
                     return
 
     def covers(self, address: int) -> bool:
         """Whether an address is watched."""
-        return address in self._watches
+        return address in self._addresses
 
-    def read(self, until_ns: int) -> dict[int, list[Event]]:
-        """Return what was seen of each address since the last reading and until this time, in order of time.
+    def read(self, processes: Collection[tuple[int, int]], until_ns: int) -> dict[tuple[int, int], list[Event]]:
+        """Return what was seen of each process, (address, PID), since the last reading, in order of time.
 
-        The rings are read one after the other, so what came later may be known only in part.
+        What others wrote is not told, but an address that costs them too much is given up.
         """
-        found = {}
-        for address, watches in self._watches.items():
-            events = chain(self._later.pop(address, ()), *(watch.read() for watch in watches))
-            in_order = sorted(events, key=lambda event: event.at_ns)
-            later = [event for event in in_order if event.at_ns > until_ns]
-            if later:
-                self._later[address] = later
-            found[address] = in_order[: len(in_order) - len(later)]
-        return found
+        seen: dict[tuple[int, int], list[Event]] = {process: [] for process in processes}
+        for address, watched in list(self._addresses.items()):
+            writes = 0
+            for event in watched.read(until_ns):
+                if isinstance(event, Lost):
+                    for process in processes:
+                        if process[0] == address:
+                            seen[process].append(event)
+                elif (address, event.pid) in seen:
+                    seen[address, event.pid].append(event)
+                else:
+                    writes += 1
+            self._charge_others(address, writes, until_ns)
+        return seen
+
+    def _charge_others(self, address: int, writes: int, now_ns: int) -> None:
+        others = self._others[address]
+        others.add(now_ns, writes, 0)
+        if others.is_too_much:
+            others.give_up(now_ns)
+            self._addresses.pop(address).close()
 
     def close(self) -> None:
         """Let go of all."""
-        for address in list(self._watches):
-            self._drop(address)
-
-    def _drop(self, address: int) -> None:
-        self._later.pop(address, None)
-        _close(self._watches.pop(address))
+        while self._addresses:
+            self._addresses.popitem()[1].close()
 
 
 def _on_all_cpus(address: int) -> list[Watchpoint]:
@@ -102,6 +137,10 @@ def online_cpus() -> list[int]:
     return found
 
 
+def _time(event: Event) -> int:
+    return event.at_ns
+
+
 def _close(watches: list[Watchpoint]) -> None:
     while watches:
         watches.pop().close()
@@ -118,7 +157,9 @@ class ThreadWatches:
         self._left: list[Event] = []
         """Of threads that have ended."""
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many threads are watched."""
         return len(self._watches)
 
     def renew(self, room: int) -> None:

@@ -101,8 +101,8 @@ class Verdict(msgspec.Struct, frozen=True):
     advice: tuple[str, ...] = ()
 
 
-class StackTime(msgspec.Struct, frozen=True):
-    """Time that was spent with one stack, for one reason."""
+class StackTime(msgspec.Struct, frozen=True, gc=False):
+    """Time that was spent with one stack, for one reason; there are many of these, and none is in a cycle."""
 
     frames: tuple[Frame, ...]
     """The innermost first; empty where the code is not known."""

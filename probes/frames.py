@@ -17,8 +17,8 @@ MAX_FRAMES: Final = 48
 """Of a stack that was walked in the kernel; a deeper one keeps its innermost."""
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """One function that was being executed, and where in it."""
+class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One function that was being executed, and where in it; there are many of these, and none is in a cycle."""
 
     function: str
     """Its qualified name (3.11 and later), else the bare one. Of native code: what was called, as the caller wrote it
@@ -45,7 +45,7 @@ class StackTable(msgspec.Struct, frozen=True, array_like=True):
         return tuple([frames[at] for at in self.stacks[place] if 0 <= at < count])
 
 
-class StackSample(msgspec.Struct, frozen=True, array_like=True):
+class StackSample(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one thread was executing at one moment."""
 
     at_ns: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.latencies import Latencies
-from perfwatch.agent.correlator.pooling import Pool, mean_ledger, verdict_on
+from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict
@@ -97,7 +97,7 @@ class EndpointState:
         always = self._always_slow and usual
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
-        verdict = self._verdict(pool, latency, always=always) if pool.count else self._healthy()
+        verdict, frames = self._verdict(pool, latency, always=always) if pool.count else (self._healthy(), ())
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -109,13 +109,13 @@ class EndpointState:
             judged_count=pool.count,
             verdict=verdict,
             stacks=pool.stacks.times(),
-            frames=pool.frames(verdict.mechanism),
+            frames=frames,
         )
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
 
-    def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Verdict:
+    def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Pooled:
         name = f"{self.method} {self.route}"
         subject = (
             f"{name} always takes long (p50 {duration(latency.p50 * 1e6)})"

@@ -40,7 +40,7 @@ def hanging(requests: Sequence[OpenRequest], at_ns: int, context: Context, fidel
     oldest_ns = age_ns_of(oldest, at_ns)
     name = f"{oldest.method or '?'} {fold(oldest.target)}"
     what = f"{counted(len(requests), 'request')} in flight, the oldest {name} for {duration(oldest_ns)}"
-    return Hanging(pool.total_ns, oldest_ns, verdict_on(what, pool))
+    return Hanging(pool.total_ns, oldest_ns, verdict_on(what, pool).verdict)
 
 
 def age_ns_of(request: OpenRequest, at_ns: int) -> int:

@@ -43,9 +43,13 @@ def holdings(request: Request, bucket: Bucket, context: Context) -> list[Holding
     """Return where those were that a request waited for, the one that it waited for longest first."""
     kept: dict[str, Counter[Waker]] = {}
     times: Counter[str] = Counter()
+    known: dict[tuple[int, int | None], str | None] = {}
     for wait in waits_in(request, bucket):
         for one in line_before(request.record, wait, context.traffic):
-            place = _place(one.frames)
+            stack = (one.record.id, one.stack)
+            if stack not in known:
+                known[stack] = _place(one.record.code.stack(one.stack))
+            place = known[stack]
             if place is not None:
                 kept.setdefault(place, Counter())[one.holder] += one.kept_ns
                 times[place] += 1

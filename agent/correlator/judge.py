@@ -43,7 +43,7 @@ class Judged(NamedTuple):
 
 
 def judge(request: Request, context: Context) -> Judged:
-    """Judge a request; costs 40-120 us, and up to 150 us more where its stacks are known."""
+    """Judge a request; costs 40-120 us, and 80-180 us more where its stacks are known."""
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
     found = [finding for rule in RULES for finding in rule(request, context)]

@@ -28,7 +28,9 @@ class Kept(NamedTuple):
     """A stretch of a wait, and the thread that held meanwhile what was waited for."""
 
     holder: Waker
-    frames: tuple[Frame, ...]
+    record: ServedRequest
+    """The request in which its stack is told."""
+    stack: int | None
     """What it executed when it gave it up."""
     kept_ns: int
 
@@ -41,7 +43,7 @@ def line_before(record: ServedRequest, wait: Wait, traffic: Traffic) -> Iterator
             return
         ahead = _waited_too(wait, from_ns, until_ns, traffic)
         got_ns = from_ns if ahead is None else _end_of(ahead[1])
-        yield Kept(wait.waker, record.code.stack(wait.waker_stack), max(until_ns - got_ns, 0))
+        yield Kept(wait.waker, record, wait.waker_stack, max(until_ns - got_ns, 0))
         if ahead is None:
             return
         (record, wait), until_ns = ahead, got_ns
@@ -49,15 +51,22 @@ def line_before(record: ServedRequest, wait: Wait, traffic: Traffic) -> Iterator
 
 def without_stacks(record: ServedRequest) -> ServedRequest:
     """Return a request without its stacks, which are large; of those it waited for at locks one frame stays, each."""
-    frames: list[Frame] = []
-    waits = []
+    told: dict[int | None, Frame] = {}
     for wait in record.waits:
-        told = telling(record.code.stack(wait.waker_stack)) if wait.bucket == "lock" else None
-        if told is not None:
-            frames.append(told)
-        waits.append(msgspec.structs.replace(wait, stack=None, waker_stack=None if told is None else len(frames) - 1))
-    code = StackTable(tuple(frames), tuple((place,) for place in range(len(frames))))
-    return msgspec.structs.replace(record, waits=tuple(waits), code=code, ran=())
+        if wait.bucket == "lock" and wait.waker_stack not in told:
+            frame = telling(record.code.stack(wait.waker_stack))
+            told |= {} if frame is None else {wait.waker_stack: frame}
+    places = {stack: number for number, stack in enumerate(told)}
+    waits = tuple(
+        wait
+        if wait.stack is None and wait.waker_stack is None
+        else msgspec.structs.replace(
+            wait, stack=None, waker_stack=places.get(wait.waker_stack) if wait.bucket == "lock" else None
+        )
+        for wait in record.waits
+    )
+    code = StackTable(tuple(told.values()), tuple((number,) for number in range(len(told))))
+    return msgspec.structs.replace(record, waits=waits, code=code, ran=())
 
 
 def _waited_too(wait: Wait, from_ns: int, until_ns: int, traffic: Traffic) -> tuple[ServedRequest, Wait] | None:

@@ -7,7 +7,8 @@ verdict names the same mechanism: what most of them name (a peer, a thread, a lo
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import amount, counted, milliseconds
@@ -71,9 +72,9 @@ class Pool:
         both = Pool()
         for pool in (self, other):
             both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns, pool.readings))
-            both.stacks.add(pool.stacks.times())
             both._latest.update(pool._latest)
         both.count = self.count + other.count
+        both.stacks = self.stacks + other.stacks
         return both
 
     @property
@@ -81,10 +82,8 @@ class Pool:
         """The latest of the requests' own, newest last."""
         return tuple(self._latest.values())
 
-    def frames(self, mechanism: Mechanism | None) -> tuple[FrameShare, ...]:
-        """Return where in the code a mechanism spent its time, in all requests together."""
-        if mechanism is None:
-            return ()
+    def frames(self, mechanism: Mechanism) -> tuple[FrameShare, ...]:
+        """Return where in the code a mechanism spent its time, in all requests together; costs 1 us for each stack."""
         places = self.stacks.places(BUCKETS_OF[mechanism], is_gc=mechanism == "gc")
         return frame_shares(places, mechanism, self.total_ns)
 
@@ -114,23 +113,32 @@ def mean_ledger(total_ns: int, booked_ns: Sequence[int], count: int) -> Ledger:
     return Ledger(total_ns // count, tuple(booked // count for booked in booked_ns))
 
 
-def verdict_on(subject: str, pool: Pool) -> Verdict:
+class Pooled(NamedTuple):
+    """A verdict on many requests, and where in the code its mechanism spent the time."""
+
+    verdict: Verdict
+    frames: tuple[FrameShare, ...]
+
+
+def verdict_on(subject: str, pool: Pool) -> Pooled:
     """Judge the requests of a pool by their mean; `subject` opens the summary."""
     balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
     weighing = weigh(balance)
     if weighing.mechanism is None:
         evidence = (*also(balance, None), *_pooled(verdicts, {"threads", "kernel_function", "fidelity"}))
         advice = _most_common_advice(verdicts)
-        return Verdict("unknown", None, 0.0, 0.0, f"{subject}: {undecided(balance)}", evidence, advice)
+        summary = f"{subject}: {undecided(balance)}"
+        return Pooled(Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice), ())
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
     agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
     spent_ns = balance.spent_ns[weighing.mechanism]
-    where = places_told(pool.frames(weighing.mechanism), weighing.mechanism, spent_ns, balance.total_ns)
+    frames = pool.frames(weighing.mechanism)
+    where = places_told(frames, weighing.mechanism, spent_ns, balance.total_ns)
     evidence = (*where, *_pooled(agreeing, None))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
     kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
-    return Verdict(
+    verdict = Verdict(
         principle=PRINCIPLE_OF[weighing.mechanism],
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
@@ -144,6 +152,7 @@ def verdict_on(subject: str, pool: Pool) -> Verdict:
         ),
         advice=_most_common_advice(agreeing),
     )
+    return Pooled(verdict, frames)
 
 
 def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Evidence, ...]:
@@ -167,13 +176,16 @@ def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Eviden
 
 def _medians(verdicts: Sequence[Verdict]) -> Iterator[Evidence]:
     """Yield the evidence of the request in the middle, of each number that at least a quarter of the verdicts tell."""
-    for name in _MEASURED:
-        told = [one for verdict in verdicts for one in verdict.evidence if one.name == name]
-        told = [one for one in told if isinstance(one.value, int | float)]
-        if told and len(told) >= _TELLING * len(verdicts):
-            middle = sorted(told, key=lambda one: one.value)[(len(told) - 1) // 2]
-            among = f" (median of {len(told)})" if len(told) > 1 else ""
-            yield Evidence(name, middle.value, middle.text + among)
+    told: dict[str, list[tuple[float, Evidence]]] = {name: [] for name in _MEASURED}
+    for verdict in verdicts:
+        for one in verdict.evidence:
+            if one.name in told and isinstance(one.value, int | float):
+                told[one.name].append((one.value, one))
+    for name, each in told.items():
+        if each and len(each) >= _TELLING * len(verdicts):
+            value, middle = sorted(each, key=itemgetter(0))[(len(each) - 1) // 2]
+            among = f" (median of {len(each)})" if len(each) > 1 else ""
+            yield Evidence(name, value, middle.text + among)
 
 
 def _most_common_advice(verdicts: Sequence[Verdict]) -> tuple[str, ...]:

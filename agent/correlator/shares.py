@@ -5,8 +5,7 @@ Work is told by function, with the line that took most of it; waits are told lin
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from perfwatch.agent.correlator.places import place_of
 from perfwatch.agent.correlator.wording import at, cut
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.places import Place
     from perfwatch.agent.model import StackTime
 
+T = TypeVar("T")
 _MOST: Final = 8
 _MOSTLY: Final = 0.5
 _NOTABLE: Final = 0.05
@@ -50,12 +50,6 @@ _ADVICE: Final[dict[Mechanism, tuple[int, str]]] = {
 """Advice that names a place, and where it belongs: the first takes the place of the general one."""
 
 
-class _Spent(NamedTuple):
-    total: Counter[tuple[str, str, int]]
-    lines: dict[tuple[str, str, int], Counter[int]]
-    called: dict[tuple[str, str, int], Counter[str | None]]
-
-
 def places_in(times: Iterable[StackTime], mechanism: Mechanism) -> list[tuple[Place, int]]:
     """Return the places of a mechanism's time, as far as the code is known."""
     buckets, is_gc = BUCKETS_OF[mechanism], mechanism == "gc"
@@ -70,24 +64,31 @@ def places_in(times: Iterable[StackTime], mechanism: Mechanism) -> list[tuple[Pl
 
 def frame_shares(places: Iterable[tuple[Place, int]], mechanism: Mechanism, total_ns: int) -> tuple[FrameShare, ...]:
     """Return the places with the most time, at most 8; shares are of `total_ns`."""
-    spent = _Spent(Counter(), {}, {})
-    for place, spent_ns in places:
-        frame = place.frame
-        key = (frame.function, frame.file, -1 if mechanism in _WORK else frame.line)
-        spent.total[key] += spent_ns
-        spent.lines.setdefault(key, Counter())[frame.line] += spent_ns
-        spent.called.setdefault(key, Counter())[place.called] += spent_ns
+    spent: dict[tuple[str, str, int], dict[tuple[int, str | None], int]] = {}
+    for (frame, called), spent_ns in places:
+        key = (frame.function, frame.file, 0 if mechanism in _WORK else frame.line)
+        lines = spent.setdefault(key, {})
+        lines[frame.line, called] = lines.get((frame.line, called), 0) + spent_ns
+    ranked = sorted(((sum(lines.values()), key) for key, lines in spent.items()), key=lambda one: -one[0])
     return tuple(
         FrameShare(
-            function=key[0],
-            file=key[1],
-            line=spent.lines[key].most_common(1)[0][0],
+            function=function,
+            file=file,
+            line=_most((line, ns) for (line, _), ns in spent[function, file, at_line].items()),
             share=round(min(spent_ns / total_ns, 1.0), 4),
-            called=spent.called[key].most_common(1)[0][0],
+            called=_most((called, ns) for (_, called), ns in spent[function, file, at_line].items()),
         )
-        for key, spent_ns in spent.total.most_common(_MOST)
+        for spent_ns, (function, file, at_line) in ranked[:_MOST]
         if spent_ns > 0 and total_ns > 0
     )
+
+
+def _most(spent: Iterable[tuple[T, int]]) -> T:
+    """Return what most was spent on, of equals the first."""
+    sums: dict[T, int] = {}
+    for what, spent_ns in spent:
+        sums[what] = sums.get(what, 0) + spent_ns
+    return max(sums, key=lambda what: sums[what])
 
 
 def places_told(frames: Sequence[FrameShare], mechanism: Mechanism, spent_ns: int, total_ns: int) -> Iterator[Evidence]:

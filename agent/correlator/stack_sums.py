@@ -25,9 +25,9 @@ class _Sum:
 
     __slots__ = ("place", "spent_ns")
 
-    def __init__(self) -> None:
-        self.spent_ns = 0
-        self.place: Place | None = None
+    def __init__(self, spent_ns: int = 0, place: Place | None = None) -> None:
+        self.spent_ns = spent_ns
+        self.place = place
 
 
 class StackSums:
@@ -43,6 +43,19 @@ class StackSums:
         """Add times; costs about 3 us for each stack of 25 frames."""
         for one in times:
             self.book(one.frames, one.bucket, one.spent_ns, is_gc=one.is_gc)
+
+    def __add__(self, other: StackSums) -> StackSums:
+        """Return the sums of both, for reading: what only one of them has is shared with it."""
+        both = StackSums()
+        larger, smaller = sorted((self._sums, other._sums), key=len, reverse=True)
+        both._sums = larger.copy()
+        for key, one in smaller.items():
+            known = larger.get(key)
+            both._sums[key] = one if known is None else _Sum(known.spent_ns + one.spent_ns, known.place)
+        if len(both._sums) > MAX_STACKS:
+            both._sums = {key: _Sum(one.spent_ns, one.place) for key, one in both._sums.items()}
+            both._make_room()
+        return both
 
     def book(self, frames: tuple[Frame, ...], bucket: Bucket, spent_ns: int, *, is_gc: bool = False) -> None:
         """Add one time."""
@@ -90,14 +103,14 @@ class StackSums:
             ranked = self._ranked()
             self._sums = dict(ranked[: MAX_STACKS // 2])
             for (frames, bucket, is_gc), one in ranked[MAX_STACKS // 2 :]:
-                key = (() if is_last else _coarser(frames), bucket, is_gc)
+                key = (() if is_last else _coarser(frames, one.place), bucket, is_gc)
                 self._sums.setdefault(key, _Sum()).spent_ns += one.spent_ns
             if len(self._sums) <= MAX_STACKS - _REASONS:
                 return
 
 
-def _coarser(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+def _coarser(frames: tuple[Frame, ...], place: Place | None = None) -> tuple[Frame, ...]:
     """Leave out what the frame that tells most had called; all, where it had called nothing."""
-    place = place_of(frames)
+    place = place or place_of(frames)
     at = 0 if place is None else frames.index(place.frame)
     return frames[at:] if at else ()

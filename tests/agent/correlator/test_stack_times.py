@@ -189,3 +189,14 @@ def test_what_was_added_can_be_taken_back(added, crowd):
     sums.remove(times)
     assert sum(one.spent_ns for one in sums.times()) == crowd
     assert all(one.spent_ns > 0 for one in sums.times())
+
+
+@settings(max_examples=100, deadline=None)
+@given(*[st.lists(st.tuples(st.integers(0, 400), st.integers(1, 50), BUCKET), max_size=400)] * 2)
+def test_sums_of_sums_leave_both_as_they_were(some, others):
+    one, other = (StackSums(stack(number, ns, bucket) for number, ns, bucket in each) for each in (some, others))
+    before = one.times(), other.times()
+    both = one + other
+    assert sum(each.spent_ns for each in both.times()) == sum(ns for _, ns, _ in [*some, *others])
+    assert len(both.times()) <= MAX_STACKS
+    assert (one.times(), other.times()) == before

@@ -185,7 +185,9 @@ def test_requests_that_are_not_judged_have_no_stacks():
 def test_what_is_kept_of_an_ended_request_has_no_stacks():
     """They are large. Where those stood that it waited for at a lock, those behind it in line ask for."""
     waits = (
-        m.wait("lock", 50, stack=0, waker=m.waker(), waker_stack=1),
+        m.wait("lock", 9, stack=0, waker=m.waker(), waker_stack=7),
+        m.wait("lock", 40, stack=0, waker=m.waker(), waker_stack=1),
+        m.wait("lock", 1, stack=0),
         m.wait("calls", 30, stack=0, waker=m.waker(), waker_stack=1),
     )
     correlator = Correlator(m.info())
@@ -196,7 +198,9 @@ def test_what_is_kept_of_an_ended_request_has_no_stacks():
     assert kept.ran == ()
     assert kept.code.frames == (c.REFRESH[0],)
     assert [(wait.bucket, wait.stack, wait.waker_stack) for wait in kept.waits] == [
+        ("lock", None, None),
         ("lock", None, 0),
+        ("lock", None, None),
         ("calls", None, None),
     ]
     correlator.feed(rendering(2))

@@ -140,7 +140,10 @@ class OpenReport(Struct, frozen=True):
 
 
 class Blocker(Struct, frozen=True):
-    """A thread that ended waits of a request, and their share of the latency; `run_queue`: that had the CPU before."""
+    """A thread that ended waits of a request, and their share of the latency; `run_queue`: that had the CPU before.
+
+    Function, file and line: where in its code it ended most of that time; null where that is not known.
+    """
 
     kind: Bucket
     pid: int

@@ -74,12 +74,14 @@ def request_table(requests: Sequence[RequestReport], width: int) -> list[str]:
         return []
     slowest = sorted(requests, key=lambda one: -one.duration_ms)[:_REQUESTS]
     named = min(max(map(cells, map(_name, slowest))), max(width - 72, 16))
+    numbered = max(len(f"#{one.id}") for one in slowest)
     lines = [rule(f"slowest requests ({len(slowest)} of {len(requests)} judged)", width)]
     for one in slowest:
         at = moment(one.start, "%H:%M:%S.%f")[:12]
         name = fit(_name(one), named)
         status = one.status or ("-" if one.outcome == "answered" else one.outcome)
-        line = f"{at}  {name}  {shown_ms(one.duration_ms):>7}  {status!s:>7}  {LETTERS[one.principle]} {one.summary}"
+        took, letter = shown_ms(one.duration_ms), LETTERS[one.principle]
+        line = f"{at}  {f'#{one.id}':>{numbered}}  {name}  {took:>7}  {status!s:>7}  {letter} {one.summary}"
         lines.append(fit(clean(line), width))
     return lines
 

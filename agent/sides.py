@@ -14,7 +14,7 @@ from perfwatch.probes.records import Loss
 from perfwatch.probes.table import SIDE, Entry, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from perfwatch.agent.choices import Choices
     from perfwatch.probes.records import Record
@@ -26,10 +26,11 @@ class Sides:
     `statuses` says what became of each of them at the start.
     """
 
-    def __init__(self, tree: Tree, choices: Choices) -> None:
+    def __init__(self, tree_of: Callable[[Entry], Tree], choices: Choices) -> None:
+        """`tree_of` gives whom a probe is to look at."""
         self.readings: list[Reading] = []
         try:
-            self.statuses = tuple(self._enter(entry, tree, choices) for entry in SIDE)
+            self.statuses = tuple(self._enter(entry, tree_of(entry), choices) for entry in SIDE)
         except BaseException:
             self.close()
             raise

@@ -47,6 +47,15 @@ SAMPLED: Final = Entry(
     "requests, and what the threads did",
     0.1,
 )
+PAUSES: Final = Entry(
+    "pauses",
+    "pauses.probe:PausesProbe",
+    "runs of the garbage collector, where the ledger can set no probe of its own: thread, length, generation",
+    "watchpoints (perf events) on the collector's flag, `/proc/PID/mem`",
+    "50 µs, 10 µs a process, and 5 µs a run; the server itself: 24 µs a run",
+    "when the garbage collector ran, and for how long",
+    0.25,
+)
 SIDE: Final = (
     Entry(
         "host",
@@ -130,6 +139,15 @@ SIDE: Final = (
         30.0,
     ),
     Entry(
+        "stacks",
+        "stacks.probe:StacksProbe",
+        "the stacks of all Python threads, who holds the interpreter lock, the state of the garbage collector",
+        "the memory of the target's interpreters (process_vm_readv)",
+        "COST",
+        "what the code does, and who holds the interpreter lock",
+        0.2,
+    ),
+    Entry(
         "wire",
         "wire.probe:WireProbe",
         "TCP set-up and TLS handshakes: times, versions, resumption, resets",
@@ -138,6 +156,7 @@ SIDE: Final = (
         "what connections and TLS handshakes cost",
         0.1,
     ),
+    PAUSES,
 )
 CORES: Final = (LEDGER, SAMPLED)
 ENTRIES: Final = (*CORES, *SIDE)

@@ -66,8 +66,11 @@ class LedgerProbe:
     name = "ledger"
     period_s = 0.05
 
-    def __init__(self, pid: int, interpreter_of: Callable[[int], Interpreter | None]) -> None:
+    def __init__(
+        self, pid: int, interpreter_of: Callable[[int], Interpreter | None], *, times_collections: bool = True
+    ) -> None:
         self.pid = pid
+        self._times_collections = times_collections
         self._programs = Programs(interpreter_of)
         self._machine = platform.machine()
         self._changes: list[TargetChange] = []
@@ -144,6 +147,11 @@ class LedgerProbe:
     def pids(self) -> frozenset[int]:
         """The processes of the tree that live."""
         return frozenset(self._pids)
+
+    @property
+    def timed(self) -> frozenset[int]:
+        """Those whose collections are told."""
+        return self._collectors.pids
 
     # --- attaching
 
@@ -224,6 +232,8 @@ class LedgerProbe:
 
     def _watch_collectors(self) -> None:
         """Set probes on the garbage collectors of processes that are new, and outlived one scan."""
+        if not self._times_collections:
+            return
         for pid in self._pids - self._looked_into - self._searched.keys():
             self._looked_into.add(pid)
             interpreter = self._programs.interpreter_of(pid)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.ledger.code_events import StackEvent
     from perfwatch.probes.readers.interpreter import Interpreter
 
-MAX_OPEN: Final = 256
-"""Programs whose memory is held open; those of further processes are opened anew for each stack."""
+MAX_SITES: Final = 1 << 16
 
 
 class Program:
@@ -29,6 +28,8 @@ class Program:
         self.python = python
         self._codes = Codes(python)
         self._libraries = Libraries(python.pid, but=interpreter.path)
+        self._python_calls: set[tuple[int, int]] = set()
+        """Places that were seen to call a Python function: what they call is not named as native."""
 
     def frames(self, event: StackEvent) -> tuple[Frame, ...]:
         """Return the frames of a stack, the innermost first; those whose code is gone are left out."""
@@ -38,7 +39,11 @@ class Program:
 
     def _native(self, event: StackEvent) -> Frame | None:
         """Return what Python called and has no frame of its own: C code, by the name that the caller has for it."""
-        called = self._codes.native_call(*event.frames[0]) if event.frames else None
+        if len(self._python_calls) > MAX_SITES:
+            self._python_calls.clear()
+        self._python_calls.update(event.frames[1:])
+        calls_native = event.frames and event.frames[0] not in self._python_calls
+        called = self._codes.native_call(*event.frames[0]) if calls_native else None
         library = self._libraries.at(event.ip) if event.role == RAN else None
         if called:
             return Frame(called, library or "", 0, is_native=True)

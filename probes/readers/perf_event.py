@@ -28,8 +28,8 @@ class Attributes(ctypes.Structure):
         ("flags", ctypes.c_uint64),
         ("wakeup_events", ctypes.c_uint32),
         ("bp_type", ctypes.c_uint32),
-        ("config1", ctypes.c_uint64),
-        ("config2", ctypes.c_uint64),
+        ("bp_addr", ctypes.c_uint64),
+        ("bp_len", ctypes.c_uint64),
         ("branch_sample_type", ctypes.c_uint64),
         ("sample_regs_user", ctypes.c_uint64),
         ("sample_stack_user", ctypes.c_uint32),
@@ -45,7 +45,7 @@ def open_event(attributes: Attributes, *, tid: int = -1, cpu: int = -1) -> int:
     """Open an event of a thread (or all), on a CPU (or all); returns its descriptor. Raises OSError."""
     attributes.size = ctypes.sizeof(attributes)
     libc = ctypes.CDLL(None, use_errno=True)
-    number = _PERF_EVENT_OPEN[platform.machine()]
+    number = _PERF_EVENT_OPEN.get(platform.machine(), -1)
     fd = libc.syscall(number, ctypes.byref(attributes), tid, cpu, -1, _FLAG_CLOEXEC)
     if fd < 0:
         raise OSError(ctypes.get_errno(), "perf_event_open")

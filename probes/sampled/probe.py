@@ -49,6 +49,8 @@ class SampledProbe:
     """Follows one process tree. `interpreter_of` gives a process's Python, or None if it has none."""
 
     name = "sampled"
+    timed: frozenset[int] = frozenset()
+    """Processes whose collections it tells: none."""
     period_s = 0.01
 
     def __init__(self, pid: int, interpreter_of: Callable[[int], Interpreter | None]) -> None:

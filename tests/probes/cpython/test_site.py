@@ -1,16 +1,19 @@
-"""Where the collector can be probed is where other readers of the same files say that it is."""
+"""The collector can be probed where other readers of the same files say that it is, and where probes are hit."""
 
+import contextlib
 import os
 import re
 import subprocess
 
 import pytest
-from collecting import DEBIAN, PYTHONS, library
+from collecting import BUILT, DEBIAN, library, watched
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+from probing import KIND, Uprobe, value
 
 from perfwatch.probes.cpython.site import Argument, Site, collector_site, parse_argument
 
+NEEDS_UPROBES = pytest.mark.skipif(not KIND.exists() or os.geteuid() != 0, reason="needs uprobes (root)")
 FUNCTION = {"3.8": "collect.constprop.1", "3.9": "collect"}
 SECOND_ARGUMENT = Argument("si", None, 4, is_signed=True)
 
@@ -32,10 +35,10 @@ def offset_by_elftools(path, name):
 
 
 def test_all_versions_are_looked_at():
-    assert {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13"} <= set(PYTHONS)
+    assert {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13"} <= set(BUILT)
 
 
-@pytest.mark.parametrize("version", PYTHONS)
+@pytest.mark.parametrize("version", BUILT)
 def test_a_build_with_symbols_has_its_function(version):
     path = library(version)
     start = offset_by_elftools(path, FUNCTION.get(version, "gc_collect_main"))
@@ -63,6 +66,33 @@ def test_a_stripped_build_without_static_probes_has_none(tmp_path):
     stripped = tmp_path / "libpython3.11.so"
     subprocess.run(["strip", "-o", stripped, library("3.11")], check=True)
     assert site_of(stripped, "3.11.7") is None
+
+
+@NEEDS_UPROBES
+@pytest.mark.parametrize("name", [*BUILT, "the distribution's"])
+def test_probes_there_are_hit_once_a_collection(name):
+    """With the generation, where that is told."""
+    path, python = (library(name), BUILT[name]) if name in BUILT else (DEBIAN, DEBIAN)
+    site = site_of(path, name if name in BUILT else "3.11")
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context(watched(python))
+        target.probe.__exit__(None, None, None)
+        start = Uprobe(path, site.start_offset, target.pid, semaphore=site.start_semaphore)
+        stack.callback(start.close)
+        done_at = site.done_offset or site.start_offset
+        done = Uprobe(path, done_at, target.pid, semaphore=site.done_semaphore, is_return=site.kind == "uprobe")
+        stack.callback(done.close)
+        target.do("gc.disable(); said = [gc.collect(generation) for generation in (0, 2, 1, 0, 2)]")
+        target.do("gc.enable(); rubbish(9000); gc.disable()")
+        noted = [one.generation for one in target.collections()]
+        hits = start.hits()
+        assert len(done.hits()) == len(hits)
+    if site.generation:
+        assert [value(site.generation, hit) for hit in hits] == noted
+    # 3.12 and later may call it when nothing is due any more.
+    assert len(hits) >= len(noted) >= 8
+    if name not in {"3.12", "3.13"}:
+        assert len(hits) == len(noted)
 
 
 @pytest.mark.parametrize("version", ["", "3", "4.11.0", "3.11x", "3.9999999"])

@@ -1,0 +1,69 @@
+"""Which generation each of some collections was of, told by the collector's counts before and after them. Pure.
+
+The counts say how many there were of each. Their order follows from the rule by which the collector chooses, where that
+leads to the counts that were found: the oldest generation of which the next younger was collected more often than its
+threshold says; the very oldest waits, beyond it, until enough objects are new, or is asked for by `gc.collect()`, and
+its place follows from how often the others were collected since. Where the rule does not lead there, only what the
+counts leave no doubt of is told. (Where a program asks for a younger generation by its number, among others and within
+one reading, the order may be mistaken.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perfwatch.probes.pauses.collector import Collector
+
+_YOUNG, _MIDDLE, _OLD = 0, 1, 2
+
+
+def ran_between(before: Collector, after: Collector) -> list[int]:
+    """Return how often each generation was collected."""
+    return [new - old for old, new in zip(before.ran, after.ran, strict=True)]
+
+
+def generations(before: Collector, after: Collector) -> list[int | None]:
+    """Return the generation of each collection between two readings, in order of time."""
+    ran = ran_between(before, after)
+    total = sum(ran)
+    if total in ran:
+        return [ran.index(total)] * total
+    if after.counts[_OLD] < 0 or not 0 <= after.counts[_MIDDLE] <= ran[_YOUNG]:
+        return [None] * total
+    return _by_rule(before, after, ran) or _by_counts(after, ran)
+
+
+def _by_rule(before: Collector, after: Collector, ran: list[int]) -> list[int | None] | None:
+    """Choose as the collector does; None if that does not lead to the counts that were found."""
+    _, middle_threshold, old_threshold = before.thresholds
+    _, middle, old = before.counts
+    left = list(ran)
+    chosen: list[int | None] = []
+    old_at = _place_of_old(after, sum(ran), middle_threshold) if ran[_OLD] == 1 else None
+    for place in range(sum(ran)):
+        is_old = old > old_threshold if old_at is None else place == old_at
+        if is_old and left[_OLD]:
+            generation, middle, old = _OLD, 0, 0
+        elif middle > middle_threshold and left[_MIDDLE]:
+            generation, middle, old = _MIDDLE, 0, old + 1
+        else:
+            generation, middle = _YOUNG, middle + 1
+        left[generation] -= 1
+        chosen.append(generation)
+    return chosen if not any(left) and (middle, old) == after.counts[1:] else None
+
+
+def _place_of_old(after: Collector, total: int, middle_threshold: int) -> int:
+    """Return the place of the one that collected the oldest: so many collections of the others have followed."""
+    cycle = middle_threshold + 2
+    return total - 1 - after.counts[_OLD] * cycle - after.counts[_MIDDLE]
+
+
+def _by_counts(after: Collector, ran: list[int]) -> list[int | None]:
+    """Tell those that have followed the last one of another generation, and that one."""
+    total = sum(ran)
+    last = total - 1 - after.counts[_MIDDLE]
+    told: list[int | None] = [_YOUNG if total - ran[_YOUNG] == 1 or place > last else None for place in range(total)]
+    told[last] = _OLD if not ran[_MIDDLE] or (ran[_OLD] and after.counts[_OLD] == 0) else _MIDDLE
+    return told

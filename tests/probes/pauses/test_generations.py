@@ -1,0 +1,96 @@
+"""The generation of each collection between two readings, told by the counts alone."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfwatch.probes.pauses.collector import Collector
+from perfwatch.probes.pauses.generations import generations
+
+THRESHOLDS = (700, 10, 10)
+
+
+class Model:
+    """A collector that counts as CPython's does, and keeps what it did."""
+
+    def __init__(self, counts=(0, 0, 0), waits=0):
+        self.counts, self.ran, self.done, self.waits = list(counts), [0, 0, 0], [], waits
+
+    def collect(self, generation=None):
+        """Collect that generation, or the one that is due; the oldest may have to wait."""
+        if generation is None:
+            due = [0, *(place for place in (1, 2) if self.counts[place] > THRESHOLDS[place])]
+            if due[-1] == 2 and self.waits:
+                self.waits -= 1
+                due.pop()
+            generation = due[-1]
+        self.ran[generation] += 1
+        self.counts[: generation + 1] = [0] * (generation + 1)
+        if generation < 2:
+            self.counts[generation + 1] += 1
+        self.done.append(generation)
+
+    def reading(self):
+        return Collector(False, tuple(self.ran), THRESHOLDS, tuple(self.counts))
+
+
+def between(model, *collections):
+    before = model.reading()
+    model.done.clear()
+    for generation in collections:
+        model.collect(generation)
+    return generations(before, model.reading())
+
+
+def test_nothing_ran():
+    assert between(Model()) == []
+
+
+def test_one_collection_is_known_whatever_asked_for_it():
+    assert [between(Model((0, 3, 4)), generation) for generation in (0, 1, 2)] == [[0], [1], [2]]
+
+
+def test_collections_that_were_due_are_in_their_order():
+    model = Model((0, 8, 10))
+    assert between(model, *[None] * 20) == model.done == [0, 0, 0, 1, 2, *[0] * 11, 1, 0, 0, 0]
+
+
+def test_the_oldest_may_wait():
+    model = Model((0, 10, 11), waits=1)
+    assert between(model, *[None] * 14) == model.done == [0, 2, *[0] * 11, 1]
+
+
+def test_the_oldest_may_be_asked_for_among_others():
+    model = Model((0, 8, 3))
+    asked = [*[None] * 5, 2, *[None] * 20]
+    assert between(model, *asked) == model.done == [0, 0, 0, 1, 0, 2, *[0] * 11, 1, *[0] * 8]
+
+
+def test_a_single_other_one_has_its_place_by_the_count():
+    assert between(Model(), 0, 0, 2, 0, 0, 0) == [0, 0, 2, 0, 0, 0]
+    assert between(Model(), 0, 1) == [0, 1]
+
+
+def test_of_several_others_the_last_is_known_and_what_follows_it():
+    assert between(Model(), 2, 0, 1, 0, 0) == [None, None, 1, 0, 0]
+    assert between(Model(), 1, 0, 2, 0) == [None, None, 2, 0]
+
+
+def test_counts_that_cannot_be_tell_nothing():
+    before = Collector(False, (0, 0, 0), THRESHOLDS, (0, 0, 0))
+    for counts in [(0, -5, 0), (0, 99, 7), (0, -5, -5)]:
+        after = Collector(False, (2, 1, 1), THRESHOLDS, counts)
+        assert generations(before, after) == [None] * 4
+
+
+@given(
+    st.tuples(st.just(0), st.integers(0, 11), st.integers(0, 12)),
+    st.integers(0, 3),
+    st.lists(st.sampled_from([None] * 8 + [2]), max_size=60),
+)
+def test_what_is_told_is_right(counts, waits, collections):
+    model = Model(counts, waits)
+    told = between(model, *collections)
+    assert len(told) == len(model.done)
+    assert all(one in {None, other} for one, other in zip(told, model.done, strict=True))
+    if all(asked is None for asked in collections) and not waits:
+        assert told == model.done

@@ -25,7 +25,7 @@ _ENDPOINTS: Final = 12
 _PLACES: Final = 3
 _REQUESTS: Final = 10
 _MAX_CALL: Final = 48
-_LEAST: Final = 0.01
+_LEAST: Final = 0.05
 _HOLDERS: Final = 3
 
 

@@ -65,7 +65,8 @@ def _explain_lock(request: Request, context: Context) -> Explanation:
     waits, is_signal = waits_in(request, "lock"), awaits_signal(request)
     held = holdings(request, "lock", context)
     holder = list(explain_holder(held, request.ledger["lock"], "signalled" if is_signal else "released it", context))
-    evidence = [*waited(request, "lock", "a signal" if is_signal else "a lock"), *holder]
+    first, *others = waited(request, "lock", "a signal" if is_signal else "a lock")
+    evidence = [first, *holder, *others]
     if is_signal:
         evidence.append(Evidence("awaits", "signal", "it waited until another thread signalled: nobody held the lock"))
     by_lock: dict[str, int] = {}
@@ -79,8 +80,8 @@ def _explain_lock(request: Request, context: Context) -> Explanation:
     if not held:
         evidence += released(longest(waits), context)
     place = next((f" in {one.value}" for one in holder if one.name == "holder"), "")
-    first, *others = _SIGNAL_ADVICE if is_signal else (_HOLD_ADVICE, *_LOCK_ADVICE)
-    return Explanation(tuple(evidence), (first.format(place), *others))
+    advice, *more = _SIGNAL_ADVICE if is_signal else (_HOLD_ADVICE, *_LOCK_ADVICE)
+    return Explanation(tuple(evidence), (advice.format(place), *more))
 
 
 RULES: Final[tuple[Rule, ...]] = (queue, lock, gil)

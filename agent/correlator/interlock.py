@@ -48,18 +48,20 @@ def explain_gil(request: Request, context: Context) -> Explanation:
     beside = context.traffic.beside(record, record.ended_ns)
     holder = list(explain_gil_holder(request, context))
     collected_ns = _collected_ns(request, context)
+    first, *others = waited(request, "gil", "the interpreter lock (GIL)")
     evidence = [
-        *waited(request, "gil", "the interpreter lock (GIL)"),
+        first,
         *holder,
         *_collector(collected_ns),
         *_lock(request, beside, context),
+        *others,
         amount("on_cpu", ledger["on_cpu"], "and ran {} on a CPU itself"),
     ]
     if ledger["run_queue"]:
         evidence.append(amount("run_queue", ledger["run_queue"], "and was ready to run without a CPU for {}"))
     if beside.requests:
-        others = counted(beside.requests, "other request")
-        text = f"meanwhile {others} of process {record.pid} computed for {{}}"
+        many = counted(beside.requests, "other request")
+        text = f"meanwhile {many} of process {record.pid} computed for {{}}"
         evidence.append(amount("others_on_cpu", beside.spent_ns.get("on_cpu", 0), text))
     if not holder:
         evidence += released(longest(waits_in(request, "gil")), context)

@@ -72,7 +72,7 @@ def telling(frames: Sequence[Frame]) -> Frame | None:
     """Return the frame that tells most; None of an empty stack.
 
     The innermost one of the program's own code (code made of a string only where there is no other); else the innermost
-    one of a library that is no scaffolding of servers; else the innermost one.
+    one of a library that is no scaffolding of servers; else the innermost that is not native.
     """
     at = _telling_at(frames)
     return None if at is None else frames[at]
@@ -94,10 +94,11 @@ def place_of(frames: Sequence[Frame]) -> Place | None:
 
 
 def _telling_at(frames: Sequence[Frame]) -> int | None:
-    library = untold = None
+    library = untold = innermost = None
     for at, frame in enumerate(frames):
         if frame.is_native:
             continue
+        innermost = at if innermost is None else innermost
         origin = _origin(frame.file)
         if origin.kind == "own":
             if origin.is_told:
@@ -105,8 +106,8 @@ def _telling_at(frames: Sequence[Frame]) -> int | None:
             untold = at if untold is None else untold
         elif library is None and origin.kind == "library" and not origin.is_scaffolding:
             library = at
-    found = untold if untold is not None else library
-    return found if found is not None else (0 if frames else None)
+    found = next((at for at in (untold, library, innermost) if at is not None), 0)
+    return found if frames else None
 
 
 def _called(inner: Sequence[Frame]) -> str:

@@ -32,15 +32,15 @@ BUCKETS_OF: Final[dict[Mechanism, tuple[Bucket, ...]]] = {
     "gil": ("gil",),
     "lock": ("lock",),
     "queue": (),
-    "run-queue": ("run_queue",),
-    "throttle": ("run_queue",),
+    "run-queue": (),
+    "throttle": (),
     "disk": ("disk",),
     "memory": ("fault",),
     "network": ("receive", "send"),
     "dependency": ("calls", "child", "other"),
 }
-"""What a mechanism's time is booked to; of `on_cpu` the collector's part is `gc`, the rest `cpu`."""
-
+"""What a mechanism's time is booked to; of `on_cpu` the collector's part is `gc`, the rest `cpu`. Nothing where the
+place says nothing of the cause: what the request was about to compute when it had no CPU."""
 _ADVICE: Final[dict[Mechanism, tuple[int, str]]] = {
     "cpu": (0, "Make {} cheaper, or cache what it makes."),
     "sleep": (0, "Remove the sleep in {}, or wait for the event itself (a condition, a queue, a future)."),

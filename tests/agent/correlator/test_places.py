@@ -109,7 +109,8 @@ def test_this_interpreters_own_modules_are_told():
             id="without own code a library",
         ),
         pytest.param(SERVER[1:], SERVER[1], None, id="nothing but scaffolding"),
-        pytest.param((native("epoll"), *SERVER[3:]), native("epoll"), None, id="an idle worker"),
+        pytest.param((native("epoll"), *SERVER[3:]), SERVER[3], "epoll", id="an idle worker"),
+        pytest.param((native("a"), native("b")), native("a"), None, id="nothing but native code"),
         pytest.param((), None, None, id="no stack"),
     ],
 )

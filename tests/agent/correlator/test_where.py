@@ -83,18 +83,23 @@ def test_own_code_is_told_from_libraries_and_native_code():
         ("calls", "waited 80 ms for another process in render() at views.py:41 (100 %)"),
         ("child", "waited 80 ms for child process in render() at views.py:41 (100 %)"),
         ("lock", "waited 80 ms for a lock in render() at views.py:41 (100 %)"),
-        ("run_queue", "waited 80 ms for a CPU (100 %)"),
         ("gil", "waited 80 ms for the GIL (100 %)"),
     ],
 )
 def test_each_wait_says_where_if_that_tells_something(bucket, summary):
-    waits = (
-        m.wait(bucket, 80, stack=0) if bucket != "run_queue" else m.wait(bucket, 0, runnable_ns=80 * m.MS, stack=0),
-    )
+    waits = (m.wait(bucket, 80, stack=0),)
     verdict = judge(m.served(1, waits=waits, **{bucket: 80}, **table(c.RENDER)))
     assert verdict.summary == summary
     assert facts(verdict)["place"] == "render() at views.py:41"
     assert 1 <= len(verdict.advice) <= 3
+
+
+def test_where_it_had_no_cpu_says_nothing_of_the_cause():
+    waits = (m.wait("run_queue", 0, runnable_ns=80 * m.MS, stack=0),)
+    request = request_of(m.served(1, run_queue=80, waits=waits, **table(c.RENDER)))
+    assert request.frames == ()
+    assert request.stacks[0].frames == c.RENDER
+    assert "place" not in facts(request.verdict)
 
 
 def test_a_wait_in_a_pipe_says_where():

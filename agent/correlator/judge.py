@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficiency.RULES)
 _NOTABLE: Final = 0.05
-_BLAMED: Final = frozenset({"holder", "one_holder"})
+BLAMED: Final = frozenset({"holder", "one_holder"})
+"""Evidence of who held what was waited for."""
 _LOSS_TRUST: Final = 0.9
 _NOT_ONE: Final = {
     "shared": "its thread served other requests meanwhile (an event loop): perfwatch cannot yet follow a "
@@ -83,7 +84,7 @@ def _verdict(
     explained, advice = winner.explain()
     where = tuple(places_told(frames, winner.mechanism, winner.spent_ns, balance.total_ns))
     # After its first sentence, and who is to blame: the screens show the first eight.
-    first = next((at for at, one in enumerate(explained, 1) if one.name in _BLAMED), 1)
+    first = next((at for at, one in enumerate(explained, 1) if one.name in BLAMED), 1)
     evidence = (*explained[:first], *where, *explained[first:])
     return Verdict(
         principle=PRINCIPLE_OF[winner.mechanism],

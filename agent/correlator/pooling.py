@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import amount, counted, milliseconds
-from perfwatch.agent.correlator.judge import Judged, also, undecided
+from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
 from perfwatch.agent.correlator.shares import BUCKETS_OF, frame_shares, places_told
 from perfwatch.agent.correlator.stack_sums import StackSums
 from perfwatch.agent.correlator.weighing import Balance, weigh
@@ -134,7 +134,9 @@ def verdict_on(subject: str, pool: Pool) -> Pooled:
     spent_ns = balance.spent_ns[weighing.mechanism]
     frames = pool.frames(weighing.mechanism)
     where = places_told(frames, weighing.mechanism, spent_ns, balance.total_ns)
-    evidence = (*where, *_pooled(agreeing, None))
+    told = _pooled(agreeing, None)
+    blamed = [one for one in told if one.name in BLAMED]
+    evidence = (*blamed, *where, *(one for one in told if one.name not in BLAMED))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
     kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0

@@ -6,6 +6,8 @@ other means are laid over the request: what its thread did not wait in them, it 
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from perfwatch.agent.correlator.series import Span
@@ -50,6 +52,12 @@ def overlap_ns(some: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]
         else:
             second += 1
     return found
+
+
+def is_inside(at_ns: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a moment lies in one of these stretches, which are in order of time."""
+    number = bisect_right(spans, at_ns, key=itemgetter(0)) - 1
+    return number >= 0 and at_ns < spans[number][1]
 
 
 def stretches(pauses: Iterable[GcPause]) -> list[tuple[int, int]]:

@@ -124,12 +124,16 @@ def released(wait: Wait | None, context: Context) -> tuple[Evidence, ...]:
     thread = f"{thread_name(waker, context)} (pid {waker.pid}, tid {waker.tid})"
     idle = "" if waker.request is not None else ", which served no request then"
     told = Evidence("waker", thread, f"the longest wait was ended by thread {thread}{idle}")
-    return (told, *serving(waker, context))
+    return (told, *serving(request_of(waker, context)))
 
 
-def serving(waker: Waker, context: Context) -> Iterator[Evidence]:
+def request_of(waker: Waker, context: Context) -> ServedRequest | OpenRequest | None:
+    """Return what a thread was serving when it ended a wait, if that is known."""
+    return None if waker.request is None else context.traffic.find(waker.request)
+
+
+def serving(culprit: ServedRequest | OpenRequest | None) -> Iterator[Evidence]:
     """Say which request a thread was serving, and what that one spent its time on."""
-    culprit = None if waker.request is None else context.traffic.find(waker.request)
     if culprit is None:
         return
     endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"

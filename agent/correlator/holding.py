@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.collecting import blocked_for
-from perfwatch.agent.correlator.findings import counted, milliseconds, named, serving, thread_name, waits_in
+from perfwatch.agent.correlator.collecting import blocked_for, is_inside
+from perfwatch.agent.correlator.findings import counted, milliseconds, request_of, serving, thread_name, waits_in
 from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.places import is_scaffolding, module_of, telling
-from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.wording import at
 from perfwatch.agent.model import Bucket, Evidence, Frame, Request
@@ -69,7 +68,7 @@ def explain_holder(held: Sequence[Holding], spent_ns: int, did: str, context: Co
         idle = "" if one.holder.request is not None else ", which served no request,"
         text = f"{milliseconds(one.kept_ns):.1f} ms of it until {thread}{idle} {did} in {one.place}"
         yield Evidence(_name(one.kept_ns, spent_ns), one.place, text)
-        yield from serving(one.holder, context)
+        yield from serving(request_of(one.holder, context))
 
 
 def explain_gil_holder(request: Request, context: Context) -> Iterator[Evidence]:
@@ -90,7 +89,7 @@ def explain_gil_holder(request: Request, context: Context) -> Iterator[Evidence]
         ended = f"{counted(one.times, 'wait')}, {milliseconds(one.kept_ns):.1f} ms"
         text = f"{thread} gave it up in {one.place}, which ended {ended}"
         yield Evidence(_name(one.kept_ns, told_ns) if enough else "one_holder", one.place, text)
-        yield from serving(one.holder, context)
+        yield from serving(request_of(one.holder, context))
 
 
 def _seen_holding(seen: Sequence[Sighting], pid: int, context: Context) -> Iterator[Evidence]:
@@ -107,10 +106,7 @@ def _seen_holding(seen: Sequence[Sighting], pid: int, context: Context) -> Itera
         who = f"thread {name}" + (f" and {counted(others, 'other')}" if others else "")
         text = f"in {count} of {counted(len(seen), 'reading')} meanwhile {who} held it, in {place}"
         yield Evidence(_name(count, len(seen)), place, text)
-        culprit = context.traffic.served_by(pid, tid, seen[-1].at_ns)
-        if culprit is not None:
-            endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
-            yield Evidence("culprit", endpoint, f"that thread was serving {named(culprit)}")
+        yield from serving(context.traffic.served_by(pid, tid, seen[-1].at_ns))
 
 
 def awaits_signal(request: Request) -> bool:
@@ -146,7 +142,7 @@ def _holding(request: Request, context: Context) -> Sequence[Sighting]:
     seen = context.around.code.holders(record.pid, Span(record.started_ns, record.ended_ns))
     others = [one for one in seen[:: len(seen) // _MAX_READINGS + 1] if one.tid != record.tid]
     waits = blocked_for(record, "gil")
-    inside = [one for one in others if any(start <= one.at_ns < end for start, end in waits)]
+    inside = [one for one in others if is_inside(one.at_ns, waits)]
     return inside or others
 
 

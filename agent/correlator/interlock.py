@@ -92,7 +92,7 @@ def _lock(request: Request, beside: Meanwhile, context: Context) -> Iterator[Evi
     whom = ""
     if most:
         tid, part = most[0]
-        whom = f", of the others longest by thread {interpreters.thread_name(pid, tid) or tid} ({percent(part)})"
+        whom = f" ({percent(part)} by thread {interpreters.thread_name(pid, tid) or tid})"
     changed = "" if rate.handoffs_s is None else f" and changed hands {rate.handoffs_s:.0f} times a second"
     text = f"the GIL of process {pid} was held {percent(rate.held)} of the time{whom}{changed}"
     yield Evidence("gil_held", round(rate.held, 3), text)

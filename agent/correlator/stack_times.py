@@ -15,10 +15,9 @@ down to it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.collecting import gc_ns_of, own_pauses, stretches
+from perfwatch.agent.correlator.collecting import gc_ns_of, is_inside, own_pauses, stretches
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.stack_sums import StackSums
 from perfwatch.agent.model import BUCKETS, Bucket, Frame, Ledger, Request, StackTime, Wait
@@ -92,14 +91,9 @@ def _book_running(booking: _Booking, request: Request, readings: list[_Reading],
     collecting: list[_Reading] = []
     computing: list[_Reading] = []
     for reading in readings:
-        (collecting if _is_inside(reading.at_ns, pauses) else computing).append(reading)
+        (collecting if is_inside(reading.at_ns, pauses) else computing).append(reading)
     booking.share(collecting, "on_cpu", gc_ns, is_gc=True)
     booking.share(computing, "on_cpu", booking.left["on_cpu"])
-
-
-def _is_inside(at_ns: int, spans: Sequence[tuple[int, int]]) -> bool:
-    number = bisect_right(spans, at_ns, key=itemgetter(0)) - 1
-    return number >= 0 and at_ns < spans[number][1]
 
 
 def _sighted(record: ServedRequest, code: Code) -> list[_Reading]:

@@ -139,6 +139,15 @@ SIDE: Final = (
         0.25,
     ),
     Entry(
+        "stacks",
+        "stacks.probe:StacksProbe",
+        "the stacks of all Python threads, who holds the interpreter lock, the state of the garbage collector",
+        "the memory of the target's interpreters (process_vm_readv)",
+        "COST",
+        "what the code does, and who holds the interpreter lock",
+        0.2,
+    ),
+    Entry(
         "wire",
         "wire.probe:WireProbe",
         "TCP set-up and TLS handshakes: times, versions, resumption, resets",

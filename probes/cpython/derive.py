@@ -1,7 +1,7 @@
-"""Writes offsets.json anew from the headers of the interpreters that pyenv has: `make offsets`.
+"""Writes offsets.json and opcodes.json anew from the interpreters that pyenv has, and their headers: `make offsets`.
 
-For a new version: add it to `VERSIONS`, and a branch to offsets.c where a struct has changed. Needs a C compiler. What
-it writes holds for x86-64 and AArch64 alike where no struct has a field of another size; only x86-64 was compared.
+For a new version: add it to `VERSIONS`, and a branch to offsets.c where a struct has changed. Needs a C compiler. The
+offsets hold for the machine that this runs on: x86-64.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from perfwatch.probes.cpython.bytecode import OPCODES
 from perfwatch.probes.cpython.layout import OFFSETS
 
 VERSIONS: Final = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 _SOURCE: Final = Path(__file__).with_name("offsets.c")
+_OWN_OPCODES: Final = Path(__file__).with_name("own_opcodes.py")
 _INSTALLED: Final = Path.home() / ".pyenv" / "versions"
 
 
@@ -32,6 +34,13 @@ def offsets_of(minor: str) -> dict[str, int]:
     return found
 
 
+def opcodes_of(minor: str) -> dict[str, dict[str, Any]]:
+    """Return what an interpreter says of its instructions; see own_opcodes.py."""
+    command = [str(_home(minor) / "bin" / "python"), "-I", str(_OWN_OPCODES)]
+    found: dict[str, dict[str, Any]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
 def _home(minor: str) -> Path:
     """Where the newest patch release of a version is installed."""
     found = sorted(_INSTALLED.glob(f"{minor}.*"), key=lambda path: int(path.name.rpartition(".")[2]))
@@ -41,9 +50,19 @@ def _home(minor: str) -> Path:
 
 
 def main() -> None:
-    """Write the table."""
+    """Write the tables."""
     OFFSETS.write_text(json.dumps({minor: offsets_of(minor) for minor in VERSIONS}, indent=1) + "\n")
-    sys.stdout.write(f"wrote {OFFSETS.name}\n")
+    OPCODES.write_text(by_line({minor: opcodes_of(minor) for minor in VERSIONS}))
+    sys.stdout.write(f"wrote {OFFSETS.name}, {OPCODES.name}\n")
+
+
+def by_line(tables: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Return JSON with a line for each instruction."""
+    versions = (
+        f'"{minor}": {{\n' + ",\n".join(f'"{name}": {json.dumps(facts)}' for name, facts in table.items()) + "\n}"
+        for minor, table in tables.items()
+    )
+    return "{\n" + ",\n".join(versions) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ address that comes from that memory may be anything, so any is taken, and what c
 one place, 3 us for many and 0.3 us more for each.
 
 The open file stays with the memory that it was opened for: when the process ends or executes another program, it
-reads as empty. process_vm_readv reads whatever has that PID, so who uses it asks `check` afterwards.
+reads as empty. process_vm_readv reads whatever has that PID, so who uses `read_all` or
+`read_each` asks `check` afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import ctypes
 import errno
 import os
 import struct
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes import roots
@@ -48,6 +48,8 @@ class Memory:
             self._file: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise translated(error, path) from None
+        self._buffer: ctypes.Array[ctypes.c_char] | None = None
+        self._view = memoryview(b"")
 
     def close(self) -> None:
         """Close it; may be called again."""
@@ -77,68 +79,91 @@ class Memory:
         return None if data is None else int(_WORD.unpack(data)[0])
 
     def read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
-        """Return what lies at each (address, size): by one call, if all are mapped and they are few enough."""
+        """Return what lies at each (address, size)."""
+        return self.read_all([Places([place]) for place in places])
+
+    def read_all(self, wanted: Sequence[Places]) -> list[bytes | None]:
+        """Return what lies at each of these places, one after the other; None for those that cannot all be read.
+
+        One call, if all of them can be, and they are few enough.
+        """
         found: list[bytes | None] = []
-        while len(found) < len(places):
-            part = Places(places[len(found) : len(found) + MAX_PLACES])
-            found += part.read_until_gap(self.pid) or (None,)
+        while len(found) < len(wanted):
+            batch = _batch(wanted, len(found))
+            found += self._read_batch(batch) or (None,)
         return found
+
+    def _read_batch(self, batch: Sequence[Places]) -> list[bytes | None]:
+        """Read places by one call; ends before the first that cannot be read."""
+        if not batch:
+            return []
+        size = sum(places.size for places in batch)
+        buffer = self._room(size)
+        local = _PLACE.pack(ctypes.addressof(buffer), size)
+        remote = b"".join([places.packed for places in batch])
+        read: int = _process_vm_readv(self.pid, local, 1, remote, len(remote) // _PLACE.size, 0)
+        if read < 0:
+            self._explain(ctypes.get_errno())
+            return []
+        found: list[bytes | None] = []
+        at = 0
+        for places in batch:
+            if at + places.size > read:
+                break
+            found.append(self._view[at : at + places.size].tobytes())
+            at += places.size
+        return found
+
+    def _room(self, size: int) -> ctypes.Array[ctypes.c_char]:
+        """Return the buffer that is read to, grown if need be."""
+        if self._buffer is None or len(self._buffer) < size:
+            self._buffer = ctypes.create_string_buffer(size)
+            self._view = memoryview(self._buffer).cast("B")
+        return self._buffer
+
+    def _explain(self, error: int) -> None:
+        """Raise what an error says of the whole process, if it does."""
+        if error == errno.ESRCH:
+            raise Vanished(f"process {self.pid} has ended")
+        if error in {errno.EPERM, errno.ENOSYS}:
+            raise Unavailable(
+                f"the memory of process {self.pid} may not be read ({os.strerror(error)})",
+                "run perfwatch as the target's user, or as root (CAP_SYS_PTRACE)",
+            )
 
 
 class Places:
-    """Some places of a process's memory that are read by one call, also again and again."""
+    """Some places of a memory that are read by one call, also again and again; see `Memory.read_all`."""
 
-    __slots__ = ("_buffer", "_ends", "_local", "_remote", "_view", "count", "size")
+    __slots__ = ("packed", "size")
 
     def __init__(self, places: Sequence[tuple[int, int]]) -> None:
-        fitting = _fitting(places)
-        self.count = len(fitting)
-        self._ends = list(accumulate((size for _, size in fitting), initial=0))
-        self.size = self._ends[-1] if self.count == len(places) else 0
-        self._buffer = ctypes.create_string_buffer(max(self._ends[-1], 1))
-        self._view = memoryview(self._buffer).cast("B")
-        self._local = ctypes.create_string_buffer(_PLACE.pack(ctypes.addressof(self._buffer), self._ends[-1]))
-        self._remote = ctypes.create_string_buffer(b"".join(_PLACE.pack(*place) for place in fitting))
+        """Give (address, size) of each; what no memory has, or is too much for one call, has size 0."""
+        size = sum(size for _, size in places)
+        can_be = len(places) <= MAX_PLACES and size <= MAX_BYTES
+        can_be = can_be and all(0 < address < _USER_SPACE_END and size > 0 for address, size in places)
+        self.size = size if can_be else 0
+        self.packed = b"".join([_PLACE.pack(*place) for place in places]) if can_be else b""
 
-    def read_from(self, pid: int) -> bytes | None:
-        """Return the bytes of all places, one after the other; None if not all can be read, or not by one call."""
-        if not self.size or self._read(pid) != self.size:
-            return None
-        return bytes(self._view[: self.size])
-
-    def read_until_gap(self, pid: int) -> list[bytes]:
-        """Return what lies at each place before the first that cannot be read."""
-        if not self.count:
-            return []
-        read = self._read(pid)
-        return [bytes(self._view[start:end]) for start, end in pairwise(self._ends) if end <= read]
-
-    def _read(self, pid: int) -> int:
-        """Return the number of bytes that could be read."""
-        read: int = _process_vm_readv(pid, self._local, 1, self._remote, self.count, 0)
-        if read >= 0:
-            return read
-        error = ctypes.get_errno()
-        if error == errno.ESRCH:
-            raise Vanished(f"process {pid} has ended")
-        if error in {errno.EPERM, errno.ENOSYS}:
-            raise Unavailable(
-                f"the memory of process {pid} may not be read ({os.strerror(error)})",
-                "run perfwatch as the target's user, or as root (CAP_SYS_PTRACE)",
-            )
-        return 0
+    @classmethod
+    def joined(cls, parts: Sequence[Places]) -> Places:
+        """Return the places of all parts, in that order, as one."""
+        joined = cls([])
+        size, packed = sum(part.size for part in parts), b"".join([part.packed for part in parts])
+        if size <= MAX_BYTES and len(packed) <= MAX_PLACES * _PLACE.size and all(part.size for part in parts):
+            joined.size, joined.packed = size, packed
+        return joined
 
 
-def _fitting(places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the places before the first that the kernel would not take, or that would be too much in one call."""
-    fitting: list[tuple[int, int]] = []
-    total = 0
-    for address, size in places[:MAX_PLACES]:
-        total += size
-        if not (0 < address < _USER_SPACE_END and size > 0 and total <= MAX_BYTES):
-            break
-        fitting.append((address, size))
-    return fitting
+def _batch(wanted: Sequence[Places], start: int) -> Sequence[Places]:
+    """Return as many as one call takes; none if the first cannot be."""
+    count = size = 0
+    for end in range(start, len(wanted)):
+        count += len(wanted[end].packed) // _PLACE.size
+        size += wanted[end].size
+        if not wanted[end].size or count > MAX_PLACES or size > MAX_BYTES:
+            return wanted[start:end]
+    return wanted[start:]
 
 
 _process_vm_readv: Final = ctypes.CDLL(None, use_errno=True).process_vm_readv

@@ -60,6 +60,7 @@ static void print_states(void) {
 #if PY_VERSION_HEX >= 0x030B0000
     AT("ts.native_thread_id", PyThreadState, native_thread_id);
     AT("ts.datastack_chunk", PyThreadState, datastack_chunk);
+    AT("ts.datastack_top", PyThreadState, datastack_top);
     AT("chunk.previous", _PyStackChunk, previous);
     AT("chunk.size", _PyStackChunk, size);
     AT("chunk.top", _PyStackChunk, top);

@@ -1,0 +1,113 @@
+"""Stacks read from the memory of a process whose interpreter is known."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.probes.cpython.codes import Codes
+from perfwatch.probes.cpython.collector import Collector
+from perfwatch.probes.cpython.python import open_python
+from perfwatch.probes.cpython.walk import Walker
+from perfwatch.probes.frames import Frame, GilHold, PythonSample, StackSample, ThreadStacks
+from perfwatch.probes.stacks.interning import Interner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perfwatch.probes.cpython.frame_form import Stack
+    from perfwatch.probes.readers.interpreter import Interpreter
+    from perfwatch.probes.records import Record
+
+MAX_HELD: Final = 256
+"""Of so many threads it is told how often they held the lock: those that did most often."""
+MAX_SITES: Final = 1 << 16
+_NEVER: Final = ((), -1)
+
+
+class MemorySource:
+    """The threads of one process. Opening it raises Vanished or Unavailable."""
+
+    def __init__(self, pid: int, interpreter: Interpreter) -> None:
+        self._python = open_python(pid, interpreter)
+        try:
+            self._walker = Walker(self._python)
+            self._codes = Codes(self._python)
+            self._collector = Collector(self._python)
+        except BaseException:
+            self._python.close()
+            raise
+        self._interner = Interner()
+        self._last: dict[int, tuple[Stack, int]] = {}
+        """Of each thread the stack that was added last, and its place: of one that rests the same object again."""
+        self._samples: list[StackSample] = []
+        self._torn = 0
+        self._python_calls: set[tuple[int, int]] = set()
+        """Places that were seen to call a Python function: what they call is not named as native."""
+        self._handoffs = self._readings = self._free = 0
+        self._held: dict[int, int] = {}
+
+    def sample(self, until_ns: int) -> None:
+        """Take one reading of all threads, and keep it."""
+        at_ns = time.monotonic_ns()
+        reading = self._walker.read(until_ns)
+        holder = reading.gil_holder
+        taken = [
+            StackSample(at_ns, tid, self._place(tid, stack), tid == holder) for tid, stack in reading.threads if stack
+        ]
+        self._python.memory.check()  # or what was named just now may be of another program
+        self._samples += taken
+        self._torn += sum(stack is None for _, stack in reading.threads)
+        self._readings += 1
+        self._free += reading.gil_is_free
+        self._handoffs = reading.gil_handoffs
+        if reading.gil_holder is not None:
+            self._held[reading.gil_holder] = self._held.get(reading.gil_holder, 0) + 1
+
+    def take(self, now_ns: int) -> Sequence[Record]:
+        """Return the stacks since the last call."""
+        if not self._samples and not self._torn:
+            return ()
+        table, samples, torn = self._interner.table(), tuple(self._samples), self._torn
+        self._interner, self._samples, self._torn = Interner(), [], 0
+        self._last.clear()
+        return (ThreadStacks(now_ns, self._python.pid, "memory", table, samples, torn),)
+
+    def describe(self, now_ns: int) -> Sequence[Record]:
+        """Return the state of the interpreter lock and of the garbage collector."""
+        collector = self._collector.read()
+        most = sorted(self._held.items(), key=lambda held: held[1], reverse=True)[:MAX_HELD]
+        self._held = dict(most)
+        sample = PythonSample(
+            at_ns=now_ns,
+            pid=self._python.pid,
+            version=self._python.version,
+            gil_handoffs=self._handoffs,
+            gil_readings=self._readings,
+            gil_free=self._free,
+            gil_held=tuple(GilHold(tid, readings) for tid, readings in most),
+            gc_enabled=collector.enabled if collector else None,
+            generations=collector.generations if collector else (),
+        )
+        return (sample,)
+
+    def close(self) -> None:
+        """Let go of the process; may be called again."""
+        self._python.close()
+
+    def _place(self, tid: int, stack: Stack) -> int:
+        last, place = self._last.get(tid, _NEVER)
+        if last is not stack:
+            known = self._interner.place(stack)
+            place = self._interner.add(stack, self._frames(stack)) if known is None else known
+            self._last[tid] = (stack, place)
+        return place
+
+    def _frames(self, stack: Stack) -> list[Frame]:
+        """Name a stack; a C function that the innermost frame calls comes before it."""
+        if len(self._python_calls) > MAX_SITES:
+            self._python_calls.clear()
+        self._python_calls.update(stack[1:])
+        frames = [frame for code, at in stack if (frame := self._codes.frame(code, at))]
+        native = None if stack[0] in self._python_calls else self._codes.native_call(*stack[0])
+        return [Frame(native, "", 0, is_native=True), *frames] if native else frames

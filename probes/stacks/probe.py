@@ -1,0 +1,155 @@
+"""What all threads of the target's Pythons execute, 50 times a second, without stopping them.
+
+Needs ptrace(2) rights to read their memory: the same user, and where Yama's ptrace_scope is 1 CAP_SYS_PTRACE; nothing
+is traced. A process that cannot be read is told once, with the reason. Cost of a reading: see walk.py.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from perfwatch.probes import roots
+from perfwatch.probes.cpython.memory import Memory
+from perfwatch.probes.cpython.python import MACHINE
+from perfwatch.probes.errors import Unavailable, Vanished
+from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers.interpreter import find_interpreter
+from perfwatch.probes.records import Loss
+from perfwatch.probes.stacks.source import StackSource, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from types import TracebackType
+
+    from perfwatch.probes.records import Record
+
+MAX_PROCESSES: Final = 64
+TELL_NS: Final = 100_000_000
+"""How often stacks are told; those in between are kept."""
+DESCRIBE_NS: Final = 1_000_000_000
+FIRST_TRY_NS: Final = 50_000_000
+LAST_TRY_NS: Final = 16_000_000_000
+"""After so long a process that has no Python, or none that can be read, is tried again: at first, and at last."""
+TOLD_AT_TRY: Final = 4
+"""So often it is tried before it is told that it cannot be read."""
+BUDGET_NS: Final = 50_000_000
+"""A reading takes not much longer than this; processes that were not reached come first in the next."""
+LOST: Final = "what the code does, and who holds the interpreter lock"
+
+
+class _Process:
+    """One process of the tree."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.source: StackSource | None = None
+        self.try_ns = 0
+        self.tries = 0
+
+    def open(self, now_ns: int) -> None:
+        """Try to read it; raises Vanished or Unavailable."""
+        self.try_ns = now_ns + min(FIRST_TRY_NS << self.tries, LAST_TRY_NS)
+        self.tries += 1
+        interpreter = find_interpreter(roots.PROC, self.pid)
+        if interpreter is not None:
+            self.source = open_source(self.pid, interpreter)
+            self.tries = 0
+
+    def close(self, now_ns: int) -> Sequence[Record]:
+        """Stop reading it; returns what was not told yet."""
+        if self.source is None:
+            return ()
+        try:
+            return self.source.take(now_ns)
+        finally:
+            self.source.close()
+            self.source = None
+            self.try_ns = now_ns
+
+
+class StacksProbe:
+    """Samples the stacks of at most 64 processes of the target."""
+
+    name = "stacks"
+    period_s = 0.02
+
+    def __init__(self, tree: Callable[[], Collection[int]]) -> None:
+        """`tree` gives the PIDs that belong to the target at this moment."""
+        self._tree = tree
+        self._processes: dict[int, _Process] = {}
+        self._refused: set[tuple[int, str]] = set()
+        self._tell_ns = self._describe_ns = 0
+
+    def availability(self) -> Availability:
+        """Say whether the target's memory may be read."""
+        if platform.machine() != MACHINE:
+            return Availability("unavailable", f"interpreters on {platform.machine()} are not known", LOST)
+        pid = next(iter(self._tree()), None)
+        if pid is None:
+            return AVAILABLE
+        try:
+            Memory(pid).close()
+        except Vanished:
+            return AVAILABLE  # it has ended, which is no fault of the probe
+        except Unavailable as refusal:
+            return Availability("unavailable", refusal.reason, LOST, refusal.remedy)
+        return AVAILABLE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._processes:
+            self._processes.popitem()[1].close(0)
+
+    def read(self, now_ns: int) -> Sequence[Record]:
+        """Sample all threads; return what was sampled before, ten times a second."""
+        records = self._follow(now_ns)
+        tell, describe = now_ns >= self._tell_ns, now_ns >= self._describe_ns
+        self._tell_ns = now_ns + TELL_NS if tell else self._tell_ns
+        self._describe_ns = now_ns + DESCRIBE_NS if describe else self._describe_ns
+        until_ns = time.perf_counter_ns() + BUDGET_NS
+        for process in list(self._processes.values()):
+            try:
+                if process.source is not None:
+                    records += process.source.take(now_ns) if tell else ()
+                    records += process.source.describe(now_ns) if describe else ()
+                if time.perf_counter_ns() < until_ns:
+                    self._sample(process, now_ns, until_ns)
+            except Vanished:
+                records += process.close(now_ns)
+            except Unavailable as refusal:
+                records += [*process.close(now_ns), *self._refuse(process, refusal, now_ns)]
+        return records
+
+    def _sample(self, process: _Process, now_ns: int, until_ns: int) -> None:
+        # Those that are not reached within the budget come first next time.
+        self._processes[process.pid] = self._processes.pop(process.pid)
+        if process.source is None and now_ns >= process.try_ns:
+            process.open(now_ns)
+        if process.source is not None:
+            process.source.sample(until_ns)
+
+    def _follow(self, now_ns: int) -> list[Record]:
+        """Take in which processes there are."""
+        pids = sorted(self._tree())[:MAX_PROCESSES]
+        records: list[Record] = []
+        for pid in self._processes.keys() - pids:
+            records += self._processes.pop(pid).close(now_ns)
+        for pid in pids:
+            if pid not in self._processes:
+                self._processes[pid] = _Process(pid)
+        self._refused = {(pid, reason) for pid, reason in self._refused if pid in self._processes}
+        return records
+
+    def _refuse(self, process: _Process, refusal: Unavailable, now_ns: int) -> Sequence[Record]:
+        """Say once why a process is not read."""
+        key = (process.pid, refusal.reason)
+        if process.tries < TOLD_AT_TRY or key in self._refused:
+            return ()
+        self._refused.add(key)
+        return (Loss(now_ns, self.name, 1, f"process {process.pid}: {refusal.reason}"),)

@@ -143,7 +143,7 @@ SIDE: Final = (
         "stacks.probe:StacksProbe",
         "the stacks of all Python threads, who holds the interpreter lock, the state of the garbage collector",
         "the memory of the target's interpreters (process_vm_readv)",
-        "COST",
+        "0.6 ms for 10 threads, 1 ms for 50; a thread that rests next to nothing",
         "what the code does, and who holds the interpreter lock",
         0.2,
     ),

@@ -6,12 +6,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.spans import Spans
 from perfwatch.probes import frames
 
 if TYPE_CHECKING:
     from perfwatch.probes.frames import GcPause, PythonSample, ThreadStacks
 
-CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause
+CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause | frames.Span
 _PAUSES: Final = 4096
 _READINGS: Final = 256
 _MAX_PROCESSES: Final = 256
@@ -27,6 +28,7 @@ class Code:
         """In order of delivery."""
         self.interpreters: Recent[int, PythonSample] = Recent(_MAX_PROCESSES)
         """The last reading of each process."""
+        self.spans = Spans()
 
     def take(self, record: CodeRecord) -> None:
         """Keep a record."""
@@ -37,3 +39,5 @@ class Code:
                 self.stacks.append(record)
             case frames.PythonSample():
                 self.interpreters.put(record.pid, record)
+            case frames.Span():
+                self.spans.take(record)

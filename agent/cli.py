@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "run": "run:run",
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
+    "middleware": "middleware:middleware",
 }
 _FIRST_OPTIONS: Final = ("--help", "-h", "--version")
 

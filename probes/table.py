@@ -144,7 +144,7 @@ SPANS: Final = Entry(
     "spans:SpansProbe",
     "boundaries, routes and call trees of requests; only with `--spans`",
     "the middleware in the target, over a Unix socket of the target's user",
-    "20 µs, and 30 µs a request",
+    "15 µs, and 10 µs a request",
     "the names of routes, and call trees of asynchronous requests",
     0.05,
 )

@@ -13,7 +13,8 @@ profiled, and if it is slow too, its call tree is told: pyinstrument's, which fo
 
 It never waits, and never raises: what the socket does not take is dropped, and counted. While pyinstrument runs, a
 call of a function takes up to 3 times as long (from Python 3.12 on up to 1.6 times also in other threads); so trees
-are made in a tenth of the time at most.
+are made in a tenth of the time at most, and with `slow_ms=None` never. That is also for applications on an event loop
+that start pyinstrument themselves: of one context there can be one profile.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ except ImportError:  # spans without trees
     stack_sampler = None  # type: ignore[assignment]
 
 SLOW_MS = 100.0
-"""From here on a request is slow enough for a call tree."""
+"""From here on a request is slow enough for a call tree, unless told otherwise."""
 RETRY_S = 1.0
 """Between two looks for a perfwatch that listens."""
 MAX_BYTES = 60_000
@@ -56,14 +57,15 @@ MAX_TREES = 4
 """At once, in this process."""
 MISSES = 20
 """After so many fast requests in a row a path is not slow any more."""
-MAX_SLOW_PATHS = 256
+MAX_PATHS = 256
+"""That are remembered: the slow ones, and those whose routes were looked up."""
 MAX_STACKS = 512
 """Of a tree; beyond it, time is told without saying where."""
 MAX_FRAMES = 128
 
 _SEEN = "perfwatch.seen"
 _SERVER_FAILED = 500
-_VARIABLE = re.compile(r"[^/]*\d[^/]*")
+_DIGIT = re.compile(r"\d")
 _SOCKET_KIND: int | None = getattr(socket, "SOCK_SEQPACKET", None)
 _SEND_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0) | getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -74,17 +76,16 @@ Stack = Tuple[str, ...]
 class PerfwatchMiddleware:
     """ASGI 3: tells of requests; websockets, lifespans and everything else pass through."""
 
-    def __init__(self, app: Any, slow_ms: float = SLOW_MS) -> None:
+    def __init__(self, app: Any, slow_ms: float | None = SLOW_MS) -> None:
         self.app = app
-        self._slow_ns = int(slow_ms * 1e6)
+        self._slow_ns = None if slow_ms is None else int(slow_ms * 1e6)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, and tell of it."""
-        if scope["type"] != "http" or _SEEN in scope or not _line.ready():
+        span = _span_of(scope, _asgi_words, self._slow_ns) if scope["type"] == "http" else None
+        if span is None:
             await self.app(scope, receive, send)
             return
-        scope[_SEEN] = True
-        span = _Span(scope["method"], _asgi_target(scope), self._slow_ns)
 
         async def sending(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -92,7 +93,7 @@ class PerfwatchMiddleware:
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 span.end()
-                if not span.has_failed:  # else the exception may still come through
+                if not span.has_failed:  # else an exception may still come through
                     span.tell(lambda: _asgi_route(scope))
 
         span.begin(is_async=True)
@@ -109,21 +110,20 @@ class PerfwatchMiddleware:
 class PerfwatchWSGI:
     """WSGI: tells of requests; one ends when its body is closed."""
 
-    def __init__(self, app: Any, slow_ms: float = SLOW_MS) -> None:
+    def __init__(self, app: Any, slow_ms: float | None = SLOW_MS) -> None:
         self.app = app
-        self._slow_ns = int(slow_ms * 1e6)
+        self._slow_ns = None if slow_ms is None else int(slow_ms * 1e6)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve, and tell of it when the body is closed."""
-        if _SEEN in environ or not _line.ready():
+        span = _span_of(environ, _wsgi_words, self._slow_ns)
+        if span is None:
             return self.app(environ, start_response)
-        environ[_SEEN] = True
-        span = _Span(environ.get("REQUEST_METHOD"), _wsgi_target(environ), self._slow_ns)
 
         def starting(status: str, headers: Any, *rest: Any) -> Any:
-            with suppress(ValueError):
+            with suppress(Exception):
                 span.status = int(status[:3])
-            span.rule = getattr(environ.get("werkzeug.request"), "url_rule", None)  # Flask clears it before its end
+                span.rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
             return start_response(status, headers, *rest)
 
         span.begin(is_async=False)
@@ -187,7 +187,7 @@ def _watched(body: Any, span: _Span, environ: dict[str, Any]) -> Any:
         return watched
     try:
         body.close = watched.close  # the server has to find its own class, to send the file by sendfile(2)
-    except AttributeError:
+    except (AttributeError, TypeError):
         span.end()
         span.tell(lambda: _wsgi_route(environ, span.rule))
     return body
@@ -209,7 +209,7 @@ class _Span:
         "status",
     )
 
-    def __init__(self, method: str | None, target: str, slow_ns: int) -> None:
+    def __init__(self, method: str | None, target: str, slow_ns: int | None) -> None:
         self._started_ns = time.monotonic_ns()
         self._ended_ns = 0
         self._method = method
@@ -220,7 +220,7 @@ class _Span:
         self.status: int | None = None
         self.error: str | None = None
         self.rule: Any = None
-        """Flask's."""
+        """Flask's, which forgets it before its body is closed."""
 
     @property
     def has_failed(self) -> bool:
@@ -229,6 +229,8 @@ class _Span:
 
     def begin(self, *, is_async: bool) -> None:
         """Profile it, where a request of this path was slow before."""
+        if self._slow_ns is None:
+            return
         with suppress(Exception):
             self._tree = _trees.begin(self._target, is_async=is_async)
 
@@ -244,11 +246,14 @@ class _Span:
 
     def end(self) -> None:
         """Note that it ended, the first time."""
-        if not self._ended_ns:
-            self._ended_ns = time.monotonic_ns()
-            with suppress(Exception):
-                is_slow = self._ended_ns - self._started_ns >= self._slow_ns
-                self._tree = _trees.end(self._tree, self._target, is_slow=is_slow)
+        if self._ended_ns:
+            return
+        self._ended_ns = time.monotonic_ns()
+        if self._slow_ns is None:
+            return
+        with suppress(Exception):
+            is_slow = self._ended_ns - self._started_ns >= self._slow_ns
+            self._tree = _trees.end(self._tree, self._target, is_slow=is_slow)
 
     def tell(self, route: Callable[[], str | None]) -> None:
         """Tell of it, the first time."""
@@ -262,14 +267,26 @@ class _Span:
                 "started_ns": self._started_ns,
                 "ended_ns": self._ended_ns,
                 "tid": threading.get_native_id(),
-                "method": _cut(self._method),
-                "target": _cut(self._target),
+                "method": self._method,
+                "target": self._target,
                 "route": _cut(_quietly(route)),
                 "status": self.status,
                 "error": _cut(self.error),
                 "dropped": dropped,
             }
             _line.send(_encode(span, self._tree), dropped)
+
+
+def _span_of(place: Any, words: Callable[[Any], tuple[str | None, str]], slow_ns: int | None) -> _Span | None:
+    """Begin the span of a scope or environ; None where nobody listens, or another middleware tells of it."""
+    if not _line.ready() or _SEEN in place:
+        return None
+    try:
+        method, target = words(place)
+    except Exception:  # noqa: BLE001 - whatever a server put there: its request is served as if nobody listened
+        return None
+    place[_SEEN] = True
+    return _Span(_cut(method), target[:MAX_CHARS], slow_ns)
 
 
 class _Line:
@@ -411,7 +428,7 @@ class _Trees:
             return tree
 
     def _note(self, path: str) -> None:
-        if len(self._slow_paths) >= MAX_SLOW_PATHS:
+        if len(self._slow_paths) >= MAX_PATHS:
             del self._slow_paths[next(iter(self._slow_paths))]
         self._slow_paths[path] = MISSES
 
@@ -479,6 +496,7 @@ class _Tree:
             return False  # greenlets share their thread's profile function
         self._base = tuple(_frame_ids(stack_sampler.build_call_stack(sys._getframe(), "initial", None)))  # noqa: SLF001
         self._began = time.perf_counter()
+        sampler.has_warned_about_timing_overhead = True  # it would do so on the server's stderr
         try:
             sampler.subscribe(self._saw, desired_interval=INTERVAL_S, use_async_context=self._is_async)
         except RuntimeError:  # one runs in this context
@@ -607,20 +625,24 @@ def _quietly(find: Callable[[], str | None]) -> str | None:
 
 def _path_of(target: str) -> str:
     """Return the path with everything variable left out, as far as digits tell."""
-    return _VARIABLE.sub("{}", target)
+    return "/".join("{}" if _DIGIT.search(part) else part for part in target.split("/"))
 
 
-def _asgi_target(scope: Any) -> str:
+def _asgi_words(scope: Any) -> tuple[str | None, str]:
+    """Return method and path, as they were sent."""
     raw, root = scope.get("raw_path"), scope.get("root_path") or ""
     path = str(raw.decode("utf-8", "replace").partition("?")[0] if raw else quote(scope["path"]))
-    return path[len(root) :] if path.startswith(root) else path  # uvicorn puts in front what it was told as --root-path
+    # uvicorn puts in front what it was told as --root-path.
+    return scope["method"], path[len(root) :] if path.startswith(root) else path
 
 
-def _wsgi_target(environ: dict[str, Any]) -> str:
+def _wsgi_words(environ: dict[str, Any]) -> tuple[str | None, str]:
+    """Return method and path, as they were sent."""
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if not raw:
         raw = quote(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""), encoding="latin-1")
-    return str(raw.encode("latin-1", "replace").decode("utf-8", "replace").partition("?")[0])
+    path = raw.encode("latin-1", "replace").decode("utf-8", "replace").partition("?")[0]
+    return environ.get("REQUEST_METHOD"), path
 
 
 def _asgi_route(scope: Any) -> str | None:
@@ -647,16 +669,14 @@ def _mount_of(scope: Any, path: str) -> str:
 
 
 def _starlette_route(scope: Any) -> str | None:
-    """Search the endpoint among the routes, once: before 1.0, Starlette says only which function it called."""
+    """Search the function that was called among the routes, once: more than that an older Starlette does not tell."""
     endpoint, router = scope.get("endpoint"), scope.get("router")
     if endpoint is None or router is None:
         return None
-    if endpoint not in _starlette_routes:
-        if len(_starlette_routes) >= MAX_SLOW_PATHS:
-            _starlette_routes.clear()
-        found = set(islice(_paths_to(endpoint, router.routes, "", 4), 2))
-        _starlette_routes[endpoint] = found.pop() if len(found) == 1 else None
-    return _starlette_routes[endpoint]
+    if endpoint in _starlette_routes:
+        return _starlette_routes[endpoint]
+    found = set(islice(_paths_to(endpoint, router.routes, "", 4), 2))
+    return _remember(_starlette_routes, endpoint, found.pop() if len(found) == 1 else None)
 
 
 def _paths_to(endpoint: Any, routes: Any, before: str, depth: int) -> Iterator[str]:
@@ -682,15 +702,21 @@ def _django_route(path: str) -> str | None:
     configured = sys.modules.get("django.conf")
     if configured is None or not configured.settings.configured:
         return None
-    if path not in _django_routes:
-        if len(_django_routes) >= MAX_SLOW_PATHS:
-            _django_routes.clear()
-        urls = sys.modules["django.urls"]
-        try:
-            _django_routes[path] = "/" + urls.resolve(path).route
-        except urls.Resolver404:
-            _django_routes[path] = None
-    return _django_routes[path]
+    if path in _django_routes:
+        return _django_routes[path]
+    urls = sys.modules["django.urls"]
+    try:
+        route = "/" + urls.resolve(path).route
+    except urls.Resolver404:
+        route = None
+    return _remember(_django_routes, path, route)
+
+
+def _remember(routes: dict[Any, str | None], key: Any, route: str | None) -> str | None:
+    if len(routes) >= MAX_PATHS:
+        routes.clear()
+    routes[key] = route
+    return route
 
 
 _HERE = f"\x00{_frame_ids.__code__.co_filename}\x00"

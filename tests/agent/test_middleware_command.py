@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import telling
+from ledgering import script
 from recording import PERFWATCH
+
+from perfwatch.probes.readers.doors import VARIABLE
 
 FILE = "perfwatch_middleware.py"
 SOURCE = (telling.MIDDLEWARE / FILE).read_text()
@@ -38,6 +42,24 @@ def test_a_directory_that_is_not_there_is_said_in_one_line(tmp_path):
     ended = run("-o", tmp_path / "nowhere")
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"perfwatch: cannot write {tmp_path}/nowhere/{FILE}: No such file or directory")
+
+
+def test_why_nothing_is_listened_to_is_said_at_once(tmp_path):
+    place = tmp_path / "perfwatch" / "spans.sock"
+    place.parent.mkdir(mode=0o755)
+    told = ["--spans", "--duration", "0.1", "-o", tmp_path / "session"]
+    with script("print('up'); input()") as (process, _):
+        ended = subprocess.run(
+            [PERFWATCH, "record", "--pid", str(process.pid), *told],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={**os.environ, VARIABLE: str(place)},
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert f"no spans: {place.parent} has to belong to user {os.geteuid()} alone" in ended.stderr
+    assert VARIABLE in ended.stderr
+    assert not list(place.parent.iterdir())
 
 
 def test_it_knows_nothing_of_perfwatch():

@@ -20,7 +20,7 @@ from sampling import open_descriptors
 from perfwatch.probes.errors import Vanished
 from perfwatch.probes.readers.doors import VARIABLE
 from perfwatch.probes.records import Loss
-from perfwatch.probes.spans import MAX_PER_PROCESS, READING_NS, SpansProbe
+from perfwatch.probes.spans import MAX_PER_PROCESS, MAX_TREES, READING_NS, SpansProbe
 
 SENDER = """
 import array, json, os, socket, sys, time
@@ -167,6 +167,7 @@ def test_a_flood_takes_a_bounded_time_and_keeps_nobody_else_from_being_heard():
         own = [span.target for span in telling.spans_of(heard.records) if span.pid == one.pid]
     assert own == [f"/{number}" for number in range(20)]
     assert "/flood" in flooding
+    assert 0 < sum(bool(span.spent_ns) for span in telling.spans_of(heard.records)) <= 2 * MAX_TREES
     assert sorted(spent_ns)[len(spent_ns) // 2] < 3 * READING_NS
 
 

@@ -8,7 +8,7 @@ from sessions import INFO, request
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.correlator.spans import Spans
-from perfwatch.probes.frames import Span
+from perfwatch.probes.frames import Frame, Span, StackTable
 
 MS = 1_000_000
 START_NS = 5_000 * MS
@@ -57,6 +57,18 @@ def test_a_thread_and_a_time_tell_the_span():
 )
 def test_what_was_another_request_is_not_taken(changes):
     assert found([span(0, 50, **changes)], served(1, 0, 50)) is None
+
+
+def test_a_thread_that_lost_its_cpu_before_it_could_tell_is_believed():
+    late = msgspec.structs.replace(span(0, 2), ended_ns=START_NS + 9 * MS)
+    assert found([late], served(1, 0, 2)) is late
+
+
+def test_a_path_that_was_rewritten_is_told_by_thread_and_time():
+    own, later = span(0, 50, target="/shop/users/7"), span(50, 50, target="/shop/users/7")
+    assert found([own, later], served(1, 0, 50)) is own
+    assert found([own, later], served(1, 0, 50, threads="shared")) is None
+    assert found([own, later], served(1, 30, 40)) is None
 
 
 def test_of_an_event_loop_method_target_and_time_tell_it():
@@ -118,12 +130,19 @@ def test_a_correction_keeps_the_name():
     assert (endpoint.route, endpoint.count) == ("/users/{user}", 1)
 
 
+def test_the_tree_comes_with_the_span():
+    tree = msgspec.structs.replace(span(0, 50), code=StackTable((Frame("app", "shop.py", 7),), ((0,),)), spent_ns=(7,))
+    assert found([tree, span(50, 50)], served(1, 0, 50)) is tree
+
+
 def test_what_is_kept_is_bounded():
     kept = Spans()
-    for number in range(20_000):
+    for number in range(10_000):
         kept.take(span(number, 1, pid=number, target=f"/{number}", route=f"/{number}/{{x}}"))
         kept.route_of(served(number, number, 1, target=f"/{number}"), f"/{number}")
-        kept.take(span(number, 1))
-    assert len(kept._by_key) <= 2 * 4096
+        kept.take(msgspec.structs.replace(span(number, 1), spent_ns=(number,)))
+    assert len(kept._by_age) == 4096
+    assert sum(map(len, kept._by_key.values())) == 2 * 4096
+    assert not any(one.spent_ns for one in kept._by_age)
+    assert len(kept._trees) <= 2 * 64
     assert len(kept._routes) <= 2 * 4096
-    assert all(len(spans) <= 64 for spans in kept._by_key.values())

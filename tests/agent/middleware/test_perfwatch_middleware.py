@@ -230,6 +230,21 @@ def test_the_target_of_an_asgi_request_is_the_path_as_it_was_sent(middleware, he
     assert heard.spans(1)[0].target == target
 
 
+@pytest.mark.parametrize("environ", [{"PATH_INFO": "/\u20ac"}, {"RAW_URI": 7}, {"PATH_INFO": None}])
+def test_what_a_server_should_not_have_put_there_is_served_all_the_same(middleware, heard, environ):
+    body = [b"ok"]
+    assert middleware.PerfwatchWSGI(lambda environ, start: body)(environ, None) is body
+
+
+def test_without_trees_there_are_spans_alone(middleware, heard):
+    app = middleware.PerfwatchWSGI(plain, slow_ms=None)
+    told = middleware.PerfwatchMiddleware(plain_async, slow_ms=None)
+    for _ in range(2):
+        get(app, "/a/120")
+        asyncio.run(ask(told, "/a/120"))
+    assert [span.spent_ns for span in heard.spans(4)] == [()] * 4
+
+
 def test_a_path_gets_trees_until_it_was_fast_for_a_while(middleware, heard):
     app = middleware.PerfwatchWSGI(plain, slow_ms=SLOW_S * 1000)
     get(app, "/first/110")

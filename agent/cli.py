@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "stacks": "stacks:stacks",
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
+    "middleware": "middleware:middleware",
 }
 _FIRST_OPTIONS: Final = ("--help", "-h", "--version")
 

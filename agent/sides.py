@@ -11,7 +11,7 @@ from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.reading import Reading
 from perfwatch.probes.errors import Vanished
 from perfwatch.probes.records import Loss
-from perfwatch.probes.table import SIDE, Entry, Tree
+from perfwatch.probes.table import SIDE, SPANS, Entry, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,8 @@ class Sides:
         """`tree_of` gives whom a probe is to look at."""
         self.readings: list[Reading] = []
         try:
-            self.statuses = tuple(self._enter(entry, tree_of(entry), choices) for entry in SIDE)
+            entries = (*SIDE, SPANS) if choices.spans else SIDE
+            self.statuses = tuple(self._enter(entry, tree_of(entry), choices) for entry in entries)
         except BaseException:
             self.close()
             raise

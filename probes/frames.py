@@ -136,3 +136,30 @@ class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
     reading, so its length is a guess and short ones are missed."""
     collected: int | None = None
     """Objects that it freed."""
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True, tag="span"):
+    """One request, as the middleware in the target told it; everything in it is the target's word."""
+
+    at_ns: int
+    """When it ended, so that it stands before the same request of the ledger."""
+    pid: int
+    tid: int | None
+    """The thread that it ended on; None where the target's PID namespace is another than perfwatch's."""
+    started_ns: int
+    ended_ns: int
+    """When the last byte of the response was handed to the server."""
+    method: str | None
+    target: str
+    """Path without the query string, as it was sent."""
+    route: str | None
+    """The route's name, as its framework spells it: `/users/{user_id}`, `/users/<int:user_id>`."""
+    status: int | None
+    error: str | None
+    """Class of an exception that came through the whole application."""
+    code: StackTable = StackTable()
+    """Of a slow request of an endpoint that was slow before: pyinstrument's stacks, from the middleware inwards. The
+    frame `[await]` stands innermost where it waited, `[out-of-context]` where somebody else's code ran; a stack without
+    frames is what was too much to be told."""
+    spent_ns: tuple[int, ...] = ()
+    """Time of each of the stacks in `code`, running or waiting: readings at least 5 ms apart."""

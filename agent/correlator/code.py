@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.interpreters import Interpreters, Paused
 from perfwatch.agent.correlator.recent import RecentLists
+from perfwatch.agent.correlator.spans import Spans
 from perfwatch.probes import frames
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import Interpreter
     from perfwatch.probes.frames import Frame, GcPause, StackTable, ThreadStacks
 
-CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause
+CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause | frames.Span
 _PAUSES: Final = 8192
 _SIGHTINGS: Final = 32_768
 """Of all threads: 10 s of 64 threads at 50 Hz."""
@@ -44,6 +45,7 @@ class Code:
         self._by_thread: RecentLists[int, Sighting] = RecentLists(_SIGHTINGS)
         self._holding: RecentLists[int, Sighting] = RecentLists(_SIGHTINGS)
         self._paused: dict[int, Paused] = {}
+        self.spans = Spans()
 
     def take(self, record: CodeRecord) -> None:
         """Keep a record; costs about 2 us, and 0.3 us for each stack that was read."""
@@ -54,6 +56,8 @@ class Code:
                 self._sighted(record)
             case frames.PythonSample():
                 self.interpreters.sample(record)
+            case frames.Span():
+                self.spans.take(record)
 
     def pauses(self, pid: int, span: Span) -> list[GcPause]:
         """Return the runs of a process's collector that overlap a stretch of time, in order."""

@@ -154,7 +154,8 @@ class Correlator:
             self._retract(record.id, earlier)
         arrived_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
         duration_ns = max(record.ended_ns - arrived_ns, 0)
-        endpoint = self._endpoints.of(record.method or "?", self._routes.fold(record.target))
+        route = self._around.code.spans.route_of(record, self._routes.fold(record.target))
+        endpoint = self._endpoints.of(record.method or "?", route)
         endpoint.latencies.add(duration_ns)
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.

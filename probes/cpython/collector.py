@@ -36,12 +36,16 @@ class Collector:
         own = layout.get("is.gc")
         self.address = python.runtime + layout["rt.gc"] if own is None else python.interpreter_state + own
         """Of its state; `collecting` lies at the layout's `gc.collecting` behind it."""
+        self.size = layout["sz.gc"]
+        """Of what is read."""
 
     def read(self) -> CollectorState | None:
         """Return its state; None if that cannot be read. Raises Vanished."""
-        data = self._memory.read(self.address, self._layout["sz.gc"])
-        if data is None:
-            return None
+        data = self._memory.read(self.address, self.size)
+        return self.parse(data) if data else None
+
+    def parse(self, data: bytes) -> CollectorState:
+        """Make it of `size` bytes at `address`."""
         return CollectorState(
             enabled=bool(integer(data, self._layout["gc.enabled"], _INT)),
             collecting=bool(integer(data, self._layout["gc.collecting"], _INT)),

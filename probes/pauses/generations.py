@@ -13,17 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from perfwatch.probes.pauses.collector import Collector
+    from perfwatch.probes.pauses.counting import Counts
 
 _YOUNG, _MIDDLE, _OLD = 0, 1, 2
 
 
-def ran_between(before: Collector, after: Collector) -> list[int]:
+def ran_between(before: Counts, after: Counts) -> list[int]:
     """Return how often each generation was collected."""
     return [new - old for old, new in zip(before.ran, after.ran, strict=True)]
 
 
-def generations(before: Collector, after: Collector) -> list[int | None]:
+def generations(before: Counts, after: Counts) -> list[int | None]:
     """Return the generation of each collection between two readings, in order of time."""
     ran = ran_between(before, after)
     total = sum(ran)
@@ -34,7 +34,7 @@ def generations(before: Collector, after: Collector) -> list[int | None]:
     return _by_rule(before, after, ran) or _by_counts(after, ran)
 
 
-def _by_rule(before: Collector, after: Collector, ran: list[int]) -> list[int | None] | None:
+def _by_rule(before: Counts, after: Counts, ran: list[int]) -> list[int | None] | None:
     """Choose as the collector does; None if that does not lead to the counts that were found."""
     _, middle_threshold, old_threshold = before.thresholds
     _, middle, old = before.counts
@@ -54,13 +54,13 @@ def _by_rule(before: Collector, after: Collector, ran: list[int]) -> list[int | 
     return chosen if not any(left) and (middle, old) == after.counts[1:] else None
 
 
-def _place_of_old(after: Collector, total: int, middle_threshold: int) -> int:
+def _place_of_old(after: Counts, total: int, middle_threshold: int) -> int:
     """Return the place of the one that collected the oldest: so many collections of the others have followed."""
     cycle = middle_threshold + 2
     return total - 1 - after.counts[_OLD] * cycle - after.counts[_MIDDLE]
 
 
-def _by_counts(after: Collector, ran: list[int]) -> list[int | None]:
+def _by_counts(after: Counts, ran: list[int]) -> list[int | None]:
     """Tell those that have followed the last one of another generation, and that one."""
     total = sum(ran)
     last = total - 1 - after.counts[_MIDDLE]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.probes import roots
+from perfwatch.probes.cpython.gil import Gil
+from perfwatch.probes.cpython.threads import Threads
 
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.python import Python
@@ -12,12 +13,15 @@ if TYPE_CHECKING:
 UNKNOWN: Final = 0
 
 
-def holder(python: Python) -> int:
-    """Return its thread id, 3.11 and later; 0 where it is not known (also in another PID namespace). 10 us."""
-    layout, memory = python.layout, python.memory
-    own_id = layout.get("ts.native_thread_id")
-    pointer = layout.get("is.gil_ptr")
-    lock = python.runtime + layout["rt.gil"] if pointer is None else memory.word(python.interpreter_state + pointer)
-    thread = memory.word(lock + layout["gil.last_holder"]) if lock and own_id else None
-    tid = memory.word(thread + own_id) if thread and own_id else None
-    return tid if tid and (roots.PROC / str(python.pid) / "task" / str(tid)).exists() else UNKNOWN
+class Holder:
+    """Of one interpreter."""
+
+    def __init__(self, python: Python) -> None:
+        self._gil = Gil(python)
+        self._threads = Threads(python)
+
+    def tid(self) -> int:
+        """Return its thread id, 0 where that is not known; 5 us a thread. Raises Vanished or Unavailable."""
+        state = self._gil.read()
+        holder = state.holder if state else None
+        return next((each.tid or UNKNOWN for each in self._threads.read() if each.address == holder), UNKNOWN)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from perfwatch.probes.errors import Unavailable, Vanished
 from perfwatch.probes.frames import GcPause
-from perfwatch.probes.pauses.collector import CollectorState
+from perfwatch.probes.pauses.counting import Counter
 from perfwatch.probes.pauses.expense import LIMIT, WRITES, Expense
-from perfwatch.probes.pauses.holder import UNKNOWN, holder
+from perfwatch.probes.pauses.holder import UNKNOWN, Holder
 from perfwatch.probes.pauses.polling import Polling
 from perfwatch.probes.pauses.switches import Switches
 from perfwatch.probes.pauses.watched import WatchedCollector
@@ -43,11 +43,12 @@ class Process:
         """Why it is polled."""
         self._python = python
         self._open_files = open_files
-        self._state = CollectorState(python)
-        self.flag = self._state.flag
+        self._counter = Counter(python)
+        self.flag = self._counter.flag
         """Address of the collector's flag."""
         self.expense = Expense(now_ns, LIMIT)
         self._polling = Polling()
+        self._holder = Holder(python)
         self._watched: WatchedCollector | None = None
         """None while it is polled."""
         self._threads: ThreadWatches | None = None
@@ -106,7 +107,7 @@ class Process:
             self._threads.close()
             self._threads = None
         if way != "polled":
-            self._watched = WatchedCollector(self._state, self._python.memory)
+            self._watched = WatchedCollector(self._counter, self._python.memory)
         else:
             self._watched, self._polling = None, Polling()
         if way == "cpus" and self._switches:
@@ -144,12 +145,15 @@ class Process:
 
     def _poll(self, now_ns: int) -> int:
         """Look at the flag; return how many writes a watchpoint would have seen since."""
-        collector = self._state.read()
-        if collector is None:
+        counts = self._counter.read()
+        if counts is None:
             return 0
         before = self._polling.ran
-        tid = holder(self._python) if collector.is_running else UNKNOWN
-        self._tell("polled", self._polling.reading(now_ns, collector, tid))
+        tid = UNKNOWN
+        if counts.is_running:
+            with suppress(Unavailable):
+                tid = self._holder.tid()
+        self._tell("polled", self._polling.reading(now_ns, counts, tid))
         return WRITES * (self._polling.ran - before)
 
     def _weigh(self, now_ns: int, writes: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.probes.pauses.generations import generations, ran_between
 
 if TYPE_CHECKING:
-    from perfwatch.probes.pauses.collector import Collector
+    from perfwatch.probes.pauses.counting import Counts
     from perfwatch.probes.pauses.pairing import Pause
 
 MAX_PENDING: Final = 4096
@@ -25,7 +25,7 @@ class Steady(NamedTuple):
     """The collector at a moment when it did not run."""
 
     at_ns: int
-    collector: Collector
+    counts: Counts
 
 
 class Told(NamedTuple):
@@ -58,7 +58,7 @@ class Settling:
             return self._give_up(None) if is_late else []
         self._unsure = 0
         before = self._before
-        ran = ran_between(before.collector, steady.collector) if before else []
+        ran = ran_between(before.counts, steady.counts) if before else []
         if before is None or min(ran) < 0:
             return self._give_up(steady)
         ended = [pause for pause in self._pending if before.at_ns < pause.ended_ns <= steady.at_ns]
@@ -71,7 +71,7 @@ class Settling:
         early = [Told(pause, None) for pause in self._pending if pause.ended_ns <= before.at_ns]
         self._pending = [pause for pause in self._pending if pause.ended_ns > steady.at_ns]
         self._before = steady
-        return early + _told(sorted(ended, key=_start), -missing, before.collector, steady.collector)
+        return early + _told(sorted(ended, key=_start), -missing, before.counts, steady.counts)
 
     def _give_up(self, steady: Steady | None) -> list[Told]:
         """Tell all without their generation, and count anew."""
@@ -86,7 +86,7 @@ class Settling:
         return self._give_up(None)
 
 
-def _told(ended: list[Pause], empty: int, before: Collector, after: Collector) -> list[Told]:
+def _told(ended: list[Pause], empty: int, before: Counts, after: Counts) -> list[Told]:
     """Say what each pause collected, when `empty` of them collected nothing; less than 0: so many were missed."""
     whole = [pause for pause in ended if pause.is_whole]
     for pause in sorted(whole, key=_length)[: max(empty, 0)]:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfwatch.probes.pauses.collector import Collector
+from perfwatch.probes.pauses.counting import Counts
 from perfwatch.probes.pauses.generations import generations
 
 THRESHOLDS = (700, 10, 10)
@@ -30,7 +30,7 @@ class Model:
         self.done.append(generation)
 
     def reading(self):
-        return Collector(False, tuple(self.ran), THRESHOLDS, tuple(self.counts))
+        return Counts(False, tuple(self.ran), THRESHOLDS, tuple(self.counts))
 
 
 def between(model, *collections):
@@ -76,9 +76,9 @@ def test_of_several_others_the_last_is_known_and_what_follows_it():
 
 
 def test_counts_that_cannot_be_tell_nothing():
-    before = Collector(False, (0, 0, 0), THRESHOLDS, (0, 0, 0))
+    before = Counts(False, (0, 0, 0), THRESHOLDS, (0, 0, 0))
     for counts in [(0, -5, 0), (0, 99, 7), (0, -5, -5)]:
-        after = Collector(False, (2, 1, 1), THRESHOLDS, counts)
+        after = Counts(False, (2, 1, 1), THRESHOLDS, counts)
         assert generations(before, after) == [None] * 4
 
 

@@ -1,6 +1,6 @@
 """What looking now and then tells of pauses."""
 
-from perfwatch.probes.pauses.collector import Collector
+from perfwatch.probes.pauses.counting import Counts
 from perfwatch.probes.pauses.pairing import Pause
 from perfwatch.probes.pauses.polling import Polling
 from perfwatch.probes.pauses.settling import Told
@@ -10,7 +10,7 @@ def read(*readings):
     """Take in (time, whether it runs, its counts, its thread); return what was told, and the polling."""
     polling, told = Polling(), []
     for at_ns, is_running, ran, tid in readings:
-        told += polling.reading(at_ns, Collector(is_running, ran, (700, 10, 10), (0, 0, 0)), tid)
+        told += polling.reading(at_ns, Counts(is_running, ran, (700, 10, 10), (0, 0, 0)), tid)
     return told, polling
 
 

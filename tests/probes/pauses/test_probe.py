@@ -118,7 +118,7 @@ def test_where_nothing_can_be_watched_it_is_polled(version, monkeypatch):
     assert real_ns > 60 * MS
     assert abs(long.paused_ns - real_ns) < 60 * MS
     assert (long.source, long.generation) == ("polled", 2)
-    assert long.tid == (target.pid if version != "3.8" else 0)
+    assert long.tid == target.pid
 
 
 def test_while_debuggers_have_all_registers_it_is_polled_and_then_no_more(monkeypatch):

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfwatch.probes.pauses.collector import Collector
+from perfwatch.probes.pauses.counting import Counts
 from perfwatch.probes.pauses.pairing import Pause
 from perfwatch.probes.pauses.settling import MAX_PENDING, Settling, Steady, Told
 
 
 def steady(at_ns, young=0, middle=0, old=0, counts=(0, 0, 0)):
-    return Steady(at_ns, Collector(False, (young, middle, old), (700, 10, 10), counts))
+    return Steady(at_ns, Counts(False, (young, middle, old), (700, 10, 10), counts))
 
 
 def settling(*pauses, before=None):

@@ -177,7 +177,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     judged_count: int
     verdict: Verdict
     stacks: tuple[StackTime, ...] = ()
-    """Summed over the judged requests; at most 256, the largest."""
+    """Summed over the judged requests, the largest first; of more than 256 the small ones are told by their place only,
+    or by their reason, so that no time is lost."""
     frames: tuple[FrameShare, ...] = ()
     """As in `Request`, over the judged requests."""
 

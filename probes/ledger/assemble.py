@@ -41,7 +41,7 @@ class Assembler:
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
 
-    def add_stack(self, event: StackEvent, frames: Iterable[Frame]) -> None:
+    def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Keep a stack until its request ends."""
         self._code.setdefault(event.request, RequestCode()).add(event, frames)
 
@@ -123,12 +123,15 @@ class Assembler:
     ) -> OpenRequest:
         """Describe a request that has not ended; `thread` is what its thread does now, if it still serves it.
 
-        `stack` is what that thread executes, the innermost frame first.
+        `stack` is what that thread waits in, the innermost frame first; what it runs was told before.
         """
         method, target = ev.parse_request_line(event.head)
         own = thread if thread and thread.request == event.id else None
         threads = "shared" if own and own.loops else _threads(event.flags)
         bucket, since_ns, booked = _present(own, event, now_ns)
+        code = self._code.get(event.id)
+        if bucket == _ON_CPU and code:
+            stack = code.running(since_ns)
         return OpenRequest(
             id=event.id,
             pid=event.pid,

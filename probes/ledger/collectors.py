@@ -1,7 +1,7 @@
 """Probes on the garbage collectors of the target's processes: set where a build allows it, taken away when they cost.
 
-A probe is hit by every collection, also one of the youngest generation: 4 us each (a trap at its start, one at its
-end). A program that collects thousands of times a second would pay for that, so its probes go.
+A probe is hit by every collection, also one of the youngest generation: 2.5 us each (a trap at its start, one at
+its end). A program that collects thousands of times a second would pay for that, so its probes go.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.readers.libbpf import BpfObject
 
 PROGRAMS: Final = ("on_gc_start", "on_gc_done")
-COST_NS: Final = 4_000
+COST_NS: Final = 2_500
 """Of one collection, for the target."""
 MOST_SHARE: Final = 0.01
 """Of one CPU: a process whose collections cost more is left alone."""

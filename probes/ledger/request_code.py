@@ -9,8 +9,6 @@ from perfwatch.probes.ledger.code_events import RAN, WAITED
 from perfwatch.probes.records import Ran
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from perfwatch.probes.frames import Frame
     from perfwatch.probes.ledger.code_events import StackEvent
 
@@ -28,19 +26,26 @@ class RequestCode:
         self._waited: dict[int, int] = {}  # by the start of the wait
         self._woke: dict[int, int] = {}  # by its end
         self._ran: list[Ran] = []
+        self._latest_ns = 0
+        self._latest: tuple[Frame, ...] = ()
 
-    def add(self, event: StackEvent, frames: Iterable[Frame]) -> None:
+    def add(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Take in a stack; its waits are told after it."""
         place = self._place(tuple(self._frames.setdefault(frame, len(self._frames)) for frame in frames))
         if place is None:
             return
         if event.role == RAN:
+            self._latest_ns, self._latest = event.at_ns, frames
             if len(self._ran) < MAX_READINGS:
                 self._ran.append(Ran(event.at_ns, place))
         elif event.role == WAITED:
             self._waited[event.at_ns] = place
         else:
             self._woke[event.at_ns] = place
+
+    def running(self, since_ns: int) -> tuple[Frame, ...]:
+        """Return the stack in which its thread was found on a CPU last; none if that was not since then."""
+        return self._latest if self._latest_ns >= since_ns else ()
 
     def of_wait(self, started_ns: int, woken_ns: int) -> tuple[int | None, int | None]:
         """Return the places of a wait's stack and of its waker's; each is asked for once."""

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import serving
-from ledgering import attached, requests_of
+from ledgering import attached, requests_of, script
 
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
 from perfwatch.probes.frames import GcPause
+from perfwatch.probes.records import InFlight
 
 pytestmark = pytest.mark.ledger
 APPS = Path(__file__).parents[2] / "faults" / "apps"
@@ -140,3 +141,43 @@ def test_native_code_is_named_for_what_was_called(watched, path, called, caller)
         if (frames := each.code.stack(ran.stack))[0].is_native
     )
     assert innermost.most_common(1)[0][0] == (called, caller)
+
+
+def test_a_request_in_flight_shows_what_runs_and_what_it_waits_in(watched):
+    server, ledger = watched
+
+    def shown(function):
+        def found(records):
+            flights = [record for record in records if isinstance(record, InFlight)]
+            stacks = [each.stack for flight in flights for each in flight.requests if each.stack]
+            return [stack for stack in stacks if function in [place(frame)[0] for frame in stack]]
+
+        return found
+
+    with loaded(server, "/cpu/6?ms=600"):
+        assert ledger.until(shown("burn"))
+    with loaded(server, "/sleep/6?ms=600"):
+        assert {place(stack[0])[0] for stack in ledger.until(shown("sleep"))} == {"sleep"}
+
+
+COLLECTING = """
+import gc, sys
+gc.disable()
+gc.freeze()
+print("ready", flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        gc.collect(0)
+    print("done", flush=True)
+"""
+
+
+def test_a_program_that_collects_without_end_loses_the_probes_before_they_cost_it_a_hundredth():
+    with script(COLLECTING) as (process, _), attached(process.pid) as ledger:
+        assert ledger.probe.timed == {process.pid}
+        process.stdin.write("20000\n")
+        process.stdin.flush()
+        ledger.until(lambda _: not ledger.probe.timed)
+        assert process.stdout.readline() == "done\n"
+        assert [record for record in ledger.records if isinstance(record, GcPause)]
+        assert not ledger.probe.timed

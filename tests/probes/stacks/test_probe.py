@@ -19,6 +19,7 @@ from perfwatch.probes.frames import PythonSample, ThreadStacks
 from perfwatch.probes.readers.interpreter import find_interpreter
 from perfwatch.probes.records import Loss, decode, encode
 from perfwatch.probes.stacks import probe as module
+from perfwatch.probes.stacks import pyspy_run
 from perfwatch.probes.stacks.probe import StacksProbe
 
 BUSY_AND_IDLE = """
@@ -171,16 +172,32 @@ WAIT = "import sys; print('up'); sys.stdin.read()"
 
 
 @pytest.mark.skipif("3.7" not in interpreters(), reason="needs a Python 3.7")
-def test_a_python_that_cannot_be_read_is_told_once():
+def test_a_python_without_a_table_is_read_by_py_spy():
     with script(WAIT, python=interpreters()["3.7"]) as (process, _), script(WAIT) as (other, _):
         with StacksProbe(lambda: [process.pid, other.pid]) as probe:
             sampling = Sampling(probe)
-            sampling.until(lambda now: now.of(Loss))
-            sampling.until(lambda now: len(now.of(ThreadStacks, other.pid)) > 20)
-        (loss,) = sampling.of(Loss)
-    assert loss.probe == "stacks"
-    assert loss.reason == f"process {process.pid}: there is no table of Python 3.7"
-    assert sampling.of(ThreadStacks, process.pid) == []
+            sampling.until(lambda now: now.of(ThreadStacks, process.pid) and now.of(ThreadStacks, other.pid))
+            assert probe.children_ns > 0
+    assert {record.source for record in sampling.of(ThreadStacks, process.pid)} == {"py-spy"}
+    assert {record.source for record in sampling.of(ThreadStacks, other.pid)} == {"memory"}
+    assert "<module>" in sampling.functions(process.pid)
+    assert sampling.of(Loss) == []
+
+
+NAMED = """
+import sys, threading
+threading.Thread(target=threading.Event().wait, name="cache-keeper", daemon=True).start()
+print("up")
+sys.stdin.read()
+"""
+
+
+@SOME
+def test_threads_are_told_by_the_names_that_they_have_in_python(python):
+    with script(NAMED, python=python) as (process, _), StacksProbe(lambda: [process.pid]) as probe:
+        sampling = Sampling(probe)
+        named = sampling.until(lambda now: [one for one in now.of(PythonSample) if one.threads])
+    assert {thread.name for thread in named[-1].threads} == {"MainThread", "cache-keeper"}
 
 
 def test_a_process_without_python_is_left_alone():
@@ -191,7 +208,7 @@ def test_a_process_without_python_is_left_alone():
     assert records == []
 
 
-def test_garbage_is_told_once_and_costs_little(monkeypatch):
+def test_garbage_costs_little_and_py_spy_finds_the_interpreter_itself(monkeypatch):
     with script(WAIT) as (process, _), StacksProbe(lambda: [process.pid]) as probe:
 
         def shifted(proc, pid):
@@ -201,13 +218,23 @@ def test_garbage_is_told_once_and_costs_little(monkeypatch):
         monkeypatch.setattr(module, "find_interpreter", shifted)
         sampling = Sampling(probe)
         began = time.process_time()
-        sampling.until(lambda now: now.of(Loss))
+        sampling.until(lambda now: now.of(ThreadStacks))
         for _ in range(100):
             sampling.records += probe.read(time.monotonic_ns())
         assert time.process_time() - began < 1
-        assert [loss.reason for loss in sampling.of(Loss)] == [
-            f"process {process.pid}: this Python's state does not lie where it should"
-        ]
+    assert {record.source for record in sampling.of(ThreadStacks)} == {"py-spy"}
+
+
+def test_what_cannot_be_read_at_all_is_told_once(monkeypatch):
+    monkeypatch.setattr(pyspy_run, "TIMEOUT_S", 0)
+    with script(WAIT, python=interpreters()["3.7"]) as (process, _), StacksProbe(lambda: [process.pid]) as probe:
+        sampling = Sampling(probe)
+        sampling.until(lambda now: now.of(Loss))
+        for _ in range(100):
+            sampling.records += probe.read(time.monotonic_ns())
+    (loss,) = sampling.of(Loss)
+    assert loss.probe == "stacks"
+    assert loss.reason.startswith(f"no stacks of process {process.pid}: ")
 
 
 STRANGE = """

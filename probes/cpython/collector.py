@@ -21,10 +21,10 @@ _INT: Final = 4
 class CollectorState(NamedTuple):
     """The collector at one moment."""
 
-    enabled: bool
+    enabled: bool | None
     collecting: bool
     generations: tuple[Generation, ...]
-    """The youngest first."""
+    """The youngest first; empty where this version does not say where they lie."""
 
 
 class Collector:
@@ -39,13 +39,16 @@ class Collector:
 
     def read(self) -> CollectorState | None:
         """Return its state; None if that cannot be read. Raises Vanished."""
-        data = self._memory.read(self.address, self._layout["sz.gc"])
+        layout = self._layout
+        collecting, enabled = layout["gc.collecting"], layout.get("gc.enabled")
+        data = self._memory.read(self.address, layout.get("sz.gc") or collecting + _INT)
         if data is None:
             return None
+        count = GENERATIONS if layout.get("gc.stats") is not None else 0
         return CollectorState(
-            enabled=bool(integer(data, self._layout["gc.enabled"], _INT)),
-            collecting=bool(integer(data, self._layout["gc.collecting"], _INT)),
-            generations=tuple(self._generation(data, number) for number in range(GENERATIONS)),
+            enabled=None if enabled is None else bool(integer(data, enabled, _INT)),
+            collecting=bool(integer(data, collecting, _INT)),
+            generations=tuple(self._generation(data, number) for number in range(count)),
         )
 
     def _generation(self, data: bytes, number: int) -> Generation:

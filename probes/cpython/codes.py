@@ -155,7 +155,7 @@ class Codes:
     def _head(self, address: int) -> _Head | None:
         """Read a code object; None if it is none."""
         data = self._memory.read(address, self._size)
-        if data is None or not 0 < integer(data, 0) <= _MAX_REFERENCES or not self._is_code(integer(data, self._type)):
+        if data is None or not self._is_counted(data) or not self._is_code(integer(data, self._type)):
             return None
         return _Head(
             filename=integer(data, self._filename),
@@ -163,6 +163,11 @@ class Codes:
             table=integer(data, self._table),
             first_line=integer(data, self._first_line, _INT),
         )
+
+    def _is_counted(self, data: bytes) -> bool:
+        """Whether an object has as many references as a living one can have. From 3.14 on flags are above the count."""
+        count = integer(data, 0) if self._minor < (3, 14) else integer(data, 0, _INT)
+        return 0 < count <= _MAX_REFERENCES
 
     def _is_code(self, kind: int) -> bool:
         """Whether an address is that of the type of code objects; known by its name the first time."""

@@ -21,10 +21,10 @@ _INT: Final = 4
 class CollectorState(NamedTuple):
     """The collector at one moment."""
 
-    enabled: bool
+    enabled: bool | None
     collecting: bool
     generations: tuple[Generation, ...]
-    """The youngest first."""
+    """The youngest first; empty where this version does not say where they lie."""
 
 
 class Collector:
@@ -36,7 +36,7 @@ class Collector:
         own = layout.get("is.gc")
         self.address = python.runtime + layout["rt.gc"] if own is None else python.interpreter_state + own
         """Of its state; `collecting` lies at the layout's `gc.collecting` behind it."""
-        self.size = layout["sz.gc"]
+        self.size = layout.get("sz.gc") or layout["gc.collecting"] + _INT
         """Of what is read."""
 
     def read(self) -> CollectorState | None:
@@ -46,10 +46,13 @@ class Collector:
 
     def parse(self, data: bytes) -> CollectorState:
         """Make it of `size` bytes at `address`."""
+        layout = self._layout
+        collecting, enabled = layout["gc.collecting"], layout.get("gc.enabled")
+        count = GENERATIONS if layout.get("gc.stats") is not None else 0
         return CollectorState(
-            enabled=bool(integer(data, self._layout["gc.enabled"], _INT)),
-            collecting=bool(integer(data, self._layout["gc.collecting"], _INT)),
-            generations=tuple(self._generation(data, number) for number in range(GENERATIONS)),
+            enabled=None if enabled is None else bool(integer(data, enabled, _INT)),
+            collecting=bool(integer(data, collecting, _INT)),
+            generations=tuple(self._generation(data, number) for number in range(count)),
         )
 
     def _generation(self, data: bytes, number: int) -> Generation:

@@ -76,12 +76,14 @@ class Copier:
     def state(self, data: bytes) -> tuple[int, int, int]:
         """Return what a thread's state, or a copy that begins with it, says: id, interpreter, and the next state."""
         layout = self._layout
-        return integer(data, layout["ts.id"]), integer(data, layout["ts.interp"]), integer(data, layout["ts.next"])
+        number = layout.get("ts.id")
+        own = 0 if number is None else integer(data, number)
+        return own, integer(data, layout["ts.interp"]), integer(data, layout["ts.next"])
 
     def _stretches(self, state: bytes) -> list[tuple[int, int]]:
         """Return (start, end) of the parts of a thread's data stack that are in use, the innermost first."""
         layout = self._layout
-        if layout.get("ts.datastack_chunk") is None:
+        if layout.get("ts.datastack_top") is None:
             return []
         chunk, top = integer(state, layout["ts.datastack_chunk"]), integer(state, layout["ts.datastack_top"])
         found: list[tuple[int, int]] = []

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from perfwatch.probes.errors import Malformed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,6 +21,9 @@ Stack: TypeAlias = tuple[tuple[int, int], ...]
 """Code object's address and position (see codes.py) of each frame, the innermost first."""
 MAX_DEPTH: Final = 1024
 """Of a deeper stack so many of the innermost frames are told."""
+MAX_FRAME_BYTES: Final = 1 << 10
+_TAG: Final = 7
+"""From 3.14 on the lowest bits of a reference to a code object say how it is counted."""
 _FORMATS: Final = {8: "Q", 4: "I", 1: "B"}
 
 
@@ -33,7 +38,7 @@ class Stretch(NamedTuple):
 
 
 class FrameForm:
-    """The frames of one version."""
+    """The frames of one version; raises Malformed for a layout that cannot be."""
 
     def __init__(self, layout: Layout) -> None:
         position = layout.get("f.prev_instr")
@@ -53,6 +58,7 @@ class FrameForm:
         names = sorted(fields, key=lambda name: fields[name])
         self._code, self._back, self._position = (names.index(name) for name in ("code", "back", "position"))
         self._owner = names.index("owner") if "owner" in names else 0
+        self._tag = _TAG if layout.minor >= (3, 14) else 0
 
     def back(self, data: bytes, at: int) -> int:
         """Return the address of the frame that called one, from a copy of that; 0: none did."""
@@ -67,7 +73,7 @@ class FrameForm:
         `single` has, by address, where in the copy a frame is that lies by itself, and `stretches` the others.
         """
         unpack, code, back, position = self._fields.unpack_from, self._code, self._back, self._position
-        owner, no_function = self._owner, self._no_function
+        owner, no_function, address_bits = self._owner, self._no_function, ~self._tag
         stack: list[tuple[int, int]] = []
         address = innermost
         for _ in range(MAX_DEPTH):
@@ -82,16 +88,18 @@ class FrameForm:
                 else:
                     return None
             found = unpack(data, at)
-            if no_function is None or found[owner] != no_function:
-                stack.append((found[code], found[position]))
+            if no_function is None or found[owner] < no_function:
+                stack.append((found[code] & address_bits, found[position]))
             address = found[back]
         return tuple(stack)
 
 
 def _struct(fields: Mapping[str, tuple[int, int]], start: int) -> struct.Struct:
-    """Return the layout of some fields, each (offset, size)."""
+    """Return the layout of some fields, each (offset, size); raises Malformed where they overlap or lie far apart."""
     text, at = "<", start
     for offset, size in sorted(fields.values()):
+        if not at <= offset < at + MAX_FRAME_BYTES:
+            raise Malformed("frames whose fields do not lie side by side")
         text += f"{offset - at}x{_FORMATS[size]}"
         at = offset + size
     return struct.Struct(text)

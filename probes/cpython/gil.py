@@ -24,7 +24,7 @@ class GilState(NamedTuple):
 
     holder: int | None
     """Address of a thread state; None: it is free."""
-    handoffs: int
+    handoffs: int | None
     """Cumulative, since the process began or was forked."""
     last: int
     """Who holds it or held it last: as long as this and `handoffs` stay, nobody else executed any Python."""
@@ -38,8 +38,8 @@ class Gil:
         self._memory = python.memory
         self._locked = layout["gil.locked"]
         self._holder = layout["gil.last_holder"]
-        self._handoffs = layout["gil.switch_number"]
-        self.size = self._handoffs + _ULONG
+        self._handoffs = layout.get("gil.switch_number")
+        self.size = max(self._locked, self._holder, self._handoffs or 0) + _ULONG
         """Of what is read."""
         pointer = layout.get("is.gil_ptr")
         if pointer is None:
@@ -57,4 +57,5 @@ class Gil:
         """Make it of `size` bytes at `address`."""
         is_held = integer(data, self._locked, _INT) == 1  # 0: free, -1: there are no threads yet
         last = integer(data, self._holder)
-        return GilState(last if is_held and last else None, integer(data, self._handoffs), last)
+        handoffs = None if self._handoffs is None else integer(data, self._handoffs)
+        return GilState(last if is_held and last else None, handoffs, last)

@@ -1,7 +1,7 @@
 """Where the fields lie that are read in an interpreter's memory: one table for each version, from its own headers.
 
-offsets.json is written by derive.py from offsets.c, which explains the names. A struct does not change within a minor
-version, and where it did (its size is another) `open_python` refuses.
+offsets.json is written by derive.py from offsets.c, which explains the names. Structs seldom change within a minor
+version; `open_python` notices where they did.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OFFSETS: Final = Path(__file__).with_name("offsets.json")
+_GROWING: Final = {"sz.runtime", "sz.interp"}
 _MINOR: Final = re.compile(r"3\.\d{1,3}(?=\.|$)")
 
 
@@ -33,6 +34,11 @@ class Layout(msgspec.Struct, frozen=True):
     def get(self, name: str) -> int | None:
         """Return an offset, or None where this version has no such field."""
         return self.offsets.get(name)
+
+    def agrees_with(self, other: Layout) -> bool:
+        """Whether both say the same of what both know, but for the sizes of what grows with each release."""
+        shared = self.offsets.keys() & other.offsets.keys() - _GROWING
+        return all(self.offsets[name] == other.offsets[name] for name in shared)
 
 
 def layout_of(version: str) -> Layout | None:

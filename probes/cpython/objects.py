@@ -1,7 +1,7 @@
 """Strings, bytes and tuples in an interpreter's memory: bounded, and several by two calls.
 
-The state of a string (Include/cpython/unicodeobject.h) has from the lowest bit: 2 bits interned, 3 bits kind (bytes a
-character), compact, ascii; the characters of a compact one follow its struct.
+The state of a string (Include/cpython/unicodeobject.h) has from the lowest bit: 2 bits interned (16 from 3.14 on), 3
+bits kind (bytes a character), compact, ascii; the characters of a compact one follow its struct.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_ITEMS: Final = 1 << 12
 """Of a tuple."""
 POINTER: Final = 8
 _ENCODINGS: Final = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
-_COMPACT, _ASCII = 1 << 5, 1 << 6
+_COMPACT, _ASCII = 1 << 3, 1 << 4
 
 
 class Objects:
@@ -29,6 +29,7 @@ class Objects:
     def __init__(self, memory: Memory, layout: Layout) -> None:
         self._memory = memory
         self._string_state = layout["str.state"]
+        self._interned_bits = 2 if layout.minor < (3, 14) else 16
         self._string_length = layout["str.length"]
         self._ascii_bytes = layout["sz.ascii"]
         self._compact_bytes = layout["sz.compact"]
@@ -53,8 +54,8 @@ class Objects:
 
     def _characters(self, head: bytes) -> tuple[str, int, int]:
         """Return encoding, place and size of a string's characters; without encoding where it is none."""
-        state = head[self._string_state]
-        kind = state >> 2 & 7
+        state = integer(head, self._string_state, 4) >> self._interned_bits
+        kind = state & 7
         length = min(integer(head, self._string_length), MAX_FRAME_CHARS)
         if kind not in _ENCODINGS or not state & _COMPACT:
             return "", 0, 0

@@ -1,27 +1,26 @@
 """Attaches to the interpreter of a process: which version it is, how its structs lie, and whether they lie so.
 
 Nothing is believed before it was checked: a build whose structs lie otherwise (another version, a debug build, one
-without the interpreter lock) is refused with the reason, for a wrong stack is worse than none. Cost: 0.2 ms.
+without the interpreter lock) is refused with the reason, for a wrong stack is worse than none. Cost: 1 to 3 ms.
 """
 
 from __future__ import annotations
 
 import platform
-import struct
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.probes.cpython.debug_offsets import read_description
+from perfwatch.probes.cpython.evidence import is_sensible
 from perfwatch.probes.cpython.layout import Layout, layout_of
 from perfwatch.probes.cpython.memory import Memory
-from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.cpython.threads import MAX_INTERPRETERS
+from perfwatch.probes.errors import Malformed, Unavailable
 
 if TYPE_CHECKING:
     from perfwatch.probes.readers.interpreter import Interpreter
 
 MACHINE: Final = "x86_64"
 """The tables are of this machine: elsewhere a mutex, and all behind it in a struct, has another size."""
-_COOKIE: Final = b"xdebugpy"
-_HEAD: Final = struct.Struct("<8sQQ")
-"""How `_PyRuntime` begins from 3.13 on: cookie, PY_VERSION_HEX, whether it has no interpreter lock."""
 _ELSE: Final = "py-spy may read it"
 
 
@@ -64,38 +63,57 @@ def open_python(pid: int, interpreter: Interpreter) -> Python:
 
 def _checked(memory: Memory, interpreter: Interpreter) -> Python:
     runtime = interpreter.runtime_start
-    version = _own_version(memory, runtime) or interpreter.version
+    described = read_description(memory, runtime)
+    if described and described.is_free_threaded:
+        raise Unavailable(
+            f"this Python {described.version} is a free-threaded build, whose structs are not known", _ELSE
+        )
+    version = described.version if described else interpreter.version
     if version is None:
         raise Unavailable("the version of this Python cannot be told", _ELSE)
-    layout = layout_of(version)
+    table, own = layout_of(version), described.layout if described else None
+    layout = table or own
     if layout is None:
         raise Unavailable(f"there is no table of Python {version}", _ELSE)
-    if layout["sz.runtime"] != interpreter.runtime_bytes:
+    python = Python(memory, version, layout, runtime, _interpreter_state(memory, layout, runtime))
+    is_known = bool(own) or layout["sz.runtime"] == interpreter.runtime_bytes
+    if (own and not own.agrees_with(layout)) or not _makes_sense(python, is_known=is_known):
         raise Unavailable(f"this build of Python {version} has other structs than are known", _ELSE)
-    return Python(memory, version, layout, runtime, _interpreter_state(memory, layout, runtime))
+    return python
 
 
-def _own_version(memory: Memory, runtime: int) -> str | None:
-    """Return the version that the runtime says itself, None before 3.13; raises Unavailable if it has no lock."""
-    head = memory.read(runtime, _HEAD.size)
-    if head is None:
-        raise Unavailable("the Python's own state cannot be read", _ELSE)
-    cookie, version, has_no_lock = _HEAD.unpack(head)
-    if cookie != _COOKIE:
-        return None
-    name = f"{version >> 24 & 255}.{version >> 16 & 255}.{version >> 8 & 255}"
-    if has_no_lock:
-        raise Unavailable(f"this Python {name} is a free-threaded build, whose structs are not known", _ELSE)
-    return name
+def _makes_sense(python: Python, *, is_known: bool) -> bool:
+    """Whether what is read makes sense; where the layout is known to fit, that there was nothing to read will do.
+
+    A patch release may have appended to what is internal to the interpreter, and still be read.
+    """
+    try:
+        found = is_sensible(python)
+    except Malformed:
+        return False
+    return is_known if found is None else found
 
 
 def _interpreter_state(memory: Memory, layout: Layout, runtime: int) -> int:
     """Return the main interpreter's address, if it and its newest thread know each other."""
-    state = memory.word(runtime + layout["rt.interp_main"])
+    state = _main_interpreter(memory, layout, runtime)
     if not state:
         raise Unavailable("this Python has not started yet, or is ending", "try again")
     thread = memory.word(state + layout["is.threads_head"])
     known = memory.word(thread + layout["ts.interp"]) if thread else None
     if memory.word(state + layout["is.id"]) != 0 or known != state:
         raise Unavailable("this Python's state does not lie where it should", _ELSE)
+    return state
+
+
+def _main_interpreter(memory: Memory, layout: Layout, runtime: int) -> int | None:
+    """Return the address of the main interpreter, as the runtime has it; else it is the one with number 0."""
+    main = layout.get("rt.interp_main")
+    if main is not None:
+        return memory.word(runtime + main)
+    state = memory.word(runtime + layout["rt.interp_head"])
+    for _ in range(MAX_INTERPRETERS):
+        if not state or memory.word(state + layout["is.id"]) == 0:
+            break
+        state = memory.word(state + layout["is.next"])
     return state

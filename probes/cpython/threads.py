@@ -36,7 +36,7 @@ class Thread(NamedTuple):
 
     address: int
     id: int
-    """Within its interpreter, never given again."""
+    """Within its interpreter, never given again; 0 where this version does not say where it lies."""
     interpreter: int
     """Address of its state."""
     next: int
@@ -108,7 +108,7 @@ class Threads:
         native = layout.get("ts.native_thread_id")
         return _State(
             address=address,
-            id=integer(data, layout["ts.id"]),
+            id=integer(data, layout["ts.id"]) if layout.get("ts.id") is not None else 0,
             interpreter=integer(data, layout["ts.interp"]),
             next=integer(data, layout["ts.next"]),
             pthread=integer(data, layout["ts.thread_id"]),

@@ -35,7 +35,7 @@ class Reading(NamedTuple):
     gil_is_free: bool
     gil_holder: int | None
     """Thread id; None also where it is not known."""
-    gil_handoffs: int
+    gil_handoffs: int | None
 
 
 class Walker:
@@ -56,7 +56,7 @@ class Walker:
         """The lock, and what leads to the threads."""
         self._listed: bytes | None = None
         """What led to the threads when they were listed; None: they are to be listed."""
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int | None, int] | None = None
         """How often the lock had changed hands, and its last holder, when all stacks were looked at."""
         self._has_one_lock = False
         self._glances: list[Places] = []
@@ -113,7 +113,7 @@ class Walker:
     def _possibly_changed(self, gil: GilState) -> list[Watched]:
         """Return the threads that may have executed something since all were looked at."""
         seen, self._seen = self._seen, (gil.handoffs, gil.last)
-        if seen != self._seen or not self._has_one_lock:
+        if seen != self._seen or gil.handoffs is None or not self._has_one_lock:
             return self._watched
         return [each for each in self._watched if each.thread.address == gil.last or each.told.stack is None]
 

@@ -44,20 +44,25 @@ class MemorySource:
         self._torn = 0
         self._python_calls: set[tuple[int, int]] = set()
         """Places of callers: what is called there is a Python function, and not named as native."""
-        self._handoffs = self._readings = self._free = 0
+        self._handoffs: int | None = None
+        self._readings = self._free = 0
         self._held: dict[int, int] = {}
 
     def sample(self, until_ns: int) -> None:
         """Take one reading of all threads, and keep it."""
         at_ns = time.monotonic_ns()
         reading = self._walker.read(until_ns)
-        holder = reading.gil_holder
-        taken = [
-            StackSample(at_ns, tid, self._place(tid, stack), tid == holder) for tid, stack in reading.threads if stack
-        ]
+        holder, torn = reading.gil_holder, 0
+        taken: list[StackSample] = []
+        for tid, stack in reading.threads:
+            place = self._place(tid, stack, until_ns) if stack else None
+            if place is not None:
+                taken.append(StackSample(at_ns, tid, place, tid == holder))
+            elif stack != ():
+                torn += 1
         self._python.memory.check()  # or what was named just now may be of another program
         self._samples += taken
-        self._torn += sum(stack is None for _, stack in reading.threads)
+        self._torn += torn
         self._readings += 1
         self._free += reading.gil_is_free
         self._handoffs = reading.gil_handoffs
@@ -95,20 +100,34 @@ class MemorySource:
         """Let go of the process; may be called again."""
         self._python.close()
 
-    def _place(self, tid: int, stack: Stack) -> int:
+    def _place(self, tid: int, stack: Stack, until_ns: int) -> int | None:
+        """Return a stack's place in the table; None if it cannot be named, or not in time."""
         last, place = self._last.get(tid, _NEVER)
-        if last is not stack:
-            known = self._interner.place(stack)
-            place = self._interner.add(stack, self._frames(stack)) if known is None else known
-            self._last[tid] = (stack, place)
-        return place
+        if last is stack:
+            return place
+        known = self._interner.place(stack)
+        if known is None:
+            frames = self._frames(stack) if time.perf_counter_ns() < until_ns else None
+            if frames is None:
+                return None
+            known = self._interner.add(stack, frames)
+        self._last[tid] = (stack, known)
+        return known
 
-    def _frames(self, stack: Stack) -> list[Frame]:
-        """Name a stack; a C function that the innermost frame calls comes before it."""
+    def _frames(self, stack: Stack) -> list[Frame] | None:
+        """Name a stack, first the C function that its innermost frame calls; None if a frame executes no code.
+
+        A frame keeps its code alive: the copy that such a stack was made of must have been torn.
+        """
+        frames: list[Frame] = []
+        for code, at in stack:
+            frame = self._codes.frame(code, at)
+            if frame is None:
+                return None
+            frames.append(frame)
         if len(self._python_calls) > MAX_SITES:
             self._python_calls.clear()
         self._python_calls.update(stack[1:])
-        frames = [frame for code, at in stack if (frame := self._codes.frame(code, at))]
         code, at = stack[0]
         if any((code, place) in self._python_calls for place in self._codes.while_called(at)):
             return frames

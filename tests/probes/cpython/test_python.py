@@ -11,7 +11,12 @@ from sampling import open_descriptors
 from serving import interpreters
 
 from perfwatch.probes import roots
+from perfwatch.probes.cpython import python as module
+from perfwatch.probes.cpython.codes import Codes
+from perfwatch.probes.cpython.debug_offsets import read_description
+from perfwatch.probes.cpython.layout import Layout, layout_of
 from perfwatch.probes.cpython.python import open_python
+from perfwatch.probes.cpython.walk import Walker
 from perfwatch.probes.errors import Unavailable, Vanished
 from perfwatch.probes.readers.interpreter import find_interpreter
 
@@ -42,15 +47,14 @@ def test_a_version_without_a_table_is_refused():
 
 
 @EACH
-def test_a_build_with_other_structs_is_refused_and_nothing_stays_open(python):
+def test_what_does_not_fit_is_refused_and_nothing_stays_open(python):
     before = open_descriptors()
     with script(WAIT, python=python) as (process, _):
         found = find_interpreter(roots.PROC, process.pid)
-        larger = msgspec.structs.replace(found, runtime_bytes=found.runtime_bytes + 8)
         nameless = msgspec.structs.replace(found, version=None)
         elsewhere = msgspec.structs.replace(found, runtime_start=4096)
         shifted = msgspec.structs.replace(found, runtime_start=found.runtime_start + 8)
-        for wrong in (larger, elsewhere, shifted):
+        for wrong in (elsewhere, shifted):
             with pytest.raises(Unavailable):
                 open_python(process.pid, wrong)
         if "3.13" not in str(python):  # which says itself what it is
@@ -61,13 +65,48 @@ def test_a_build_with_other_structs_is_refused_and_nothing_stays_open(python):
     assert open_descriptors() == before
 
 
+@EACH
+def test_a_release_with_a_longer_runtime_is_read_if_all_of_it_makes_sense(python, monkeypatch):
+    with script(WAIT, python=python) as (process, _):
+        found = find_interpreter(roots.PROC, process.pid)
+        longer = msgspec.structs.replace(found, runtime_bytes=found.runtime_bytes + 8)
+        read = open_python(process.pid, longer)
+        (stack,) = [stack for _, stack in Walker(read).read().threads]
+        assert [Codes(read).frame(*place).function for place in stack] == ["<module>"]
+        read.close()
+        layout = read.layout
+        moved = [name for name in ("rt.gil", "is.gil_ptr", "rt.gc", "is.gc") if layout.get(name) is not None]
+        assert len(moved) == 2
+        for name in (*moved, "is.threads_head", "ts.interp"):
+            for distance in (8, 64):
+                other = Layout(layout.minor, {**layout.offsets, name: layout[name] + distance})
+                monkeypatch.setattr(module, "layout_of", lambda _, other=other: other)
+                # 3.13 keeps the main thread behind the newest; it says itself that this is not the list
+                with pytest.raises(Unavailable):
+                    open_python(process.pid, longer)
+
+
+@pytest.mark.skipif("3.13" not in interpreters(), reason="needs a Python 3.13")
+def test_what_an_interpreter_says_itself_agrees_with_the_table():
+    with opened(WAIT, python=interpreters()["3.13"]) as (read, _, _):
+        described = read_description(read.memory, read.runtime)
+        assert described.version == read.version
+        assert not described.is_free_threaded
+        assert described.layout.agrees_with(layout_of("3.13"))
+        shared = described.layout.offsets.keys() & layout_of("3.13").offsets.keys()
+        assert len(shared) > 35
+        assert {"ts.current_frame", "f.prev_instr", "co.code_adaptive", "gil.locked", "is.gil_ptr"} <= shared
+
+
 COOKIE = int.from_bytes(b"xdebugpy", "little")
 GARBAGE = {
     "zeros": [],
     "ones": [2**64 - 1] * 1000,
     "pointers to nowhere": [8] * 1000,
     "free-threaded": [COOKIE, 0x030D00F0, 1],
-    "a version that is to come": [COOKIE, 0x0363_00F0, 0],
+    "a version that is to come": [COOKIE, 0x036300F0, 0],
+    "a version that says nonsense of itself": [COOKIE, 0x030E00F0, 0, *[2**63] * 100],
+    "a version that says nothing of itself": [COOKIE, 0x030E00F0, 0, *[0] * 100],
 }
 
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from pythons import EACH, SOME, opened, overwrite
+from serving import interpreters
 
 from perfwatch.probes.cpython.codes import Codes
+from perfwatch.probes.cpython.collector import Collector
+from perfwatch.probes.cpython.debug_offsets import read_description
 from perfwatch.probes.cpython.frame_form import MAX_DEPTH
+from perfwatch.probes.cpython.layout import Layout
 from perfwatch.probes.cpython.walk import Walker
 from perfwatch.probes.errors import Unavailable, Vanished
 
@@ -130,6 +134,19 @@ def test_stacks_at_rest_are_those_of_py_spy_frame_by_frame(python):
     assert max(len(stack) for stack in found.values()) > 700
 
 
+@pytest.mark.skipif("3.13" not in interpreters(), reason="needs a Python 3.13")
+def test_what_an_interpreter_says_itself_is_enough_for_its_stacks():
+    """As of versions that there is no table of: no data stack, no handoffs, no statistics of the collector."""
+    with opened(QUIET, python=interpreters()["3.13"]) as (read, process, _):
+        layout = read_description(read.memory, read.runtime).layout
+        read.layout = Layout(layout.minor, layout.offsets)
+        reading = settled(Walker(read))
+        assert reading.gil_handoffs is None
+        assert named(read, reading) == by_py_spy(process.pid)
+        collector = Collector(read).read()
+        assert (collector.enabled, collector.collecting, collector.generations) == (None, False, ())
+
+
 TORTURE = """
 import sys, threading
 def a(): b(); c(); d()
@@ -164,8 +181,11 @@ def torture(python, threads, readings):
         walker, codes = Walker(read), Codes(read)
         while possible + impossible < readings:
             for _, stack in walker.read().threads:
-                functions = [codes.frame(*place).function for place in reversed(stack or ())]
-                if "main" in functions:
+                frames = [codes.frame(*place) for place in reversed(stack or ())]
+                functions = [frame.function for frame in frames if frame]
+                if not all(frames):
+                    impossible += 1
+                elif "main" in functions:
                     called = functions[functions.index("main") :]
                     is_possible = all(each in POSSIBLE for each in itertools.pairwise(called))
                     possible += is_possible

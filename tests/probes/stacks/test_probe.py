@@ -226,7 +226,7 @@ def test_garbage_costs_little_and_py_spy_finds_the_interpreter_itself(monkeypatc
 
 
 def test_what_cannot_be_read_at_all_is_told_once(monkeypatch):
-    monkeypatch.setattr(pyspy_run, "TIMEOUT_S", 0)
+    monkeypatch.setattr(pyspy_run, "find_py_spy", lambda: Path("/bin/false"))
     with script(WAIT, python=interpreters()["3.7"]) as (process, _), StacksProbe(lambda: [process.pid]) as probe:
         sampling = Sampling(probe)
         sampling.until(lambda now: now.of(Loss))

@@ -115,6 +115,7 @@ class Target:
             self.read()
         line = self.process.stdout.readline()
         assert line, "it has ended"
+        self.read()
         return json.loads(line)
 
     def do(self, line):

@@ -134,7 +134,7 @@ SIDE: Final = (
         "pauses.probe:PausesProbe",
         "when the garbage collector paused the target: thread, length, generation",
         "watchpoints (perf events) on the collector's flag, `/proc/PID/mem`",
-        "50 µs, 10 µs a process, and 5 µs a pause; a pause gets 24 µs longer",
+        "30 µs, 15 µs a process, 1 µs a watched thread, 30 µs a pause, which gets 24 µs longer",
         "pauses by the garbage collector where the ledger has no probe of its own",
         0.25,
     ),

@@ -26,7 +26,7 @@ class Counts(NamedTuple):
     """How often the next younger one was collected since it was itself; of the youngest nothing of interest."""
 
 
-class Counter:
+class CollectorCounts:
     """Reads the counts of one collector."""
 
     def __init__(self, python: Python) -> None:

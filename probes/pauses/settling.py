@@ -93,7 +93,7 @@ def _told(ended: list[Pause], empty: int, before: Counts, after: Counts) -> list
         whole.remove(pause)
     known: list[int | None] = [None] * len(whole)
     if empty >= 0:
-        known = generations(before, after)
+        known = generations(before, after, [_length(pause) for pause in whole])
     elif len(kinds := [place for place, times in enumerate(ran_between(before, after)) if times]) == 1:
         known = [kinds[0]] * len(whole)
     cut = [Told(pause, None) for pause in ended if not pause.is_whole]

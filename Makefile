@@ -16,7 +16,7 @@ help:
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server"
-	@echo "make benchmark  measure the overhead and the probes, and write docs/benchmarks*.md"
+	@echo "make benchmark  measure the overhead, the probes and the stacks, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
@@ -38,12 +38,13 @@ check: $(VENV)/installed-tests
 
 faults: $(VENV)/installed-tests
 	@tests/install-tools
-	$(BIN)/pytest tests/faults tests/probes/sampled -m "fault or slow"
+	$(BIN)/pytest tests/faults tests/probes tests/test_killed.py -m "fault or slow"
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/python benchmarks/overhead.py --write
 	$(BIN)/python benchmarks/probes.py --write
+	$(BIN)/python benchmarks/stacks.py --write
 
 bpf: $(BPF_OBJECTS)
 

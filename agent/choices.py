@@ -25,6 +25,8 @@ class Choices(msgspec.Struct, frozen=True):
     without: tuple[str, ...] = ()
     budget: float = DEFAULT_BUDGET
     """Of one core, 0..1, for all that the collector's process does."""
+    spans: bool = False
+    """Listen for the spans of the middleware."""
 
     def period_s(self, probe: str) -> float | None:
         """Seconds between readings that were asked for; None: its own."""
@@ -32,12 +34,17 @@ class Choices(msgspec.Struct, frozen=True):
 
 
 def chosen(
-    fidelity: FidelityChoice, rates: tuple[str, ...], without: tuple[str, ...], budget_percent: float
+    fidelity: FidelityChoice,
+    rates: tuple[str, ...],
+    without: tuple[str, ...],
+    budget_percent: float,
+    *,
+    spans: bool = False,
 ) -> Choices:
     """Check what the user asked for; raises PerfwatchError with one line. A rate is `PROBE=HZ`."""
     for name in without:
         _check_without(name)
-    return Choices(fidelity, tuple(_period(rate) for rate in rates), without, budget_percent / 100)
+    return Choices(fidelity, tuple(_period(rate) for rate in rates), without, budget_percent / 100, spans)
 
 
 def _check_without(name: str) -> None:

@@ -17,8 +17,10 @@ COMMANDS: Final = {
     "report": "report:report",
     "replay": "replay:replay",
     "run": "run:run",
+    "stacks": "stacks:stacks",
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
+    "middleware": "middleware:middleware",
 }
 _FIRST_OPTIONS: Final = ("--help", "-h", "--version")
 
@@ -58,6 +60,7 @@ Examples:
   perfwatch 4312                 watch a server, and its workers
   perfwatch record --pid 4312 --duration 60 -o slow.perfwatch
   perfwatch report slow.perfwatch
+  perfwatch stacks 4312          what each thread executes right now
   perfwatch doctor               what can be measured here
 """,
 )

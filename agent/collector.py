@@ -23,6 +23,7 @@ from perfwatch.agent.model import SessionInfo
 from perfwatch.agent.reading import next_beat
 from perfwatch.agent.sides import Sides
 from perfwatch.probes.records import TargetChange
+from perfwatch.probes.table import PAUSES
 
 if TYPE_CHECKING:
     import threading
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.reading import Reading
     from perfwatch.agent.target import Target
     from perfwatch.probes.records import Record
+    from perfwatch.probes.table import Entry, Tree
 
 BATCH_S: Final = 0.05
 """Between batches, however often a probe is read."""
@@ -56,7 +58,7 @@ class Collector:
         with ExitStack() as stack:
             self._attached = attach(self._target.pid, self._choices)
             stack.callback(self._attached.reading.close)
-            self._sides = Sides(lambda: self._attached.core.pids, self._choices)
+            self._sides = Sides(self._tree_of, self._choices)
             stack.callback(self._sides.close)
             self._own = Housekeeping(self._choices.budget)
             with _explained():
@@ -100,6 +102,11 @@ class Collector:
         with _explained():
             records += self._attached.core.drain(time.monotonic_ns())
         yield self._in_order(records)
+
+    def _tree_of(self, entry: Entry) -> Tree:
+        """Return whom a probe looks at: the target's processes; for collections, those that the core does not time."""
+        core = self._attached.core
+        return (lambda: core.pids - core.timed) if entry is PAUSES else (lambda: core.pids)
 
     def _begin(self, now: float) -> None:
         """Set one beat for all: a probe that is read as often as batches are made costs no wake-up of its own."""

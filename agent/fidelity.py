@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.reading import Reading
-from perfwatch.agent.target import printable, runtime_of
+from perfwatch.agent.target import interpreter_of, printable
 from perfwatch.probes.errors import ProbeError, Unavailable
 from perfwatch.probes.probe import Availability, Probe
-from perfwatch.probes.table import LEDGER, SAMPLED, Entry, Tree, constructor
+from perfwatch.probes.table import LEDGER, PAUSES, SAMPLED, Entry, Tree, constructor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,11 @@ class Core(Probe, Protocol):
     @property
     def pids(self) -> frozenset[int]:
         """The processes of the tree that live."""
+        ...
+
+    @property
+    def timed(self) -> frozenset[int]:
+        """Those of them whose garbage collections it tells itself."""
         ...
 
     def listeners(self) -> list[str]:
@@ -48,10 +53,10 @@ class Attached(NamedTuple):
     """Of this probe, and of the exact one where it was not to be had."""
 
 
-def make_core(entry: Entry, pid: int) -> Core:
+def make_core(entry: Entry, pid: int, **options: bool) -> Core:
     """Make one of the two probes; nothing is attached yet."""
     try:
-        core: Core = constructor(entry)(pid, runtime_of)
+        core: Core = constructor(entry)(pid, interpreter_of, **options)
     except ImportError as error:
         raise _unloadable(error) from None
     return core
@@ -95,7 +100,7 @@ def status_of(probe: Probe, found: Availability) -> ProbeStatus:
 
 
 def _attach_exact(pid: int, choices: Choices) -> Attached:
-    core = make_core(LEDGER, pid)
+    core = make_core(LEDGER, pid, times_collections=PAUSES.name not in choices.without)
     reading = Reading(core, choices.period_s(LEDGER.name), LEDGER.slowest_s)
     return Attached("exact", core, reading, (ProbeStatus(core.name, "running", period_s=core.period_s),))
 

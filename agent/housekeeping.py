@@ -37,7 +37,8 @@ class Housekeeping:
     def keep(self, now_s: float, readings: Sequence[Reading]) -> list[Record]:
         """Sample the process, and change at most one probe's rate."""
         self.due_s = next_beat(self.due_s, PERIOD_S, now_s)
-        cpu_ns, passed_s = time.process_time_ns(), now_s - self._last_s
+        cpu_ns = time.process_time_ns() + sum(reading.children_ns for reading in readings)
+        passed_s = now_s - self._last_s
         used = (cpu_ns - self._last_cpu_ns) / 1e9 / max(passed_s, _LEAST_S)
         self._last_s, self._last_cpu_ns = now_s, cpu_ns
         at_ns = time.monotonic_ns()

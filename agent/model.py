@@ -21,6 +21,7 @@ from perfwatch.probes.samples import SocketState as SocketState  # noqa: PLC0414
 Principle: TypeAlias = Literal["efficiency", "concurrency", "capacity", "healthy", "unknown"]
 Mechanism: TypeAlias = Literal[
     "cpu",
+    "gc",
     "sleep",
     "gil",
     "lock",
@@ -35,6 +36,7 @@ Mechanism: TypeAlias = Literal[
 MECHANISMS: Final[tuple[Mechanism, ...]] = get_args(Mechanism)
 PRINCIPLE_OF: Final[dict[Mechanism, Principle]] = {
     "cpu": "efficiency",
+    "gc": "efficiency",
     "sleep": "efficiency",
     "gil": "concurrency",
     "lock": "concurrency",
@@ -99,8 +101,8 @@ class Verdict(msgspec.Struct, frozen=True):
     advice: tuple[str, ...] = ()
 
 
-class StackTime(msgspec.Struct, frozen=True):
-    """Time that was spent with one stack, for one reason."""
+class StackTime(msgspec.Struct, frozen=True, gc=False):
+    """Time that was spent with one stack, for one reason; there are many of these, and none is in a cycle."""
 
     frames: tuple[Frame, ...]
     """The innermost first; empty where the code is not known."""
@@ -134,7 +136,9 @@ class Request(msgspec.Struct, frozen=True):
     verdict: Verdict | None
     """None where the request was not judged: it was not slow."""
     stacks: tuple[StackTime, ...] = ()
-    """Of a judged request: its whole latency, by code and reason; adds up to `ledger.total_ns`. Else empty."""
+    """Of a judged request: its whole latency, by code and reason; adds up to `ledger.total_ns`. Else empty.
+
+    Without frames what no stack is known of; of that `other` holds what is unaccounted too."""
     frames: tuple[FrameShare, ...] = ()
     """Where in the code the mechanism of the verdict spent its time, the largest share first; at most 8."""
 
@@ -173,7 +177,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     judged_count: int
     verdict: Verdict
     stacks: tuple[StackTime, ...] = ()
-    """Summed over the judged requests; at most 256, the largest."""
+    """Summed over the judged requests, the largest first; of more than 256 the small ones are told by their place only,
+    or by their reason, so that no time is lost."""
     frames: tuple[FrameShare, ...] = ()
     """As in `Request`, over the judged requests."""
 
@@ -284,6 +289,39 @@ class ConnectionSetup(msgspec.Struct, frozen=True):
     resets: int
 
 
+class GilShare(msgspec.Struct, frozen=True):
+    """A thread, and how much of the time it was found holding its interpreter's lock."""
+
+    tid: int
+    name: str | None
+    """In Python; untrusted. None where it is not known."""
+    share: float
+    """0..1"""
+
+
+class Interpreter(msgspec.Struct, frozen=True):
+    """The Python of one process: its lock and its garbage collector; None where that was not measured."""
+
+    pid: int
+    version: str
+    gil_held: float | None
+    """Part of the readings in which some thread held the lock, 0..1."""
+    gil_handoffs_s: float | None
+    holders: tuple[GilShare, ...]
+    """The five that held it most, the first most."""
+    gc_pauses_s: float | None
+    """Runs of the collector per second; None where single runs are not seen."""
+    gc_longest_ms: float | None
+    gc_share: float | None
+    """Part of the time that some thread spent collecting, 0..1."""
+    gc_thresholds: tuple[int, ...]
+    """The youngest generation first; empty where they are not known."""
+    gc_collections: tuple[int, ...]
+    """Runs by generation, the youngest first; empty where they are not known."""
+    gc_collected: int
+    """Objects that they freed."""
+
+
 class Queues(msgspec.Struct, frozen=True):
     """Where something waited over a stretch of time; None or empty where it was not measured."""
 
@@ -299,6 +337,8 @@ class Queues(msgspec.Struct, frozen=True):
     cgroups: tuple[CgroupLimit, ...] = ()
     pressure: tuple[Pressure, ...] = ()
     connections: tuple[ConnectionSetup, ...] = ()
+    interpreters: tuple[Interpreter, ...] = ()
+    """The one whose lock was held most first; at most 16."""
 
 
 class Saturation(msgspec.Struct, frozen=True):

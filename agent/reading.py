@@ -67,12 +67,12 @@ class Reading:
     def read(self, now_s: float) -> Sequence[Record]:
         """Read the probe; the next reading is the next of its beat."""
         self._due_s = next_beat(self._due_s, self.probe.period_s, now_s)
-        before = time.thread_time_ns()
+        before = time.thread_time_ns() + self.children_ns
         try:
             records = self.probe.read(time.monotonic_ns())
             self._records += len(records)
         finally:
-            self._count(time.thread_time_ns() - before)
+            self._count(time.thread_time_ns() + self.children_ns - before)
         return records
 
     def change(self, period_ns: int) -> None:
@@ -83,6 +83,12 @@ class Reading:
     def expense(self) -> Expense:
         """Return what the budget wants to know."""
         return Expense(self.name, self._mean_ns, self.period_ns, self._asked_ns, self._slowest_ns)
+
+    @property
+    def children_ns(self) -> int:
+        """CPU time of the programs that the probe has run; most run none."""
+        spent_ns: int = getattr(self.probe, "children_ns", 0)
+        return spent_ns
 
     def cost(self) -> ProbeCost:
         """Return what it has cost so far."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_contract as contract
-from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Endpoint, OpenRequest, Request, Verdict, Wait
+from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Endpoint, OpenRequest, Request, Verdict
+from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from perfwatch.agent.model import SessionInfo, View
-    from perfwatch.probes.records import Waker
 
 MAX_LISTED: Final = 10_000
-_MAX_BLOCKERS: Final = 8
-_BLOCKING: Final[frozenset[Bucket]] = frozenset({"gil", "lock", "other"})
 _UNJUDGED: Final = Verdict("unknown", None, 0.0, 0.0, "not judged")
 
 
@@ -139,7 +137,7 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         summary=verdict.summary,
         ledger_ms=_ledger(endpoint.ledger.booked_ns),
         unaccounted_ms=_ms(endpoint.ledger.unaccounted_ns),
-        frames=[],
+        frames=build_frames(endpoint.frames),
         evidence=list(verdict.evidence),
         advice=list(verdict.advice),
     )
@@ -158,7 +156,7 @@ def _open(info: SessionInfo, request: OpenRequest, now_ns: int) -> contract.Open
         call=request.call,
         peer=request.peer,
         ledger_ms=_ledger(request.booked_ns),
-        frames=[],
+        frames=build_open_frames(request, max(now_ns - arrived_ns, 0), now_ns),
         throttled_ms=_ms(request.throttled_ns),
     )
 
@@ -185,43 +183,11 @@ def _request(info: SessionInfo, request: Request) -> contract.RequestReport:
         confidence=verdict.confidence,
         summary=verdict.summary,
         evidence=list(verdict.evidence),
-        frames=[],
-        blockers=_blockers(record.waits, ledger.total_ns),
+        frames=build_frames(request.frames),
+        blockers=build_blockers(record, ledger.total_ns),
         throttled_ms=_ms(record.throttled_ns),
         fidelity=record.fidelity,
     )
-
-
-def _blockers(waits: Iterable[Wait], total_ns: int) -> list[contract.Blocker]:
-    """Sum the waits for locks by the thread that ended them, those for a CPU by the one that had it; largest first."""
-    spent: dict[tuple[Bucket, Waker], int] = {}
-    for wait in waits:
-        for key, spent_ns in _blamed(wait):
-            spent[key] = spent.get(key, 0) + spent_ns
-    largest = sorted(spent.items(), key=lambda item: -item[1])[:_MAX_BLOCKERS]
-    return [
-        contract.Blocker(
-            kind=kind,
-            pid=thread.pid,
-            tid=thread.tid,
-            thread=thread.name,
-            request=thread.request,
-            function=None,
-            file=None,
-            line=None,
-            share=round(spent_ns / total_ns, 4) if total_ns > 0 else 0.0,
-        )
-        for (kind, thread), spent_ns in largest
-    ]
-
-
-def _blamed(wait: Wait) -> Iterator[tuple[tuple[Bucket, Waker], int]]:
-    """Say who kept a thread waiting, and for how long; a quota is nobody's fault."""
-    if wait.waker is not None and wait.bucket in _BLOCKING:
-        yield (wait.bucket, wait.waker), wait.blocked_ns
-    queued_ns = wait.runnable_ns - wait.throttled_ns
-    if wait.ahead is not None and queued_ns > 0:
-        yield ("run_queue", wait.ahead), queued_ns
 
 
 def _ledger(booked_ns: Sequence[int]) -> dict[Bucket, float]:

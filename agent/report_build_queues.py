@@ -28,6 +28,7 @@ def build_queues(info: SessionInfo, view: View) -> contract.Queues:
         cgroups=list(queues.cgroups),
         pressure=list(queues.pressure),
         connections=list(queues.connections),
+        interpreters=list(queues.interpreters),
     )
 
 

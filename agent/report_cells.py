@@ -13,6 +13,8 @@ _ELLIPSIS: Final = "…"
 
 def clean(text: str) -> str:
     r"""Escape what is no visible character: controls, direction marks, surrogates (`\x1b`, `\u202e`)."""
+    if text.isprintable():
+        return text
     return "".join(_escaped(char) if _hidden(char) else char for char in text)
 
 

@@ -3,8 +3,7 @@
 Keys are only ever added. Times are Unix seconds, durations as their names say, shares 0..1. A ledger has
 one key for each bucket; together with `unaccounted_ms` it adds up to the latency. Strings that came from
 the target or its clients are untrusted. What was not measured is null or empty; what this version cannot
-measure is always so: `what_if_p95_ms`, `frames`, `function`, `file`, `line`. The queues and resources are in
-`report_contract_queues.py`.
+measure is always so: `what_if_p95_ms`. The queues and resources are in `report_contract_queues.py`.
 """
 
 from __future__ import annotations
@@ -76,12 +75,16 @@ class Requests(Struct, frozen=True):
 
 
 class Frame(Struct, frozen=True):
-    """A Python function, and its share of the time."""
+    """A place in the code, and its share of the latency; of a request in flight: the innermost first."""
 
     function: str
     file: str
     line: int
+    """0 where it is not known."""
     share: float
+    """In flight: of the age, while it stood there; 0 where only the moment is known."""
+    called: str | None = None
+    """What it was in the midst of calling; null where it did the work itself."""
 
 
 class Judgement(Struct, frozen=True):
@@ -137,7 +140,10 @@ class OpenReport(Struct, frozen=True):
 
 
 class Blocker(Struct, frozen=True):
-    """A thread that ended waits of a request, and their share of the latency; `run_queue`: that had the CPU before."""
+    """A thread that ended waits of a request, and their share of the latency; `run_queue`: that had the CPU before.
+
+    Function, file and line: where in its code it ended most of that time; null where that is not known.
+    """
 
     kind: Bucket
     pid: int

@@ -15,6 +15,7 @@ from perfwatch.agent.model import (  # noqa: TC001
     CpuShare,
     DiskQueue,
     DiskShare,
+    Interpreter,
     Pressure,
 )
 from perfwatch.agent.model import Saturation as Resource  # noqa: TC001
@@ -82,6 +83,8 @@ class Queues(Struct, frozen=True):
     cgroups: list[CgroupLimit]
     pressure: list[Pressure]
     connections: list[ConnectionSetup]
+    interpreters: list[Interpreter] = []
+    """The one whose lock was held most first."""
 
 
 class Psi(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent import report_sentences as said
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.report_layout import block, rule
+from perfwatch.agent.report_places import collector, interpreter_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ _LISTENERS: Final = 4
 _CONNECTIONS: Final = 5
 _DISKS: Final = 4
 _CGROUPS: Final = 4
+_INTERPRETERS: Final = 4
 
 
 def queue_section(report: Report, width: int) -> list[str]:
@@ -65,6 +67,8 @@ def _named(queues: Queues) -> Iterator[tuple[str, str]]:
     yield from _each("pressure", filter(None, map(said.pressure, queues.pressure)))
     if queues.threads:
         yield "threads", said.threads(queues.threads)
+    yield from _each("gil", filter(None, map(interpreter_lock, queues.interpreters[:_INTERPRETERS])))
+    yield from _each("gc", filter(None, map(collector, queues.interpreters[:_INTERPRETERS])))
 
 
 def _cpu(queues: Queues) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.report_cells import bar, cells, clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_places import place_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,12 +74,14 @@ def request_table(requests: Sequence[RequestReport], width: int) -> list[str]:
         return []
     slowest = sorted(requests, key=lambda one: -one.duration_ms)[:_REQUESTS]
     named = min(max(map(cells, map(_name, slowest))), max(width - 72, 16))
+    numbered = max(len(f"#{one.id}") for one in slowest)
     lines = [rule(f"slowest requests ({len(slowest)} of {len(requests)} judged)", width)]
     for one in slowest:
         at = moment(one.start, "%H:%M:%S.%f")[:12]
         name = fit(_name(one), named)
         status = one.status or ("-" if one.outcome == "answered" else one.outcome)
-        line = f"{at}  {name}  {shown_ms(one.duration_ms):>7}  {status!s:>7}  {LETTERS[one.principle]} {one.summary}"
+        took, letter = shown_ms(one.duration_ms), LETTERS[one.principle]
+        line = f"{at}  {f'#{one.id}':>{numbered}}  {name}  {took:>7}  {status!s:>7}  {letter} {one.summary}"
         lines.append(fit(clean(line), width))
     return lines
 
@@ -92,9 +95,11 @@ def open_table(report: Report, width: int) -> list[str]:
 
 
 def _open(one: OpenReport, width: int) -> str:
-    where = f"{one.state}" + (f" in {one.call}" if one.call else "") + (f" for {one.peer}" if one.peer else "")
+    place = place_in(one.frames)
+    where = place or one.call
+    doing = f"{one.state}" + (f" in {where}" if where else "") + (f" for {one.peer}" if one.peer else "")
     thread = f"pid {one.pid}, thread {one.tid}"
-    return fit(f"{shown_ms(one.age_ms):>7}  {_name(one)}  {clean(f'{where}; {thread}')}", width)
+    return fit(f"{shown_ms(one.age_ms):>7}  {_name(one)}  {clean(f'{doing}; {thread}')}", width)
 
 
 def _name(one: RequestReport | OpenReport) -> str:

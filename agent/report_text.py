@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_cells import clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_places import code_section
 from perfwatch.agent.report_queues import cost_notes, queue_section, resource_section
 from perfwatch.agent.report_tables import LETTERS, endpoint_table, open_table, request_table
 
@@ -35,6 +36,7 @@ def to_text(report: Report, width: int = 100) -> str:
         _verdict(report, width),
         _totals(report, width),
         endpoint_table(report.endpoints, width),
+        code_section(report, width),
         _explained(report, width),
         request_table(report.slow_requests, width),
         open_table(report, width),

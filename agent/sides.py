@@ -11,10 +11,10 @@ from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.reading import Reading
 from perfwatch.probes.errors import Vanished
 from perfwatch.probes.records import Loss
-from perfwatch.probes.table import SIDE, Entry, Tree
+from perfwatch.probes.table import SIDE, SPANS, Entry, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from perfwatch.agent.choices import Choices
     from perfwatch.probes.records import Record
@@ -26,10 +26,12 @@ class Sides:
     `statuses` says what became of each of them at the start.
     """
 
-    def __init__(self, tree: Tree, choices: Choices) -> None:
+    def __init__(self, tree_of: Callable[[Entry], Tree], choices: Choices) -> None:
+        """`tree_of` gives whom a probe is to look at."""
         self.readings: list[Reading] = []
         try:
-            self.statuses = tuple(self._enter(entry, tree, choices) for entry in SIDE)
+            entries = (*SIDE, SPANS) if choices.spans else SIDE
+            self.statuses = tuple(self._enter(entry, tree_of(entry), choices) for entry in entries)
         except BaseException:
             self.close()
             raise

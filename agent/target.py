@@ -91,13 +91,12 @@ def find_target(pid: int) -> Target:
     return Target(pid, command_line(words), interpreters[0].version, server_kind(words), inner_pid(pid))
 
 
-def runtime_of(pid: int) -> tuple[int, int] | None:
-    """Where the `_PyRuntime` of a process lies, as (start, end); None without one, or if the process has just ended."""
+def interpreter_of(pid: int) -> Interpreter | None:
+    """Return the Python of a process; None without one, or if the process has just ended."""
     try:
-        found = _interpreter(pid)
+        return _interpreter(pid)
     except PerfwatchError:
         return None
-    return (found.runtime_start, found.runtime_start + found.runtime_bytes) if found else None
 
 
 def python_processes() -> tuple[Candidate, ...]:

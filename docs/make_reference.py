@@ -23,7 +23,9 @@ from perfwatch.tui.screens.host import HostScreen, Page
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.stack import StackRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +41,8 @@ KEYS: Final = (
     ("overview", OverviewScreen),
     ("an endpoint", EndpointScreen),
     ("a request", RequestScreen),
+    ("the stack of a request or an endpoint", TreeScreen),
+    ("the stack of a request or an endpoint", StackRows),
     ("the host", HostScreen),
     ("the host", Page),
     ("choosing a process", PickerScreen),

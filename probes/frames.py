@@ -17,8 +17,8 @@ MAX_FRAMES: Final = 48
 """Of a stack that was walked in the kernel; a deeper one keeps its innermost."""
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """One function that was being executed, and where in it."""
+class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One function that was being executed, and where in it; there are many of these, and none is in a cycle."""
 
     function: str
     """Its qualified name (3.11 and later), else the bare one. Of native code: what was called, as the caller wrote it
@@ -41,10 +41,11 @@ class StackTable(msgspec.Struct, frozen=True, array_like=True):
         """Return the frames of a stack, the innermost first; none for None, or for a place that is not there."""
         if place is None or not 0 <= place < len(self.stacks):
             return ()
-        return tuple(self.frames[at] for at in self.stacks[place] if 0 <= at < len(self.frames))
+        frames, count = self.frames, len(self.frames)
+        return tuple([frames[at] for at in self.stacks[place] if 0 <= at < count])
 
 
-class StackSample(msgspec.Struct, frozen=True, array_like=True):
+class StackSample(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one thread was executing at one moment."""
 
     at_ns: int
@@ -134,3 +135,32 @@ class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
     source: Literal["probe", "watchpoint", "polled"]
     """`probe`: a USDT or a uprobe; `watchpoint`: the processor's, on the collector's flag; `polled`: found by
     looking now and then, so its length is a guess and short ones are missed."""
+    collected: int | None = None
+    """Objects that it freed."""
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True, tag="span"):
+    """One request, as the middleware in the target told it; everything in it is the target's word."""
+
+    at_ns: int
+    """When it ended, so that it stands before the same request of the ledger."""
+    pid: int
+    tid: int | None
+    """The thread that it ended on; None where the target's PID namespace is another than perfwatch's."""
+    started_ns: int
+    ended_ns: int
+    """When the last byte of the response was handed to the server."""
+    method: str | None
+    target: str
+    """Path without the query string, as it was sent."""
+    route: str | None
+    """The route's name, as its framework spells it: `/users/{user_id}`, `/users/<int:user_id>`."""
+    status: int | None
+    error: str | None
+    """Class of an exception that came through the whole application."""
+    code: StackTable = StackTable()
+    """Of a slow request of an endpoint that was slow before: pyinstrument's stacks, from the middleware inwards. The
+    frame `[await]` stands innermost where it waited, `[out-of-context]` where somebody else's code ran; a stack without
+    frames is what was too much to be told."""
+    spent_ns: tuple[int, ...] = ()
+    """Time of each of the stacks in `code`, running or waiting: readings at least 5 ms apart."""

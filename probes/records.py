@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from perfwatch.probes.frames import Frame, GcPause, PythonSample, StackTable, ThreadStacks
+from perfwatch.probes.frames import Frame, GcPause, PythonSample, Span, StackTable, ThreadStacks
 from perfwatch.probes.samples import (
     CgroupSample,
     CollectorSample,
@@ -292,6 +292,7 @@ Record: TypeAlias = (
     | ThreadStacks
     | PythonSample
     | GcPause
+    | Span
 )
 
 

@@ -97,8 +97,8 @@ def memory(at_ms: float, *, available: int = 6000 * MB, **counters) -> samples.M
     return samples.MemorySample(at(at_ms), 8000 * MB, available, available, 0, 0, 0, 0, 0, **(made | counters))
 
 
-def process_memory(at_ms: float, major_faults: int, pid: int = 4313) -> samples.ProcessMemory:
-    return samples.ProcessMemory(at(at_ms), pid, 1 << 30, 1 << 28, None, major_faults, major_faults, None, None)
+def process_memory(at_ms: float, major_faults: int, pid: int = 4313, rss: int = 1 << 28) -> samples.ProcessMemory:
+    return samples.ProcessMemory(at(at_ms), pid, 1 << 30, rss, None, major_faults, major_faults, None, None)
 
 
 def disk(at_ms: float, device: str = "vda", *, busy_ms=0.0, queue_ms=0.0, writes=0, write_ms=0.0, written=0):

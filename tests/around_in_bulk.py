@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import around as a
+import coding as c
+import making as m
 from making import MS
 
 from perfwatch.probes import samples
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.surroundings import Sample
+
+_STACKS = m.stacks(c.RENDER, c.GET)
 
 
 def one_of_each(number: int) -> tuple[Sample, ...]:
@@ -34,6 +38,9 @@ def one_of_each(number: int) -> tuple[Sample, ...]:
         a.thread_time(at_ms, pid=number),
         a.collector(at_ms, number),
         a.slowed(at_ms, 2000, 1000, name),
+        c.python(at_ms, pid=number),
+        c.pause(at_ms, 1, pid=number),
+        c.sighted(at_ms, *((at_ms, tid, 0, True) for tid in range(10)), stacks=_STACKS, pid=number),
     )
 
 
@@ -59,4 +66,7 @@ def full_second(number: int) -> tuple[Sample, ...]:
         a.thread_time(at_ms, 256, lock=900),
         a.collector(at_ms, number * 10, *(a.cost(f"probe-{n}", number) for n in range(12))),
         a.slowed(at_ms, 2000, 1000),
+        c.python(at_ms, held=((tid, number) for tid in range(64))),
+        c.pause(at_ms, 1),
+        c.sighted(at_ms, *((at_ms + n, n % 64, n % 2, False) for n in range(1000)), stacks=_STACKS),
     )

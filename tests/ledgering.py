@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from perfwatch.agent.target import runtime_of
+from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.ledger.probe import LedgerProbe
 from perfwatch.probes.records import BUCKETS, ServedRequest
 
@@ -64,7 +64,7 @@ def booked(request):
 @contextlib.contextmanager
 def attached(pid):
     """Attach the ledger to a process tree."""
-    with LedgerProbe(pid, runtime_of) as probe:
+    with LedgerProbe(pid, interpreter_of) as probe:
         yield Attached(probe)
 
 

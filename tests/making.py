@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from perfwatch.agent.model import BUCKETS, Bucket, SessionInfo
-from perfwatch.probes.records import HostSample, InFlight, OpenRequest, Peer, ServedRequest, Wait, Waker
+from perfwatch.probes.frames import Frame, StackTable
+from perfwatch.probes.records import HostSample, InFlight, OpenRequest, Peer, Ran, ServedRequest, Wait, Waker
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -136,3 +137,14 @@ def host(at_ms: float, busy_ms: float, idle_ms: float, runnable: int = 1) -> Hos
 def full_host(at_ms: float = 0.0) -> tuple[HostSample, HostSample]:
     """Two samples of a host whose two CPUs are 99 % busy."""
     return host(at_ms - 1000, 0, 0, 11), host(at_ms, 1980, 20, 11)
+
+
+def stacks(*stacks: tuple[Frame, ...]) -> StackTable:
+    """A table of these stacks, in this order."""
+    frames = tuple(dict.fromkeys(frame for stack in stacks for frame in stack))
+    return StackTable(frames, tuple(tuple(frames.index(frame) for frame in stack) for stack in stacks))
+
+
+def ran(*readings: tuple[float, int]) -> tuple[Ran, ...]:
+    """Moments (after the start) at which a thread was found on a CPU, each with the place of its stack."""
+    return tuple(Ran(START + round(at_ms * MS), stack) for at_ms, stack in readings)

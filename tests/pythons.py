@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import sys
 from pathlib import Path
 
@@ -20,6 +21,9 @@ if Path("/usr/bin/python3.11").exists():
     PYTHONS["distribution's 3.11"] = Path("/usr/bin/python3.11")
 EACH = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
 
+SOME = pytest.mark.parametrize("python", [path for name, path in PYTHONS.items() if name in {"3.8", "3.11", "3.13"}])
+"""The oldest, the newest, and one between: each keeps frames in its own way."""
+
 
 @contextlib.contextmanager
 def opened(source, *, python=sys.executable, arguments=()):
@@ -30,3 +34,10 @@ def opened(source, *, python=sys.executable, arguments=()):
             yield read, process, line
         finally:
             read.close()
+
+
+def overwrite(pid, address, *words):
+    """Write 64-bit words to the memory of a process."""
+    with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+        memory.seek(address)
+        memory.write(struct.pack(f"<{len(words)}Q", *words))

@@ -47,12 +47,12 @@ class Recording:
 
 
 @contextlib.contextmanager
-def recording(pid, *, slow_ms=None):
+def recording(pid, *, slow_ms=None, options=()):
     """Record a process from before the block's first statement; what was not finished in the block is killed."""
     with tempfile.TemporaryDirectory(prefix="perfwatch-recording-") as directory:
         file, log = Path(directory) / "session", Path(directory) / "log"
         with log.open("wb") as output:
-            command = [PERFWATCH, "record", "--pid", str(pid), *_slow(slow_ms), "-o", file]
+            command = [PERFWATCH, "record", "--pid", str(pid), *_slow(slow_ms), *options, "-o", file]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             _await_file(process, file, log)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ledgering import booked, latency_ns, requests_of
 
-from perfwatch.agent.target import runtime_of
+from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.sampled.probe import SampledProbe
 
 
@@ -61,7 +61,7 @@ class Sampling:
 @contextlib.contextmanager
 def sampling(pid):
     """Attach the sampled probe to a process tree and read it until the block ends."""
-    with SampledProbe(pid, runtime_of) as probe:
+    with SampledProbe(pid, interpreter_of) as probe:
         reading = Sampling(probe)
         try:
             yield reading

@@ -21,8 +21,10 @@ from perfwatch.tui.screens.host import HostScreen, Page
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.stack import StackRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -199,6 +201,7 @@ class PerfwatchApp(App[None]):
             ("lists (tab goes to the next)", RowList.BINDINGS),
             ("overview", OverviewScreen.BINDINGS),
             ("a request", RequestScreen.BINDINGS),
+            ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
             ("the host", Page.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))

@@ -5,9 +5,14 @@ A colour is never the only sign: buckets have a glyph of their own, principles a
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.buckets import COLOUR as BUCKET_COLOUR
+from perfwatch.agent.buckets import GC_COLOUR, GC_MEANING, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
 from perfwatch.agent.model import BUCKETS, Bucket, Principle
+
+if TYPE_CHECKING:
+    from perfwatch.agent.trees.reasons import Reason
 
 
 class Ink(NamedTuple):
@@ -18,26 +23,30 @@ class Ink(NamedTuple):
     colour: str
     name: str
     meaning: str
-    """What the request's thread was doing, for the legend."""
+    """For the legend."""
 
 
-INKS: Final[dict[Bucket, Ink]] = {
-    "queue": Ink("═", "#e2c064", "queue", "waited in the socket until a thread read it"),
-    "on_cpu": Ink("█", "#7fb77e", "cpu", "ran on a CPU"),
-    "gil": Ink("▓", "#e06c75", "gil", "blocked on the interpreter lock"),
-    "lock": Ink("▒", "#e8955a", "lock", "blocked on another lock"),
-    "loop": Ink("╲", "#d69ad6", "loop", "its event loop served something else"),
-    "run_queue": Ink("╱", "#b58cf0", "run queue", "could run, but had no CPU"),  # noqa: RUF001
-    "disk": Ink("▄", "#4fb8a8", "disk", "blocked on block I/O"),
-    "fault": Ink("▀", "#d16d9e", "fault", "blocked on memory: page fault, swap, reclaim"),
-    "calls": Ink("░", "#6cb2f0", "calls", "waited for another process"),
-    "sleep": Ink("z", "#9aa7b8", "sleep", "slept on a timer"),
-    "receive": Ink("<", "#56cbd8", "receive", "waited for the rest of the request"),
-    "send": Ink(">", "#56a0d8", "send", "waited for the client to take the response"),
-    "child": Ink("╎", "#a5a6f0", "child", "waited for a child process"),
-    "other": Ink("?", "#a08c7a", "other", "blocked for another reason"),
+_DRAWN: Final[dict[Bucket, tuple[str, str]]] = {
+    "queue": ("═", "queue"),
+    "on_cpu": ("█", "cpu"),
+    "gil": ("▓", "gil"),
+    "lock": ("▒", "lock"),
+    "loop": ("╲", "loop"),
+    "run_queue": ("╱", "run queue"),  # noqa: RUF001
+    "disk": ("▄", "disk"),
+    "fault": ("▀", "fault"),
+    "calls": ("░", "calls"),
+    "sleep": ("z", "sleep"),
+    "receive": ("<", "receive"),
+    "send": (">", "send"),
+    "child": ("╎", "child"),
+    "other": ("?", "other"),
 }
-UNACCOUNTED: Final = Ink("·", "#6b7480", "unaccounted", "what no bucket explains; shown, never hidden")
+INKS: Final[dict[Bucket, Ink]] = {
+    bucket: Ink(glyph, BUCKET_COLOUR[bucket], name, MEANING[bucket]) for bucket, (glyph, name) in _DRAWN.items()
+}
+GC: Final = Ink("g", GC_COLOUR, "gc", GC_MEANING)
+UNACCOUNTED: Final = Ink("·", OPEN_COLOUR, "unaccounted", "what no bucket explains; shown, never hidden")
 
 LETTER: Final[dict[Principle, str]] = {
     "efficiency": "E",
@@ -46,13 +55,7 @@ LETTER: Final[dict[Principle, str]] = {
     "healthy": "✓",
     "unknown": "?",
 }
-COLOUR: Final[dict[Principle, str]] = {
-    "efficiency": "#7fb77e",
-    "concurrency": "#e8955a",
-    "capacity": "#6cb2f0",
-    "healthy": "#7fb77e",
-    "unknown": "#9aa7b8",
-}
+COLOUR: Final = PRINCIPLE_COLOUR
 
 TEXT: Final = "#d7dce2"
 STRONG: Final = "bold #f2f5f8"
@@ -62,6 +65,11 @@ ACCENT: Final = "#7cc4ff"
 LINE: Final = "#4f83ad"
 ALARM: Final = "#ef6b73"
 WARN: Final = "#e2c064"
+
+
+def ink_of(reason: Reason) -> Ink:
+    """Return how a reason in a call tree is drawn."""
+    return GC if reason == "gc" else INKS[reason]
 
 
 def inks(booked_ns: tuple[int, ...], unaccounted_ns: int) -> list[tuple[Ink, int]]:

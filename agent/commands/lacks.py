@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perfwatch.probes.table import LEDGER
+from perfwatch.probes.table import LEDGER, SPANS
 
 if TYPE_CHECKING:
     from perfwatch.agent.model import SessionInfo
@@ -17,6 +17,10 @@ def tell_lacks(info: SessionInfo) -> None:
     if info.fidelity == "sampled":
         why = next((each.reason for each in info.probes if each.name == LEDGER.name), None)
         click.echo(f"sampled fidelity, without the exact ledger: {why}", err=True)
-    missing = [each.name for each in info.probes if each.status == "unavailable" and each.name != LEDGER.name]
+    lacking = [each for each in info.probes if each.status == "unavailable"]
+    for each in lacking:
+        if each.name == SPANS.name:  # somebody asked for them, and doctor does not
+            click.echo(f"no spans: {each.reason}" + (f" ({each.remedy})" if each.remedy else ""), err=True)
+    missing = [each.name for each in lacking if each.name not in (LEDGER.name, SPANS.name)]
     if missing:
         click.echo(f"not measured here: {', '.join(missing)} (perfwatch doctor says why)", err=True)

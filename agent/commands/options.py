@@ -37,7 +37,7 @@ def output(command: _Command) -> _Command:
 
 
 def choices(command: Callable[..., _Result]) -> Callable[..., _Result]:
-    """`--fidelity`, `--rate`, `--without`, `--budget`: the command is given them as `choices`, checked."""
+    """`--fidelity`, `--rate`, `--without`, `--budget`, `--spans`: the command is given them as `choices`, checked."""
 
     @functools.wraps(command)
     def checked(
@@ -46,9 +46,10 @@ def choices(command: Callable[..., _Result]) -> Callable[..., _Result]:
         rates: tuple[str, ...],
         without: tuple[str, ...],
         budget: float,
+        spans: bool,
         **rest: Any,
     ) -> _Result:
-        return command(*args, choices=chosen(fidelity, rates, without, budget), **rest)
+        return command(*args, choices=chosen(fidelity, rates, without, budget, spans=spans), **rest)
 
     for option in reversed(_CHOICES):
         checked = option(checked)
@@ -72,5 +73,8 @@ _CHOICES: Final = (
         show_default=True,
         metavar="PERCENT",
         help="Of one core, for all that the collector does; beyond it, probes are read less often.",
+    ),
+    click.option(
+        "--spans", is_flag=True, help="Listen to the middleware in the server: see perfwatch middleware --help."
     ),
 )

@@ -1,22 +1,27 @@
-"""`perfwatch report`: what a recording says, as text or as JSON."""
+"""`perfwatch report`: what a recording says, as text, as JSON or as a page, and the call trees of its requests."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - click reads it
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
 from perfwatch.agent.report import build, correlate, to_json, to_text
+from perfwatch.agent.selection import chosen, latest
+from perfwatch.agent.session.place import make
 from perfwatch.agent.session.reader import SessionReader
+from perfwatch.agent.trees.absence import why_no_stacks
 from perfwatch.probes.records import HostSample, Loss, ProcessSample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from perfwatch.agent.model import Request, SessionInfo, View
     from perfwatch.agent.report_contract import Report
     from perfwatch.probes.records import Record
 
@@ -26,31 +31,78 @@ if TYPE_CHECKING:
 Examples:
   perfwatch report slow.perfwatch
   perfwatch report slow.perfwatch --json | jq .verdict
+  perfwatch report slow.perfwatch --tree --endpoint "POST /order"
+  perfwatch report slow.perfwatch --tree --from 10:27 --to 10:30
+  perfwatch report slow.perfwatch --html slow.html
 """
 )
 @click.argument("file", type=options.FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
-def report(file: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Say what a recording holds: the verdict, the endpoints, the slow requests."""
-    made = read_report(file)
+@click.option("--html", type=options.FILE, metavar="OUT", help="Write an HTML file: summary, call trees by endpoint.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@tree_choice
+def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
+    """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
+    is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)
+    if as_json and is_tree:
+        raise click.UsageError("--json is the whole report; a call tree as JSON is --tree --as json")
+    read = read_session(file)
+    if html is not None:
+        _write_page(read, choice, html, overwrite=overwrite)
     if as_json:
-        click.echo(to_json(made), nl=False)
-    else:
-        click.echo(to_text(made, text_width()), nl=False)
+        click.echo(to_json(read.report), nl=False)
+    elif is_tree:
+        _print_tree(read, choice)
+    elif html is None:
+        click.echo(to_text(read.report, text_width()), nl=False)
 
 
-def read_report(file: Path) -> Report:
-    """Make the report of a session file; raises PerfwatchError if it is none."""
+class Read(NamedTuple):
+    """A recording, read to its end."""
+
+    info: SessionInfo
+    view: View
+    judged: Sequence[Request]
+    report: Report
+
+
+def read_session(file: Path) -> Read:
+    """Read a session file and make its report; raises PerfwatchError if it is none."""
     with SessionReader(file) as session:
         counts: Counter[str] = Counter()
-        view, requests = correlate(session.info, _counted(session, counts))
+        view, judged = correlate(session.info, _counted(session, counts))
         notes = (session.note,) if session.note else ()
-        return build(session.info, view, requests, records=counts, notes=notes)
+        return Read(session.info, view, judged, build(session.info, view, judged, records=counts, notes=notes))
 
 
 def text_width() -> int:
     """Width of a text report: the terminal's, within what reads well."""
     return min(max(shutil.get_terminal_size((100, 24)).columns, 80), 120)
+
+
+def _print_tree(read: Read, choice: TreeChoice) -> None:
+    from perfwatch.agent.report_trees import to_tree_text, tree_of  # noqa: PLC0415 - pyinstrument takes 50 ms
+    from perfwatch.agent.trees.formats import written  # noqa: PLC0415
+
+    tree = tree_of(read.info, chosen(read.judged, choice.selection(read.info, read.view)))
+    if choice.form == "text":
+        click.echo(to_tree_text(tree, text_width(), color=wants_color()), nl=False)
+    else:
+        click.echo(written(tree.session, choice.form), nl=False)
+
+
+def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
+    from perfwatch.agent.report_html import to_html  # noqa: PLC0415 - see above
+    from perfwatch.agent.report_trees import endpoint_trees  # noqa: PLC0415
+
+    requests = chosen(read.judged, choice.selection(read.info, read.view)) if choice.narrows else latest(read.judged)
+    page = to_html(read.report, endpoint_trees(read.info, requests), ". ".join(why_no_stacks(read.info)))
+
+    def fill(draft: Path) -> None:
+        draft.write_text(page, encoding="utf-8")
+
+    make(html, fill, overwrite=overwrite)
+    click.echo(f"wrote {html}", err=True)
 
 
 def _counted(session: SessionReader, counts: Counter[str]) -> Iterator[Record]:

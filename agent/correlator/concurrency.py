@@ -13,14 +13,14 @@ from perfwatch.agent.correlator.findings import (
     Explanation,
     Finding,
     Rule,
-    amount,
-    counted,
     longest,
     milliseconds,
     released,
     waited,
     waits_in,
 )
+from perfwatch.agent.correlator.holding import awaits_signal, explain_holder, holdings
+from perfwatch.agent.correlator.interlock import explain_gil
 from perfwatch.agent.correlator.listening import explain_queue
 from perfwatch.agent.correlator.starvation import starved
 from perfwatch.agent.model import Evidence, Request
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
 
-_GIL_ADVICE: Final = (
-    "Run the CPU-bound work in other processes: more workers with fewer threads, or a process pool.",
-    "Find what the other threads of this process compute, and make that cheaper.",
-    "Each hand-over of the GIL may take the 5 ms switch interval: keep CPU-bound jobs elsewhere.",
-)
+_HOLD_ADVICE: Final = "Hold the lock for less{}: move I/O and slow work out of the `with lock:` block."
 _LOCK_ADVICE: Final = (
-    "Hold the lock for less: move I/O and slow work out of the `with lock:` block.",
     "Split it by key, or copy under the lock and work on the copy.",
     "Acquire it with a timeout, so that a stuck holder is an error and not a hang.",
+)
+_SIGNAL_ADVICE: Final = (
+    "It waits for another thread's work{}: make that shorter, or start it earlier.",
+    "Let independent work run at the same time, and give the pool that does it enough threads.",
+    "Wait with a timeout, so that a signal that never comes is an error and not a hang.",
 )
 
 
@@ -52,7 +52,7 @@ def gil(request: Request, context: Context) -> Iterator[Finding]:
     """Blocked on the interpreter lock <- `gil`, without its starved part."""
     own_ns = request.ledger["gil"] - starved(request, context).total_ns
     if own_ns:
-        yield Finding("gil", own_ns, partial(_explain_gil, request, context))
+        yield Finding("gil", own_ns, partial(explain_gil, request, context))
 
 
 def lock(request: Request, context: Context) -> Iterator[Finding]:
@@ -61,27 +61,14 @@ def lock(request: Request, context: Context) -> Iterator[Finding]:
         yield Finding("lock", request.ledger["lock"], partial(_explain_lock, request, context))
 
 
-def _explain_gil(request: Request, context: Context) -> Explanation:
-    ledger, record = request.ledger, request.record
-    evidence = [
-        *waited(request, "gil", "the interpreter lock (GIL)"),
-        amount("on_cpu", ledger["on_cpu"], "and ran {} on a CPU itself"),
-    ]
-    if ledger["run_queue"]:
-        evidence.append(amount("run_queue", ledger["run_queue"], "and was ready to run without a CPU for {}"))
-    beside = context.traffic.beside(record, record.ended_ns)
-    computed_ns = beside.spent_ns.get("on_cpu", 0)
-    if beside.requests:
-        others = counted(beside.requests, "other request")
-        text = f"meanwhile {others} of process {record.pid} computed for {{}}"
-        evidence.append(amount("others_on_cpu", computed_ns, text))
-    evidence += released(longest(waits_in(request, "gil")), context)
-    return Explanation(tuple(evidence), _GIL_ADVICE)
-
-
 def _explain_lock(request: Request, context: Context) -> Explanation:
-    waits = waits_in(request, "lock")
-    evidence = [*waited(request, "lock", "a lock")]
+    waits, is_signal = waits_in(request, "lock"), awaits_signal(request)
+    held = holdings(request, "lock", context)
+    holder = list(explain_holder(held, request.ledger["lock"], "signalled" if is_signal else "released it", context))
+    first, *others = waited(request, "lock", "a signal" if is_signal else "a lock")
+    evidence = [first, *holder, *others]
+    if is_signal:
+        evidence.append(Evidence("awaits", "signal", "it waited until another thread signalled: nobody held the lock"))
     by_lock: dict[str, int] = {}
     for wait in waits:
         if wait.detail:
@@ -90,8 +77,11 @@ def _explain_lock(request: Request, context: Context) -> Explanation:
         address = max(by_lock, key=lambda name: by_lock[name])
         text = f"{milliseconds(by_lock[address]):.1f} ms of it for the lock at {address}"
         evidence.append(Evidence("lock", address, text))
-    evidence += released(longest(waits), context)
-    return Explanation(tuple(evidence), _LOCK_ADVICE)
+    if not held:
+        evidence += released(longest(waits), context)
+    place = next((f" in {one.value}" for one in holder if one.name == "holder"), "")
+    advice, *more = _SIGNAL_ADVICE if is_signal else (_HOLD_ADVICE, *_LOCK_ADVICE)
+    return Explanation(tuple(evidence), (advice.format(place), *more))
 
 
 RULES: Final[tuple[Rule, ...]] = (queue, lock, gil)

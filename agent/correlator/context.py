@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.lines import without_stacks
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from perfwatch.agent.correlator.host import Host
     from perfwatch.agent.correlator.surroundings import Surroundings
     from perfwatch.probes.records import InFlight
@@ -17,6 +20,7 @@ _NAMED: Final = 4096
 _PER_PROCESS: Final = 64
 _MAX_PROCESSES: Final = 256
 _NEAR_NS: Final = 1_000_000_000
+_NOTABLE_NS: Final = 1_000_000
 
 
 class Meanwhile(NamedTuple):
@@ -25,6 +29,8 @@ class Meanwhile(NamedTuple):
     requests: int
     spent_ns: dict[Bucket, int]
     """Without `queue`: waiting for a worker keeps no worker busy."""
+    in_each: dict[Bucket, int]
+    """How many of them spent at least 1 ms there."""
 
     @property
     def most(self) -> tuple[Bucket, float] | None:
@@ -63,6 +69,8 @@ class Traffic:
     def served(self, record: ServedRequest) -> None:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
+        if record.code.frames or record.ran:
+            record = without_stacks(record)
         self._named.put(record.id, record)
         passed = self._by_process.get(record.pid)
         if passed is None:
@@ -77,17 +85,28 @@ class Traffic:
 
     def beside(self, record: ServedRequest, until_ns: int) -> Meanwhile:
         """Return what requests of its process, known so far, did between its arrival and `until_ns`."""
-        from_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
-        others: list[ServedRequest | OpenRequest] = [
-            other
-            for other in self._by_process.get(record.pid, ())
-            if other.started_ns < until_ns and other.ended_ns > from_ns
-        ]
+        others: list[ServedRequest | OpenRequest] = list(self.ended_beside(record, until_ns))
         others += (other for other in self._open.values() if other.pid == record.pid and other.started_ns < until_ns)
         booked = {other.id: other.booked_ns for other in others if other.id != record.id}
         spent = dict(zip(BUCKETS, map(sum, zip(*booked.values(), strict=True)), strict=True)) if booked else {}
         spent.pop("queue", None)
-        return Meanwhile(len(booked), spent)
+        each = [sum(spent_ns >= _NOTABLE_NS for spent_ns in column) for column in zip(*booked.values(), strict=True)]
+        return Meanwhile(len(booked), spent, dict(zip(BUCKETS, each, strict=False)))
+
+    def ended_beside(self, record: ServedRequest, until_ns: int) -> Iterator[ServedRequest]:
+        """Yield the ended requests of its process that were served between its arrival and `until_ns`."""
+        from_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
+        for other in self._by_process.get(record.pid, ()):
+            if other.started_ns < until_ns and other.ended_ns > from_ns:
+                yield other
+
+    def served_by(self, pid: int, tid: int, at_ns: int) -> ServedRequest | OpenRequest | None:
+        """Return what a thread was serving at a moment, as far as it is known by now."""
+        for open_ in self._open.values():
+            if (open_.pid, open_.tid) == (pid, tid) and open_.started_ns <= at_ns:
+                return open_
+        passed = self._by_process.get(pid, ())
+        return next((one for one in passed if one.tid == tid and one.started_ns <= at_ns <= one.ended_ns), None)
 
 
 class Context(NamedTuple):

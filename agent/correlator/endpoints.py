@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.latencies import Latencies
-from perfwatch.agent.correlator.pooling import Pool, mean_ledger, verdict_on
+from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.judge import Judged
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
+    from perfwatch.agent.model import StackTime
 
 MAX_ENDPOINTS: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -60,9 +61,17 @@ class EndpointState:
         pool = self._slow if request.slow else self._usual
         pool.add(request.record.id, request.ledger.booked_ns, judged)
 
-    def unjudged(self, request_id: int, booked_ns: tuple[int, ...], balance: Balance, *, slow: bool) -> None:
+    def unjudged(
+        self,
+        request_id: int,
+        booked_ns: tuple[int, ...],
+        balance: Balance,
+        stacks: tuple[StackTime, ...],
+        *,
+        slow: bool,
+    ) -> None:
         """Take a judged request back."""
-        (self._slow if slow else self._usual).remove(request_id, booked_ns, balance)
+        (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
 
     @property
     def cost_ns(self) -> int:
@@ -88,6 +97,7 @@ class EndpointState:
         always = self._always_slow and usual
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
+        verdict, frames = self._verdict(pool, latency, always=always) if pool.count else (self._healthy(), ())
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -97,13 +107,15 @@ class EndpointState:
             latency_ms=latency,
             ledger=pool.ledger() if pool.count else self._mean(),
             judged_count=pool.count,
-            verdict=self._verdict(pool, latency, always=always) if pool.count else self._healthy(),
+            verdict=verdict,
+            stacks=pool.stacks.times(),
+            frames=frames,
         )
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
 
-    def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Verdict:
+    def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Pooled:
         name = f"{self.method} {self.route}"
         subject = (
             f"{name} always takes long (p50 {duration(latency.p50 * 1e6)})"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 READING_NS: Final = 10_000_000
 INFERRED: Final = 0.7
+POLLED: Final = 0.7
+"""What a confidence is worth where the collector's runs were found in readings of stacks: how long is a guess."""
 LEAST_READINGS: Final = 3
 _HALF: Final = 4
 

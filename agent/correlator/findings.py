@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from perfwatch.agent.correlator.context import Context
+    from perfwatch.probes.records import Waker
 
 
 class Explanation(NamedTuple):
@@ -120,20 +121,34 @@ def released(wait: Wait | None, context: Context) -> tuple[Evidence, ...]:
     if wait is None or wait.waker is None:
         return ()
     waker = wait.waker
-    thread = f"{waker.name} (pid {waker.pid}, tid {waker.tid})"
-    told = [Evidence("waker", thread, f"the longest wait was ended by thread {thread}")]
-    culprit = None if waker.request is None else context.traffic.find(waker.request)
+    thread = f"{thread_name(waker, context)} (pid {waker.pid}, tid {waker.tid})"
+    idle = "" if waker.request is not None else ", which served no request then"
+    told = Evidence("waker", thread, f"the longest wait was ended by thread {thread}{idle}")
+    return (told, *serving(request_of(waker, context)))
+
+
+def request_of(waker: Waker, context: Context) -> ServedRequest | OpenRequest | None:
+    """Return what a thread was serving when it ended a wait, if that is known."""
+    return None if waker.request is None else context.traffic.find(waker.request)
+
+
+def serving(culprit: ServedRequest | OpenRequest | None) -> Iterator[Evidence]:
+    """Say which request a thread was serving, and what that one spent its time on."""
     if culprit is None:
-        return tuple(told)
+        return
     endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
-    told.append(Evidence("culprit", endpoint, f"that thread was serving {named(culprit)}"))
+    yield Evidence("culprit", endpoint, f"that thread was serving {named(culprit)}")
     spent = dict(zip(BUCKETS, culprit.booked_ns, strict=True))
     del spent["queue"]  # it held nothing up while it waited itself
     bucket = max(spent, key=lambda name: spent[name])
     if spent[bucket] > 0:
         text = f"which spent {milliseconds(spent[bucket]):.1f} ms {DOING[bucket]}"
-        told.append(Evidence("culprit_spent", bucket, text))
-    return tuple(told)
+        yield Evidence("culprit_spent", bucket, text)
+
+
+def thread_name(waker: Waker, context: Context) -> str:
+    """Return what a thread is called in Python, else in the kernel."""
+    return context.around.code.interpreters.thread_name(waker.pid, waker.tid) or waker.name
 
 
 def named(request: ServedRequest | OpenRequest) -> str:

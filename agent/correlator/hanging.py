@@ -10,7 +10,8 @@ from perfwatch.agent.correlator.pooling import Pool, verdict_on
 from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import Ledger, OpenRequest, Request, ServedRequest, Verdict, Wait
-from perfwatch.probes.records import Peer
+from perfwatch.probes.frames import StackTable
+from perfwatch.probes.records import Peer, Ran
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ def hanging(requests: Sequence[OpenRequest], at_ns: int, context: Context, fidel
     oldest_ns = age_ns_of(oldest, at_ns)
     name = f"{oldest.method or '?'} {fold(oldest.target)}"
     what = f"{counted(len(requests), 'request')} in flight, the oldest {name} for {duration(oldest_ns)}"
-    return Hanging(pool.total_ns, oldest_ns, verdict_on(what, pool))
+    return Hanging(pool.total_ns, oldest_ns, verdict_on(what, pool).verdict)
 
 
 def age_ns_of(request: OpenRequest, at_ns: int) -> int:
@@ -61,6 +62,7 @@ def as_request(request: OpenRequest, at_ns: int, fidelity: Fidelity) -> Request:
         detail=request.detail,
         peer=request.peer,
         waker=None,
+        stack=0 if request.stack else None,
     )
     record = ServedRequest(
         at_ns=at_ns,
@@ -85,6 +87,9 @@ def as_request(request: OpenRequest, at_ns: int, fidelity: Fidelity) -> Request:
         threads=request.threads,
         throttled_ns=request.throttled_ns,
         fidelity=fidelity,
+        gc_ns=request.gc_ns,
+        code=StackTable(request.stack, (tuple(range(len(request.stack))),)) if request.stack else StackTable(),
+        ran=(Ran(at_ns, 0),) if running and request.stack else (),
     )
     ledger = Ledger(age_ns_of(request, at_ns), request.booked_ns)
     return Request(record, fold(request.target), ledger, slow=True, verdict=None)

@@ -56,6 +56,12 @@ class Memory:
             return None
         return min(max(latest.available_bytes, 0), latest.total_bytes), latest.total_bytes
 
+    def held_by(self, pid: int, span: Span) -> tuple[int, int] | None:
+        """Return the resident bytes of a process before and after a stretch of time."""
+        series = self._processes.of(str(pid))
+        pair = None if series is None else series.around(span)
+        return None if pair is None else (max(pair[0].rss_bytes, 0), max(pair[1].rss_bytes, 0))
+
     def faults_of(self, pid: int, span: Span) -> float | None:
         """Return the major faults of a process per second."""
         series = self._processes.of(str(pid))

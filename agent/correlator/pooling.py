@@ -7,23 +7,34 @@ verdict names the same mechanism: what most of them name (a peer, a thread, a lo
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import amount, counted, milliseconds
-from perfwatch.agent.correlator.judge import Judged, also, undecided
+from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
+from perfwatch.agent.correlator.shares import BUCKETS_OF, frame_shares, places_told
+from perfwatch.agent.correlator.stack_sums import StackSums
 from perfwatch.agent.correlator.weighing import Balance, weigh
 from perfwatch.agent.correlator.wording import does
-from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, Ledger, Mechanism, Verdict
+from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, FrameShare, Ledger, Mechanism, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from perfwatch.agent.model import StackTime
 
 _VERDICTS: Final = 64
 _TELLING: Final = 0.25
-_LEFT_OUT: Final = frozenset({"also", "kernel_function"})
+_MOSTLY: Final = 0.5
+_LEFT_OUT: Final = frozenset({"also", "kernel_function", "place", "one_place", "other_place"})
+_OF_MOST: Final = frozenset({"holder", "awaits"})
+"""What the summary says of all of them."""
 _MEASURED: Final = (
     *("waiting_threads", "others_cpus", "steal", "device_await_ms", "limit_hits", "major_faults_s"),
     *("rwnd_limited", "sndbuf_limited", "retransmits", "peer_rtt_ms", "overflows"),
+    *("gil_held", "convoy", "gil_collected_ms", "gc_runs", "gc_longest_ms", "gc_collected", "gc_held_up"),
+    *("cpu_own", "cpu_library", "cpu_stdlib", "cpu_native"),
 )
 """Numbers that tell why, of which the median of the requests stands for all."""
 
@@ -31,7 +42,7 @@ _MEASURED: Final = (
 class Pool:
     """Sums over judged requests, and the latest of their verdicts; what was added can be removed again."""
 
-    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "readings", "spent_ns", "total_ns")
+    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "readings", "spent_ns", "stacks", "total_ns")
 
     def __init__(self) -> None:
         self.count = 0
@@ -40,18 +51,21 @@ class Pool:
         self.readings = 0
         self.booked_ns = [0] * len(BUCKETS)
         self.spent_ns: dict[Mechanism, int] = {}
+        self.stacks = StackSums()
         self._latest: OrderedDict[int, Verdict] = OrderedDict()
 
     def add(self, request_id: int, booked_ns: Sequence[int], judged: Judged) -> None:
         """Add a request."""
         self._sum(1, booked_ns, judged.balance)
+        self.stacks.add(judged.stacks)
         self._latest[request_id] = judged.verdict
         if len(self._latest) > _VERDICTS:
             self._latest.popitem(last=False)
 
-    def remove(self, request_id: int, booked_ns: Sequence[int], balance: Balance) -> None:
+    def remove(self, request_id: int, booked_ns: Sequence[int], balance: Balance, stacks: Iterable[StackTime]) -> None:
         """Take a request back."""
         self._sum(-1, booked_ns, balance)
+        self.stacks.remove(stacks)
         self._latest.pop(request_id, None)
 
     def __add__(self, other: Pool) -> Pool:
@@ -60,12 +74,18 @@ class Pool:
             both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns, pool.readings))
             both._latest.update(pool._latest)
         both.count = self.count + other.count
+        both.stacks = self.stacks + other.stacks
         return both
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The latest of the requests' own, newest last."""
         return tuple(self._latest.values())
+
+    def frames(self, mechanism: Mechanism) -> tuple[FrameShare, ...]:
+        """Return where in the code a mechanism spent its time, in all requests together; costs 1 us for each stack."""
+        places = self.stacks.places(BUCKETS_OF[mechanism], is_gc=mechanism == "gc")
+        return frame_shares(places, mechanism, self.total_ns)
 
     def ledger(self) -> Ledger:
         """Return the mean ledger."""
@@ -93,25 +113,38 @@ def mean_ledger(total_ns: int, booked_ns: Sequence[int], count: int) -> Ledger:
     return Ledger(total_ns // count, tuple(booked // count for booked in booked_ns))
 
 
-def verdict_on(subject: str, pool: Pool) -> Verdict:
+class Pooled(NamedTuple):
+    """A verdict on many requests, and where in the code its mechanism spent the time."""
+
+    verdict: Verdict
+    frames: tuple[FrameShare, ...]
+
+
+def verdict_on(subject: str, pool: Pool) -> Pooled:
     """Judge the requests of a pool by their mean; `subject` opens the summary."""
     balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
     weighing = weigh(balance)
     if weighing.mechanism is None:
         evidence = (*also(balance, None), *_pooled(verdicts, {"threads", "kernel_function", "fidelity"}))
         advice = _most_common_advice(verdicts)
-        return Verdict("unknown", None, 0.0, 0.0, f"{subject}: {undecided(balance)}", evidence, advice)
+        summary = f"{subject}: {undecided(balance)}"
+        return Pooled(Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice), ())
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
     agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
-    evidence = _pooled(agreeing, None)
     spent_ns = balance.spent_ns[weighing.mechanism]
+    frames = pool.frames(weighing.mechanism)
+    where = places_told(frames, weighing.mechanism, spent_ns, balance.total_ns)
+    told = _pooled(agreeing, None)
+    blamed = [one for one in told if one.name in BLAMED]
+    evidence = (*blamed, *where, *(one for one in told if one.name not in BLAMED))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
-    return Verdict(
+    kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
+    verdict = Verdict(
         principle=PRINCIPLE_OF[weighing.mechanism],
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
-        confidence=round(weighing.confidence * (0.5 + 0.5 * agreement), 3),
+        confidence=round(weighing.confidence * (0.5 + 0.5 * agreement) * kept, 3),
         summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence)}",
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
@@ -121,6 +154,7 @@ def verdict_on(subject: str, pool: Pool) -> Verdict:
         ),
         advice=_most_common_advice(agreeing),
     )
+    return Pooled(verdict, frames)
 
 
 def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Evidence, ...]:
@@ -136,7 +170,7 @@ def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Eviden
     told: list[Evidence] = []
     for name, counter in values.items():
         value, count = counter.most_common(1)[0]
-        if count >= _TELLING * len(verdicts):
+        if count >= (_MOSTLY if name in _OF_MOST else _TELLING) * len(verdicts):
             among = f" (the latest; so in {count} of {len(verdicts)})" if len(verdicts) > 1 else ""
             told.append(Evidence(name, value, texts[name, value] + among))
     return tuple(told)
@@ -144,13 +178,16 @@ def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Eviden
 
 def _medians(verdicts: Sequence[Verdict]) -> Iterator[Evidence]:
     """Yield the evidence of the request in the middle, of each number that at least a quarter of the verdicts tell."""
-    for name in _MEASURED:
-        told = [one for verdict in verdicts for one in verdict.evidence if one.name == name]
-        told = [one for one in told if isinstance(one.value, int | float)]
-        if told and len(told) >= _TELLING * len(verdicts):
-            middle = sorted(told, key=lambda one: one.value)[(len(told) - 1) // 2]
-            among = f" (median of {len(told)})" if len(told) > 1 else ""
-            yield Evidence(name, middle.value, middle.text + among)
+    told: dict[str, list[tuple[float, Evidence]]] = {name: [] for name in _MEASURED}
+    for verdict in verdicts:
+        for one in verdict.evidence:
+            if one.name in told and isinstance(one.value, int | float):
+                told[one.name].append((one.value, one))
+    for name, each in told.items():
+        if each and len(each) >= _TELLING * len(verdicts):
+            value, middle = sorted(each, key=itemgetter(0))[(len(each) - 1) // 2]
+            among = f" (median of {len(each)})" if len(each) > 1 else ""
+            yield Evidence(name, value, middle.text + among)
 
 
 def _most_common_advice(verdicts: Sequence[Verdict]) -> tuple[str, ...]:

@@ -23,4 +23,5 @@ def queues(around: Surroundings, span: Span) -> Queues:
         cgroups=around.cgroups.limits(span),
         pressure=around.pressures.over(span),
         connections=around.connections.setups(span),
+        interpreters=around.code.over(span),
     )

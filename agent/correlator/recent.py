@@ -43,3 +43,27 @@ class Recent(Generic[Key, Value]):
         value = self._young.pop(key, None)
         older = self._old.pop(key, None)
         return older if value is None else value
+
+
+class RecentLists(Generic[Key, Value]):
+    """Lists that forget, by key: at least the last `size` values of all keys are kept, at most twice as many."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._count = 0
+        self._young: dict[Key, list[Value]] = {}
+        self._old: dict[Key, list[Value]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, chain(self._old.values(), self._young.values())))
+
+    def add(self, key: Key, value: Value) -> None:
+        """Keep a value, after those that this key has."""
+        if self._count >= self._size:
+            self._old, self._young, self._count = self._young, {}, 0
+        self._young.setdefault(key, []).append(value)
+        self._count += 1
+
+    def newest(self, key: Key) -> Iterator[Value]:
+        """Yield what is kept for a key, the newest first."""
+        return chain(reversed(self._young.get(key, ())), reversed(self._old.get(key, ())))

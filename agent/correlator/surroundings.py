@@ -39,6 +39,7 @@ Sample: TypeAlias = (
     | frames.ThreadStacks
     | frames.PythonSample
     | frames.GcPause
+    | frames.Span
 )
 
 
@@ -96,7 +97,7 @@ class Surroundings:
                 self.costs.sample(record)
             case samples.RateChange():
                 self.costs.change(record)
-            case frames.ThreadStacks() | frames.PythonSample() | frames.GcPause():
+            case frames.ThreadStacks() | frames.PythonSample() | frames.GcPause() | frames.Span():
                 self.code.take(record)
             case _:
                 assert_never(record)

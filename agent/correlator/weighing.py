@@ -6,8 +6,8 @@ least 30 % and its principle as a whole explains 60 %. Everything else is `unkno
 than not knowing.
 
 Computing under contention is one cause and not two: of n threads that share a CPU or the GIL each
-computes for 1/n of its time, and so it is under a quota. So `cpu` is no rival to a `gil`, `run-queue` or
-`throttle` that is larger than it. Of equal shares a wait wins over work.
+computes for 1/n of its time, and so it is under a quota. So `cpu` and `gc` are no rivals to a `gil`, `run-queue` or
+`throttle` that is larger than them. Of equal shares a wait wins over work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _LEAD: Final = 1.5
 _PLAUSIBLE: Final = 0.3
 _PRINCIPLE: Final = 0.6
 _CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "run-queue", "throttle"})
-_WORK: Final[frozenset[Mechanism]] = frozenset({"cpu", "sleep"})
+_COMPUTING: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
+_WORK: Final[frozenset[Mechanism]] = _COMPUTING | {"sleep"}
 
 
 class Balance(NamedTuple):
@@ -69,7 +70,7 @@ def weigh(balance: Balance, kept: float = 1.0) -> Weighing:
         return Weighing(None, 0.0, 0.0)
     top, *rest = ranking
     share = balance.part(balance.spent_ns[top])
-    rivals = [name for name in rest if not (name == "cpu" and top in _CONTENDED)]
+    rivals = [name for name in rest if not (name in _COMPUTING and top in _CONTENDED)]
     second = balance.part(max([balance.spent_ns[name] for name in rivals[:1]] + [balance.other_ns]))
     unaccounted = balance.part(abs(balance.unaccounted_ns))
     same = sum(balance.spent_ns[name] for name in ranking if PRINCIPLE_OF[name] == PRINCIPLE_OF[top])

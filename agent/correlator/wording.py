@@ -5,35 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from perfwatch.agent.model import Evidence, Mechanism
 
 _DID: Final[dict[Mechanism, str]] = {
-    "cpu": "ran {time} on the CPU",
-    "sleep": "slept {time}",
-    "gil": "waited {time} for the GIL",
-    "lock": "waited {time} for a lock",
+    "cpu": "ran {time} on the CPU{where}",
+    "gc": "collected garbage for {time}{where}",
+    "sleep": "slept {time}{where}",
+    "gil": "waited {time} for the GIL{held}",
+    "lock": "waited {time} for a {lock}",
     "queue": "waited {time} for a free worker",
     "run-queue": "waited {time} for a CPU",
     "throttle": "waited {time} for its CPU quota",
-    "disk": "waited {time} for the disk",
-    "memory": "waited {time} for memory",
-    "network": "waited {time} for {whom}",
-    "dependency": "waited {time} for {whom}",
+    "disk": "waited {time} for the disk{where}",
+    "memory": "waited {time} for memory{where}",
+    "network": "waited {time} for {whom}{where}",
+    "dependency": "waited {time} for {whom}{where}",
 }
 _DOES: Final[dict[Mechanism, str]] = {
-    "cpu": "is its own code on the CPU",
-    "sleep": "is sleep",
-    "gil": "waits for the GIL",
-    "lock": "waits for a lock",
+    "cpu": "is its own code on the CPU{where}",
+    "gc": "is garbage collection{where}",
+    "sleep": "is sleep{where}",
+    "gil": "waits for the GIL{held}",
+    "lock": "waits for a {lock}",
     "queue": "waits for a free worker",
     "run-queue": "waits for a CPU",
     "throttle": "waits for its CPU quota",
-    "disk": "waits for the disk",
-    "memory": "waits for memory",
-    "network": "waits for {whom}",
-    "dependency": "waits for {whom}",
+    "disk": "waits for the disk{where}",
+    "memory": "waits for memory{where}",
+    "network": "waits for {whom}{where}",
+    "dependency": "waits for {whom}{where}",
 }
 _DAY_NS: Final = 86_400e9
 _FORMS: Final = (
@@ -45,18 +47,36 @@ _FORMS: Final = (
     (2 * _DAY_NS, 3600e9, "{:.0f} h"),
 )
 """(below this, unit, form), ascending."""
+_MAX_FUNCTION: Final = 40
+_MAX_FILE: Final = 32
 _CLIENT: Final = {"upload": "a slow uploader", "download": "a slow reader"}
 
 
 def did(mechanism: Mechanism, spent_ns: int, share: float, evidence: Sequence[Evidence]) -> str:
-    """Say it of one request: `waited 391 ms for a lock (76 %)`."""
-    told = _DID[mechanism].format(time=duration(spent_ns), whom=_whom(mechanism, evidence))
+    """Say it of one request: `waited 391 ms for a lock held by refresh() at cache.py:88 (76 %)`."""
+    told = _DID[mechanism].format(time=duration(spent_ns), **_known(mechanism, evidence))
     return f"{told} ({percent(share)})"
 
 
 def does(mechanism: Mechanism, share: float, evidence: Sequence[Evidence]) -> str:
-    """Say it of many: `71 % of it waits for a lock`."""
-    return f"{percent(share)} of it {_DOES[mechanism].format(whom=_whom(mechanism, evidence))}"
+    """Say it of many: `71 % of it waits for a lock held by refresh() at cache.py:88`."""
+    return f"{percent(share)} of it {_DOES[mechanism].format(**_known(mechanism, evidence))}"
+
+
+def at(function: str, file: str, line: int) -> str:
+    """Return a place in the code as a person says it: `Cache.get() at cache.py:61`, `hashlib.sha256`."""
+    name = cut(function.rpartition("<locals>.")[2], _MAX_FUNCTION)
+    called = name if name.endswith((")", ">")) or not file else f"{name}()"
+    folder, _, base = file.rpartition("/")
+    if base == "__init__.py":
+        base = f"{folder.rpartition('/')[2]}/{base}"
+    where = f"{cut(base, _MAX_FILE)}:{line}" if line > 0 else cut(base, _MAX_FILE)
+    return f"{called} at {where}" if file else called
+
+
+def cut(text: str, length: int) -> str:
+    """Return a text of at most this length, the end of a longer one replaced."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def duration(spent_ns: float) -> str:
@@ -81,8 +101,22 @@ def size(count: float) -> str:
     return f"{count:.0f} PB"
 
 
-def _whom(mechanism: Mechanism, evidence: Sequence[Evidence]) -> str:
-    values = {one.name: one.value for one in evidence}
+def _known(mechanism: Mechanism, evidence: Sequence[Evidence]) -> dict[str, str]:
+    """Return what the evidence adds to a sentence; empty where it says nothing of it."""
+    values = {one.name: str(one.value) for one in evidence}
+    place, holder = values.get("place"), values.get("holder")
+    where = f" in {place}" if place else ""
+    is_signal = values.get("awaits") == "signal"
+    by = f" {'from' if is_signal else 'held by'} {holder}" if holder else where
+    return {
+        "where": where,
+        "held": f" held by {holder}" if holder else "",
+        "lock": ("signal" if is_signal else "lock") + by,
+        "whom": _whom(mechanism, values),
+    }
+
+
+def _whom(mechanism: Mechanism, values: Mapping[str, str]) -> str:
     if mechanism == "network":
-        return _CLIENT.get(str(values.get("direction")), "its client")
-    return str(values.get("peer", "another process"))
+        return _CLIENT.get(values.get("direction", ""), "its client")
+    return values.get("peer", "another process")

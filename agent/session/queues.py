@@ -116,6 +116,7 @@ GC_PAUSES: Final = (
     Column("generation", "INTEGER"),
     Column("request", "INTEGER", "requests.id: what the thread was serving"),
     Column("source", TEXT, "probe, watchpoint, polled"),
+    Column("collected", "INTEGER", "objects that it freed"),
 )
 RATES: Final = (
     SEQ,

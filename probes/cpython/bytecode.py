@@ -57,6 +57,7 @@ class InstructionSet(NamedTuple):
 
     minor: tuple[int, int]
     by_number: dict[int, tuple[str, Facts]]
+    by_name: dict[str, Facts]
 
 
 @cache
@@ -65,7 +66,8 @@ def instruction_set(minor: tuple[int, int]) -> InstructionSet | None:
     facts = _tables().get(f"{minor[0]}.{minor[1]}")
     if facts is None:
         return None
-    return InstructionSet(minor, {number: (name, each) for name, each in facts.items() for number in each.numbers})
+    by_number = {number: (name, each) for name, each in facts.items() for number in each.numbers}
+    return InstructionSet(minor, by_number, facts)
 
 
 @cache

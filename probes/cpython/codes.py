@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.cpython.bytecode import instruction_set
 from perfwatch.probes.cpython.callees import Callee
 from perfwatch.probes.cpython.lines import MAX_BYTES, Lines
 from perfwatch.probes.cpython.objects import Objects, integer
@@ -73,6 +74,7 @@ class Codes:
         self._table = layout["co.linetable"] if layout.get("co.linetable") else layout["co.lnotab"]
         self._first_line = layout["co.firstlineno"]
         self._start = layout.get("co.code_adaptive")
+        self._distances = _distances(layout.minor)
         self._code_type = 0
         self._known: dict[int, _Code] = {}
 
@@ -106,6 +108,13 @@ class Codes:
                 known.calls.clear()
             known.calls[offset] = known.callee.at(offset)
         return known.calls[offset]
+
+    def while_called(self, at: int) -> tuple[int, ...]:
+        """Return where a frame can stand while a Python function runs that it calls at a position.
+
+        In 3.11 and 3.12 that is behind the call's caches, for calls that the interpreter makes without C.
+        """
+        return tuple(at + distance for distance in self._distances)
 
     def offset(self, code: int, at: int) -> int:
         """Return a position in bytes from the start of the code; negative before the first instruction."""
@@ -163,3 +172,13 @@ class Codes:
         if name and self._memory.read(name, len(_TYPE_NAME)) == _TYPE_NAME:
             self._code_type = kind
         return kind == self._code_type
+
+
+def _distances(minor: tuple[int, int]) -> tuple[int, ...]:
+    """Return how far behind its call a frame can stand while what was called runs."""
+    known = instruction_set(minor)
+    if known is None or not (3, 11) <= minor <= (3, 12):
+        return (0,)
+    call = 2 * known.by_name["CALL"].caches
+    before = known.by_name.get("PRECALL")
+    return (0, call) if before is None else (0, call, 2 * (1 + before.caches) + call)

@@ -1,19 +1,23 @@
-"""From the kernel's events to records: a request gets its waits, its first line is parsed and dropped.
+"""From the kernel's events to records: a request gets its waits and stacks, its first line is parsed and dropped.
 
-Holds what is known of requests that may still change: their long waits, and the end that was told last.
+Holds what is known of requests that may still change: their long waits, their code, and the end that was told last.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from perfwatch.probes.frames import GcPause, StackTable
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, Peer, ServedRequest, Wait, Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from perfwatch.probes.frames import Frame
+    from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
     from perfwatch.probes.ledger.symbols import KernelSymbols
 
 MAX_WAITS: Final = 512
@@ -33,8 +37,13 @@ class Assembler:
         self._unix_name = unix_name
         self._waits: dict[int, list[Wait]] = {}
         self._waits_lost: dict[int, int] = {}
+        self._code: dict[int, RequestCode] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
+
+    def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
+        """Keep a stack until its request ends."""
+        self._code.setdefault(event.request, RequestCode()).add(event, frames)
 
     def add_wait(self, event: ev.WaitEvent) -> None:
         """Keep a wait until its request ends."""
@@ -43,6 +52,8 @@ class Assembler:
             self._waits_lost[event.request] = self._waits_lost.get(event.request, 0) + 1
             return
         bucket = BUCKETS[event.bucket]
+        code = self._code.get(event.request)
+        stack, waker_stack = code.of_wait(event.started_ns, event.woken_ns) if code else (None, None)
         waits.append(
             Wait(
                 started_ns=event.started_ns,
@@ -55,6 +66,8 @@ class Assembler:
                 waker=_waker(event.waker),
                 throttled_ns=event.throttled_ns,
                 ahead=_waker(event.ahead) if 2 * event.throttled_ns < event.runnable_ns else None,
+                stack=stack,
+                waker_stack=waker_stack,
             )
         )
 
@@ -64,7 +77,9 @@ class Assembler:
         told = self._told.pop(event.id, None)
         waits = self._waits.get(event.id, [])
         lost = self._waits_lost.get(event.id, 0)
+        code = self._code.get(event.id)
         if final:
+            self._code.pop(event.id, None)
             self._waits.pop(event.id, None)
             self._waits_lost.pop(event.id, None)
         else:
@@ -98,14 +113,25 @@ class Assembler:
             threads=threads,
             waits_lost=lost,
             throttled_ns=event.throttled_ns if threads == "one" else 0,
+            gc_ns=event.gc_ns if threads == "one" else 0,
+            code=code.table() if code and threads == "one" else StackTable(),
+            ran=code.ran(event.ended_ns) if code and threads == "one" else (),
         )
 
-    def open(self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int) -> OpenRequest:
-        """Describe a request that has not ended; `thread` is what its thread does now, if it still serves it."""
+    def open(
+        self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int, stack: Iterable[Frame] = ()
+    ) -> OpenRequest:
+        """Describe a request that has not ended; `thread` is what its thread does now, if it still serves it.
+
+        `stack` is what that thread waits in, the innermost frame first; what it runs was told before.
+        """
         method, target = ev.parse_request_line(event.head)
         own = thread if thread and thread.request == event.id else None
         threads = "shared" if own and own.loops else _threads(event.flags)
         bucket, since_ns, booked = _present(own, event, now_ns)
+        code = self._code.get(event.id)
+        if bucket == _ON_CPU and code:
+            stack = code.running(since_ns)
         return OpenRequest(
             id=event.id,
             pid=event.pid,
@@ -123,6 +149,8 @@ class Assembler:
             local=event.local.text(self._unix_name),
             threads=threads,
             throttled_ns=(own or event).throttled_ns if threads == "one" else 0,
+            gc_ns=(own or event).gc_ns if threads == "one" else 0,
+            stack=tuple(stack) if threads == "one" else (),
         )
 
     def is_told(self, stage: ev.RequestStage) -> bool:
@@ -131,17 +159,34 @@ class Assembler:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""
-        absent = {id_ for kept in (self._waits, self._waits_lost, self._told) for id_ in kept.keys() - ids}
+        absent = {id_ for kept in (self._waits, self._waits_lost, self._told, self._code) for id_ in kept.keys() - ids}
         for gone in absent & self._absent:
             self._waits.pop(gone, None)
             self._waits_lost.pop(gone, None)
             self._told.pop(gone, None)
+            self._code.pop(gone, None)
         self._absent = absent - self._absent
 
     def _detail(self, event: ev.WaitEvent) -> str | None:
         if event.futex:
             return f"{event.futex:#x}"
         return self._symbols.sleeper(event.stack) if BUCKETS[event.bucket] == "other" else None
+
+
+def pause(event: PauseEvent, now_ns: int) -> GcPause:
+    """Make the record of a run of the garbage collector."""
+    return GcPause(
+        at_ns=now_ns,
+        pid=event.pid,
+        tid=event.tid,
+        started_ns=event.started_ns,
+        paused_ns=event.ended_ns - event.started_ns,
+        cpu_ns=event.cpu_ns,
+        generation=event.generation,
+        request=event.request,
+        source="probe",
+        collected=event.collected,
+    )
 
 
 def _waker(who: ev.Who | None) -> Waker | None:

@@ -11,19 +11,33 @@ import socket
 import struct
 from functools import lru_cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.probes.errors import Malformed
+from perfwatch.probes.ledger.code_events import (
+    FRAMES,
+    MOST_STACK_BYTES,
+    PAUSE,
+    PYTHON,
+    STACK,
+    WAITED,
+    PauseEvent,
+    StackEvent,
+    parse_pause,
+    parse_stack,
+    stack_frames,
+)
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT = range(1, 6)
+EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC = range(1, 8)
 ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET = (1 << bit for bit in range(7))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's
+GC: Final = 15  # and how much of `on_cpu` was the garbage collector's
 PEERS: Final = 4
 STACK_DEPTH: Final = 12
 _ADDRESS: Final = "HHI16s"
@@ -33,17 +47,19 @@ _WHO: Final = "IIQ16s"
 REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{_ADDRESS}{_WHO * 2}{STACK_DEPTH}Q")
+WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{_ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{_ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQQQQII{WAIT.size}s"
+    f"=QQQQQQQIIiIQ{_ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQ"
+    f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
 )
-TARGET: Final = struct.Struct("=QQQ")
+TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
 LISTENER: Final = struct.Struct(f"=QIIIIQ{_ADDRESS}")
 _U64: Final = struct.Struct("=Q")
 _STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
+_PID: Final = _LOOPS + 6
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 
@@ -100,6 +116,7 @@ class RequestEvent(NamedTuple):
     remote: Address
     booked_ns: tuple[int, ...]
     throttled_ns: int
+    gc_ns: int
     peers: tuple[PeerTime, ...]
     status: bytes
     head: bytes
@@ -131,6 +148,7 @@ class WaitEvent(NamedTuple):
     waker: Who | None
     ahead: Who | None
     stack: tuple[int, ...]
+    woken_ns: int
 
 
 class ProcessEvent(NamedTuple):
@@ -154,16 +172,26 @@ class ThreadState(NamedTuple):
     peer: Address
     booked_ns: tuple[int, ...]
     throttled_ns: int
+    gc_ns: int
     loops: bool
+    waits_at: StackEvent | None
+    """Where in its code it blocks, while it does."""
 
 
-def parse_event(data: bytes) -> RequestEvent | WaitEvent | ProcessEvent:
+Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent
+
+
+def parse_event(data: bytes) -> Event:
     """Read one event of the ring buffer; raises Malformed if it is none of ours."""
     size, kind = struct.unpack_from("=II", data)
     if kind == EVENT_REQUEST and size == REQUEST.size + HEAD_BYTES:
         return parse_request(data)
     if kind == EVENT_WAIT and size == WAIT.size:
         return _parse_wait(data)
+    if kind == EVENT_STACK and size == MOST_STACK_BYTES:
+        return parse_stack(data)
+    if kind == EVENT_GC and size == PAUSE.size:
+        return parse_pause(data)
     if EVENT_FORK <= kind <= EVENT_EXIT and size == PROCESS.size:
         _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
         return ProcessEvent(kind, at_ns, pid, parent)
@@ -212,6 +240,7 @@ def parse_request(data: bytes) -> RequestEvent:
         remote=Address(f[18], f[19], f[21]),
         booked_ns=booked[: len(BUCKETS)],
         throttled_ns=booked[THROTTLED],
+        gc_ns=booked[GC],
         peers=peers,
         status=f[-1],
         head=data[REQUEST.size : REQUEST.size + head_length],
@@ -234,7 +263,8 @@ def _parse_wait(data: bytes) -> WaitEvent:
         peer=Address(f[12], f[13], f[15]),
         waker=_who(*f[16:20]),
         ahead=_who(*f[20:24]),
-        stack=tuple(takewhile(bool, f[24:])),
+        stack=tuple(takewhile(bool, f[24 : 24 + STACK_DEPTH])),
+        woken_ns=f[24 + STACK_DEPTH],
     )
 
 
@@ -255,8 +285,16 @@ def parse_thread(data: bytes) -> ThreadState:
         peer=Address(f[12], f[13], f[15]),
         booked_ns=f[_THREAD_BOOKED : _THREAD_BOOKED + len(BUCKETS)],
         throttled_ns=f[_THREAD_BOOKED + THROTTLED],
+        gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
+        waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
     )
+
+
+def _waits_at(request: int, since_ns: int, pid: int, tid: int, data: bytes) -> StackEvent | None:
+    """Read where a thread blocks; not yet filled in are those fields that only the event has."""
+    count = min(STACK.unpack_from(data)[7], FRAMES)
+    return StackEvent(request, since_ns, pid, tid, WAITED, 0, stack_frames(data, count)) if count else None
 
 
 class ListenerState(NamedTuple):

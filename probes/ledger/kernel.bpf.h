@@ -175,6 +175,8 @@ struct linux_binprm;
 void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define AS(type, address) ((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
 
+#define READ_ONCE(field) (*(volatile typeof(field) *)&(field))
+
 #define PF_KTHREAD 0x00200000
 #define TASK_UNINTERRUPTIBLE 0x0002
 #define TCP_LISTEN 10
@@ -198,12 +200,23 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 /* The system call a thread is in, and its arguments, as its saved registers tell: no tracepoint is needed for that. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long di, si, dx, r10, r8, orig_ax;
+	unsigned long di, si, dx, r10, r8, ip, sp, orig_ax;
 } RELOCATED;
 #define CALL_NUMBER(regs) ((s32)(regs)->orig_ax) /* negative outside of a system call */
 #define CALL_ARG1(regs) ((regs)->di)
 #define CALL_ARG2(regs) ((regs)->si)
 #define CALL_ARG3(regs) ((regs)->dx)
+#define USER_IP(regs) ((regs)->ip)
+#define USER_SP(regs) ((regs)->sp)
+#define SECOND_ARGUMENT(regs) ((regs)->si) /* of a function of user space */
+
+struct thread_struct___x86 {
+	unsigned long fsbase;
+} RELOCATED;
+struct task_struct___x86 {
+	struct thread_struct___x86 thread;
+} RELOCATED;
+#define THREAD_POINTER(task) BPF_CORE_READ((struct task_struct___x86 *)(task), thread.fsbase) /* pthread_self() */
 
 /* The count of nested interrupts is a per-CPU variable, whose address no kernel without KALLSYMS_ALL gives. But the run
  * queue is one too: user space knows from BTF how far the two lie apart (0: it does not know). */
@@ -228,6 +241,8 @@ static __always_inline u32 nested_interrupts(void)
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	u64 regs[31];
+	u64 sp;
+	u64 pc;
 	u64 orig_x0;
 	s32 syscallno;
 } RELOCATED;
@@ -235,6 +250,20 @@ struct pt_regs {
 #define CALL_ARG1(regs) ((regs)->orig_x0)
 #define CALL_ARG2(regs) ((regs)->regs[1])
 #define CALL_ARG3(regs) ((regs)->regs[2])
+#define USER_IP(regs) ((regs)->pc)
+#define USER_SP(regs) ((regs)->sp)
+#define SECOND_ARGUMENT(regs) ((regs)->regs[1])
+
+struct thread_uw___arm64 {
+	unsigned long tp_value;
+} RELOCATED;
+struct thread_struct___arm64 {
+	struct thread_uw___arm64 uw;
+} RELOCATED;
+struct task_struct___uw {
+	struct thread_struct___arm64 thread;
+} RELOCATED;
+#define THREAD_POINTER(task) BPF_CORE_READ((struct task_struct___uw *)(task), thread.uw.tp_value)
 
 struct thread_info {
 	struct {

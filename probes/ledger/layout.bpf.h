@@ -21,6 +21,7 @@ enum bucket { /* the order of BUCKETS in probes/records.py */
 	CHILD,
 	OTHER,
 	THROTTLED, /* no bucket of its own: how much of RUN_QUEUE its group had no CPU time left */
+	GC, /* nor this: how much of ON_CPU the garbage collector ran */
 	BUCKETS = 16, /* a power of two, so that an index can be masked */
 };
 
@@ -44,7 +45,9 @@ enum call_class { /* of a system call's number; the table comes from user space 
 	CALL_FILE, /* of the file system, whatever its arguments */
 };
 
-enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT };
+enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC };
+
+enum stack_role { WAITED, WOKE, RAN };
 
 enum request_flag {
 	ANSWERED = 1,
@@ -59,7 +62,8 @@ enum request_flag {
 #define PEERS 4
 #define HEAD_BYTES 256
 #define STATUS_BYTES 16
-#define STACK_DEPTH 12
+#define STACK_DEPTH 12 /* of the kernel's own */
+#define FRAMES 48
 #define UNIX_NAME_BYTES 128 /* at most 108 are used; a power of two, so that a length can be masked */
 
 struct address {
@@ -126,6 +130,39 @@ struct wait {
 	struct who waker; /* nobody: an interrupt, or nobody yet */
 	struct who ahead; /* had the CPU before this thread got it */
 	u64 stack[STACK_DEPTH];
+	u64 woken_ns; /* at_ns of the waker's stack */
+};
+
+struct frame {
+	u64 code; /* a code object */
+	u64 at;   /* 3.8 to 3.10: f_lasti; later: the address of an instruction */
+};
+
+struct stack { /* of Python code; frame_count frames, and so much is sent */
+	u32 size;
+	u32 kind;
+	u64 request;
+	u64 at_ns; /* WAITED: when the wait began; WOKE: when it was ended */
+	u32 pid;   /* whose code it is */
+	u32 tid;
+	u32 role;
+	u32 frame_count;
+	u64 ip; /* RAN: the instruction in user space */
+	struct frame frames[FRAMES];
+};
+
+struct pause { /* one run of the garbage collector */
+	u32 size;
+	u32 kind;
+	u64 started_ns;
+	u64 ended_ns;
+	u64 cpu_ns;
+	u64 request;
+	u64 collected; /* objects */
+	u32 pid;
+	u32 tid;
+	u32 generation;
+	u32 is_followed; /* cpu_ns says something */
 };
 
 struct process {
@@ -136,10 +173,28 @@ struct process {
 	u32 parent;
 };
 
+struct python { /* where an interpreter keeps its frames, in bytes; interpreter 0: it is not known */
+	u64 interpreter; /* the main one's state */
+	u64 collections; /* what its garbage collector counts of each generation; 0: not known */
+	u16 threads_head; /* in it; the next three in a thread's state */
+	u16 thread_next;
+	u16 thread_id;
+	u16 frame;
+	u16 has_cframe; /* 3.11, 3.12: that leads to a cframe, and in it is the frame */
+	u16 cframe_frame;
+	u16 code; /* these in a frame */
+	u16 at;
+	u16 at_is_int;
+	u16 back;
+	u16 owner; /* 0: it has none */
+	u16 frame_bytes;
+};
+
 struct target {
 	u64 gil_start; /* the _PyRuntime object: a futex inside it is the interpreter lock */
 	u64 gil_end;
 	u64 streams; /* it has sent more after having idled: its threads are not parked */
+	struct python python;
 };
 
 /* One thread that serves a request. Only the CPU that switches it in or out (or on which it runs) writes it, but for
@@ -172,6 +227,7 @@ struct thread {
 	u32 pid;
 	u32 tid;
 	struct wait pending; /* a wait after the answer: inside the request only if more is sent */
+	struct stack waits_at; /* where in its code the wait under way began */
 };
 
 enum thread_state { RUNNING, BLOCKED, PREEMPTED };

@@ -51,7 +51,9 @@ struct { /* when unread bytes arrived on a connection */
 	__type(value, u64);
 } arrivals SEC(".maps");
 
-enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, COUNTERS };
+#include "stacks.bpf.h"
+
+enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, LOST_STACKS, LOST_PAUSES, COUNTERS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -147,6 +149,16 @@ static __noinline int emit_wait(struct thread *t)
 	return 0;
 }
 
+/* Whose stack it is was noted when it was walked; here, which request it belongs to. */
+static __always_inline void emit_stack(const struct thread *t, struct stack *stack, u32 role, u64 at_ns)
+{
+	stack->request = t->request;
+	stack->role = role;
+	stack->at_ns = at_ns;
+	if (send_stack(stack))
+		count(LOST_STACKS);
+}
+
 /* Inside the request as far as is known: told at once. After an answer: kept until more is sent, for most often
  * it is the thread waiting for its next request. */
 static __always_inline void tell_wait(struct thread *t, u64 until, u64 now, u64 throttled)
@@ -154,6 +166,7 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now, u64 
 	struct wait *w = &t->pending;
 
 	emit_wait(t);
+	emit_stack(t, &t->waits_at, WAITED, t->since_ns);
 	w->kind = EVENT_WAIT;
 	w->size = sizeof(*w);
 	w->request = t->request;
@@ -168,8 +181,11 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now, u64 
 	w->futex = t->futex;
 	w->peer = t->peer;
 	w->waker.pid = 0;
-	if (t->state == BLOCKED && t->woken_ns > t->since_ns)
+	w->woken_ns = 0;
+	if (t->state == BLOCKED && t->woken_ns > t->since_ns) {
 		w->waker = t->woken_by;
+		w->woken_ns = t->woken_ns;
+	}
 	w->ahead = t->ahead;
 	if (t->bucket == OTHER)
 		__builtin_memcpy(w->stack, t->stack, sizeof(w->stack));
@@ -315,6 +331,16 @@ static __noinline int unpark(struct thread *t, u64 now)
 	return 0;
 }
 
+/* Where in its code does it block? Not asked of a wait for the interpreter lock: that one is where its time was up. */
+static __always_inline void note_place(struct thread *t)
+{
+	struct stack_scratch *s = stack_scratch();
+
+	t->waits_at.frame_count = 0;
+	if (s && t->bucket != GIL && (!t->answered || t->target.streams))
+		walk_python(&t->target.python, s, &t->waits_at);
+}
+
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
 	struct thread *t = followed_thread(task->pid);
@@ -334,6 +360,7 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 		t->call = -1;
 		t->futex = 0;
 		t->peer.family = 0;
+		t->waits_at.frame_count = 0;
 		return;
 	}
 	note_block(t, state);
@@ -342,6 +369,8 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 	t->state = BLOCKED;
 	if (idles(t))
 		t->parked = switches(task);
+	else
+		note_place(t);
 }
 
 static __noinline int note_who(struct who *who, struct task_struct *task)
@@ -379,7 +408,24 @@ int BPF_PROG(on_switch, bool preempted, struct task_struct *prev, struct task_st
 	return 0;
 }
 
-static __noinline int note_waker(struct thread *t, struct task_struct *task)
+/* Where in its code is the thread that ends a wait, if it runs a Python that is watched? */
+static __noinline int tell_waker_place(struct thread *t, u64 now)
+{
+	struct task_struct *current = bpf_get_current_task_btf();
+	u32 pid = current->tgid;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct stack_scratch *s = stack_scratch();
+
+	if (!target || !s || (t->answered && !t->target.streams))
+		return 0;
+	s->stack.pid = pid;
+	s->stack.tid = current->pid;
+	walk_python(&target->python, s, &s->stack);
+	emit_stack(t, &s->stack, WOKE, now);
+	return 0;
+}
+
+static __noinline int note_waker(struct thread *t, struct task_struct *task, u64 now)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
 
@@ -388,7 +434,8 @@ static __noinline int note_waker(struct thread *t, struct task_struct *task)
 	if (in_interrupt() || current->flags & PF_KTHREAD)
 		return 0;
 	t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
-	return note_who(&t->woken_by, current);
+	note_who(&t->woken_by, current);
+	return tell_waker_place(t, now);
 }
 
 /* Who ends the wait: `current` released what this thread waited for, unless it only happened to be interrupted. Of a
@@ -406,7 +453,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 		return 0;
 	if (task->on_rq && !(bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed))
 		return 0; /* it did not sleep yet, and will not */
-	note_waker(t, task);
+	note_waker(t, task, now);
 	t->woken_ns = now;
 	return 0;
 }
@@ -443,6 +490,26 @@ int BPF_PROG(on_group_reclaim_end)
 {
 	return mark_reclaim(false);
 }
+
+/* At even distances of a CPU's time: the code that runs for a request. Attached where the stacks can be walked. */
+SEC("perf_event")
+int on_tick(void *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *t = followed_thread(task->pid);
+	struct stack_scratch *s = stack_scratch();
+
+	if (!t || !s || (t->answered && !t->target.streams))
+		return 0;
+	s->stack.pid = t->pid;
+	s->stack.tid = t->tid;
+	s->stack.ip = USER_IP((struct pt_regs *)bpf_task_pt_regs((void *)task));
+	walk_python(&t->target.python, s, &s->stack);
+	emit_stack(t, &s->stack, RAN, bpf_ktime_get_ns());
+	return 0;
+}
+
+#include "collector.bpf.h"
 
 /* --- requests --------------------------------------------------------------------------------------------------- */
 
@@ -507,8 +574,8 @@ static __always_inline struct thread *thread_of(u32 pid, u32 tid)
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!s)
 		return NULL;
-	s->thread.pid = pid; /* all else of it is 0, and stays so */
-	s->thread.tid = tid;
+	s->thread.pid = s->thread.waits_at.pid = pid; /* all else of it is 0, and stays so */
+	s->thread.tid = s->thread.waits_at.tid = tid;
 	if (!bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST))
 		__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], 1);
 	return bpf_map_lookup_elem(&threads, &tid);

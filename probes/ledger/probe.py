@@ -6,6 +6,7 @@ docs/benchmarks.md. The target is neither stopped nor written to.
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import struct
@@ -18,23 +19,31 @@ import psutil
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.ledger import collectors
 from perfwatch.probes.ledger import events as ev
-from perfwatch.probes.ledger.assemble import Assembler
+from perfwatch.probes.ledger.assemble import Assembler, pause
+from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
 from perfwatch.probes.ledger.percpu import preempt_count_distance
+from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.symbols import KernelSymbols
 from perfwatch.probes.probe import AVAILABLE, Availability
+from perfwatch.probes.readers import uprobes
 from perfwatch.probes.readers.calls import NAMES, classes
 from perfwatch.probes.readers.libbpf import BpfMap, BpfObject
+from perfwatch.probes.readers.perf_event import online_cpus, open_clock
 from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from perfwatch.probes.readers.interpreter import Interpreter
     from perfwatch.probes.records import Record
 
 CLOSED_AFTER_NS: Final = 100_000_000
 """A request is closed provisionally after this long without activity."""
+CLOCK_NS: Final = 10_000_000
+"""Between two looks at what a CPU runs, of its own time."""
 SCAN_NS: Final = 250_000_000
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
@@ -45,22 +54,28 @@ _LOSSES: Final = (  # by enum counter
     "waits came faster than they were read",
     "reads began no HTTP/1 request: TLS or another protocol, which is not followed",
     "more requests or processes at a time than the ledger holds",
+    "stacks came faster than they were read",
+    "collector pauses came faster than they were read",
 )
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 
 
 class LedgerProbe:
-    """Follows one process tree. `runtime_of` gives a process's `_PyRuntime` as (start, end), or None if it has none."""
+    """Follows one process tree. `interpreter_of` gives a process's Python, or None if it has none."""
 
     name = "ledger"
     period_s = 0.05
 
-    def __init__(self, pid: int, runtime_of: Callable[[int], tuple[int, int] | None]) -> None:
+    def __init__(
+        self, pid: int, interpreter_of: Callable[[int], Interpreter | None], *, times_collections: bool = True
+    ) -> None:
         self.pid = pid
-        self._runtime_of = runtime_of
+        self._times_collections = times_collections
+        self._programs = Programs(interpreter_of)
         self._machine = platform.machine()
         self._changes: list[TargetChange] = []
         self._pids: set[int] = set()
+        self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
@@ -72,7 +87,7 @@ class LedgerProbe:
         """Load the program and unload it: what the kernel allows, it alone knows. About 0.05 s."""
         try:
             _need_first_pid_namespace()
-            with BpfObject(object_file(self._machine).read_bytes()) as bpf:
+            with self._object() as bpf:
                 bpf.load()
         except Unavailable as why:
             return Availability("unavailable", why.reason, "exact ledgers: where each request's time went", why.remedy)
@@ -80,18 +95,19 @@ class LedgerProbe:
 
     def __enter__(self) -> Self:
         _need_first_pid_namespace()
-        self._bpf = BpfObject(object_file(self._machine).read_bytes())
+        self._bpf = self._object()
+        self._collectors = collectors.Collectors(self._bpf)
         try:
             self._load()
         except BaseException:
-            self._bpf.close()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bpf.close()
+        self._close()
 
     def read(self, now_ns: int) -> Sequence[Record]:
         """Return the requests that ended, and every 250 ms those that have not."""
@@ -103,6 +119,8 @@ class LedgerProbe:
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
+            self._watch_collectors()
+            self._collectors.drop_dear(now_ns)
             self._miss(now_ns)
             self._scan(now_ns, records)
             self._count_losses(now_ns, records)
@@ -130,7 +148,25 @@ class LedgerProbe:
         """The processes of the tree that live."""
         return frozenset(self._pids)
 
+    @property
+    def timed(self) -> frozenset[int]:
+        """Those whose collections are told."""
+        return self._collectors.pids
+
     # --- attaching
+
+    def _object(self) -> BpfObject:
+        bpf = BpfObject(object_file(self._machine).read_bytes())
+        if uprobes.are_possible():
+            bpf.expect_uprobes(*collectors.PROGRAMS)
+        else:
+            bpf.leave_out(*collectors.PROGRAMS)
+        return bpf
+
+    def _close(self) -> None:
+        self._collectors.close()
+        self._programs.close()
+        self._bpf.close()
 
     def _load(self) -> None:
         bpf = self._bpf
@@ -145,6 +181,7 @@ class LedgerProbe:
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
+        self._attach_clocks()
         try:
             self._add(self.pid)
             # Its forks are seen from here on; who was forked before is found now.
@@ -156,6 +193,7 @@ class LedgerProbe:
             ) from None
         for pid in sorted(self._pids):
             self._find_listeners(pid)
+        self._watch_collectors()
 
     def _configure(self, call_classes: BpfMap) -> None:
         for number, kind in classes(self._machine).items():
@@ -163,6 +201,15 @@ class LedgerProbe:
         if self._machine == "x86_64":
             distance = self._bpf.map("preempt_count_distance", 4, 8)
             distance.put(struct.pack("=I", 0), struct.pack("=q", preempt_count_distance()))
+
+    def _attach_clocks(self) -> None:
+        """Look at each CPU at even distances of its time: what runs there for a request."""
+        for cpu in online_cpus():
+            clock = open_clock(cpu, CLOCK_NS)
+            try:
+                self._bpf.attach_perf_event("on_tick", clock)
+            finally:
+                os.close(clock)
 
     def _events_sink(self, data: bytes) -> None:
         self._events.append(data)
@@ -176,19 +223,35 @@ class LedgerProbe:
         self._targets.replace(struct.pack("=I", pid), self._interpreter_of(pid))
 
     def _interpreter_of(self, pid: int) -> bytes:
-        found = self._runtime_of(pid)
+        found = self._programs.target(pid)
         if found is None:
             self._searched.setdefault(pid, time.monotonic_ns() + SEARCH_NS)
-        else:
-            self._searched.pop(pid, None)
-        return ev.TARGET.pack(*(found or (0, 0)), 0)
+            return bytes(ev.TARGET.size)
+        self._searched.pop(pid, None)
+        return found
+
+    def _watch_collectors(self) -> None:
+        """Set probes on the garbage collectors of processes that are new, and outlived one scan."""
+        if not self._times_collections:
+            return
+        for pid in self._pids - self._looked_into - self._searched.keys():
+            self._looked_into.add(pid)
+            interpreter = self._programs.interpreter_of(pid)
+            if interpreter:
+                self._collectors.watch(pid, interpreter)
+
+    def _forget(self, pid: int) -> None:
+        """Let go of a process that has ended or executes another program."""
+        self._looked_into.discard(pid)
+        self._collectors.forget(pid)
+        self._programs.forget(pid)
 
     def _search_again(self, now_ns: int) -> None:
         """Look for the interpreters that were not loaded yet: a program that has just been executed loads it later."""
         for pid, until_ns in list(self._searched.items()):
             if now_ns > until_ns or pid not in self._pids:
                 del self._searched[pid]
-            elif self._runtime_of(pid):
+            else:
                 self._renew(pid)
 
     def _find_listeners(self, pid: int) -> None:
@@ -197,9 +260,14 @@ class LedgerProbe:
 
     # --- events
 
-    def _take(self, event: ev.RequestEvent | ev.WaitEvent | ev.ProcessEvent, now_ns: int, to: list[Record]) -> None:
+    def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
         if isinstance(event, ev.WaitEvent):
             self._assembler.add_wait(event)
+        elif isinstance(event, StackEvent):
+            self._assembler.add_stack(event, self._programs.frames(event))
+        elif isinstance(event, PauseEvent):
+            self._collectors.count(event.pid)
+            to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
         else:
@@ -217,11 +285,13 @@ class LedgerProbe:
                 self._searched[event.pid] = event.at_ns + SEARCH_NS
             self._say(event, "forked", f"by {event.parent}")
         elif event.kind == ev.EVENT_EXEC:
+            self._forget(event.pid)
             self._renew(event.pid)
             self._find_listeners(event.pid)
             self._say(event, "executed", _command(event.pid))
         elif event.pid in self._pids:
             self._pids.discard(event.pid)
+            self._forget(event.pid)
             self._say(event, "exited", "")
             if not self._pids:
                 self._say(event, "gone", f"process {self.pid} and all its children have ended")
@@ -279,7 +349,9 @@ class LedgerProbe:
         return ev.parse_thread(data) if data else None
 
     def _open(self, event: ev.RequestEvent, now_ns: int) -> OpenRequest:
-        return self._assembler.open(event, self._thread(event.tid), now_ns)
+        thread = self._thread(event.tid)
+        waits_at = thread.waits_at if thread else None
+        return self._assembler.open(event, thread, now_ns, self._programs.frames(waits_at) if waits_at else ())
 
     def _count_losses(self, now_ns: int, to: list[Record]) -> None:
         for counter, reason in enumerate(_LOSSES):

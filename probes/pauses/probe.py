@@ -79,7 +79,7 @@ class PausesProbe:
         pids = self._tree()
         self._processes.renew(pids, now_ns)
         self._cover(now_ns)
-        gone = [process for process in self._processes if process.pid not in pids or not self._prepare(process, now_ns)]
+        gone = [each for each in self._processes if each.pid not in pids or not self._prepare(each, now_ns)]
         sharing = [(process.flag, process.pid) for process in self._processes]
         seen = self._cpus.read(sharing, time.monotonic_ns())
         records: list[Record] = []

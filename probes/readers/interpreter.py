@@ -51,6 +51,13 @@ class Interpreter(msgspec.Struct, frozen=True):
     """Address of `_PyRuntime` in the process."""
     runtime_bytes: int
     path: str
+    mapping: str
+    """Where its file is mapped first, as /proc/PID/maps has it: `55d0c8a00000-55d0c8a4f000`."""
+
+    @property
+    def runtime(self) -> tuple[int, int]:
+        """Where `_PyRuntime` begins and ends."""
+        return self.runtime_start, self.runtime_start + self.runtime_bytes
 
 
 class _Mapping(msgspec.Struct, frozen=True):
@@ -128,6 +135,7 @@ def _in_file(symbols: ElfSymbols, mapping: _Mapping) -> Interpreter | None:
         runtime_start=start,
         runtime_bytes=runtime.size,
         path=os.fsdecode(mapping.path),
+        mapping=mapping.range,
     )
 
 

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final, Self
 
 from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.readers import uprobes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ LIBRARY: Final = "libbpf.so.1"
 _SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _BPF_EXIST: Final = 2
+_PER_CPU: Final = (5, 6, 10)  # BPF_MAP_TYPE_PERCPU_HASH, _ARRAY, BPF_MAP_TYPE_LRU_PERCPU_HASH
 
 
 class _IterTarget(ctypes.Structure):
@@ -52,12 +54,20 @@ def _open_library() -> ctypes.CDLL:
         "bpf_object__close": (None, [pointer]),
         "bpf_object__next_program": (pointer, [pointer, pointer]),
         "bpf_object__find_program_by_name": (pointer, [pointer, ctypes.c_char_p]),
+        "bpf_object__find_map_by_name": (pointer, [pointer, ctypes.c_char_p]),
         "bpf_object__find_map_fd_by_name": (ctypes.c_int, [pointer, ctypes.c_char_p]),
+        "bpf_map__fd": (ctypes.c_int, [pointer]),
+        "bpf_map__type": (ctypes.c_int, [pointer]),
+        "bpf_map__key_size": (u32, [pointer]),
+        "bpf_map__value_size": (u32, [pointer]),
         "bpf_program__name": (ctypes.c_char_p, [pointer]),
         "bpf_program__section_name": (ctypes.c_char_p, [pointer]),
         "bpf_program__set_autoload": (ctypes.c_int, [pointer, ctypes.c_bool]),
         "bpf_program__autoload": (ctypes.c_bool, [pointer]),
         "bpf_program__attach": (pointer, [pointer]),
+        "bpf_program__attach_perf_event": (pointer, [pointer, ctypes.c_int]),
+        "bpf_program__fd": (ctypes.c_int, [pointer]),
+        "bpf_program__set_expected_attach_type": (ctypes.c_int, [pointer, ctypes.c_int]),
         "bpf_program__attach_iter": (pointer, [pointer, pointer]),
         "bpf_link__fd": (ctypes.c_int, [pointer]),
         "bpf_link__destroy": (ctypes.c_int, [pointer]),
@@ -168,7 +178,7 @@ class BpfObject:
     def attach(self) -> None:
         """Attach every program that has a tracepoint; all or none."""
         for program in self._programs():
-            if self._lib.bpf_program__section_name(program).startswith(b"iter/"):
+            if not self._lib.bpf_program__section_name(program).startswith(b"tp_btf/"):
                 continue
             link = self._lib.bpf_program__attach(program)
             if not link:
@@ -176,12 +186,35 @@ class BpfObject:
                 raise Unavailable(f"BPF program {name} cannot be attached", "perfwatch doctor says what is missing")
             self._links.append(link)
 
+    def attach_perf_event(self, program: str, fd: int) -> None:
+        """Run a program at each event of a perf descriptor, which may be closed then; raises OSError."""
+        link = self._lib.bpf_program__attach_perf_event(self._find(program), fd)
+        if not link:
+            raise OSError(ctypes.get_errno(), "bpf_program__attach_perf_event")
+        self._links.append(link)
+
+    def expect_uprobes(self, *programs: str) -> None:
+        """Say before `load` that these programs are for `attach_uprobe`."""
+        for program in programs:
+            self._lib.bpf_program__set_expected_attach_type(self._find(program), uprobes.ATTACH_TYPE)
+
+    def leave_out(self, *programs: str) -> None:
+        """Say before `load` that these programs are not wanted."""
+        for program in programs:
+            self._lib.bpf_program__set_autoload(self._find(program), False)  # noqa: FBT003 - as in C
+
+    def attach_uprobe(self, program: str, site: uprobes.Uprobe) -> int:
+        """Run a program where one process executes an instruction of a file; returns a descriptor that holds it there.
+
+        Raises OSError. Closing the descriptor, or the end of this process, takes it away.
+        """
+        return uprobes.attach(self._lib.bpf_program__fd(self._find(program)), site)
+
     def iterate(self, program: str, pid: int) -> bytes:
         """Run an iterator program over one process; returns what it wrote. Raises OSError."""
         target = _IterTarget(0, pid, 0)
         options = _IterOptions(ctypes.sizeof(_IterOptions), ctypes.pointer(target), ctypes.sizeof(target))
-        found = self._lib.bpf_object__find_program_by_name(self._object, program.encode())
-        link = self._lib.bpf_program__attach_iter(found, ctypes.byref(options))
+        link = self._lib.bpf_program__attach_iter(self._find(program), ctypes.byref(options))
         if not link:
             raise OSError(ctypes.get_errno(), "bpf_program__attach_iter")
         try:
@@ -194,9 +227,15 @@ class BpfObject:
 
     def map(self, name: str, key_bytes: int, value_bytes: int) -> BpfMap:
         """Find a map by name; for a per-CPU map `value_bytes` counts all CPUs."""
-        fd = self._lib.bpf_object__find_map_fd_by_name(self._object, name.encode())
-        _check(fd, f"map {name}")
-        return BpfMap(self._lib, fd, key_bytes, value_bytes)
+        found = self._lib.bpf_object__find_map_by_name(self._object, name.encode())
+        if not found:
+            raise ValueError(f"there is no map {name}")
+        value = self._lib.bpf_map__value_size(found)
+        if self._lib.bpf_map__type(found) in _PER_CPU:
+            value = -(-value // 8) * 8 * self.possible_cpus()
+        if (self._lib.bpf_map__key_size(found), value) != (key_bytes, value_bytes):
+            raise ValueError(f"map {name} has values of {value} bytes, not {value_bytes}: they would not fit")
+        return BpfMap(self._lib, self._lib.bpf_map__fd(found), key_bytes, value_bytes)
 
     def open_ring(self, name: str, sink: Callable[[bytes], None]) -> None:
         """Have `consume` hand each event of a ring buffer to `sink`, as a copy."""
@@ -230,6 +269,9 @@ class BpfObject:
     def possible_cpus(self) -> int:
         """How many values a per-CPU map has."""
         return int(self._lib.libbpf_num_possible_cpus())
+
+    def _find(self, program: str) -> int:
+        return int(self._lib.bpf_object__find_program_by_name(self._object, program.encode()))
 
     def _programs(self) -> Iterator[int]:
         program = self._lib.bpf_object__next_program(self._object, None)

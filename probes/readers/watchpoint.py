@@ -15,23 +15,21 @@ import ctypes
 import errno
 import mmap
 import os
-import platform
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.probes.errors import Unavailable, Vanished
+from perfwatch.probes.readers.perf_event import Attributes, open_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE: Final = mmap.PAGESIZE
-_CALLS: Final = {"x86_64": 298, "aarch64": 241}
 _TYPE_BREAKPOINT: Final = 5
 _WRITES: Final = 2
 _SAMPLE_IP, _SAMPLE_TID, _SAMPLE_TIME = 1, 2, 4
 _DISABLED, _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR, _TASK, _SAMPLE_ID_ALL, _USE_CLOCKID = 0, 5, 6, 13, 18, 25
 _CLOCK_MONOTONIC: Final = 1
-_FD_CLOEXEC: Final = 8
 _HEADER: Final = struct.Struct("=IHH")
 _WRITE: Final = struct.Struct("=QIIQ")
 """Of a sample: instruction, process, thread, time."""
@@ -70,31 +68,6 @@ class Lost(NamedTuple):
 
 
 Event: TypeAlias = Write | Exit | Lost
-
-
-class _Attributes(ctypes.Structure):
-    """`struct perf_event_attr`, version 5 (Linux 4.1: the first with clocks)."""
-
-    _fields_ = [
-        ("type", ctypes.c_uint32),
-        ("size", ctypes.c_uint32),
-        ("config", ctypes.c_uint64),
-        ("sample_period", ctypes.c_uint64),
-        ("sample_type", ctypes.c_uint64),
-        ("read_format", ctypes.c_uint64),
-        ("flags", ctypes.c_uint64),
-        ("wakeup_events", ctypes.c_uint32),
-        ("bp_type", ctypes.c_uint32),
-        ("bp_addr", ctypes.c_uint64),
-        ("bp_len", ctypes.c_uint64),
-        ("branch_sample_type", ctypes.c_uint64),
-        ("sample_regs_user", ctypes.c_uint64),
-        ("sample_stack_user", ctypes.c_uint32),
-        ("clockid", ctypes.c_int32),
-        ("sample_regs_intr", ctypes.c_uint64),
-        ("aux_watermark", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-    ]
 
 
 class Watchpoint:
@@ -156,9 +129,8 @@ def check(*, tid: int = -1, cpu: int = -1) -> None:
 
 
 def _open(address: int, tid: int, cpu: int, *, enabled: bool) -> int:
-    attributes = _Attributes(
+    attributes = Attributes(
         type=_TYPE_BREAKPOINT,
-        size=ctypes.sizeof(_Attributes),
         sample_period=1,
         sample_type=_SAMPLE_IP | _SAMPLE_TID | _SAMPLE_TIME,
         # Ends of threads are told of a watched one; of a CPU they would be those of the whole host.
@@ -170,13 +142,10 @@ def _open(address: int, tid: int, cpu: int, *, enabled: bool) -> int:
         bp_len=4,
         clockid=_CLOCK_MONOTONIC,
     )
-    machine = platform.machine()
-    if machine not in _CALLS:
-        raise Unavailable(f"watchpoints are not known on {machine}", "run perfwatch on another machine")
-    fd: int = _syscall(_CALLS[machine], ctypes.byref(attributes), tid, cpu, -1, _FD_CLOEXEC)
-    if fd < 0:
-        raise _translated(ctypes.get_errno(), tid)
-    return fd
+    try:
+        return open_event(attributes, tid=tid, cpu=cpu)
+    except OSError as error:
+        raise _translated(error.errno or 0, tid) from None
 
 
 def _flags(*bits: int) -> int:
@@ -196,15 +165,3 @@ def _translated(code: int, tid: int) -> Exception:
             "sysctl kernel.perf_event_paranoid=2, or run perfwatch as root (CAP_PERFMON)",
         )
     return Unavailable(f"this machine has no watchpoints ({os.strerror(code)})", "run perfwatch on another machine")
-
-
-_syscall: Final = ctypes.CDLL(None, use_errno=True).syscall
-_syscall.restype = ctypes.c_long
-_syscall.argtypes = [
-    ctypes.c_long,
-    ctypes.POINTER(_Attributes),
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_ulong,
-]

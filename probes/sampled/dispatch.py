@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.sampled.rests import SLACK_NS
-from perfwatch.probes.sampled.states import NOT_THERE
 from perfwatch.probes.sampled.timeline import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from perfwatch.probes.sampled.pasts import Past, Suspect
     from perfwatch.probes.sampled.reading import Thread
-    from perfwatch.probes.sampled.states import State
 
 DISPATCH_NS: Final = 100_000_000
 """The acceptor hands a request out within this time, or nothing is known of when it did."""
@@ -28,15 +27,14 @@ STEP_NS: Final = 1_000_000
 """Who has run for longer has taken up what it was woken for."""
 
 
-def patience(arrived_ns: int, threads: Sequence[Thread]) -> int:
-    """Return how long after its arrival a request may have been handed out to a free thread."""
-    found = [
-        thread
-        for thread in threads
-        if (state := thread.timeline.seen_before(thread.timeline.place_of(arrived_ns))).accepts or state.is_loop
-    ]
-    busy_ns = sum(_busy_ns(thread, arrived_ns) for thread in found) if found else DISPATCH_NS
-    locked_ns = sum(_locked_ns(thread, arrived_ns) for thread in threads)
+def patience(arrived_ns: int, acceptors: Sequence[Past], pasts: Sequence[Past]) -> int:
+    """Return how long after its arrival a request may have been handed out to a free thread.
+
+    `acceptors` are those that watched for new connections, or for requests on several, when it came.
+    """
+    busy_ns = sum(_busy_ns(past.thread, arrived_ns) for past in acceptors) if acceptors else DISPATCH_NS
+    until_ns = arrived_ns + DISPATCH_NS
+    locked_ns = sum(_locked_ns(past, arrived_ns) for past in pasts if past.timeline.may_lock(arrived_ns, until_ns))
     return min(PROMPT_NS + min(busy_ns, DISPATCH_NS) + locked_ns, CONTENDED_NS)
 
 
@@ -53,45 +51,35 @@ def _busy_ns(thread: Thread, from_ns: int) -> int:
     return busy_ns
 
 
-def _locked_ns(thread: Thread, from_ns: int) -> int:
+def _locked_ns(past: Past, from_ns: int) -> int:
     """Return how long a thread that came from rest waited for the interpreter lock, before it could do anything."""
-    timeline = thread.timeline
-    first = timeline.place_of(from_ns - DISPATCH_NS)
-    is_fresh = is_free(thread, timeline.seen_before(first))
+    place = past.timeline.place_of(from_ns - DISPATCH_NS)
+    is_fresh = past.is_free_before(place)
     locked_ns = 0
-    for interval in timeline.intervals[first:]:
+    for interval in past.intervals[place:]:
         if interval.start_ns > from_ns + DISPATCH_NS:
             break
+        place += 1
         is_fresh = is_fresh and interval.run_ns < STEP_NS
         if is_fresh and "gil" in (interval.before.bucket, interval.after.bucket):
             locked_ns += max(interval.end_ns - max(interval.start_ns, from_ns), 0)
-        is_fresh = is_fresh or is_free(thread, interval.after)
+        is_fresh = is_fresh or past.is_free_before(place)
     return locked_ns
 
 
-def is_free(thread: Thread, state: State) -> bool:
-    """Whether it waits for work in this state, or is not there yet."""
-    return state is NOT_THERE or thread.rests.is_rest(state)
+def is_rested(suspect: Suspect, to_ns: int) -> bool:
+    """Whether a thread was at rest, or not there yet, when the request came or soon after."""
+    past, place = suspect.past, suspect.first
+    while not past.is_free_before(place):
+        if place == len(past.intervals) or past.intervals[place].end_ns > to_ns:
+            return False
+        place += 1
+    return True
 
 
-def is_pooled(thread: Thread, at_ns: int) -> bool:
-    """Whether a thread rested at a moment, ready for any request."""
-    state = thread.timeline.seen_before(thread.timeline.place_of(at_ns))
-    return not state.waits_for_work and thread.rests.is_rest(state)
-
-
-def is_rested(thread: Thread, from_ns: int, to_ns: int) -> bool:
-    """Whether a thread was at rest, or not there yet, at a moment or soon after."""
-    timeline = thread.timeline
-    first = timeline.place_of(from_ns)
-    seen = [interval.after for interval in timeline.intervals[first:] if interval.end_ns <= to_ns]
-    return any(is_free(thread, state) for state in (timeline.seen_before(first), *seen))
-
-
-def answered(thread: Thread, since_ns: int, ends: Sequence[int]) -> bool:
+def answered(suspect: Suspect, since_ns: int, ends: Sequence[int]) -> bool:
     """Whether it may have answered a request that ended then, after it was last seen before a moment."""
-    timeline = thread.timeline
-    place = timeline.place_of(since_ns)
-    begun_ns = timeline.intervals[place].start_ns if place < len(timeline.intervals) else since_ns
+    past, place = suspect.past, suspect.first
+    begun_ns = past.intervals[place].start_ns if place < len(past.intervals) else since_ns
     seen_ns = min(begun_ns, since_ns) - SLACK_NS
-    return any(ended_ns >= seen_ns and timeline.ran_at(ended_ns, SLACK_NS) for ended_ns in ends)
+    return any(ended_ns >= seen_ns and past.timeline.ran_at(ended_ns, SLACK_NS) for ended_ns in ends)

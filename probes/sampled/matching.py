@@ -19,9 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfwatch.probes.sampled.candidates import candidate, touched, without_acceptors
-from perfwatch.probes.sampled.dispatch import DISPATCH_NS, answered, is_pooled, is_rested, patience
-from perfwatch.probes.sampled.loops import loop_of
+from perfwatch.probes.sampled.cases import Case
+from perfwatch.probes.sampled.pasts import Past
 from perfwatch.probes.sampled.served import ServedBefore
 from perfwatch.probes.sampled.spans import Match
 
@@ -49,20 +48,22 @@ class Matcher:
         """
         for question in questions:
             self._before.forget(question.span.id)
-        left = {question.span.id: self._possible(question, now_ns) for question in questions}
-        undecided = sorted(questions, key=lambda question: question.span.ended_ns or now_ns + question.span.arrived_ns)
-        while decided := next((each for each in undecided if self._is_clear(left[each.span.id])), None):
+        cases = _cases(questions, now_ns)
+        left = {case.span.id: case.services(self._before) for case in cases}
+        undecided = sorted(cases, key=lambda case: case.span.ended_ns or now_ns + case.span.arrived_ns)
+        while decided := next((case for case in undecided if self._is_clear(left[case.span.id])), None):
             undecided.remove(decided)
             thread = left[decided.span.id][0].thread
             self._decide(decided.span, left, now_ns)
-            for question in undecided:
-                if any(service.thread is thread for service in left[question.span.id]):
-                    left[question.span.id] = self._possible(question, now_ns)
-        for question in undecided:
-            self._note_end(question.span, left[question.span.id])
+            for case in undecided:
+                if any(service.thread is thread for service in left[case.span.id]):
+                    left[case.span.id] = case.services(self._before)
+        for case in undecided:
+            self._note_end(case.span, left[case.span.id])
         return {
-            question.span.id: Match(tuple(left[question.span.id]), self._loop(question, left, now_ns))
-            for question in questions
+            case.span.id: Match(tuple(services), None if services else case.loop())
+            for case in cases
+            for services in (left[case.span.id],)
         }
 
     def _note_end(self, span: Span, services: list[Service]) -> None:
@@ -85,41 +86,16 @@ class Matcher:
         for thread, start_ns in services:
             self._before.remember(span, thread, start_ns or span.arrived_ns)
 
-    def _possible(self, question: Question, now_ns: int) -> list[Service]:
-        span = question.span
-        late_ns = span.arrived_ns + patience(span.arrived_ns, question.threads)
-        found = [
-            service
-            for thread in question.threads
-            if (service := candidate(span, thread, self._before, late_ns, now_ns))
-        ]
-        found = self._without_busy(span, found, late_ns)
-        possible = [service for service in found if touched(span, service.thread, now_ns)] or found
-        return without_acceptors(span, possible, question.threads, now_ns)
-
-    def _without_busy(self, span: Span, found: list[Service], late_ns: int) -> list[Service]:
-        """Leave out who was busy when the request came, where a free worker of the same process could have taken it.
-
-        Who answered another request before that worker had to be told about this one stays in.
-        """
-        free = {
-            service.thread.pid
-            for service in found
-            if service.start_ns is not None and is_pooled(service.thread, span.arrived_ns)
-        }
-        ends = self._before.all_ends(span.id, span.arrived_ns - DISPATCH_NS, late_ns)
-        return [
-            service
-            for service in found
-            if service.thread.pid not in free
-            or is_rested(service.thread, span.arrived_ns, min(late_ns, span.ended_ns or late_ns))
-            or answered(service.thread, span.arrived_ns, ends)
-        ]
-
-    @staticmethod
-    def _loop(question: Question, left: dict[int, list[Service]], now_ns: int) -> Thread | None:
-        return None if left[question.span.id] else loop_of(question.span, question.threads, now_ns)
-
     def forget_all_but(self, threads: Iterable[Thread]) -> None:
         """Drop what is remembered of threads that are gone."""
         self._before.forget_all_but(threads)
+
+
+def _cases(questions: Sequence[Question], now_ns: int) -> list[Case]:
+    """Take up the questions; those with the same threads share what is found out about them."""
+    known: dict[Thread, Past] = {}
+    pasts: dict[int, list[Past]] = {}
+    for _, threads in questions:
+        if id(threads) not in pasts:
+            pasts[id(threads)] = [known.get(thread) or known.setdefault(thread, Past(thread)) for thread in threads]
+    return [Case(span, pasts[id(threads)], now_ns) for span, threads in questions]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from perfwatch.probes.readers.interpreter import Interpreter
     from perfwatch.probes.records import Record
     from perfwatch.probes.wire.exchanges import WireRequest
     from perfwatch.probes.wire.requests import Captured
@@ -45,16 +46,18 @@ _WITHOUT_CALLS: Final = "what threads wait in: locks, calls to peers and request
 
 
 class SampledProbe:
-    """Follows one process tree. `runtime_of` gives a process's `_PyRuntime` as (start, end), or None if it has none."""
+    """Follows one process tree. `interpreter_of` gives a process's Python, or None if it has none."""
 
     name = "sampled"
+    timed: frozenset[int] = frozenset()
+    """Processes whose collections it tells: none."""
     period_s = 0.01
 
-    def __init__(self, pid: int, runtime_of: Callable[[int], tuple[int, int] | None]) -> None:
+    def __init__(self, pid: int, interpreter_of: Callable[[int], Interpreter | None]) -> None:
         self.pid = pid
         open_files = OpenFiles()
         self._tree = ProcessTree(pid, open_files)
-        self._runtimes = Runtimes(runtime_of)
+        self._runtimes = Runtimes(interpreter_of)
         self._sockets = SocketTable()
         self._classifier = Classifier(platform.machine(), self._sockets, self._runtimes.get)
         self._reader = Reader(self._classifier, open_files)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.probes.records import InFlight, OpenRequest, ServedRequest
 from perfwatch.probes.sampled.matching import Matcher
 from perfwatch.probes.sampled.outcome import Outcome, outcome
-from perfwatch.probes.sampled.sending import handed_over
+from perfwatch.probes.sampled.sending import handed_over, is_slow_to_leave
 from perfwatch.probes.sampled.spans import Match, Question, Span
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Requests:
         return any(request.arrived_ns + READ_NS < now_ns for request in waiting)
 
     def _corrected(self, request: WireRequest) -> WireRequest:
+        if not is_slow_to_leave(request):
+            return request
         corrected = handed_over(request, self._threads_for(request))
         if corrected is not request:
             self._matcher.note([_span(corrected)])
@@ -98,9 +100,12 @@ class Requests:
 
     def _threads_for(self, request: WireRequest) -> list[Thread]:
         """Return the threads of the processes that have its connection open; all where that is not known."""
-        inode = self._sockets.connection(request.local, request.remote)
-        owners = self._sockets.owners(inode) if inode else set()
+        owners = self._owners(request)
         return [thread for thread in self._threads() if not owners or thread.pid in owners]
+
+    def _owners(self, request: WireRequest) -> frozenset[int]:
+        inode = self._sockets.connection(request.local, request.remote)
+        return frozenset(self._sockets.owners(inode) if inode else ())
 
     def _number_of(self, request: WireRequest) -> int:
         """Return the kernel's number of its connection; that of the capture where it is closed already."""
@@ -109,11 +114,14 @@ class Requests:
 
     def _match(self, requests: Sequence[WireRequest], now_ns: int) -> dict[int, Match]:
         """Match those that are long enough to have been seen."""
-        questions = [
-            Question(_span(request), self._threads_for(request))
-            for request in requests
-            if self._reader.count_rounds(request.arrived_ns, request.ended_ns or now_ns) >= FEWEST_READINGS
-        ]
+        threads: dict[frozenset[int], list[Thread]] = {}
+        questions: list[Question] = []
+        for request in requests:
+            if self._reader.count_rounds(request.arrived_ns, request.ended_ns or now_ns) >= FEWEST_READINGS:
+                owners = self._owners(request)
+                if owners not in threads:
+                    threads[owners] = self._threads_for(request)
+                questions.append(Question(_span(request), threads[owners]))
         return self._matcher.match(questions[:MAX_QUESTIONS], now_ns)
 
     def _outcome(self, request: WireRequest, matches: dict[int, Match], now_ns: int) -> Outcome:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from perfwatch.probes.readers.interpreter import Interpreter
+
 AGAIN_NS: Final = 500_000_000
 SEARCH_NS: Final = 30_000_000_000
 
 
 class Runtimes:
-    """Keeps what `runtime_of` found."""
+    """Keeps what `interpreter_of` found."""
 
-    def __init__(self, runtime_of: Callable[[int], tuple[int, int] | None]) -> None:
-        self._runtime_of = runtime_of
+    def __init__(self, interpreter_of: Callable[[int], Interpreter | None]) -> None:
+        self._interpreter_of = interpreter_of
         self._found: dict[int, tuple[int, int]] = {}
         self._searched: dict[int, tuple[int, int]] = {}  # next look, last look
 
@@ -39,9 +41,9 @@ class Runtimes:
         next_ns, last_ns = self._searched.get(pid, (now_ns, now_ns + SEARCH_NS))
         if next_ns > now_ns or now_ns > last_ns:
             return
-        found = self._runtime_of(pid)
+        found = self._interpreter_of(pid)
         if found:
-            self._found[pid] = found
+            self._found[pid] = found.runtime
             self._searched.pop(pid, None)
         else:
             self._searched[pid] = (now_ns + AGAIN_NS, last_ns)

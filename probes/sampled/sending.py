@@ -21,11 +21,14 @@ SHORTEST_NS: Final = 10_000_000
 """An answer that left within one reading is not looked at."""
 
 
+def is_slow_to_leave(request: WireRequest) -> bool:
+    """Whether its answer took long from its first packet to its last."""
+    return bool(request.ended_ns and request.answered_ns and request.ended_ns - request.answered_ns >= SHORTEST_NS)
+
+
 def handed_over(request: WireRequest, threads: Iterable[Thread]) -> WireRequest:
     """Return the request with the earlier end, if just one thread tells one."""
-    if request.ended_ns is None or request.answered_ns is None:
-        return request
-    if request.ended_ns - request.answered_ns < SHORTEST_NS:
+    if request.ended_ns is None or not is_slow_to_leave(request):
         return request
     ends = [end_ns for thread in threads if (end_ns := _end_of(request, thread, request.ended_ns))]
     return msgspec.structs.replace(request, ended_ns=ends[0]) if len(ends) == 1 else request

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.probes.sampled.rests import SLACK_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from perfwatch.probes.sampled.reading import Thread
     from perfwatch.probes.sampled.spans import Service, Span
@@ -32,17 +32,19 @@ class ServedBefore:
     def __init__(self) -> None:
         self._served: dict[tuple[int, int], list[Served]] = {}
         self._thread_of: dict[int, tuple[int, int]] = {}  # by request
-        self._ended: deque[Span] = deque(maxlen=MAX_ENDED)
+        self._latest: dict[tuple[int, int], int] = {}  # no request that a thread served ended later
+        self._ended: deque[tuple[int, int]] = deque(maxlen=MAX_ENDED)  # when, which
 
     def note(self, spans: Iterable[Span]) -> None:
         """Take note of requests that have ended, also of those that will not be asked about."""
-        self._ended.extend(spans)
+        self._ended.extend((span.ended_ns or 0, span.id) for span in spans)
 
     def remember(self, span: Span, thread: Thread, start_ns: int) -> None:
         """Give a request to a thread."""
         key = (thread.pid, thread.tid)
         served = self._served.setdefault(key, [])
         served.append(Served(span.id, start_ns, span.ended_ns))
+        self._latest[key] = max(self._latest.get(key, 0), span.ended_ns or 0)
         self._thread_of[span.id] = key
         for dropped in served[:-MAX_SERVICES]:
             self._thread_of.pop(dropped.id, None)
@@ -59,24 +61,24 @@ class ServedBefore:
         kept = {(thread.pid, thread.tid) for thread in threads}
         for gone in self._served.keys() - kept:
             del self._served[gone]
+            self._latest.pop(gone, None)
         self._thread_of = {id_: thread for id_, thread in self._thread_of.items() if thread in kept}
 
-    def ends(self, thread: Thread, but: int) -> list[int]:
-        """Return when the requests ended that a thread served, all but one."""
-        served = self._served.get((thread.pid, thread.tid), ())
-        return [each.ended_ns for each in served if each.id != but and each.ended_ns is not None]
+    def last_end(self, thread: Thread, but: int, from_ns: int, to_ns: int) -> int | None:
+        """Return when the last request ended that a thread served, of those that ended in a time, all but one."""
+        key = (thread.pid, thread.tid)
+        if self._latest.get(key, 0) <= from_ns:
+            return None
+        ends = (each.ended_ns for each in self._served.get(key, ()) if each.id != but)
+        return max((ended_ns for ended_ns in ends if ended_ns is not None and from_ns < ended_ns < to_ns), default=None)
 
     def all_ends(self, but: int, from_ns: int, to_ns: int) -> list[int]:
         """Return when requests ended in a time, whoever served them, all but one."""
-        return [
-            span.ended_ns
-            for span in self._ended
-            if span.id != but and span.ended_ns and from_ns < span.ended_ns <= to_ns
-        ]
+        return [ended_ns for ended_ns, id_ in self._ended if from_ns < ended_ns <= to_ns and id_ != but]
 
-    def unmatched_ends(self) -> Iterator[int]:
-        """Yield when the requests ended of which it is not known who served them."""
-        return (span.ended_ns for span in self._ended if span.ended_ns and span.id not in self._thread_of)
+    def unmatched_ends(self, from_ns: int, to_ns: int) -> list[int]:
+        """Return when the requests ended, in a time, of which it is not known who served them."""
+        return [ended_ns for ended_ns, id_ in self._ended if from_ns < ended_ns < to_ns and id_ not in self._thread_of]
 
     def taken_by(self, span: Span, service: Service, now_ns: int) -> list[int]:
         """Return the other requests that were given to a thread for a part of the same time."""

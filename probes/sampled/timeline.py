@@ -7,7 +7,7 @@ slept, before it ran, after, or between.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.sampled.states import NOT_THERE, UNKNOWN
@@ -43,7 +43,7 @@ class Interval(NamedTuple):
 class Timeline:
     """One thread's past. Intervals are in order and do not overlap; between them it slept in `after`."""
 
-    __slots__ = ("_ends", "_kept", "ended_ns", "first", "forgotten_ns", "intervals", "state")
+    __slots__ = ("_ends", "_kept", "_locked", "ended_ns", "first", "forgotten_ns", "intervals", "state")
 
     def __init__(self, known_ns: int, state: State) -> None:
         self.first = self.state = state
@@ -52,6 +52,7 @@ class Timeline:
         """Before that nothing is known (any more)."""
         self.intervals: list[Interval] = []
         self._ends: list[int] = []  # of the intervals: bisected some thousand times a second
+        self._locked: list[int] = []  # ends of those beside a wait for the interpreter lock
         self._kept = FEWEST_INTERVALS
 
     @property
@@ -88,10 +89,13 @@ class Timeline:
             del self.intervals[: -self._kept]
             del self._ends[: -self._kept]
             self.first = self.intervals[0].before
+            del self._locked[: bisect_left(self._locked, self._ends[0])]
 
     def _append(self, interval: Interval) -> None:
         self.intervals.append(interval)
         self._ends.append(interval.end_ns)
+        if "gil" in (interval.before.bucket, interval.after.bucket):
+            self._locked.append(interval.end_ns)
 
     def _give_back(self, run_ns: int, wait_ns: int, since_ns: int) -> None:
         """Book what was counted late: a run to the last interval, a wait to all since then with the thread runnable."""
@@ -113,6 +117,11 @@ class Timeline:
         """Whether it may have run at a moment: an interval holds it."""
         place = self.place_of(at_ns - slack_ns)
         return place < len(self.intervals) and self.intervals[place].start_ns <= at_ns + slack_ns
+
+    def may_lock(self, start_ns: int, end_ns: int) -> bool:
+        """Whether it was seen waiting for the interpreter lock between two moments, or just before or after."""
+        place = bisect_right(self._locked, start_ns)
+        return place < len(self._locked) and self.intervals[self.place_of(self._locked[place])].start_ns <= end_ns
 
     def asleep_at(self, at_ns: int) -> State | None:
         """Return the state in which it slept on at a moment; None if it may have run then, or is not known."""

@@ -43,7 +43,7 @@ class MemorySource:
         self._samples: list[StackSample] = []
         self._torn = 0
         self._python_calls: set[tuple[int, int]] = set()
-        """Places that were seen to call a Python function: what they call is not named as native."""
+        """Places of callers: what is called there is a Python function, and not named as native."""
         self._handoffs = self._readings = self._free = 0
         self._held: dict[int, int] = {}
 
@@ -109,5 +109,8 @@ class MemorySource:
             self._python_calls.clear()
         self._python_calls.update(stack[1:])
         frames = [frame for code, at in stack if (frame := self._codes.frame(code, at))]
-        native = None if stack[0] in self._python_calls else self._codes.native_call(*stack[0])
+        code, at = stack[0]
+        if any((code, place) in self._python_calls for place in self._codes.while_called(at)):
+            return frames
+        native = self._codes.native_call(code, at)
         return [Frame(native, "", 0, is_native=True), *frames] if native else frames

@@ -1,23 +1,29 @@
 """What all threads of the target's Pythons execute, 50 times a second, without stopping them.
 
 Needs ptrace(2) rights to read their memory: the same user, and where Yama's ptrace_scope is 1 CAP_SYS_PTRACE; nothing
-is traced. A process that cannot be read is told once, with the reason. Cost of a reading: see walk.py.
+is traced. An interpreter that there is no table of is read by py-spy, twice a second; so are the names of threads,
+seldom. What cannot be read at all is told once, with the reason. Cost of a reading: see walk.py.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
 
 from perfwatch.probes import roots
 from perfwatch.probes.cpython.memory import Memory
 from perfwatch.probes.cpython.python import MACHINE
 from perfwatch.probes.errors import Unavailable, Vanished
+from perfwatch.probes.frames import PythonSample
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers.interpreter import find_interpreter
-from perfwatch.probes.records import Loss
 from perfwatch.probes.stacks.source import StackSource, open_source
+from perfwatch.probes.stacks.spying import Spying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,8 +38,8 @@ DESCRIBE_NS: Final = 1_000_000_000
 FIRST_TRY_NS: Final = 50_000_000
 LAST_TRY_NS: Final = 16_000_000_000
 """After so long a process that has no Python, or none that can be read, is tried again: at first, and at last."""
-TOLD_AT_TRY: Final = 4
-"""So often it is tried before it is told that it cannot be read."""
+SPIED_AT_TRY: Final = 4
+"""So often it is tried before py-spy takes it: it may not have started yet."""
 BUDGET_NS: Final = 50_000_000
 """A reading takes not much longer than this; processes that were not reached come first in the next."""
 LOST: Final = "what the code does, and who holds the interpreter lock"
@@ -47,11 +53,14 @@ class _Process:
         self.source: StackSource | None = None
         self.try_ns = 0
         self.tries = 0
+        self.is_refused = False
+        """Its interpreter is not one that can be read."""
 
     def open(self, now_ns: int) -> None:
         """Try to read it; raises Vanished or Unavailable."""
         self.try_ns = now_ns + min(FIRST_TRY_NS << self.tries, LAST_TRY_NS)
         self.tries += 1
+        self.is_refused = False
         interpreter = find_interpreter(roots.PROC, self.pid)
         if interpreter is not None:
             self.source = open_source(self.pid, interpreter)
@@ -79,8 +88,14 @@ class StacksProbe:
         """`tree` gives the PIDs that belong to the target at this moment."""
         self._tree = tree
         self._processes: dict[int, _Process] = {}
-        self._refused: set[tuple[int, str]] = set()
+        self._spying = Spying(self.name)
+        self._threads: dict[int, Collection[int]] = {}  # of the processes that run a Python, as they were listed last
         self._tell_ns = self._describe_ns = 0
+
+    @property
+    def children_ns(self) -> int:
+        """CPU time of the programs that it ran."""
+        return self._spying.cpu_ns
 
     def availability(self) -> Availability:
         """Say whether the target's memory may be read."""
@@ -103,6 +118,7 @@ class StacksProbe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._spying.close()
         while self._processes:
             self._processes.popitem()[1].close(0)
 
@@ -117,14 +133,36 @@ class StacksProbe:
             try:
                 if process.source is not None:
                     records += process.source.take(now_ns) if tell else ()
-                    records += process.source.describe(now_ns) if describe else ()
+                    records += self._described(process.source, now_ns) if describe else ()
                 if time.perf_counter_ns() < until_ns:
                     self._sample(process, now_ns, until_ns)
             except Vanished:
                 records += process.close(now_ns)
-            except Unavailable as refusal:
-                records += [*process.close(now_ns), *self._refuse(process, refusal, now_ns)]
+            except Unavailable:
+                records += process.close(now_ns)
+                process.is_refused = process.tries >= SPIED_AT_TRY
+        if describe:
+            self._threads = {
+                process.pid: _threads(process.pid)
+                for process in self._processes.values()
+                if process.source or process.is_refused
+            }
+        if tell:
+            records += self._spying.read(now_ns, self._threads, [pid for pid in self._threads if self._is_refused(pid)])
         return records
+
+    def _described(self, source: StackSource, now_ns: int) -> list[Record]:
+        """Say of an interpreter what it tells itself, and the names of its threads."""
+        return [
+            msgspec.structs.replace(record, threads=self._spying.thread_names(record.pid))
+            if isinstance(record, PythonSample)
+            else record
+            for record in source.describe(now_ns)
+        ]
+
+    def _is_refused(self, pid: int) -> bool:
+        process = self._processes.get(pid)
+        return process is not None and process.is_refused
 
     def _sample(self, process: _Process, now_ns: int, until_ns: int) -> None:
         # Those that are not reached within the budget come first next time.
@@ -143,13 +181,10 @@ class StacksProbe:
         for pid in pids:
             if pid not in self._processes:
                 self._processes[pid] = _Process(pid)
-        self._refused = {(pid, reason) for pid, reason in self._refused if pid in self._processes}
         return records
 
-    def _refuse(self, process: _Process, refusal: Unavailable, now_ns: int) -> Sequence[Record]:
-        """Say once why a process is not read."""
-        key = (process.pid, refusal.reason)
-        if process.tries < TOLD_AT_TRY or key in self._refused:
-            return ()
-        self._refused.add(key)
-        return (Loss(now_ns, self.name, 1, f"process {process.pid}: {refusal.reason}"),)
+
+def _threads(pid: int) -> list[int]:
+    with suppress(OSError):
+        return [int(name) for name in os.listdir(roots.PROC / str(pid) / "task")]  # noqa: PTH208 - names alone
+    return []

@@ -39,6 +39,8 @@ class Fault:
     seconds: float = 4
     named: str | None = None
     """The environment variable whose value the evidence must name."""
+    where: str = ""
+    """What the summary must say of the code."""
     quick: bool = False
     """Belongs to the default run."""
     sampled: bool = True
@@ -73,13 +75,26 @@ CALL = functools.partial(
     around=PEER,
     named="FAULTY_PEER",
 )
+LOCK = functools.partial(Fault, principle=CONCURRENCY, mechanism="lock", bucket="lock", kind="lock")
+CPU = functools.partial(Fault, principle=EFFICIENCY, mechanism="cpu", bucket="on_cpu", kind="cpu")
 
 FAULTS = (
-    Fault("lock", LOCKED, CONCURRENCY, "lock", "lock", "lock", quick=True),
-    Fault("flock", FLOCKED, CONCURRENCY, "lock", "lock", "lock", DISK),
-    Fault("lock-http-server", LOCKED, CONCURRENCY, "lock", "lock", "lock", server=THREADING),
-    Fault("sleep", (clients("/sleep/{n}"),), EFFICIENCY, "sleep", "sleep", "sleep", quick=True),
-    Fault("cpu", (clients("/cpu/{n}?ms=60", 1),), EFFICIENCY, "cpu", "on_cpu", "cpu", quick=True),
+    LOCK("lock", LOCKED, where="a lock held by refresh() at planted.py:", quick=True),
+    LOCK("flock", FLOCKED, where="a lock held by flock_hold() at planted.py:", around=DISK),
+    LOCK("lock-http-server", LOCKED, where="a lock held by refresh() at planted.py:", server=THREADING),
+    LOCK("kept-lock", (clients("/kept-lock/{n}?ms=60", 3),), where="a lock held by _keep() at coding.py:", quick=True),
+    Fault(
+        "sleep",
+        (clients("/sleep/{n}"),),
+        *(EFFICIENCY, "sleep", "sleep", "sleep"),
+        where="is sleep in sleep() at planted.py:",
+        quick=True,
+    ),
+    CPU("cpu", (clients("/cpu/{n}?ms=60", 1),), where="in burn() at planted.py:", quick=True),
+    CPU("password", (clients("/password/{n}?ms=60", 1),), where=" › hashlib.pbkdf2_hmac", quick=True),
+    CPU("regex", (clients("/regex/{n}?ms=60", 1),), where="in regex() at coding.py:"),
+    CPU("sort", (clients("/sort/{n}?ms=200", 1),), where=" › sorted"),
+    CPU("garbage", (clients("/garbage/{n}?ms=80", 1),), mechanism="gc", where="in garbage() at coding.py:", quick=True),
     Fault("gil", (clients("/cpu/{n}?ms=150", 4, 0),), CONCURRENCY, "gil", "gil", "gil", quick=True),
     Fault("gil-own-threads", (clients("/gil/{n}?ms=120", 1),), CONCURRENCY, "gil", "gil", "gil"),
     Fault(
@@ -103,11 +118,17 @@ FAULTS = (
         "disk",
         (surroundings.journalled_mount,),
     ),
-    Fault("major-fault", (clients("/major-fault/{n}", 1),), CAPACITY, "memory", "fault", "fault", DISK),
-    CALL("call", (clients("/call/{n}"),)),
-    CALL("call-timeout", (clients("/call-timeout/{n}"),), quick=True),
-    CALL("call-select", (clients("/call-select/{n}"),)),
-    CALL("call-epoll", (clients("/call-epoll/{n}"),)),
+    Fault(
+        "major-fault",
+        (clients("/major-fault/{n}", 1),),
+        *(CAPACITY, "memory", "fault", "fault"),
+        around=DISK,
+        where="in major_fault() at planted.py:",
+    ),
+    CALL("call", (clients("/call/{n}"),), where="in _call() at planted.py:"),
+    CALL("call-timeout", (clients("/call-timeout/{n}"),), where="in _call() at planted.py:", quick=True),
+    CALL("call-select", (clients("/call-select/{n}"),), where="in <lambda> at planted.py:"),
+    CALL("call-epoll", (clients("/call-epoll/{n}"),), where="in wait() at planted.py:"),
     CALL("call-unix", (clients("/call-unix/{n}"),), named="FAULTY_PEER_UNIX"),
     CALL("postgres", (clients("/postgres/{n}"),), around=(surroundings.postgres,), named="PG"),
     Fault("child", (clients("/child/{n}"),), CAPACITY, "dependency", "child", "child"),

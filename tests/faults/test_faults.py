@@ -25,6 +25,7 @@ def test_a_planted_fault_is_named(fault):
     assert max(endpoint["ledger_ms"], key=endpoint["ledger_ms"].get) == fault.bucket, endpoint["ledger_ms"]
     if fault.named is not None:
         assert observed.environment[fault.named] in json.dumps(endpoint["evidence"])
+    assert fault.where in endpoint["summary"]
     for request in slow_requests(observed.report, fault.route):
         assert abs(request["unaccounted_ms"]) <= MOST_UNACCOUNTED * request["duration_ms"], request
 

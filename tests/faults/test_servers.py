@@ -1,9 +1,12 @@
 """The ledger holds on every kind of server in which one thread handles a request, and on each CPython."""
 
+import dataclasses
 import functools
 
 import pytest
 import serving
+from faults.catalogue import FAULTS
+from faults.observing import observe, planted_by_path
 from recording import recording
 
 from perfwatch.examples.http_client import Call
@@ -12,8 +15,10 @@ from perfwatch.examples.load import Endpoint, Load
 pytestmark = [pytest.mark.fault, pytest.mark.ledger]
 SECONDS = 1.5
 SLOW_MS = 20
-VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
+VERSIONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 FEWEST = 20
+FEWEST_BLOCKED = 5
+MOST_OFF = 0.05
 LEAST_CAPTURED = 0.99
 
 gunicorn = functools.partial(serving.gunicorn, "plain:app")
@@ -63,3 +68,27 @@ def test_every_interpreter(version):
         pytest.skip(f"no CPython {version} under pyenv")
     with serving.http_server(python=python) as server:
         assert_sleeps_are_seen(server)
+
+
+@pytest.mark.parametrize("kind", ["gil", "lock"])
+@pytest.mark.parametrize(
+    "version", [VERSIONS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in VERSIONS[1:])]
+)
+def test_the_interpreter_lock_is_told_from_other_locks(version, kind):
+    python = serving.interpreters().get(version)
+    if python is None:
+        pytest.skip(f"no CPython {version} under pyenv")
+    fault = next(fault for fault in FAULTS if fault.name == f"{kind}-http-server")
+    server = functools.partial(serving.http_server, python=python)
+    observed = observe(dataclasses.replace(fault, server=server, seconds=2), slow_ms=SLOW_MS)
+
+    reported = {request["target"]: request["ledger_ms"] for request in observed.report["slow_requests"]}
+    planted_ns = planted_by_path(fault.kind, observed.samples, observed.truth)
+    both = [(planted_ns[path] / 1e6, ledger) for path, ledger in reported.items() if path in planted_ns]
+    assert len(both) >= FEWEST_BLOCKED
+    planted_ms = sum(planted for planted, _ in both)
+    booked_ms = {name: sum(ledger.get(name, 0) for _, ledger in both) for name in ("gil", "lock")}
+    # More of it is the interpreter lock's than the handler saw: its thread waits for that also before and after.
+    assert booked_ms.pop(kind) >= (1 - MOST_OFF) * planted_ms
+    (other_ms,) = booked_ms.values()
+    assert other_ms <= MOST_OFF * planted_ms

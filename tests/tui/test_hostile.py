@@ -6,8 +6,10 @@ import queued
 from fakes import FakeSource, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows
 
-from perfwatch.agent.model import ProbeStatus, ServedRequest
+from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.model import ProbeStatus, ServedRequest, StackTime
 from perfwatch.agent.target import Candidate
+from perfwatch.probes.frames import Frame
 from perfwatch.probes.records import InFlight, Waker
 
 EVIL = "[bold]x[/]\x1b[2J\u202e\u0301"
@@ -56,6 +58,34 @@ async def test_screens_show_hostile_strings_as_text(keys, size):
         await pilot.press(*keys)
         await settled(pilot)
         await shows(pilot, "[bold")
+        assert_harmless(screen(pilot))
+
+
+class WithStacks(Correlator):
+    """A correlator that knows hostile code; every name of it, and what it was in the midst of calling."""
+
+    def view(self):
+        view = super().view()
+        frames = tuple(Frame(f"{number}{EVIL}\0\x01", f"/{number}/{EVIL}\n/x.py", 1) for number in range(5))
+        stacks = tuple(StackTime(frames[at:], "lock", is_gc=False, spent_ns=10**8) for at in range(4))
+        return replace(
+            view,
+            requests=tuple(replace(one, stacks=stacks) for one in view.requests),
+            endpoints=tuple(replace(one, stacks=stacks) for one in view.endpoints),
+            in_flight=tuple(replace(one, stack=frames) for one in view.in_flight),
+        )
+
+
+@pytest.mark.parametrize(
+    "keys", [["enter", "t"], ["tab", "enter", "t"], ["tab", "tab", "enter", "t"], ["tab", "enter"]]
+)
+@pytest.mark.parametrize("size", [(60, 16), (160, 40)])
+@scenario
+async def test_hostile_names_in_a_stack_are_shown_as_text(keys, size):
+    async with opened(source(), size=size, judge_factory=WithStacks) as pilot:
+        await pilot.press(*keys)
+        await settled(pilot)
+        await shows(pilot, "[bold]x[/]\\x1b[2J\\u202e" if "t" in keys else "[bold")
         assert_harmless(screen(pilot))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import queued
+import stacked
 from fakes import FakeSource, generate, session_info
 from tui_driving import settled, until
 
@@ -15,7 +16,7 @@ from perfwatch.agent.model import View
 from perfwatch.tui.app import PerfwatchApp
 
 REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
-VIEW = queued.crowded(REQUESTS)
+VIEW = stacked.with_endpoint_stacks(queued.crowded(REQUESTS))
 
 
 class Stored:
@@ -47,6 +48,9 @@ async def shown(pilot):
         ("host", (80, 24), ["9"]),
         ("host", (170, 45), ["9"]),
         ("sampled", (100, 30), []),
+        ("request", (120, 40), ["tab", "enter"]),
+        ("stack", (80, 24), ["tab", "enter", "t"]),
+        ("endpoint", (120, 40), ["enter"]),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )

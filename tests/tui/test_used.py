@@ -1,5 +1,7 @@
 """The overview's lines on queues and resources: what they say, what they leave out, what is alarming."""
 
+import coding as c
+import making as m
 import msgspec
 import pytest
 import queued
@@ -8,11 +10,12 @@ from rich.text import Text
 from tui_driving import opened, scenario, screen
 
 from perfwatch.agent.correlator.engine import Correlator
-from perfwatch.agent.model import RunQueue
+from perfwatch.agent.model import Interpreter, RunQueue
 from perfwatch.agent.source import Position
 from perfwatch.probes.records import HostSample
 from perfwatch.tui import palette
 from perfwatch.tui.messages import Frame
+from perfwatch.tui.widgets.inflight import doing
 from perfwatch.tui.widgets.used import QueueLine, Used
 
 INFO = session_info()
@@ -31,7 +34,9 @@ def bare(**changes):
     return frame(**(none | changes))
 
 
-EMPTY = dict.fromkeys(("disks", "disk_users", "sockets", "threads", "cgroups", "pressure", "connections"), ()) | {
+EMPTY = dict.fromkeys(
+    ("disks", "disk_users", "sockets", "threads", "cgroups", "pressure", "connections", "interpreters"), ()
+) | {
     "run_queue": None,
     "socket_count": None,
 }
@@ -54,6 +59,33 @@ def test_what_was_not_measured_is_left_out():
     line = QueueLine().compose_text(bare(listeners=()), 100).plain
     assert line.split() == ["queues", "concurrency", "1.0"]
     assert "disk" not in Used().compose_text(bare(), 100).plain
+
+
+def python(pid, held, collecting):
+    return Interpreter(pid, "3.12.1", held, None, (), None, None, collecting, (), (), 0)
+
+
+def test_the_interpreter_that_is_busiest_is_told():
+    several = queued.queues(interpreters=(python(1, 0.4, 0.15), python(2, 0.97, 0.004), python(3, None, None)))
+    line = QueueLine().compose_text(frame(queues=several), 160)
+    assert "gil held 97 %  gc 15 %" in line.plain
+    assert {"97 %", "15 %"} <= set(coloured(line, palette.ALARM))
+    quiet = queued.queues(interpreters=(python(1, 0.3, 0.004), python(2, 0.2, 0.02)))
+    line = QueueLine().compose_text(frame(queues=quiet), 160)
+    assert "gil held 30 %  gc 2 %" in line.plain
+    assert not {"30 %", "2 %"} & set(coloured(line, palette.ALARM))
+    idle = queued.queues(interpreters=(python(1, None, 0.0),))
+    assert not {"gil", "gc"} & set(QueueLine().compose_text(frame(queues=idle), 160).plain.split())
+
+
+def test_what_hangs_says_where_it_stands():
+    stuck = m.opened(1, 3000, 5000, stack=c.RESULT)
+    assert doing(stuck, 3 * m.SECOND) == "for 3 s in gather() at jobs.py:9"
+    assert doing(msgspec.structs.replace(stuck, peer="10.0.0.5:5432"), 3 * m.SECOND) == (
+        "for 3 s in gather() at jobs.py:9, on 10.0.0.5:5432"
+    )
+    evil = msgspec.structs.replace(stuck, stack=(c.own("\x1b[2J", "\x1b[3m"),))
+    assert doing(evil, 1).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from perfwatch.tui import jump
+from perfwatch.agent import moments
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -33,13 +33,13 @@ class JumpScreen(ModalScreen[int | None]):
         """Yield the box."""
         with Vertical(id="box") as box:
             box.border_title = "jump to"
-            yield Input(placeholder=jump.EXAMPLES, compact=True)
+            yield Input(placeholder=moments.EXAMPLES, compact=True)
             yield Static(id="hint")
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        moment = jump.parse(event.value, self._position, self._info)
+        moment = moments.parse(event.value, self._position, self._info)
         if moment is None:
-            self.query_one("#hint", Static).update(f"not a time; try {jump.EXAMPLES}")
+            self.query_one("#hint", Static).update(f"not a time; try {moments.EXAMPLES}")
         else:
             self.dismiss(moment)

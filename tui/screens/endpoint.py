@@ -9,16 +9,19 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
+from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.endpoints import key_of
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.ledger import LedgerPanel
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.stack import StackRows
 from perfwatch.tui.widgets.timeline import Timeline
 from perfwatch.tui.widgets.why import WhyPanel
 
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 
-class EndpointScreen(FrameScreen):
+class EndpointScreen(TreeScreen):
     """Follows one endpoint by its key."""
 
     CSS_PATH = "endpoint.tcss"
+    AUTO_FOCUS: ClassVar[str | None] = "RequestRows"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
 
     def __init__(self, key: str, frame: Frame | None) -> None:
@@ -47,6 +51,7 @@ class EndpointScreen(FrameScreen):
         yield Static(id="quantiles")
         yield LedgerPanel("ledger")
         yield WhyPanel()
+        yield StackRows()
         yield RequestRows(id="slow")
         yield Timeline().data_bind(FrameScreen.frame)
         yield Footer(compact=True, show_command_palette=False)
@@ -59,6 +64,9 @@ class EndpointScreen(FrameScreen):
             self.query_one("#title", Static).update(Text(f"{clean(self._key)}   no request yet", style=palette.QUIET))
             return
         self._show(found)
+        why_not = "; ".join(why_no_stacks(frame.info)) if found.judged_count else "none of its requests was judged"
+        stacks = found.stacks if is_code_known(found.stacks) else ()
+        self.query_one(StackRows).tell(stacks, why_not, over=max(found.judged_count, 1))
         mine = (request for request in view.requests if key_of(request.endpoint) == self._key)
         self.query_one(RequestRows).take(mine, frame.info)
 
@@ -72,7 +80,7 @@ class EndpointScreen(FrameScreen):
         self.query_one(LedgerPanel).show(whose, endpoint.ledger)
         self.query_one(WhyPanel).show(endpoint.verdict)
 
-    @on(RowList.Chosen)
+    @on(RowList.Chosen, "#slow")
     def _open_request(self, event: RowList.Chosen) -> None:
         self.app.push_screen(RequestScreen(int(event.key), self.frame))
 

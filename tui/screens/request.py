@@ -9,15 +9,18 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
-from perfwatch.agent.model import Ledger, OpenRequest, Request
+from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
+from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette, segments
 from perfwatch.tui.format import clean, clock, duration_ns, size
 from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, doing
 from perfwatch.tui.widgets.ledger import LedgerPanel
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.stack import StackRows
 from perfwatch.tui.widgets.timeline import Timeline
 from perfwatch.tui.widgets.waterfall import Waterfall
 from perfwatch.tui.widgets.why import WhyPanel
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 
-class RequestScreen(FrameScreen):
+class RequestScreen(TreeScreen):
     """Follows one id: while it is open, when it ends, and also after newer ones have pushed it out of the view."""
 
     CSS_PATH = "request.tcss"
@@ -54,6 +57,7 @@ class RequestScreen(FrameScreen):
         yield Waterfall(id="waterfall")
         yield LedgerPanel("ledger")
         yield WhyPanel()
+        yield StackRows()
         yield Timeline().data_bind(FrameScreen.frame)
         yield Footer(compact=True, show_command_palette=False)
 
@@ -66,6 +70,8 @@ class RequestScreen(FrameScreen):
             self._show_open(found, frame.view)
         elif found is None and isinstance(self._shown, OpenRequest):
             self._title(Text("it has ended; it was not slow enough to be kept", style=palette.QUIET))
+        if found is not None and found is not self._shown:
+            self.query_one(StackRows).tell(*_stacks(found, frame), is_new=type(found) is not type(self._shown))
         self._shown = found or self._shown
 
     def _show_finished(self, request: Request, info: SessionInfo) -> None:
@@ -136,6 +142,21 @@ class RequestScreen(FrameScreen):
         self._request_id, self._shown = request_id, None
         if self.frame is not None:
             self.show_frame(self.frame)
+
+
+def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTime, ...], str]:
+    """Return the stacks of a request, and why there are none where there are none."""
+    if isinstance(request, Request) and is_code_known(request.stacks):
+        return request.stacks, ""
+    if isinstance(request, OpenRequest):
+        state_ns = Hanging.of(request, frame.view).state_ns
+        stood = (StackTime(request.stack, request.state, is_gc=False, spent_ns=state_ns),) if request.stack else ()
+        return stood, "what its thread executes is not known"
+    if request.verdict is None:
+        return (), "it was not judged: its stacks were not kept"
+    if request.record.threads != "one":
+        return (), "its thread served other requests meanwhile: no stack is its alone"
+    return (), "; ".join(why_no_stacks(frame.info))
 
 
 def _find(view: View, request_id: int) -> Request | OpenRequest | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.text import Text
 
+from perfwatch.agent.correlator.places import telling
+from perfwatch.agent.correlator.wording import at
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, duration_ns, fit, span
 from perfwatch.tui.palette import INKS
@@ -68,8 +70,12 @@ class OpenRows(RowList[Hanging]):
 def doing(request: OpenRequest, state_ns: int) -> str:
     """Say what an open request does at this moment, and for how long."""
     lasting = span(state_ns / _NS) if state_ns >= _NS else duration_ns(state_ns)
+    place = telling(request.stack)
+    here = "" if place is None else f" in {clean(at(place.function, place.file, place.line))}"
     if request.peer:
-        return f"for {lasting}, on {clean(request.peer)}"
+        return f"for {lasting}{here}, on {clean(request.peer)}"
+    if here:
+        return f"for {lasting}{here}"
     where = f" in {clean(request.call)}" if request.call else ""
     detail = f" {clean(request.detail)}" if request.detail else ""
     return f"for {lasting}{where}{detail}"

@@ -16,11 +16,13 @@ from perfwatch.tui.widgets.panel import Panel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from perfwatch.agent.model import Bucket, SocketState, View
+    from perfwatch.agent.model import Bucket, Interpreter, SocketState, View
     from perfwatch.tui.messages import Frame
 
 FULL: Final = 0.9
 """A resource that is used so far has no room for a burst."""
+_COLLECTING: Final = 0.1
+_LEAST: Final = 0.01
 _GAP: Final = "  "
 _BARS: Final = ((120, 10), (96, 8), (80, 5), (0, 3))
 """(from this width on, cells of a bar)"""
@@ -29,7 +31,7 @@ _SHORT: Final = {"memory": "mem", "network": "net"}
 
 
 class QueueLine(Panel):
-    """Threads that wait for a CPU, accept queues, requests at the disk, bytes in buffers, requests held up.
+    """Threads that wait for a CPU, accept queues, requests at the disk, interpreter locks, requests held up, buffers.
 
     An accept queue that was deeper than it is tells that too. Of buffers the fullest one of any connection is told.
     What is not known is left out.
@@ -76,8 +78,19 @@ def _queues(view: View) -> Iterator[Text]:
     throttled = max((limit.throttled or 0.0 for limit in queues.cgroups), default=0.0)
     if throttled > 0:
         yield _figure("throttled", percent(throttled), alarming=True)
+    yield from _python(queues.interpreters)
     yield from _held_up(view)
     yield from _buffers(queues.sockets)
+
+
+def _python(interpreters: tuple[Interpreter, ...]) -> Iterator[Text]:
+    """Tell the interpreter lock that is held most, and the collector that runs most, of all processes."""
+    held = max((one.gil_held for one in interpreters if one.gil_held is not None), default=None)
+    if held is not None:
+        yield _figure("gil held", percent(held), alarming=held > FULL)
+    collecting = max((one.gc_share for one in interpreters if one.gc_share is not None), default=0.0)
+    if collecting >= _LEAST:
+        yield _figure("gc", percent(collecting), alarming=collecting > _COLLECTING)
 
 
 def _held_up(view: View) -> Iterator[Text]:

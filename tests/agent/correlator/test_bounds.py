@@ -203,6 +203,11 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(around.sockets._dumps) == 16
     assert len(around.connections._known) <= 2 * 2048
     assert len(around.threads._waited) <= 1024
+    assert len(around.code.interpreters._samples) == 64
+    assert len(around.code._pauses) <= 2 * 8192
+    assert len(around.code._by_thread) <= 2 * 32_768
+    assert len(around.code._paused) == 256
+    assert len(view.queues.interpreters) <= 16
     assert len(view.queues.sockets) <= 64
     assert len(view.queues.disks) <= 16
     assert len(view.listeners) <= 64

@@ -22,6 +22,7 @@ def facts(verdict):
 
 PLAIN = {
     "cpu": {"on_cpu": 300},
+    "gc": {"on_cpu": 300, "gc_ns": 300 * m.MS},
     "sleep": {"sleep": 300},
     "gil": {"gil": 300, "on_cpu": 60},
     "lock": {"lock": 300},

@@ -1,4 +1,4 @@
-"""A server with planted faults: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. Python 3.8 to 3.13.
+"""A server with planted faults: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. Python 3.7 to 3.13.
 
 As a WSGI application (`gunicorn --chdir tests/faults/apps faulty:app`), or by itself under
 http.server.ThreadingHTTPServer (`python faulty.py 8000` or `python faulty.py unix:/run/faulty.sock`).

@@ -1,4 +1,4 @@
-"""The planted faults: one function each, which waits in one way and clocks it. Python 3.8 to 3.13.
+"""The planted faults: one function each, which waits in one way and clocks it. Python 3.7 to 3.13.
 
 Each takes how long it shall last and a function that reads the request's body, and returns the answer's.
 Those that wait for a device repeat themselves until their time is up: disks differ, durations do not.
@@ -16,7 +16,8 @@ import subprocess
 import threading
 import time
 
-from truth import measured
+from coding import CODING
+from truth import measured, native_id
 
 DIRECTORY = os.environ.get("FAULTY_DIR", "/var/tmp")
 PEER = os.environ.get("FAULTY_PEER", "")
@@ -120,7 +121,7 @@ def flock(seconds, body):
 def fsync(seconds, body):
     """Append and flush until the time is up: each flush waits for data and for metadata."""
     until = time.monotonic() + seconds
-    name = os.path.join(DIRECTORY, f"fsynced-{threading.get_native_id()}")  # noqa: PTH118
+    name = os.path.join(DIRECTORY, f"fsynced-{native_id()}")  # noqa: PTH118
     descriptor = os.open(name, os.O_CREAT | os.O_RDWR, 0o600)
     while time.monotonic() < until:
         with measured("disk"):
@@ -266,5 +267,6 @@ FAULTS = {
             download,
         ),
         *(call, call_timeout, call_select, call_epoll, call_unix, postgres, child, child_pipe),
+        *CODING,
     )
 }

@@ -66,14 +66,28 @@ def test_gaps_cost_only_their_own_places(held):
     assert memory.read_each([(place, 8)] * (MAX_PLACES + 7)) == [b"00000000"] * (MAX_PLACES + 7)
 
 
-def test_places_are_read_again(held):
+def test_places_are_read_again_also_joined(held):
     memory, place, _ = held
-    places = Places([(place, 8), (place + 8, 8)])
-    assert places.read_from(memory.pid) == places.read_from(memory.pid) == b"0000000000000001"
-    assert Places([(place, 8), (place + 4096, 8)]).read_from(memory.pid) is None
-    assert Places([(place, 8), (0, 8)]).read_from(memory.pid) is None
-    assert Places([(place, 8)] * (MAX_PLACES + 1)).read_from(memory.pid) is None
-    assert Places([]).read_from(memory.pid) is None
+    one, other = Places([(place, 8), (place + 8, 8)]), Places([(place + 16, 8)])
+    gap, nowhere, many = (
+        Places([(place, 8), (place + 4096, 8)]),
+        Places([(0, 8)]),
+        Places([(place, 8)] * (MAX_PLACES + 1)),
+    )
+    for _ in range(2):
+        assert memory.read_all([one, gap, other, nowhere, many, one]) == [
+            b"0000000000000001",
+            None,
+            b"00000002",
+            None,
+            None,
+            b"0000000000000001",
+        ]
+    assert memory.read_all([Places.joined([one, other])]) == [b"000000000000000100000002"]
+    assert memory.read_all([Places.joined([one, nowhere])]) == [None]
+    assert memory.read_all([Places.joined([one] * MAX_PLACES)]) == [None]
+    assert memory.read_all([one] * MAX_PLACES) == [b"0000000000000001"] * MAX_PLACES
+    assert memory.read_all([]) == []
 
 
 def test_the_end_of_a_process_is_noticed(held):
@@ -112,10 +126,14 @@ def test_nothing_stays_open():
 
 
 DENIED = """
-import sys
-from perfwatch.probes.cpython.memory import Memory, Places
+import os, sys
+from perfwatch.probes.cpython.memory import Memory
 from perfwatch.probes.errors import Unavailable
-for look in (lambda pid: Memory(pid), lambda pid: Places([(1 << 20, 8)]).read_from(pid)):
+class Other(Memory):
+    def __init__(self, pid):
+        super().__init__(os.getpid())
+        self.pid = pid
+for look in (lambda pid: Memory(pid), lambda pid: Other(pid).read_each([(1 << 20, 8)])):
     try:
         look(int(sys.argv[1]))
     except Unavailable as error:

@@ -1,13 +1,12 @@
 """Attaching to an interpreter: what it is, and what is refused."""
 
-import struct
 import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 from ledgering import script
-from pythons import EACH, opened
+from pythons import EACH, opened, overwrite
 from sampling import open_descriptors
 from serving import interpreters
 
@@ -84,9 +83,6 @@ def test_garbage_in_its_place_is_refused(garbage):
 def test_a_runtime_that_points_at_itself_is_refused():
     with script(INVENT, arguments=[283320]) as (process, place):
         found = find_interpreter(roots.PROC, process.pid)
-        memory = Path(f"/proc/{process.pid}/mem")
-        with memory.open("r+b", buffering=0) as file:
-            file.seek(int(place))
-            file.write(struct.pack("<Q", int(place)) * 10000)
+        overwrite(process.pid, int(place), *[int(place)] * 10000)
         with pytest.raises(Unavailable, match="does not lie where it should"):
             open_python(process.pid, msgspec.structs.replace(found, runtime_start=int(place)))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfwatch.probes.errors import Malformed
+from perfwatch.probes.ledger import code_events
 from perfwatch.probes.ledger import events as ev
 
 OBJECT = Path(__file__).parents[3] / "probes" / "ledger" / "ledger.x86_64.bpf.o"
@@ -33,9 +34,11 @@ def btf_struct_sizes():
 
 def test_both_sides_have_the_same_layout():
     sizes = btf_struct_sizes()
-    tables = {"request": ev.REQUEST, "wait": ev.WAIT, "thread": ev.THREAD, "listener": ev.LISTENER, "target": ev.TARGET}
-    expected = {name: table.size for name, table in tables.items()} | {"request": ev.REQUEST.size + ev.HEAD_BYTES}
-    assert expected == {name: sizes[name] for name in tables}
+    tables = {"wait": ev.WAIT, "thread": ev.THREAD, "listener": ev.LISTENER, "target": ev.TARGET}
+    tables |= {"python": code_events.PYTHON}
+    expected = {name: table.size for name, table in tables.items()}
+    expected |= {"request": ev.REQUEST.size + ev.HEAD_BYTES, "stack": code_events.MOST_STACK_BYTES}
+    assert expected == {name: sizes[name] for name in expected}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_addresses_read_as_people_write_them(address, text):
 @given(st.binary(min_size=8, max_size=800))
 def test_foreign_bytes_are_refused(data):
     kind = struct.unpack_from("=II", data)[1]
-    if kind in range(1, 6):
+    if kind in range(1, 8):
         return
     with pytest.raises(Malformed):
         ev.parse_event(data)

@@ -433,9 +433,9 @@ def test_after_kill_nothing_is_left_and_the_target_serves_on(server):
     process, port = server
     watcher = """
 import sys, time
-from perfwatch.agent.target import runtime_of
+from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.ledger.probe import LedgerProbe
-with LedgerProbe(int(sys.argv[1]), runtime_of) as probe:
+with LedgerProbe(int(sys.argv[1]), interpreter_of) as probe:
     print("attached", flush=True)
     while True:
         probe.read(time.monotonic_ns())

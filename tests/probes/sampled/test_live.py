@@ -17,7 +17,7 @@ from faults import surroundings
 from ledgering import booked, latency_ns, requests_of, script
 from sampling import largest, open_descriptors, sampling, slow_of
 
-from perfwatch.agent.target import runtime_of
+from perfwatch.agent.target import interpreter_of
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
 from perfwatch.probes.records import InFlight, ThreadTime
@@ -225,10 +225,10 @@ def test_a_worker_that_is_killed_leaves_no_trace_and_no_file_open():
 
 UNPRIVILEGED = """
 import json, sys, time
-from perfwatch.agent.target import runtime_of
+from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.records import BUCKETS, ThreadTime
 from perfwatch.probes.sampled.probe import SampledProbe
-with SampledProbe(int(sys.argv[1]), runtime_of) as probe:
+with SampledProbe(int(sys.argv[1]), interpreter_of) as probe:
     said, end, times = probe.availability(), time.monotonic() + 3.3, []
     while time.monotonic() < end:
         times += [record for record in probe.read(time.monotonic_ns()) if isinstance(record, ThreadTime)]
@@ -275,7 +275,7 @@ def test_a_process_that_has_ended_is_unavailable_and_said_so():
     with script("print('up')") as (process, _):
         process.stdin.close()
         process.wait()
-        probe = SampledProbe(process.pid, runtime_of)
+        probe = SampledProbe(process.pid, interpreter_of)
         assert probe.availability().status == "unavailable"
         with pytest.raises(Exception, match=r"not there|ended") as failure, probe:
             pass

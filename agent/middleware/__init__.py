@@ -1,0 +1,1 @@
+"""The middleware for programs that may be changed: a file to copy into them. Nothing of perfwatch imports it."""

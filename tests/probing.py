@@ -8,7 +8,7 @@ import os
 import struct
 from pathlib import Path
 
-from perfwatch.probes.readers import watchpoint
+from perfwatch.probes.readers.perf_event import Attributes, open_event
 
 KIND = Path("/sys/bus/event_source/devices/uprobe/type")
 REGISTERS = (
@@ -27,9 +27,8 @@ class Uprobe:
 
     def __init__(self, path, offset, tid, *, semaphore=0, is_return=False):
         name = ctypes.create_string_buffer(os.fsencode(path))
-        attributes = watchpoint._Attributes(
+        attributes = Attributes(
             type=int(KIND.read_text()),
-            size=ctypes.sizeof(watchpoint._Attributes),
             config=int(is_return) | semaphore << 32,
             sample_period=1,
             sample_type=_SAMPLE_REGISTERS | _SAMPLE_STACK,
@@ -38,9 +37,7 @@ class Uprobe:
             sample_regs_user=_MASK,
             sample_stack_user=_STACK_BYTES,
         )
-        self._fd = watchpoint._syscall(298, ctypes.byref(attributes), tid, -1, -1, 8)
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        self._fd = open_event(attributes, tid=tid)
         self._ring = mmap.mmap(self._fd, (1 + _PAGES) * mmap.PAGESIZE)
 
     def close(self):

@@ -181,8 +181,9 @@ class Process:
                 generation=generation,
                 request=None,
                 source=source,
+                collected=collected,
             )
-            for pause, generation in told
+            for pause, generation, collected in told
         ]
 
     def _take_found(self) -> list[GcPause]:

@@ -33,6 +33,7 @@ def assert_same(target, noted, since_ns=0):
         assert pause.started_ns <= collection.started_ns
         assert ended_ns(pause) >= collection.ended_ns
         assert pause.generation in {None, collection.generation}
+        assert pause.collected in {None, collection.collected}
     return list(zip(told, noted, strict=True))
 
 
@@ -57,6 +58,7 @@ def test_each_collection_is_one_pause(python, way):
     assert {collection.generation for collection in noted} == {0, 1, 2}
     known = [pause for pause, _ in paired if pause.generation is not None]
     assert len(known) > len(paired) * 0.9
+    assert any(pause.collected for pause in known)
     lengths = [(pause.paused_ns, one.ended_ns - one.started_ns) for pause, one in paired]
     long = [(told, noted) for told, noted in lengths if noted >= MS]
     assert len(long) >= 5

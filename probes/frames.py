@@ -124,6 +124,7 @@ class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
     at_ns: int
     pid: int
     tid: int
+    """0 where it is not known: `polled` only."""
     started_ns: int
     paused_ns: int
     cpu_ns: int | None
@@ -132,8 +133,8 @@ class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
     request: int | None
     """Id of the request that the thread was serving."""
     source: Literal["probe", "watchpoint", "polled"]
-    """`probe`: a USDT or a uprobe; `watchpoint`: the processor's, on the collector's flag; `polled`: seen in a stack
-    reading, so its length is a guess and short ones are missed."""
+    """`probe`: a USDT or a uprobe; `watchpoint`: the processor's, on the collector's flag; `polled`: found by
+    looking now and then, so its length is a guess and short ones are missed."""
     collected: int | None = None
     """Objects that it freed."""
 

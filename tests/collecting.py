@@ -29,7 +29,8 @@ OBEY = """
 import gc, json, os, sys, threading, time
 notes = []
 def note(phase, info):
-    notes.append((phase, info["generation"], time.monotonic_ns(), threading.get_native_id(), os.getpid()))
+    about = info["generation"], info["collected"]
+    notes.append((phase, *about, time.monotonic_ns(), threading.get_native_id(), os.getpid()))
 gc.callbacks.append(note)
 class Node:
     pass
@@ -72,6 +73,7 @@ class Collection(NamedTuple):
     """One run of the collector, as the interpreter itself saw it."""
 
     generation: int
+    collected: int
     started_ns: int
     ended_ns: int
     tid: int
@@ -115,6 +117,7 @@ class Target:
             self.read()
         line = self.process.stdout.readline()
         assert line, "it has ended"
+        self.read()
         return json.loads(line)
 
     def do(self, line):
@@ -147,11 +150,11 @@ class Target:
 def collections(notes):
     """Pair what callbacks noted, thread by thread; one that is within another is told too."""
     found, running = [], {}
-    for phase, generation, at_ns, tid, pid in notes:
+    for phase, generation, collected, at_ns, tid, pid in notes:
         if phase == "start":
             running.setdefault((pid, tid), []).append(at_ns)
         else:
-            found.append(Collection(generation, running[pid, tid].pop(), at_ns, tid, pid))
+            found.append(Collection(generation, collected, running[pid, tid].pop(), at_ns, tid, pid))
     return sorted(found, key=lambda one: one.started_ns)
 
 

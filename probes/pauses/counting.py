@@ -24,9 +24,11 @@ class Counts(NamedTuple):
     thresholds: tuple[int, ...]
     counts: tuple[int, ...]
     """How often the next younger one was collected since it was itself; of the youngest nothing of interest."""
+    collected: tuple[int, ...] = (0, 0, 0)
+    """How many objects its collections have freed in all."""
 
 
-class Counter:
+class CollectorCounts:
     """Reads the counts of one collector."""
 
     def __init__(self, python: Python) -> None:
@@ -53,6 +55,7 @@ class Counter:
         return Counts(
             is_running=state.collecting,
             ran=tuple(each.collections for each in state.generations),
+            collected=tuple(each.collected for each in state.generations),
             thresholds=tuple(each.threshold or 0 for each in state.generations),
             counts=tuple(each.count or 0 for each in state.generations),
         )

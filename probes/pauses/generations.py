@@ -2,19 +2,23 @@
 
 The counts say how many there were of each. Their order follows from the rule by which the collector chooses, where that
 leads to the counts that were found: the oldest generation of which the next younger was collected more often than its
-threshold says; the very oldest waits, beyond it, until enough objects are new, or is asked for by `gc.collect()`, and
-its place follows from how often the others were collected since. Where the rule does not lead there, only what the
-counts leave no doubt of is told. (Where a program asks for a younger generation by its number, among others and within
-one reading, the order may be mistaken.)
+threshold says. The very oldest waits, beyond it, until enough objects are new, or is asked for by `gc.collect()`: the
+place of a single one follows from how often the others were collected since, the places of several from their lengths,
+if these leave no doubt. Where the rule does not lead there, only what the counts leave no doubt of is told. (Where a
+program asks for a younger generation by its number, among others and within one reading, the order may be mistaken.)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perfwatch.probes.pauses.counting import Counts
 
+CLEARLY: Final = 4
+"""The oldest generation holds all objects: to collect it takes more often so many times as long as any other."""
 _YOUNG, _MIDDLE, _OLD = 0, 1, 2
 
 
@@ -23,26 +27,26 @@ def ran_between(before: Counts, after: Counts) -> list[int]:
     return [new - old for old, new in zip(before.ran, after.ran, strict=True)]
 
 
-def generations(before: Counts, after: Counts) -> list[int | None]:
-    """Return the generation of each collection between two readings, in order of time."""
+def generations(before: Counts, after: Counts, lengths: Sequence[int]) -> list[int | None]:
+    """Return the generation of each collection between two readings, in order of time, that took so long."""
     ran = ran_between(before, after)
     total = sum(ran)
     if total in ran:
         return [ran.index(total)] * total
     if after.counts[_OLD] < 0 or not 0 <= after.counts[_MIDDLE] <= ran[_YOUNG]:
         return [None] * total
-    return _by_rule(before, after, ran) or _by_counts(after, ran)
+    olds = _single_old(before, after, total) if ran[_OLD] == 1 else _longest(lengths, ran[_OLD])
+    return _by_rule(before, after, ran, olds) or _by_counts(after, ran)
 
 
-def _by_rule(before: Counts, after: Counts, ran: list[int]) -> list[int | None] | None:
-    """Choose as the collector does; None if that does not lead to the counts that were found."""
+def _by_rule(before: Counts, after: Counts, ran: list[int], olds: set[int] | None) -> list[int | None] | None:
+    """Choose as the collector does, but for the places of the oldest, if known; None if that leads to other counts."""
     _, middle_threshold, old_threshold = before.thresholds
     _, middle, old = before.counts
     left = list(ran)
     chosen: list[int | None] = []
-    old_at = _place_of_old(after, sum(ran), middle_threshold) if ran[_OLD] == 1 else None
     for place in range(sum(ran)):
-        is_old = old > old_threshold if old_at is None else place == old_at
+        is_old = old > old_threshold if olds is None else place in olds
         if is_old and left[_OLD]:
             generation, middle, old = _OLD, 0, 0
         elif middle > middle_threshold and left[_MIDDLE]:
@@ -54,10 +58,19 @@ def _by_rule(before: Counts, after: Counts, ran: list[int]) -> list[int | None] 
     return chosen if not any(left) and (middle, old) == after.counts[1:] else None
 
 
-def _place_of_old(after: Counts, total: int, middle_threshold: int) -> int:
+def _single_old(before: Counts, after: Counts, total: int) -> set[int]:
     """Return the place of the one that collected the oldest: so many collections of the others have followed."""
-    cycle = middle_threshold + 2
-    return total - 1 - after.counts[_OLD] * cycle - after.counts[_MIDDLE]
+    cycle = before.thresholds[_MIDDLE] + 2
+    return {total - 1 - after.counts[_OLD] * cycle - after.counts[_MIDDLE]}
+
+
+def _longest(lengths: Sequence[int], number: int) -> set[int] | None:
+    """Return the places of so many collections, if each took several times as long as any other."""
+    if not number:
+        return None
+    by_length = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    shortest, next_longest = (lengths[place] for place in by_length[number - 1 : number + 1])
+    return set(by_length[:number]) if shortest >= CLEARLY * next_longest else None
 
 
 def _by_counts(after: Counts, ran: list[int]) -> list[int | None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from perfwatch.probes.errors import Unavailable, Vanished
 from perfwatch.probes.frames import GcPause
-from perfwatch.probes.pauses.counting import Counter
+from perfwatch.probes.pauses.counting import CollectorCounts
 from perfwatch.probes.pauses.expense import LIMIT, WRITES, Expense
 from perfwatch.probes.pauses.holder import UNKNOWN, Holder
 from perfwatch.probes.pauses.polling import Polling
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from perfwatch.probes.readers.watchpoint import Event
 
 Way: TypeAlias = Literal["cpus", "threads", "polled"]
-Source: TypeAlias = Literal["watchpoint", "polled"]
 
 _COUNT_SWITCHES_NS: Final = 1_000_000_000
 
@@ -43,8 +42,8 @@ class Process:
         """Why it is polled."""
         self._python = python
         self._open_files = open_files
-        self._counter = Counter(python)
-        self.flag = self._counter.flag
+        self._counts = CollectorCounts(python)
+        self.flag = self._counts.flag
         """Address of the collector's flag."""
         self.expense = Expense(now_ns, LIMIT)
         self._polling = Polling()
@@ -55,7 +54,7 @@ class Process:
         self._switches: Switches | None = None
         """None where its switches cost nothing."""
         self._count_at_ns = self._retry_at_ns = self._alive_ns = now_ns
-        self._untold: list[tuple[Source, Told]] = []
+        self._found: list[GcPause] = []
         self._missed = 0
 
     def close(self) -> None:
@@ -77,11 +76,11 @@ class Process:
     def arrange(self, now_ns: int, room: int, *, on_cpus: bool) -> None:
         """See to it that it is watched as well as can be: `on_cpus` if its flag is so already, else `room` threads."""
         if on_cpus:
-            self._go("cpus")
+            self._go(now_ns, "cpus")
         elif self.expense.is_given_up or not self._renew_threads(now_ns, room):
-            self._go("polled")
+            self._go(now_ns, "polled")
         else:
-            self._go("threads")
+            self._go(now_ns, "threads")
 
     def _renew_threads(self, now_ns: int, room: int) -> bool:
         """Watch its threads, new ones too; return whether any is watched."""
@@ -97,25 +96,24 @@ class Process:
             return False
         return True
 
-    def _go(self, way: Way) -> None:
+    def _go(self, now_ns: int, way: Way) -> None:
         if way == self.way:
             return
         if self._watched:
-            self._tell("watchpoint", self._watched.rest())
-            self._missed += self._watched.missed
+            self._tell(now_ns, "watchpoint", self._watched.rest())
+        self._missed = self.missed
+        self._watched, self._polling = None, Polling()
         if way != "threads" and self._threads:
             self._threads.close()
             self._threads = None
-        if way != "polled":
-            self._watched = WatchedCollector(self._counter, self._python.memory)
-        else:
-            self._watched, self._polling = None, Polling()
         if way == "cpus" and self._switches:
             self._switches.close()
             self._switches = None
         if way == "threads" and self._switches is None:
             self._switches = Switches(self.pid, self._open_files)
         self.way = way
+        if way != "polled":
+            self._watched = WatchedCollector(self._counts, self._python.memory)
 
     def look(self) -> None:
         """Look at the counts, before the writes that belong to them are read."""
@@ -126,12 +124,12 @@ class Process:
         """Return the pauses that can be told by now; `events` are those that the CPUs' watchpoints saw."""
         if self._watched:
             writes = self._watched.take(self._threads.read() if self._threads else events)
-            self._tell("watchpoint", self._watched.settle())
+            self._tell(now_ns, "watchpoint", self._watched.settle())
         else:
             writes = self._poll(now_ns)
         self._weigh(now_ns, writes)
         self._alive_ns = now_ns
-        return self._records(now_ns)
+        return self._take_found()
 
     def end(self, now_ns: int, events: Iterable[Event]) -> list[GcPause]:
         """Return what is left of it: it has ended. Closes it, and raises nothing."""
@@ -140,12 +138,12 @@ class Process:
         if self._watched:
             with suppress(Vanished):  # of an instruction that was not seen before
                 self._watched.take(threads.read() if threads else events)
-            self._tell("watchpoint", self._watched.end(self._alive_ns))
-        return self._records(now_ns)
+            self._tell(now_ns, "watchpoint", self._watched.end(self._alive_ns))
+        return self._take_found()
 
     def _poll(self, now_ns: int) -> int:
         """Look at the flag; return how many writes a watchpoint would have seen since."""
-        counts = self._counter.read()
+        counts = self._counts.read()
         if counts is None:
             return 0
         before = self._polling.ran
@@ -153,7 +151,7 @@ class Process:
         if counts.is_running:
             with suppress(Unavailable):
                 tid = self._holder.tid()
-        self._tell("polled", self._polling.reading(now_ns, counts, tid))
+        self._tell(now_ns, "polled", self._polling.reading(now_ns, counts, tid))
         return WRITES * (self._polling.ran - before)
 
     def _weigh(self, now_ns: int, writes: int) -> None:
@@ -161,7 +159,8 @@ class Process:
         switches = 0
         if self._switches and now_ns >= self._count_at_ns:
             self._count_at_ns = now_ns + _COUNT_SWITCHES_NS
-            switches = self._switches.since_last()
+            with suppress(Unavailable):
+                switches = self._switches.since_last()
         self.expense.add(now_ns, writes, switches)
         if self._watched and self.expense.is_too_much:
             self.reason = (
@@ -170,12 +169,8 @@ class Process:
             )
             self.expense.give_up(now_ns)
 
-    def _tell(self, source: Source, told: list[Told]) -> None:
-        self._untold += [(source, each) for each in told]
-
-    def _records(self, now_ns: int) -> list[GcPause]:
-        untold, self._untold = self._untold, []
-        return [
+    def _tell(self, now_ns: int, source: Literal["watchpoint", "polled"], told: Iterable[Told]) -> None:
+        self._found += [
             GcPause(
                 at_ns=now_ns,
                 pid=self.pid,
@@ -186,6 +181,11 @@ class Process:
                 generation=generation,
                 request=None,
                 source=source,
+                collected=collected,
             )
-            for source, (pause, generation) in untold
+            for pause, generation, collected in told
         ]
+
+    def _take_found(self) -> list[GcPause]:
+        found, self._found = self._found, []
+        return found

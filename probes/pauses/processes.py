@@ -49,8 +49,8 @@ class Processes:
                 self._known[pid] = Process(python, self._open_files, now_ns)
 
     def remove(self, process: Process) -> None:
-        """Forget one that has ended."""
-        self._known.pop(process.pid).close()
+        """Forget one, which is closed."""
+        del self._known[process.pid]
 
     def close(self) -> None:
         """Let go of all."""

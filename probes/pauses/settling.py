@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.pauses.pairing import Pause
 
 MAX_PENDING: Final = 4096
+MOST_FREED: Final = 1 << 48
 _UNSURE_READINGS: Final = 50
 """After so many without such a moment, pauses are told without their generation."""
 _OWED_READINGS: Final = 2
@@ -33,6 +34,8 @@ class Told(NamedTuple):
 
     pause: Pause
     generation: int | None
+    collected: int | None = None
+    """Objects that it freed."""
 
 
 class Settling:
@@ -93,11 +96,20 @@ def _told(ended: list[Pause], empty: int, before: Counts, after: Counts) -> list
         whole.remove(pause)
     known: list[int | None] = [None] * len(whole)
     if empty >= 0:
-        known = generations(before, after)
+        known = generations(before, after, [_length(pause) for pause in whole])
     elif len(kinds := [place for place, times in enumerate(ran_between(before, after)) if times]) == 1:
         known = [kinds[0]] * len(whole)
     cut = [Told(pause, None) for pause in ended if not pause.is_whole]
-    return [*map(Told, whole, known), *cut]
+    freed = [_freed(before, after, generation) for generation in known]
+    return [*map(Told, whole, known, freed), *cut]
+
+
+def _freed(before: Counts, after: Counts, generation: int | None) -> int | None:
+    """Return how many objects the only collection of a generation has freed; None where there were several."""
+    if generation is None or after.ran[generation] - before.ran[generation] != 1:
+        return None
+    freed = after.collected[generation] - before.collected[generation]
+    return freed if 0 <= freed <= MOST_FREED else None
 
 
 def _start(pause: Pause) -> int:

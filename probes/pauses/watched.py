@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from perfwatch.probes.cpython.memory import Memory
-    from perfwatch.probes.pauses.counting import Counter
+    from perfwatch.probes.pauses.counting import CollectorCounts
     from perfwatch.probes.pauses.settling import Told
     from perfwatch.probes.readers.watchpoint import Event
 
@@ -25,8 +25,8 @@ _LOOKS: Final = 3
 class WatchedCollector:
     """One collector whose flag is watched since before this was made. What it reads raises Vanished."""
 
-    def __init__(self, counter: Counter, memory: Memory) -> None:
-        self._counter = counter
+    def __init__(self, counts: CollectorCounts, memory: Memory) -> None:
+        self._counts = counts
         self._writers = Writers(memory)
         self._pairing = Pairing()
         self._steady = self._look()
@@ -43,7 +43,7 @@ class WatchedCollector:
 
     def _look(self) -> Steady | None:
         for _ in range(_LOOKS):
-            first, at_ns, second = self._counter.read(), time.monotonic_ns(), self._counter.read()
+            first, at_ns, second = self._counts.read(), time.monotonic_ns(), self._counts.read()
             if first and second and first.ran == second.ran and not (first.is_running or second.is_running):
                 return Steady(at_ns, second)
         return None

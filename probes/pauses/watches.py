@@ -11,10 +11,9 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.pauses.expense import OTHERS_LIMIT, Expense
-from perfwatch.probes.readers.proc import read
+from perfwatch.probes.readers.perf_event import online_cpus
 from perfwatch.probes.readers.thread_files import OpenFiles, TaskList
 from perfwatch.probes.readers.watchpoint import Lost, Watchpoint
 
@@ -29,7 +28,6 @@ _CPU_PAGES: Final = 8
 """1,023 events of 32 bytes."""
 _THREAD_PAGES: Final = 4
 """511."""
-_MAX_CPUS: Final = 4096
 
 
 class _Address:
@@ -75,7 +73,7 @@ class CpuWatches:
             if not others.is_given_up and address not in self._addresses and len(self._addresses) < MAX_ADDRESSES:
                 try:
                     self._addresses[address] = _Address(address)
-                except ProbeError:
+                except (ProbeError, OSError):
                     self._retry_at_ns = now_ns + RETRY_NS
                     return
 
@@ -125,16 +123,6 @@ def _on_all_cpus(address: int) -> list[Watchpoint]:
         _close(watches)
         raise
     return watches
-
-
-def online_cpus() -> list[int]:
-    """Return the numbers of the CPUs that run; `0-3,8` is how the kernel writes them."""
-    text = read(roots.SYS / "devices" / "system" / "cpu" / "online").decode()
-    found: list[int] = []
-    for part in text.strip().split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), min(int(last or first), _MAX_CPUS) + 1)
-    return found
 
 
 def _time(event: Event) -> int:

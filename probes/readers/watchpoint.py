@@ -73,25 +73,25 @@ Event: TypeAlias = Write | Exit | Lost
 class Watchpoint:
     """Watches the 4 bytes at an address, and keeps what it sees in a ring of `pages` until it is read; to be closed."""
 
-    __slots__ = ("_bytes", "_fd", "_ring", "_words")
+    __slots__ = ("_bytes", "_ring", "_words")
 
     def __init__(self, address: int, *, tid: int = -1, cpu: int = -1, pages: int) -> None:
         """Watch a thread, or a CPU; raises Vanished if the thread has ended, Unavailable."""
-        self._fd = _open(address, tid, cpu, enabled=True)
         self._bytes = pages * PAGE
+        fd = _open(address, tid, cpu, enabled=True)
         try:
-            self._ring = mmap.mmap(self._fd, PAGE + self._bytes)
+            self._ring = mmap.mmap(fd, PAGE + self._bytes)
         except OSError as error:
-            os.close(self._fd)
             reason = f"no memory for another ring of events ({error.strerror})"
             raise Unavailable(reason, "sysctl kernel.perf_event_mlock_kb=8192") from None
+        finally:
+            os.close(fd)  # the ring has one of its own
         self._words = memoryview(self._ring).cast("Q")
 
     def close(self) -> None:
         """Let go of the register."""
         self._words.release()
         self._ring.close()
-        os.close(self._fd)
 
     def read(self) -> Iterator[Event]:
         """Give what was seen since the last reading, in order of time; costs 1 us, and 1 us an event."""

@@ -33,13 +33,22 @@ def assert_same(target, noted, since_ns=0):
         assert pause.started_ns <= collection.started_ns
         assert ended_ns(pause) >= collection.ended_ns
         assert pause.generation in {None, collection.generation}
+        assert pause.collected in {None, collection.collected}
     return list(zip(told, noted, strict=True))
 
 
 @EACH
 def test_each_collection_is_one_pause(python, way):
     with watched(python) as target:
-        for work in ("gc.collect()", "gc.collect(1)", "gc.collect(0)", "serve(200)", "grow(300000)", "serve(50)"):
+        for work in (
+            "gc.collect()",
+            "gc.collect(1)",
+            "gc.collect(0)",
+            "serve(200)",
+            "grow(300000)",
+            *["gc.collect()"] * 4,
+            "serve(50)",
+        ):
             target.do(work)
             target.do("gc.collect()")
         noted = target.collections()
@@ -49,12 +58,14 @@ def test_each_collection_is_one_pause(python, way):
     assert {collection.generation for collection in noted} == {0, 1, 2}
     known = [pause for pause, _ in paired if pause.generation is not None]
     assert len(known) > len(paired) * 0.9
+    assert any(pause.collected for pause in known)
     lengths = [(pause.paused_ns, one.ended_ns - one.started_ns) for pause, one in paired]
     long = [(told, noted) for told, noted in lengths if noted >= MS]
-    assert len(long) >= 2
-    assert sum(told for told, _ in long) == pytest.approx(sum(noted for _, noted in long), rel=0.02), [
-        each for each in long if each[0] > each[1] * 1.05
-    ]
+    assert len(long) >= 5
+    # A thread may lose its CPU between the flag and the callback, which then does not see that part of the pause.
+    whole = [(told, noted) for told, noted in long if told < noted + MS]
+    assert len(whole) >= len(long) - 2
+    assert sum(told for told, _ in whole) == pytest.approx(sum(noted for _, noted in whole), rel=0.02)
 
 
 def test_the_threads_that_are_there(way):
@@ -163,8 +174,8 @@ def test_a_collection_within_another_is_told_once(version, way):
         noted = target.collections()
         target.until(lambda pauses: pauses and ended_ns(pauses[-1]) >= noted[-1].ended_ns)
     for one in noted:
-        inside = [pause for pause in target.pauses if one.started_ns - MS < pause.started_ns < one.ended_ns]
-        assert sum(pause.paused_ns for pause in inside) >= one.ended_ns - one.started_ns
+        common = (min(ended_ns(each), one.ended_ns) - max(each.started_ns, one.started_ns) for each in target.pauses)
+        assert sum(filter(lambda ns: ns > 0, common)) == one.ended_ns - one.started_ns
     gaps_ns = [following.started_ns - ended_ns(pause) for pause, following in pairwise(target.pauses)]
     assert min(gaps_ns) >= 0
     assert (0 in gaps_ns) == (version == "3.12")

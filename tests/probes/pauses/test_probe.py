@@ -208,6 +208,37 @@ def assert_same_pids(target):
     assert {pause.pid for pause in target.pauses} == {target.pid}
 
 
+def test_a_third_address_is_watched_on_its_threads():
+    """Two of the processor's registers are left to debuggers."""
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(watched(BUILT[version])) for version in ("3.9", "3.11", "3.13")]
+        for each in targets:
+            each.probe.__exit__(None, None, None)
+        target = targets[0]
+        target.pids = [each.pid for each in targets]
+        target.probe = stack.enter_context(PausesProbe(lambda: target.pids))
+        target.read()
+        assert sorted(process.way for process in target.probe._processes) == ["cpus", "cpus", "threads"]
+        for each in targets:
+            each.tell("gc.collect()")
+        target.until(lambda pauses: {pause.pid for pause in pauses} == set(target.pids))
+        for place in range(REGISTERS - 3):
+            stack.callback(Watchpoint(0x10000 + place * 8, tid=target.pid, pages=1).close)
+
+
+def test_a_process_that_leaves_the_tree_is_let_go(way):
+    with watched() as target:
+        before = descriptors()
+        target.pids.clear()
+        target.read()
+        target.read()
+        assert len(descriptors()) < len(before)
+        assert list(target.probe._processes) == []
+        with contextlib.ExitStack() as stack:
+            for place in range(REGISTERS):
+                stack.callback(Watchpoint(0x10000 + place * 8, tid=target.pid, pages=1).close)
+
+
 def test_a_target_that_executes_another_interpreter_is_watched_on(way, monkeypatch):
     monkeypatch.setattr(processes, "RETRY_NS", 0)
     with watched(BUILT["3.9"]) as target:

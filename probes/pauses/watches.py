@@ -26,8 +26,8 @@ MAX_ADDRESSES: Final = 2
 RETRY_NS: Final = 10_000_000_000
 _CPU_PAGES: Final = 8
 """1,023 events of 32 bytes."""
-_THREAD_PAGES: Final = 4
-"""511."""
+_THREAD_PAGES: Final = (*[4] * 8, 1)
+"""Of the first threads and of any further: what a user may have locked in memory is little. 127 events a page."""
 
 
 class _Address:
@@ -157,8 +157,9 @@ class ThreadWatches:
             self._drop(tid)
         for tid in tids:
             if tid not in self._watches:
+                pages = _THREAD_PAGES[min(len(self._watches), len(_THREAD_PAGES) - 1)]
                 try:
-                    self._watches[tid] = Watchpoint(self._address, tid=tid, pages=_THREAD_PAGES)
+                    self._watches[tid] = Watchpoint(self._address, tid=tid, pages=pages)
                 except Vanished:
                     continue
                 except Unavailable:

@@ -2,8 +2,8 @@
 
 Of one thread, or of all that run on one CPU, to whichever process they belong: that costs a switch of threads nothing
 (one of a watched thread takes 1.3 us more), but needs CAP_PERFMON, or `kernel.perf_event_paranoid` below 1. A thread
-of one's own may be watched where that is at most 2. A write costs its thread 12 us (in a virtual machine; 4 us of it
-before it is told). A processor has four such registers, which debuggers use too.
+of one's own may be watched where that is at most 2. A write costs its thread 12 us of CPU (measured in a virtual
+machine). A processor has four such registers, which debuggers use too.
 
 Never inherited: a thread for which no register is left could then not be started. Nothing is left when the descriptor
 is closed, however that happens. Source: perf_event_open(2), tools/include/uapi/linux/perf_event.h.

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -328,3 +329,23 @@ def test_a_process_that_writes_the_flag_itself_is_given_up(way, monkeypatch):
         assert "is polled" in change.reason
         target.do("stop.append(1); join(writing); state[:] = kept")
         assert all(isinstance(one, GcPause) and one.pid == target.pid for one in target.pauses)
+
+
+@NEEDS_ROOT
+def test_with_little_memory_for_rings_as_many_threads_are_watched_as_can_be():
+    """What a user may lock is kernel.perf_event_mlock_kb a CPU, and RLIMIT_MEMLOCK."""
+
+    def look():
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 16))
+        with watched("/usr/bin/python3") as target:
+            target.do("go = threading.Event(); threads = in_threads(450, go.wait)")
+            target.do("gc.collect()")
+            (process,) = target.probe._processes
+            before = process.threads
+            target.do("go.set(); join(threads)")
+            target.until(lambda pauses: pauses and process.threads == 1)
+            return json.dumps([process.way, before, len(changes(target))])
+
+    way, threads, told = json.loads(as_nobody(look))
+    assert (way, told) == ("threads", 0)
+    assert 20 < threads <= 451

@@ -275,9 +275,9 @@ def test_a_tree_adds_up_and_names_where_the_time_went(middleware, heard):
 def test_trees_are_made_in_a_tenth_of_the_time(middleware, heard):
     app = middleware.PerfwatchWSGI(plain, slow_ms=1)
     get(app, "/a/5")
-    middleware._trees._credit_s = 0.05
+    middleware._trees._credit_s = 0.15
     for _ in range(4):
-        get(app, "/a/40")
+        get(app, "/a/100")
     with_trees = [bool(span.spent_ns) for span in heard.spans(5)]
     assert with_trees[:3] == [False, True, True]
     assert with_trees[3:] == [False, False]
@@ -337,18 +337,18 @@ def test_a_context_that_was_copied_within_a_profile_can_be_profiled_again(middle
 
 
 def test_a_profile_of_a_stream_ends_at_its_limit(middleware, heard, monkeypatch):
-    monkeypatch.setattr(middleware, "TREE_LIMIT_S", 0.05)
+    monkeypatch.setattr(middleware, "TREE_LIMIT_S", 0.2)
     running = []
 
     def app(environ, start_response):
         for _ in range(4):
-            time.sleep(0.03)
+            time.sleep(0.12)
             running.append(sys.getprofile() is not None)
             yield b"part"
 
     async def app_async(scope, receive, send):
         for _ in range(4):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.12)
             running.append(sys.getprofile() is not None)
         await answer(send)
 
@@ -360,7 +360,7 @@ def test_a_profile_of_a_stream_ends_at_its_limit(middleware, heard, monkeypatch)
     asyncio.run(ask(middleware.PerfwatchMiddleware(app_async, slow_ms=10)))
     assert running == [True, False, False, False]
     spans = heard.spans(3)
-    assert all(0 < sum(span.spent_ns) < 80_000_000 for span in spans[1:])
+    assert all(0 < sum(span.spent_ns) < 360_000_000 for span in spans[1:])
 
 
 def test_a_request_that_is_closed_on_another_thread_leaves_no_profile(middleware, heard):

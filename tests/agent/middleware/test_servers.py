@@ -24,7 +24,7 @@ from perfwatch.probes.readers.doors import VARIABLE
 from perfwatch.probes.records import Loss
 
 PYTHONS = ("3.8", "3.13")
-NEAR_NS = 1_000_000
+MS = 1_000_000
 
 
 @pytest.fixture(name="place", scope="module", autouse=True)
@@ -113,12 +113,12 @@ def assert_boundaries(server, clients):
         answer, record = answers[path], served[path]
         assert (span.method, span.status, span.error) == ("GET", 200, None)
         assert answer.start_ns < record.started_ns < span.started_ns
-        assert span.started_ns + 20_000_000 <= span.ended_ns
+        assert span.started_ns + 20 * MS <= span.ended_ns
         assert span.pid == record.pid
         assert matching.of(record) is span
-    assert median(span.started_ns - served[path].started_ns for path, span in spans.items()) < NEAR_NS
-    assert median(span.ended_ns - served[path].ended_ns for path, span in spans.items()) < NEAR_NS
-    assert median(answers[path].end_ns - span.ended_ns for path, span in spans.items()) < NEAR_NS
+    assert median(span.started_ns - served[path].started_ns for path, span in spans.items()) < MS
+    assert median(span.ended_ns - served[path].ended_ns for path, span in spans.items()) < MS
+    assert median(answers[path].end_ns - span.ended_ns for path, span in spans.items()) < MS
     return answers, spans, served
 
 
@@ -130,9 +130,9 @@ def test_a_slow_path_gets_a_tree_the_second_time_and_a_fast_one_never(wsgi):
     tree = spans["/slow/2"]
     lasted_ns = tree.ended_ns - tree.started_ns
     assert 0.9 * lasted_ns < sum(tree.spent_ns) <= lasted_ns
-    assert telling.time_in_ns(tree, "app") == sum(tree.spent_ns)
-    assert telling.time_in_ns(tree, "burn") >= 0.25 * lasted_ns
-    assert telling.time_in_ns(tree, "sleep") >= 0.3 * lasted_ns
+    assert telling.time_in_ns(tree, "app") >= 0.9 * sum(tree.spent_ns), "the rest is the server's, which sends it"
+    assert telling.time_in_ns(tree, "burn") >= 40 * MS, "of 80 ms; what is left of 5 ms goes to what follows"
+    assert telling.time_in_ns(tree, "sleep") >= 110 * MS, "of 120 ms"
     (sleep,) = (frame for frame in tree.code.frames if frame.function == "sleep")
     assert sleep.is_native
     (burn,) = {frame.file for frame in tree.code.frames if frame.function == "burn"}
@@ -142,18 +142,22 @@ def test_a_slow_path_gets_a_tree_the_second_time_and_a_fast_one_never(wsgi):
 def test_trees_of_interleaved_requests_hold_their_own_functions_alone(asgi):
     with telling.listened_to(asgi) as heard:
         call(asgi.address, ["/apple/1", "/pear/1"])
-        call_at_once(asgi.address, ["/apple/2"], ["/pear/2"])
-        spans = by_target(heard.spans(4))
-    apple, pear = spans["/apple/2"], spans["/pear/2"]
-    assert min(apple.ended_ns, pear.ended_ns) - max(apple.started_ns, pear.started_ns) > 100_000_000, "not at once"
+        for number in range(2, 6):
+            call_at_once(asgi.address, [f"/apple/{number}"], [f"/pear/{number}"])
+            spans = by_target(heard.spans(2 * number))
+            apple, pear = spans[f"/apple/{number}"], spans[f"/pear/{number}"]
+            if min(apple.ended_ns, pear.ended_ns) - max(apple.started_ns, pear.started_ns) > 100 * MS:
+                break
+        else:
+            raise AssertionError("no two were served at once")
     for span, own, others in ((apple, "apple", "pear"), (pear, "pear", "apple")):
         names = telling.functions_of(span)
         assert {own, f"burn_{own}", f"wait_{own}", "[await]"} <= names
         assert not {others, f"burn_{others}", f"wait_{others}"} & names
         lasted_ns = span.ended_ns - span.started_ns
         assert 0.9 * lasted_ns < sum(span.spent_ns) < 1.1 * lasted_ns
-        assert telling.time_in_ns(span, f"burn_{own}") >= 0.1 * lasted_ns
-        assert telling.time_in_ns(span, "[await]") >= 0.3 * lasted_ns
+        assert telling.time_in_ns(span, f"burn_{own}") >= 25 * MS, "of 60 ms; what is left of 5 ms goes to what follows"
+        assert telling.time_in_ns(span, "[await]") >= 80 * MS, "of 120 ms"
 
 
 def test_tasks_of_a_request_are_in_its_tree(asgi):
@@ -169,15 +173,15 @@ def test_what_is_streamed_ends_with_its_last_part(wsgi, asgi):
         with telling.listened_to(server) as heard:
             answer = call(server.address, ["/pages"])["/pages"]
             (span,) = heard.spans(1)
-        assert span.ended_ns - span.started_ns >= 100_000_000
-        assert answer.end_ns - span.ended_ns < 20_000_000
+        assert span.ended_ns - span.started_ns >= 100 * MS
+        assert answer.end_ns - span.ended_ns < 20 * MS
 
 
 def test_what_is_done_after_the_answer_is_no_part_of_the_request(asgi):
     with telling.listened_to(asgi) as heard:
         call(asgi.address, ["/after"])
         (span,) = heard.spans(1)
-    assert span.ended_ns - span.started_ns < 200_000_000
+    assert span.ended_ns - span.started_ns < 200 * MS
 
 
 def test_exceptions_pass_through_and_are_told_by_class_alone(wsgi, asgi):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.cpython.collector import Collector
 from perfwatch.probes.errors import Malformed
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ def pack_python(python: Python) -> bytes:
     has_cframe = "ts.cframe" in layout.offsets
     has_objects = "f.lasti" in layout.offsets
     frame = "ts.frame" if has_objects else "ts.cframe" if has_cframe else "ts.current_frame"
+    counts = layout.get("gc.stats")
     return PYTHON.pack(
         python.interpreter_state,
-        _collector(python) + layout["gc.stats"],
+        0 if counts is None else Collector(python).address + counts,
         layout["is.threads_head"],
         layout["ts.next"],
         layout["ts.thread_id"],
@@ -95,9 +97,3 @@ def pack_python(python: Python) -> bytes:
         layout.get("f.owner") or 0,
         _BYTES_OF_A_FRAME_OBJECT if has_objects else _BYTES_OF_A_FRAME,
     )
-
-
-def _collector(python: Python) -> int:
-    """Address of the garbage collector's state: the runtime's in 3.8, then the interpreter's."""
-    of_runtime = python.layout.get("rt.gc")
-    return python.interpreter_state + python.layout["is.gc"] if of_runtime is None else python.runtime + of_runtime

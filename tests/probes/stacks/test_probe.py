@@ -173,11 +173,14 @@ WAIT = "import sys; print('up'); sys.stdin.read()"
 
 @pytest.mark.skipif("3.7" not in interpreters(), reason="needs a Python 3.7")
 def test_a_python_without_a_table_is_read_by_py_spy():
-    with script(WAIT, python=interpreters()["3.7"]) as (process, _), script(WAIT) as (other, _):
-        with StacksProbe(lambda: [process.pid, other.pid]) as probe:
-            sampling = Sampling(probe)
-            sampling.until(lambda now: now.of(ThreadStacks, process.pid) and now.of(ThreadStacks, other.pid))
-            assert probe.children_ns > 0
+    with (
+        script(WAIT, python=interpreters()["3.7"]) as (process, _),
+        script(WAIT) as (other, _),
+        StacksProbe(lambda: [process.pid, other.pid]) as probe,
+    ):
+        sampling = Sampling(probe)
+        sampling.until(lambda now: now.of(ThreadStacks, process.pid) and now.of(ThreadStacks, other.pid))
+        assert probe.children_ns > 0
     assert {record.source for record in sampling.of(ThreadStacks, process.pid)} == {"py-spy"}
     assert {record.source for record in sampling.of(ThreadStacks, other.pid)} == {"memory"}
     assert "<module>" in sampling.functions(process.pid)

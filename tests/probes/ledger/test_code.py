@@ -150,14 +150,14 @@ def test_a_request_in_flight_shows_what_runs_and_what_it_waits_in(watched):
         def found(records):
             flights = [record for record in records if isinstance(record, InFlight)]
             stacks = [each.stack for flight in flights for each in flight.requests if each.stack]
-            return [stack for stack in stacks if function in [place(frame)[0] for frame in stack]]
+            return [stack for stack in stacks if function in [place(frame)[0] for frame in stack[:2]]]
 
         return found
 
     with loaded(server, "/cpu/6?ms=600"):
         assert ledger.until(shown("burn"))
     with loaded(server, "/sleep/6?ms=600"):
-        assert {place(stack[0])[0] for stack in ledger.until(shown("sleep"))} == {"sleep"}
+        assert ledger.until(shown("sleep"))
 
 
 COLLECTING = """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.collector import Collector
 from perfwatch.probes.cpython.gil import Gil
-from perfwatch.probes.cpython.objects import POINTER
+from perfwatch.probes.cpython.objects import POINTER, integer
 from perfwatch.probes.cpython.threads import Threads
 from perfwatch.probes.cpython.walk import Walker
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_FRAMES: Final = 8
 """So many of a thread are looked at."""
 ATTEMPTS: Final = 20
+_INT: Final = 4
 PAUSE_S: Final = 0.002
 _MAX_COUNT: Final = 1 << 48
 _MAX_INTERVAL_US: Final = 1_000_000
@@ -64,7 +65,7 @@ def _is_collector(python: Python) -> bool:
     """
     collector, layout = Collector(python), python.layout
     state = collector.read()
-    if state is None:
+    if state is None or not all(_is_flag(python, collector.address, name) for name in ("gc.enabled", "gc.collecting")):
         return False
     for number, generation in enumerate(state.generations):
         head = collector.address + layout["gc.generations"] + number * layout["sz.generation"]
@@ -72,6 +73,13 @@ def _is_collector(python: Python) -> bool:
         if min(figures) < 0 or max(figures) > _MAX_COUNT or not (state.collecting or _is_list(python, head)):
             return False
     return True
+
+
+def _is_flag(python: Python, state: int, name: str) -> bool:
+    """Whether a field of the collector's state is 0 or 1, if this version says where it is."""
+    at = python.layout.get(name)
+    data = python.memory.read(state + at, _INT) if at is not None else bytes(_INT)
+    return data is not None and integer(data, 0, _INT) <= 1
 
 
 def _is_list(python: Python, head: int) -> bool:

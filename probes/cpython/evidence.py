@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MAX_FRAMES: Final = 8
 """So many of a thread are looked at."""
 ATTEMPTS: Final = 20
-_INT: Final = 4
 PAUSE_S: Final = 0.002
+_INT: Final = 4
 _MAX_COUNT: Final = 1 << 48
 _MAX_INTERVAL_US: Final = 1_000_000
 _FLAGS: Final = 3

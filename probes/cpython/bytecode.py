@@ -14,8 +14,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 OPCODES: Final = Path(__file__).with_name("opcodes.json")
-MAX_CODE_BYTES: Final = 1 << 16
-"""Of a code object that is looked into."""
+MAX_CODE_BYTES: Final = 1 << 14
+"""Of a code object so much is looked into: some 600 lines."""
 _EXTENDED: Final = "EXTENDED_ARG"
 _UNKNOWN: Final = "?"
 _UNIT_BYTES: Final = 2

@@ -21,6 +21,7 @@ class Callee:
         self._objects = objects
         self._address = address
         self._instructions: list[Instruction] | None = None
+        self._end = 0
         self._tuples: dict[str, tuple[int, ...]] = {}
 
     def at(self, offset: int) -> str | None:
@@ -29,7 +30,7 @@ class Callee:
             self._instructions = self._decode()
         # 3.11 and 3.12 stand at a cache behind the instruction while a Python function runs.
         index = bisect_right(self._instructions, offset, key=lambda each: each.offset) - 1
-        if index < 0:
+        if index < 0 or offset >= self._end:
             return None
         return called(self._python.layout.minor, self._instructions, index, self)
 
@@ -59,7 +60,8 @@ class Callee:
 
     def _decode(self) -> list[Instruction]:
         known = instruction_set(self._python.layout.minor)
-        code = self._code()
+        code = self._code() if known else None
+        self._end = len(code or b"")
         return instructions(known, code) if known and code else []
 
     def _code(self) -> bytes | None:

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.cpython.bytecode import instruction_set
 from perfwatch.probes.cpython.callees import Callee
-from perfwatch.probes.cpython.lines import MAX_BYTES, Lines
+from perfwatch.probes.cpython.lines import MAX_TABLE_BYTES, Lines
 from perfwatch.probes.cpython.objects import Objects, integer
 from perfwatch.probes.frames import Frame
 
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.python import Python
 
-MAX_CODES: Final = 1 << 13
-"""So many are kept; then all are forgotten."""
-MAX_POSITIONS: Final = 1 << 12
-"""Of one code object."""
+MAX_BYTES: Final = 64 << 20
+"""About so much is kept; then all is forgotten."""
+MAX_CALLEES: Final = 64
+"""Of so many code objects the instructions are kept, until all are forgotten."""
+_CODE_BYTES, _POSITION_BYTES, _LINE_BYTES = 1500, 200, 8
 CHECKED_FOR_NS: Final = 1_000_000_000
 _INT: Final = 4
 _MAX_REFERENCES: Final = 1 << 34
@@ -44,14 +45,13 @@ class _Head(NamedTuple):
 class _Code:
     """One code object."""
 
-    __slots__ = ("callee", "calls", "checked_ns", "frames", "head", "lines", "names")
+    __slots__ = ("calls", "checked_ns", "frames", "head", "lines", "names")
 
-    def __init__(self, head: _Head, names: tuple[str, str], lines: Lines, callee: Callee) -> None:
+    def __init__(self, head: _Head, names: tuple[str, str], lines: Lines) -> None:
         self.head = head
         self.names = names
         """Of its function, and of its file."""
         self.lines = lines
-        self.callee = callee
         self.checked_ns = 0
         self.frames: dict[int, Frame] = {}
         self.calls: dict[int, str | None] = {}
@@ -77,6 +77,8 @@ class Codes:
         self._distances = _distances(layout.minor)
         self._code_type = 0
         self._known: dict[int, _Code] = {}
+        self._callees: dict[int, Callee] = {}
+        self._bytes = 0
 
     def frame(self, code: int, at: int) -> Frame | None:
         """Return the frame of a code object's address and a position in it; None if there is none (any more).
@@ -89,9 +91,8 @@ class Codes:
         frame = known.frames.get(at)
         if frame is None:
             frame = Frame(*known.names, known.lines.at(self.offset(code, at)))
-            if len(known.frames) >= MAX_POSITIONS:
-                known.frames.clear()
             known.frames[at] = frame
+            self._count(_POSITION_BYTES)
         return frame
 
     def native_call(self, code: int, at: int) -> str | None:
@@ -104,9 +105,8 @@ class Codes:
             return None
         offset = self.offset(code, at)
         if offset not in known.calls:
-            if len(known.calls) >= MAX_POSITIONS:
-                known.calls.clear()
-            known.calls[offset] = known.callee.at(offset)
+            known.calls[offset] = self._callee(code).at(offset)
+            self._count(_POSITION_BYTES)
         return known.calls[offset]
 
     def while_called(self, at: int) -> tuple[int, ...]:
@@ -135,22 +135,36 @@ class Codes:
             known.checked_ns = now_ns
             return known
         self._known.pop(address, None)
-        known = self._new(address, head) if head else None
+        self._callees.pop(address, None)
+        known = self._new(head) if head else None
         if known is not None:
             known.checked_ns = now_ns
-            if len(self._known) >= MAX_CODES:
-                self._known.clear()
             self._known[address] = known
+            self._count(_CODE_BYTES + len(known.lines) * _LINE_BYTES)
         return known
 
-    def _new(self, address: int, head: _Head) -> _Code | None:
+    def _count(self, size: int) -> None:
+        """Take in that so much more is kept; if it is too much, keep nothing."""
+        self._bytes += size
+        if self._bytes > MAX_BYTES:
+            self._bytes = 0
+            self._known.clear()
+            self._callees.clear()
+
+    def _callee(self, address: int) -> Callee:
+        if address not in self._callees:
+            if len(self._callees) >= MAX_CALLEES:
+                self._callees.clear()
+            self._callees[address] = Callee(self._python, self._objects, address)
+        return self._callees[address]
+
+    def _new(self, head: _Head) -> _Code | None:
         """Read what belongs to a code object; None if it is not what it should be."""
         function, file = self._objects.texts([head.name, head.filename])
-        table = self._objects.data(head.table, MAX_BYTES)
+        table = self._objects.data(head.table, MAX_TABLE_BYTES)
         if function is None or file is None or table is None:
             return None
-        lines = Lines(self._minor, table, head.first_line)
-        return _Code(head, (function, file), lines, Callee(self._python, self._objects, address))
+        return _Code(head, (function, file), Lines(self._minor, table, head.first_line))
 
     def _head(self, address: int) -> _Head | None:
         """Read a code object; None if it is none."""

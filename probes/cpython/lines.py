@@ -13,13 +13,14 @@ The tables are hostile input: what does not make sense ends the table there.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_BYTES: Final = 1 << 16
+MAX_TABLE_BYTES: Final = 1 << 16
 """Of a table that is read; code behind that has no lines. The longest in the standard library has a few KiB."""
 NO_LINE: Final = 0
 _MAX_LINE: Final = 1 << 30
@@ -41,13 +42,17 @@ class Lines:
     def __init__(self, minor: tuple[int, int], table: bytes, first: int) -> None:
         """`minor` is the version that made the table, `first` the code object's first line."""
         self._first = first
-        self._starts: list[int] = []
-        self._lines: list[int] = []
+        self._starts = array("I")
+        self._lines = array("I")
         parse = _lnotab if minor < (3, 10) else _pep_626 if minor < (3, 11) else _locations
-        for start, line in parse(table[:MAX_BYTES], first):
-            if not self._lines or self._lines[-1] != line:
+        for start, line in parse(table[:MAX_TABLE_BYTES], first):
+            known = line if 0 <= line < _MAX_LINE else NO_LINE
+            if not self._lines or self._lines[-1] != known:
                 self._starts.append(start)
-                self._lines.append(line if 0 <= line < _MAX_LINE else NO_LINE)
+                self._lines.append(known)
+
+    def __len__(self) -> int:
+        return len(self._starts)
 
     def at(self, offset: int) -> int:
         """Return the line of the instruction at an offset; before the first instruction it is that of the `def`."""

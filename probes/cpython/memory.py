@@ -5,8 +5,8 @@ address that comes from that memory may be anything, so any is taken, and what c
 one place, 3 us for many and 0.3 us more for each.
 
 The open file stays with the memory that it was opened for: when the process ends or executes another program, it
-reads as empty. process_vm_readv reads whatever has that PID, so who uses `read_all` or
-`read_each` asks `check` afterwards.
+reads as empty. process_vm_readv reads whatever has that PID, so who uses `read_all` or `read_each` asks `check`
+afterwards.
 """
 
 from __future__ import annotations

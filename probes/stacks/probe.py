@@ -38,6 +38,7 @@ DESCRIBE_NS: Final = 1_000_000_000
 FIRST_TRY_NS: Final = 50_000_000
 LAST_TRY_NS: Final = 16_000_000_000
 """After so long a process that has no Python, or none that can be read, is tried again: at first, and at last."""
+MAX_DOUBLINGS: Final = 10
 SPIED_AT_TRY: Final = 4
 """So often it is tried before py-spy takes it: it may not have started yet."""
 BUDGET_NS: Final = 50_000_000
@@ -58,7 +59,7 @@ class _Process:
 
     def open(self, now_ns: int) -> None:
         """Try to read it; raises Vanished or Unavailable."""
-        self.try_ns = now_ns + min(FIRST_TRY_NS << self.tries, LAST_TRY_NS)
+        self.try_ns = now_ns + min(FIRST_TRY_NS << min(self.tries, MAX_DOUBLINGS), LAST_TRY_NS)
         self.tries += 1
         self.is_refused = False
         interpreter = find_interpreter(roots.PROC, self.pid)

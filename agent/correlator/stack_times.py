@@ -7,6 +7,9 @@ under `run_queue`. The readings that found the thread on a CPU come at even dist
 Where the kernel walked no stacks (the sampled fidelity), those that were read from outside meanwhile take their
 place: one inside of a wait is that wait's, any other is one on a CPU.
 
+Of a request that shares its thread with others no ledger is known; if the middleware told its call tree, the time is
+that tree's, under `other`: where, but not why.
+
 All of it adds up to the latency. What has no stack stands without frames: waits below 1 ms, what came before the
 request was read, and under `other` also what is unaccounted. A ledger that claims more than the latency is scaled
 down to it.
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.correlator.code import Code
+    from perfwatch.probes.frames import Span as Told
     from perfwatch.probes.records import ServedRequest
 
 _MAX_WAITS: Final = 512
@@ -70,6 +74,8 @@ class _Booking:
 def stack_times(request: Request, code: Code) -> tuple[StackTime, ...]:
     """Return the latency by stack and reason, the largest first, at most 256; costs 20-80 us."""
     booking, record = _Booking(request.ledger), request.record
+    if record.threads != "one":
+        return _as_told(booking, code.spans.of(record))
     waits = record.waits[:_MAX_WAITS]
     inside, running = _sorted_out(waits, _sighted(record, code))
     for number, wait in enumerate(waits):
@@ -82,6 +88,14 @@ def stack_times(request: Request, code: Code) -> tuple[StackTime, ...]:
             booking.share(inside[number], "run_queue", wait.runnable_ns)
     ran = [_Reading(one.at_ns, record.code.stack(one.stack)) for one in record.ran[:_MAX_READINGS]]
     _book_running(booking, request, ran or running, code)
+    return booking.times()
+
+
+def _as_told(booking: _Booking, span: Told | None) -> tuple[StackTime, ...]:
+    """Give the time to the stacks that the middleware told, as far as it reaches."""
+    if span is not None:
+        for place, spent_ns in zip(range(len(span.code.stacks)), span.spent_ns, strict=False):
+            booking.book(span.code.stack(place), "other", spent_ns)
     return booking.times()
 
 
@@ -98,7 +112,7 @@ def _book_running(booking: _Booking, request: Request, readings: list[_Reading],
 
 def _sighted(record: ServedRequest, code: Code) -> list[_Reading]:
     """Return what its thread was seen doing from outside, where the kernel did not say; at most 512, evenly spread."""
-    if record.threads != "one" or (record.ran and all(wait.stack is not None for wait in record.waits)):
+    if record.ran and all(wait.stack is not None for wait in record.waits):
         return []
     seen = code.sightings(record.tid, Span(record.started_ns, record.ended_ns))
     return [_Reading(one.at_ns, one.frames) for one in seen[:: len(seen) // _MAX_READINGS + 1]]

@@ -11,7 +11,7 @@ from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.correlator.stack_sums import MAX_STACKS, StackSums
 from perfwatch.agent.correlator.stack_times import stack_times
 from perfwatch.agent.model import BUCKETS, Ledger, Request, StackTime
-from perfwatch.probes.frames import Frame, GcPause, StackTable
+from perfwatch.probes.frames import Frame, GcPause, Span, StackTable
 from perfwatch.probes.records import Ran, Wait
 
 
@@ -200,3 +200,29 @@ def test_sums_of_sums_leave_both_as_they_were(some, others):
     assert sum(each.spent_ns for each in both.times()) == sum(ns for _, ns, _ in [*some, *others])
     assert len(both.times()) <= MAX_STACKS
     assert (one.times(), other.times()) == before
+
+
+def test_a_request_on_an_event_loop_has_the_stacks_that_the_middleware_told():
+    record = m.served(1, ms=100, queue=10, threads="shared", method="GET", target="/slow")
+    waits = (Frame("[await]", "", 0), *c.GET)
+    told = Span(
+        *(record.ended_ns, record.pid, None, record.started_ns, record.ended_ns, "GET", "/slow", "/slow", 200, None),
+        code=m.stacks(waits, c.RENDER),
+        spent_ns=(60 * m.MS, 15 * m.MS),
+    )
+    assert spent(record, told) == {
+        ("[await]", "other"): 60,
+        ("render", "other"): 15,
+        (None, "other"): 15,
+        (None, "queue"): 10,
+    }
+
+
+def test_a_tree_that_tells_of_more_time_than_there_was_is_cut():
+    record = m.served(1, ms=100, queue=1, threads="shared", method="GET", target="/slow")
+    told = Span(
+        *(record.ended_ns, record.pid, None, record.started_ns, record.ended_ns, "GET", "/slow", "/slow", 200, None),
+        code=m.stacks(c.RENDER, c.GET),
+        spent_ns=(90 * m.MS, 90 * m.MS),
+    )
+    assert spent(record, told) == {("render", "other"): 90, ("Cache.get", "other"): 9, (None, "queue"): 1}

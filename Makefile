@@ -15,7 +15,7 @@ help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
-	@echo "make faults     every planted fault, on every kind of server"
+	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
 	@echo "make benchmark  measure the overhead, the probes and the stacks, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
@@ -38,7 +38,7 @@ check: $(VENV)/installed-tests
 
 faults: $(VENV)/installed-tests
 	@tests/install-tools
-	$(BIN)/pytest tests/faults tests/probes tests/test_killed.py -m "fault or slow"
+	$(BIN)/pytest -m "fault or slow"
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools

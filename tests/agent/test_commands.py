@@ -228,6 +228,7 @@ def test_a_full_disk_keeps_what_was_committed(tmp_path):
 
 
 @ledger
+@pytest.mark.slow
 def test_a_killed_recorder_leaves_the_target_unharmed_and_all_but_the_last_second():
     """20 random moments: half before the first commit was due, half after."""
     with loaded_server() as server:

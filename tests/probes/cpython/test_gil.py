@@ -95,7 +95,8 @@ def test_shares_of_the_lock_are_those_that_the_threads_clock_and_of_the_cpu(pyth
             pytest.skip("this machine has no CPU left for some seconds")
     short, long, free, short_s, long_s, clocked_s, elapsed_s = (sum(each) for each in zip(*calm, strict=True))
     assert abs(long / (short + long + free) - clocked_s / elapsed_s) < 0.03
-    assert abs(long / (short + long) - long_s / (short_s + long_s)) < 0.03
+    if short_s + long_s < 1.1 * elapsed_s:  # else waking up for the lock takes as much CPU as is in question
+        assert abs(long / (short + long) - long_s / (short_s + long_s)) < 0.03
 
 
 @EACH

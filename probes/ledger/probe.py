@@ -74,6 +74,7 @@ class LedgerProbe:
         self._programs = Programs(interpreter_of)
         self._machine = platform.machine()
         self._changes: list[TargetChange] = []
+        self._refused: list[Loss] = []  # what could not be attached
         self._pids: set[int] = set()
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
@@ -128,7 +129,8 @@ class LedgerProbe:
             self._next_listeners_ns = now_ns + LISTENERS_NS
             self._sample_listeners(now_ns, records)
         changes, self._changes = self._changes, []
-        return [*changes, *records]
+        refused, self._refused = self._refused, []
+        return [*changes, *refused, *records]
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
@@ -204,12 +206,16 @@ class LedgerProbe:
 
     def _attach_clocks(self) -> None:
         """Look at each CPU at even distances of its time: what runs there for a request."""
-        for cpu in online_cpus():
-            clock = open_clock(cpu, CLOCK_NS)
-            try:
-                self._bpf.attach_perf_event("on_tick", clock)
-            finally:
-                os.close(clock)
+        try:
+            for cpu in online_cpus():
+                clock = open_clock(cpu, CLOCK_NS)
+                try:
+                    self._bpf.attach_perf_event("on_tick", clock)
+                finally:
+                    os.close(clock)
+        except OSError as error:  # the ledger is whole without it
+            reason = f"the code that runs cannot be looked at ({error.strerror}): only what waits has stacks"
+            self._refused.append(Loss(time.monotonic_ns(), self.name, 1, reason))
 
     def _events_sink(self, data: bytes) -> None:
         self._events.append(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from ledgering import attached, requests_of, script
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
 from perfwatch.probes.frames import GcPause
-from perfwatch.probes.records import InFlight
+from perfwatch.probes.ledger import probe
+from perfwatch.probes.records import InFlight, Loss
 
 pytestmark = pytest.mark.ledger
 APPS = Path(__file__).parents[2] / "faults" / "apps"
@@ -181,3 +183,15 @@ def test_a_program_that_collects_without_end_loses_the_probes_before_they_cost_i
         assert process.stdout.readline() == "done\n"
         assert [record for record in ledger.records if isinstance(record, GcPause)]
         assert not ledger.probe.timed
+
+
+def test_where_no_cpu_may_be_looked_at_the_ledger_is_whole_and_says_what_is_missing(monkeypatch):
+    def refuse(cpu, period_ns):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(probe, "open_clock", refuse)
+    with serving.http_server() as server, attached(server.pid) as ledger, loaded(server, "/cpu/7?ms=30"):
+        requests = slow(ledger, "/cpu/7", lambda each: each.booked_ns[1] > 20_000_000)
+    assert not any(each.ran for each in requests)
+    (told,) = [record.reason for record in ledger.records if isinstance(record, Loss)]
+    assert told == "the code that runs cannot be looked at (Permission denied): only what waits has stacks"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from contextlib import contextmanager
@@ -29,7 +30,12 @@ def stop_on_signals() -> Iterator[threading.Event]:
     What nohup started goes on after the terminal is gone.
     """
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in heeded_signals()}
+
+    def end(*_: object) -> None:
+        # Not here: the signal may have come while this very thread was in `stop.wait`, with the event's lock in hand.
+        _thread.start_new_thread(stop.set, ())
+
+    before = {number: signal.signal(number, end) for number in heeded_signals()}
     try:
         yield stop
     finally:

@@ -13,7 +13,7 @@ from perfwatch.probes.ledger.events import TARGET
 from perfwatch.probes.readers.libraries import Libraries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from perfwatch.probes.ledger.code_events import StackEvent
     from perfwatch.probes.readers.interpreter import Interpreter
@@ -60,8 +60,6 @@ class Programs:
     def __init__(self, interpreter_of: Callable[[int], Interpreter | None]) -> None:
         self.interpreter_of = interpreter_of
         self._open: dict[int, Program | None] = {}
-        self.unread: dict[int, str] = {}
-        """Processes whose stacks cannot be read, and why; those that were told may be taken out."""
 
     def target(self, pid: int) -> bytes | None:
         """Return `struct target` of a process; None if it runs no Python (yet)."""
@@ -91,22 +89,15 @@ class Programs:
         if program:
             program.close()
 
-    def forget_all_but(self, pids: Collection[int]) -> None:
-        """Let go of all others."""
-        for pid in self._open.keys() - set(pids):
-            self.forget(pid)
-
     def close(self) -> None:
         """Let go of all."""
-        self.forget_all_but(())
+        for pid in list(self._open):
+            self.forget(pid)
 
     def _program(self, pid: int, interpreter: Interpreter) -> Program | None:
         try:
             program = Program(open_python(pid, interpreter), interpreter)
-        except Vanished:
-            return None
-        except Unavailable as why:
-            self.unread[pid] = why.reason
-            return None
+        except (Vanished, Unavailable):
+            return None  # the stacks probe says why, or has py-spy read it
         self._open[pid] = program
         return program

@@ -80,11 +80,12 @@ class Code:
     def over(self, span: Span) -> tuple[Interpreter, ...]:
         """Return what the interpreter of each process did over a stretch that ends now."""
 
-        def lately(pid: int) -> Paused:
-            return reduce(Paused.and_one_of, (pause.paused_ns for pause in self.pauses(pid, span)), Paused())
+        def lately(pid: int, between: Span) -> Paused:
+            return reduce(Paused.and_one_of, (pause.paused_ns for pause in self.pauses(pid, between)), Paused())
 
-        def ever(pid: int) -> Paused:
-            return self._paused.get(pid, Paused())
+        def ever(pid: int, between: Span) -> Paused:
+            total = self._paused.get(pid, Paused())
+            return lately(pid, between) if total.runs <= _PAUSES else total
 
         return self.interpreters.over(span, ever if span.from_ns is None else lately)
 

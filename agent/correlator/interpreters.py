@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import grown, part, per_second
-from perfwatch.agent.correlator.series import Named
+from perfwatch.agent.correlator.series import Named, Span
 from perfwatch.agent.model import GilShare, Interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from perfwatch.agent.correlator.series import Span
     from perfwatch.probes.frames import PythonSample
 
 _HOLDERS: Final = 5
@@ -85,9 +84,12 @@ class Interpreters:
         pair = self._around(pid, span)
         return None if pair is None else gc_rate(*pair)
 
-    def over(self, span: Span, paused: Callable[[int], Paused]) -> tuple[Interpreter, ...]:
+    def over(self, span: Span, paused: Callable[[int, Span], Paused]) -> tuple[Interpreter, ...]:
         """Describe them all; `paused` says what the single runs of a process's collector add up to meanwhile."""
-        told = [self._described(before, after, paused(after.pid)) for _, (before, after) in self._samples.around(span)]
+        told = [
+            self._described(before, after, paused(after.pid, Span(before.at_ns, after.at_ns)))
+            for _, (before, after) in self._samples.around(span)
+        ]
         told.sort(key=lambda one: (-(one.gil_held or 0.0), one.pid))
         return tuple(told[:_MAX_INTERPRETERS])
 

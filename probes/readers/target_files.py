@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.errors import Unavailable, Vanished
@@ -11,7 +10,7 @@ from perfwatch.probes.readers.filesystems import device_name, host_mounts, mount
 from perfwatch.probes.samples import FilePlace, TargetFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from perfwatch.probes.readers.filesystems import Mount, OpenFile
 
@@ -50,8 +49,7 @@ class FilesOfTree:
                 break
             began_ns = time.perf_counter_ns()
             try:
-                found = takewhile(lambda _: time.perf_counter_ns() <= until_ns, open_files(pid, mounts_of(pid, known)))
-                places = places_of(found, names, host)
+                places = places_of(_until(until_ns, open_files(pid, mounts_of(pid, known))), names, host)
             except (Vanished, Unavailable):
                 continue
             finally:
@@ -60,6 +58,14 @@ class FilesOfTree:
                 self._told[pid] = places
                 records.append(TargetFiles(now_ns, pid, places))
         return records
+
+
+def _until(until_ns: int, files: Iterable[OpenFile]) -> Iterator[OpenFile]:
+    """Give files until a time has come; one that took longer to look at counts."""
+    for file in files:
+        yield file
+        if time.perf_counter_ns() > until_ns:
+            break
 
 
 def places_of(

@@ -164,3 +164,27 @@ class Span(msgspec.Struct, frozen=True, array_like=True, tag="span"):
     frames is what was too much to be told."""
     spent_ns: tuple[int, ...] = ()
     """Time of each of the stacks in `code`, running or waiting: readings at least 5 ms apart."""
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One asyncio task at one moment."""
+
+    id: int
+    """The same at each reading of the same task."""
+    client: str | None
+    """The connection that it serves, as in `ServedRequest.remote`; None where it serves none, or that is unknown."""
+    stack: int
+    """Place in the record's table: the coroutines that await each other, the innermost first."""
+    awaits: str | None
+    """Type of what the innermost waits for (`_asyncio.Future`); untrusted. None where it does not wait."""
+
+
+class TasksSample(msgspec.Struct, frozen=True, array_like=True, tag="tasks"):
+    """The asyncio tasks of one process at one moment, read from outside without a pause."""
+
+    at_ns: int
+    pid: int
+    count: int
+    table: StackTable
+    tasks: tuple[Task, ...]
+    """At most 1,000; those that serve a connection first."""

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from perfwatch.probes.frames import Frame, GcPause, PythonSample, Span, StackTable, ThreadStacks
+from perfwatch.probes.frames import Frame, GcPause, PythonSample, Span, StackTable, TasksSample, ThreadStacks
 from perfwatch.probes.samples import (
     CgroupSample,
     CollectorSample,
@@ -58,10 +58,32 @@ BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
 MAX_TARGET_CHARS: Final = 256
 
 
-Threads: TypeAlias = Literal["one", "shared", "several", "unmatched"]
-"""`one`: one thread served the request and nothing else meanwhile: the ledger is its thread's. `shared`: that thread
+Threads: TypeAlias = Literal["one", "shared", "several", "unmatched", "followed"]
+"""`one`: one thread served the request and nothing else meanwhile: the ledger is its thread's. `followed`: it went
+through an event loop, or from thread to thread, and the ledger is the request's own all the same. `shared`: its thread
 served other requests meanwhile (an event loop); `several`: another thread answered; `unmatched`: sampling could not
-tell which thread served it. But for `one` only `queue` is booked."""
+tell which thread served it. But for `one` and `followed` only `queue` is booked."""
+
+Protocol: TypeAlias = Literal[
+    "http/1",
+    "http/2",
+    "grpc",
+    "tls",
+    "dns",
+    "postgresql",
+    "mysql",
+    "redis",
+    "mongodb",
+    "memcached",
+    "kafka",
+    "amqp",
+    "nats",
+    "unknown",
+]
+"""`tls`: encrypted, and what is spoken inside is not known."""
+MAX_CALLS: Final = 256
+"""So many calls of one request are kept one by one; those after them are counted (`calls_lost`)."""
+MAX_OPERATION_CHARS: Final = 200
 
 
 class Peer(msgspec.Struct, frozen=True, array_like=True):
@@ -93,11 +115,13 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     runnable_ns: int
     """From the wake-up (or the preemption) until it ran: run queue."""
     bucket: Bucket
-    """What `blocked_ns` is booked to; `run_queue` for a preemption."""
+    """What `blocked_ns` is booked to; `run_queue` for a preemption. `loop`: others kept the event loop, and `waker`
+    names the request that did so longest."""
     call: str | None
     """The system call it waited in (`futex`); None outside of one (a page fault)."""
     detail: str | None
-    """`other`: the kernel function it slept in. `lock`: the futex address in hex. Else None."""
+    """`other`: the kernel function it slept in, or `suspended`: its coroutine waited, and nothing that can be seen from
+    outside says for what. `lock`: the futex address in hex. Else None."""
     peer: str | None
     """`calls`: whom it waited for; the format of `Peer.address`."""
     waker: Waker | None
@@ -110,6 +134,62 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     """Where in its code it waited: place in the request's `code`."""
     waker_stack: int | None = None
     """Where in its code the waker was when it ended the wait; None also where that runs no known Python."""
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """One exchange with another process, made for a request: what was sent, and the answer to it.
+
+    Its stretches lie one after the other: connecting (to `connected_ns`), TLS (to `secured_ns`), sending, waiting (from
+    `sent_ns` to `answered_ns`), transfer (to `ended_ns`).
+    """
+
+    started_ns: int
+    """When `connect` began; on a connection that stood, when the first byte was handed to the kernel."""
+    connected_ns: int | None
+    """When its connection stood; None where that stood before."""
+    secured_ns: int | None
+    """When the TLS handshake was over; None where there was none, or it is not known."""
+    sent_ns: int | None
+    """When the last byte of what was asked was handed to the kernel; None where nothing was: it only connected."""
+    answered_ns: int | None
+    """When the first byte of the answer could be read from the socket; None where none came."""
+    ended_ns: int
+    """When the last byte of the answer was read; where none came, when that was given up or last looked at."""
+    peer: str
+    """The format of `Peer.address`."""
+    local: str
+    """Its own end: what the peer sees as `ServedRequest.remote`."""
+    connection: int
+    """The same number for all calls on one connection."""
+    tid: int
+    """The thread that sent it."""
+    protocol: Protocol
+    operation: str | None
+    """`SELECT * FROM t WHERE id = ?`, `GET /items/{}`, `HGET ?`: without literals; untrusted. None where not known."""
+    sent_bytes: int
+    received_bytes: int
+    kind: Literal["call", "publish"] = "call"
+    """`publish`: handed to a queue or topic; nobody waits for an answer, but for the broker's word that it has it."""
+    outcome: Literal["answered", "unanswered", "failed"] = "answered"
+    """`failed`: the connection was refused, reset or closed before an answer; `unanswered`: it went on without one."""
+    stack: int | None = None
+    """Where in its code it was made: place in the request's `code`."""
+    read_ns: int | None = None
+    """When a thread first read of the answer: what lies between `answered_ns` and it, its own process was late."""
+
+
+class Culprit(msgspec.Struct, frozen=True, array_like=True):
+    """Another request (or none) that kept the event loop while this one could have run."""
+
+    request: int | None
+    """Its id; None: the loop's own work, such as accepting connections, or a task that serves no request."""
+    method: str | None
+    target: str | None
+    """Path without the query string; None where it is not known."""
+    held_ns: int
+    """How much of this request's `loop` it was."""
+    pid: int
+    tid: int
 
 
 class Ran(msgspec.Struct, frozen=True, array_like=True):
@@ -166,6 +246,11 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """The stacks of its waits, and of the moments at which its thread was found on a CPU."""
     ran: tuple[Ran, ...] = ()
     """In order of time."""
+    calls: tuple[Call, ...] = ()
+    """In the order in which they were started."""
+    calls_lost: int = 0
+    culprits: tuple[Culprit, ...] = ()
+    """Who kept the loop, the longest first, at most 8; what `loop` holds beyond them were many short stretches."""
 
 
 class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -293,6 +378,7 @@ Record: TypeAlias = (
     | PythonSample
     | GcPause
     | Span
+    | TasksSample
 )
 
 

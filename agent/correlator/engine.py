@@ -26,6 +26,7 @@ from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Ledger, Request, ServedRequest, View
+from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Correlator:
                 self._chronicle.change(record)
             case Loss():
                 self._chronicle.loss(record)
+            case TasksSample():
+                pass
             case _:
                 self._around.take(record)
         return ()

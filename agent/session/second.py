@@ -41,6 +41,7 @@ _BOOKED: Final = _FIELDS.index("booked_ns")
 _ANSWERS: Final = {Connection.__struct_fields__.index(name) for name in ("resumed", "reset")}
 _DENSE: Final = slice(_FIELDS.index("peers"), _FIELDS.index("waits") + 1)
 _CODE: Final = _FIELDS.index("code")
+_DENSE_NAMES: Final = Parts.__struct_fields__[1:]
 
 
 class Filling:
@@ -110,7 +111,7 @@ class Filling:
         return rows
 
     def _add_parts(self, record: ServedRequest) -> None:
-        parts = Parts(self.next_seq, record.peers, record.waits, record.code, record.ran)
+        parts = Parts(self.next_seq, *(getattr(record, name) for name in _DENSE_NAMES))
         if parts != Parts(self.next_seq, (), ()):
             self._parts.append(_raw(parts))
 
@@ -149,7 +150,7 @@ def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | 
         parts = parts or Parts(0, (), ())
         fields = (*fields[:_BOOKED], booked, parts.peers, parts.waits, *fields[_BOOKED + len(BUCKETS) :])
         if len(fields) == _CODE:  # format 1 ends earlier, and its requests have no stacks
-            fields = (*fields, parts.code, parts.ran)
+            fields = (*fields, *msgspec.structs.astuple(parts)[3:])
     if record_type is Connection:
         fields = [_told(value) if place in _ANSWERS else value for place, value in enumerate(fields)]
     return msgspec.convert((record_type.__struct_config__.tag, *fields), record_type)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from perfwatch.probes.frames import StackTable
-from perfwatch.probes.records import Peer, Ran, Record, Wait  # noqa: TC001  (msgspec reads annotations)
+from perfwatch.probes.records import Call, Culprit, Peer, Ran, Record, Wait  # noqa: TC001  (msgspec reads annotations)
 
 if TYPE_CHECKING:
     from perfwatch.agent.model import Verdict
@@ -43,6 +43,9 @@ class Parts(msgspec.Struct, frozen=True, array_like=True):
     waits: tuple[Wait, ...]
     code: StackTable = StackTable()
     ran: tuple[Ran, ...] = ()
+    calls: tuple[Call, ...] = ()
+    calls_lost: int = 0
+    culprits: tuple[Culprit, ...] = ()
 
 
 class Dense(msgspec.Struct, frozen=True, array_like=True):

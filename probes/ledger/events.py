@@ -6,14 +6,12 @@ the two sides cannot drift apart unnoticed. Byte order and alignment are those o
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import struct
-from functools import lru_cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from perfwatch.probes.errors import Malformed
+from perfwatch.probes.ledger.addresses import ADDRESS, Address
 from perfwatch.probes.ledger.code_events import (
     FRAMES,
     MOST_STACK_BYTES,
@@ -27,12 +25,10 @@ from perfwatch.probes.ledger.code_events import (
     parse_stack,
     stack_frames,
 )
+from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_step
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC = range(1, 8)
+EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
 ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET = (1 << bit for bit in range(7))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
@@ -40,21 +36,20 @@ THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's
 GC: Final = 15  # and how much of `on_cpu` was the garbage collector's
 PEERS: Final = 4
 STACK_DEPTH: Final = 12
-_ADDRESS: Final = "HHI16s"
-_PEER: Final = _ADDRESS + "QQ"
+_PEER: Final = ADDRESS + "QQ"
 _WHO: Final = "IIQ16s"
 
-REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{_ADDRESS}{_ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
+REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{ADDRESS}{ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{_ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
+WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{_ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQ"
+    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQ"
     f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
-LISTENER: Final = struct.Struct(f"=QIIIIQ{_ADDRESS}")
+LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
 _U64: Final = struct.Struct("=Q")
 _STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
 _THREAD_BOOKED: Final = 27
@@ -62,33 +57,6 @@ _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
 _PID: Final = _LOOPS + 6
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
-
-
-class Address(NamedTuple):
-    """A socket's address as the kernel has it."""
-
-    family: int
-    port: int
-    data: bytes
-
-    @property
-    def known(self) -> bool:
-        """Whether there is one at all."""
-        return self.family != 0
-
-    def text(self, unix_name: Callable[[bytes], str | None]) -> str:
-        """Return `10.0.0.5:5432`, `[::1]:53` or `unix:/path`; `unix_name` resolves the kernel's name object."""
-        if self.family == socket.AF_UNIX:
-            return f"unix:{unix_name(self.data[:8]) or '?'}"
-        return _inet_text(self)
-
-
-@lru_cache(maxsize=4096)
-def _inet_text(address: Address) -> str:
-    if address.family == socket.AF_INET:
-        return f"{ipaddress.IPv4Address(address.data[:4])}:{address.port}"
-    host = ipaddress.IPv6Address(address.data)
-    return f"{host.ipv4_mapped}:{address.port}" if host.ipv4_mapped else f"[{host}]:{address.port}"
 
 
 class PeerTime(NamedTuple):
@@ -178,7 +146,7 @@ class ThreadState(NamedTuple):
     """Where in its code it blocks, while it does."""
 
 
-Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent
+Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent | StepEvent
 
 
 def parse_event(data: bytes) -> Event:
@@ -192,6 +160,8 @@ def parse_event(data: bytes) -> Event:
         return parse_stack(data)
     if kind == EVENT_GC and size == PAUSE.size:
         return parse_pause(data)
+    if kind == EVENT_STEP and size == STEP_BYTES:
+        return parse_step(data)
     if EVENT_FORK <= kind <= EVENT_EXIT and size == PROCESS.size:
         _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
         return ProcessEvent(kind, at_ns, pid, parent)

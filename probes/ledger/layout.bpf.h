@@ -45,7 +45,7 @@ enum call_class { /* of a system call's number; the table comes from user space 
 	CALL_FILE, /* of the file system, whatever its arguments */
 };
 
-enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC };
+enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP };
 
 enum stack_role { WAITED, WOKE, RAN };
 
@@ -163,6 +163,42 @@ struct pause { /* one run of the garbage collector */
 	u32 tid;
 	u32 generation;
 	u32 is_followed; /* cpu_ns says something */
+};
+
+enum step_kind { /* what user space needs to follow a request through an event loop, or to another process */
+	STEP_READ = 1,    /* bytes of a request, from an accepted connection */
+	STEP_ANSWERED,    /* bytes of a response */
+	STEP_IDLED,       /* the loop waited for events, from since_ns on; it runs again */
+	STEP_HANDED,      /* the thread woke another one of its process, `other`, that waited for a lock or started it */
+	STEP_TOOK,        /* a thread that was woken so runs; since_ns: when it was woken */
+	STEP_NOTIFIED,    /* the thread wakes an event loop of its process */
+	STEP_NOTICED,     /* the loop reads that */
+	STEP_CONNECTING,  /* connections that the process opens itself: from here on with addresses */
+	STEP_CONNECTED,   /* since_ns: when it was begun */
+	STEP_SENT,        /* with the first bytes */
+	STEP_RECEIVED,    /* with the first bytes; since_ns: when they could be read */
+	STEP_CLOSED,      /* by the process, or by the peer */
+};
+
+#define STEP_HEAD_BYTES 128
+
+struct step {
+	u32 size;
+	u32 kind;
+	u64 at_ns;
+	u32 pid;
+	u32 tid;
+	u32 step; /* enum step_kind */
+	u32 head_length;
+	u64 connection;
+	u64 request;  /* that the connection, or else the thread, serves; 0: none, or it is an event loop */
+	u64 since_ns; /* 0: not known */
+	s64 bytes;    /* of SENT and RECEIVED: also those that were not told one by one; CLOSED: negative: an errno */
+	u64 other;    /* a tid */
+	u64 booked[BUCKETS]; /* what the thread did since its last step; of a thread that is not a lane: zeros */
+	struct address local; /* of STEP_CONNECTING and later; the others end here */
+	struct address peer;
+	char head[STEP_HEAD_BYTES]; /* head_length of it, and so much is sent */
 };
 
 struct process {

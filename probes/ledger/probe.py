@@ -276,7 +276,7 @@ class LedgerProbe:
             to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
-        else:
+        elif isinstance(event, ev.ProcessEvent):
             self._change(event)
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:

@@ -1,0 +1,71 @@
+"""The kernel's events about the way of a request: steps of threads, and of connections. Layout: layout.bpf.h."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from perfwatch.probes.errors import Malformed
+from perfwatch.probes.ledger.addresses import ADDRESS, Address
+
+(
+    READ,
+    ANSWERED,
+    IDLED,
+    HANDED,
+    TOOK,
+    NOTIFIED,
+    NOTICED,
+    CONNECTING,
+    CONNECTED,
+    SENT,
+    RECEIVED,
+    CLOSED,
+) = range(1, 13)
+"""enum step_kind"""
+HEAD_BYTES: Final = 128
+_BOOKED: Final = 16  # enum bucket: padded to a power of two
+_STEP: Final = struct.Struct(f"=IIQIIIIQQQqQ{_BOOKED}Q")
+_ADDRESSES: Final = struct.Struct(f"={ADDRESS}{ADDRESS}")
+_HEAD_AT: Final = _STEP.size + _ADDRESSES.size
+STEP_BYTES: Final = _HEAD_AT + HEAD_BYTES
+
+
+class Ends(NamedTuple):
+    """A connection that the process opened itself, and the first bytes that went through it."""
+
+    local: Address
+    peer: Address
+    head: bytes
+
+
+class StepEvent(NamedTuple):
+    """One step: what it means, field by field, stands in layout.bpf.h."""
+
+    at_ns: int
+    pid: int
+    tid: int
+    step: int
+    connection: int
+    request: int
+    since_ns: int
+    bytes: int
+    other: int
+    booked_ns: tuple[int, ...]
+    """By `BUCKETS`, then how much of `run_queue` was the quota's, and of `on_cpu` the garbage collector's."""
+    ends: Ends | None
+
+
+def parse_step(data: bytes) -> StepEvent:
+    """Read `struct step`; raises Malformed if it is shorter than it must be."""
+    if len(data) < _STEP.size:
+        raise Malformed(f"a step of {len(data)} bytes")
+    f = _STEP.unpack_from(data)
+    ends = None
+    if f[5] >= CONNECTING:
+        if len(data) < _HEAD_AT + f[6]:
+            raise Malformed(f"a step of {len(data)} bytes")
+        a = _ADDRESSES.unpack_from(data, _STEP.size)
+        head = data[_HEAD_AT : _HEAD_AT + f[6]]
+        ends = Ends(Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7]), head)
+    return StepEvent(f[2], f[3], f[4], f[5], f[7], f[8], f[9], f[10], f[11], f[12:], ends)

@@ -18,11 +18,13 @@ from perfwatch.agent.correlator.judge import judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.refining import refine
 from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
+from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Ledger, Request, ServedRequest, View
@@ -64,12 +66,13 @@ class Correlator:
         self._errors = 0
         self._latencies = Latencies()
         self._routes = Routes()
-        self._endpoints = Endpoints(self._slowness)
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
         self._judged: dict[int, Request] = {}
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus))
         self._traffic = Traffic()
+        self._endpoints = Endpoints(self._slowness, self._traffic.loops)
+        self._tasks = Tasks()
         self._chronicle = Chronicle(info.started_ns)
 
     def feed(self, record: Record) -> tuple[Request, ...]:
@@ -84,7 +87,7 @@ class Correlator:
         self._timeline.advance(self._now_ns)
         match record:
             case ServedRequest():
-                return self._serve(_sound(record))
+                return self._serve(refine(_sound(record), self._tasks))
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
@@ -101,7 +104,7 @@ class Correlator:
             case Loss():
                 self._chronicle.loss(record)
             case TasksSample():
-                pass
+                self._tasks.take(record)
             case _:
                 self._around.take(record)
         return ()
@@ -160,6 +163,8 @@ class Correlator:
         route = self._around.code.spans.route_of(record, self._routes.fold(record.target))
         endpoint = self._endpoints.of(record.method or "?", route)
         endpoint.latencies.add(duration_ns)
+        if earlier is None:
+            self._traffic.loops.served(record, (endpoint.method, endpoint.route))
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)

@@ -57,6 +57,7 @@ enum request_flag {
 	ABORTED = 16,
 	FINAL = 32,  /* the kernel has no more to say of it */
 	RESET = 64,  /* the client has gone; its thread does not know yet */
+	FOLLOWED = 128, /* it was read by a lane: its ledger is made of steps */
 };
 
 #define PEERS 4
@@ -258,6 +259,11 @@ struct thread {
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
 	u64 loops; /* it waits for several connections at once: an event loop */
+	u32 lane; /* enum lane */
+	u32 saw; /* enum watched, of the wait under way */
+	u64 loop_file; /* the epoll in which it waits for all its connections */
+	u64 idles; /* the wait under way is the loop's own, for whatever comes */
+	u64 handed_ns; /* a lane woke it; it has not run since */
 	u64 parked; /* its switches when it was left alone, after an answer; 0: it is followed */
 	struct target target; /* its process's, as it was when the request began */
 	u32 pid;
@@ -267,6 +273,10 @@ struct thread {
 };
 
 enum thread_state { RUNNING, BLOCKED, PREEMPTED };
+
+enum lane { NO_LANE, LOOP_LANE, WORKER_LANE };
+
+enum watched { SAW_LISTENER = 1, SAW_OWN = 2, SAW_OTHERS = 4 };
 
 struct listener {
 	u64 key; /* TCP port, or the kernel's name object of a Unix socket */

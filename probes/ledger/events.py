@@ -29,7 +29,7 @@ from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_ste
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
-ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, FOLLOWED = (1 << bit for bit in range(8))
+ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS = (1 << bit for bit in range(8))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's

@@ -57,7 +57,7 @@ enum request_flag {
 	ABORTED = 16,
 	FINAL = 32,  /* the kernel has no more to say of it */
 	RESET = 64,  /* the client has gone; its thread does not know yet */
-	FOLLOWED = 128, /* it was read by a lane: its ledger is made of steps */
+	BY_STEPS = 128, /* it was read by a lane: its ledger is made of steps */
 };
 
 #define PEERS 4

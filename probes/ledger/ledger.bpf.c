@@ -741,7 +741,7 @@ static __noinline int tell_more(struct request *r, u64 arrived, s64 length)
 	struct thread *t = followed_thread(bpf_get_current_pid_tgid());
 	u64 now = bpf_ktime_get_ns();
 
-	if (!t || !t->lane || !(r->flags & FOLLOWED))
+	if (!t || !t->lane || !(r->flags & BY_STEPS))
 		return 0;
 	book_running(t, now);
 	return tell_step(t, STEP_READ, now, &told);
@@ -762,7 +762,7 @@ static __always_inline void start_request(
 		return;
 	}
 	r = &s->request; /* its head was read by the caller */
-	r->flags = t->lane ? FOLLOWED : leave_request(t, connection, now);
+	r->flags = t->lane ? BY_STEPS : leave_request(t, connection, now);
 	r->size = sizeof(*r);
 	r->kind = EVENT_REQUEST;
 	r->id = __sync_fetch_and_add(&last_request, 1) + 1;
@@ -927,7 +927,7 @@ static __always_inline void answer(struct request *r, int length)
 	}
 	r->ended_ns = now;
 	t = bpf_map_lookup_elem(&threads, &tid);
-	if (r->flags & FOLLOWED && t && t->lane) {
+	if (r->flags & BY_STEPS && t && t->lane) {
 		tell_answer(t, r, now, length);
 	} else if (r->tid != tid || !t) {
 		r->flags |= SEVERAL;

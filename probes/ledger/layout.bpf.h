@@ -174,6 +174,7 @@ enum step_kind { /* what user space needs to follow a request through an event l
 	STEP_TOOK,        /* a thread that was woken so runs; since_ns: when it was woken */
 	STEP_NOTIFIED,    /* the thread wakes an event loop of its process */
 	STEP_NOTICED,     /* the loop reads that */
+	STEP_RESTED,      /* a thread that was woken so waits for a lock again: what it had to do may be done */
 	STEP_CONNECTING,  /* connections that the process opens itself: from here on with addresses */
 	STEP_CONNECTED,   /* since_ns: when it was begun */
 	STEP_SENT,        /* with the first bytes */

@@ -399,6 +399,7 @@ static __always_inline void become_loop(struct thread *t)
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
 	struct thread *t = followed_thread(task->pid);
+	struct told told = {};
 	u64 now;
 
 	if (!t)
@@ -428,6 +429,8 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 		t->parked = switches(task);
 	else
 		note_place(t);
+	if (t->lane == WORKER_LANE && t->bucket == LOCK)
+		tell_step(t, STEP_RESTED, now, &told);
 }
 
 static __noinline int note_who(struct who *who, struct task_struct *task)

@@ -82,7 +82,8 @@ def chatter(calls: Iterable[Call]) -> dict[Shape, list[Call]]:
     """Return the groups of many calls of one shape that went one after the other, and none of which is most of it."""
     alike: dict[Shape, list[Call]] = defaultdict(list)
     for call in calls:
-        alike[shape_of(call)].append(call)
+        if call.sent_ns is not None:
+            alike[shape_of(call)].append(call)
     return {shape: group for shape, group in alike.items() if _is_chatter(group)}
 
 

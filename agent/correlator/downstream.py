@@ -87,16 +87,16 @@ def _connect(
 ) -> tuple[list[Evidence], tuple[str, ...]]:
     peer, opening = _peer_of(slices)
     every = [call for call in request.record.calls if call.peer == peer]
-    opened = sum(call.connected_ns is not None for call in every)
     evidence = [
-        amount("connect", spent_ns, f"opening connections took {{}}, {_each(spent_ns, len(opening))}"),
+        amount("connect", spent_ns, f"opening connections took {{}}, {_each(spent_ns, len(opening), 'connection')}"),
         Evidence("peer", peer, f"to {peer}"),
-        Evidence("opened", opened, f"{opened} of its {counted(len(every), 'call')} to {peer} opened a connection"),
+        Evidence("opened", len(opening), f"{_opened(len(opening))} for {counted(_asked(every), 'call')} to {peer}"),
         *failed(every),
     ]
     habit = context.traffic.habits.of(request.record.pid, peer)
     if habit.calls:
-        text = f"of {counted(habit.calls, 'earlier call')} of process {request.record.pid} to it {habit.opened} did"
+        earlier = counted(habit.calls, "earlier call")
+        text = f"before that, {_opened(habit.opened)} for {earlier} of process {request.record.pid} to it"
         evidence.append(Evidence("opened_before", habit.opened, text))
     return evidence, (_WARM_ADVICE if habit.mostly_keeps else _KEEP_ADVICE, _IDLE_ADVICE)
 
@@ -105,11 +105,11 @@ def _tls(
     spent_ns: int, slices: Sequence[Slice], request: Request, context: Context
 ) -> tuple[list[Evidence], tuple[str, ...]]:
     peer, secured = _peer_of(slices)
-    every = sum(call.peer == peer for call in request.record.calls)
+    every = [call for call in request.record.calls if call.peer == peer]
     evidence = [
-        amount("tls", spent_ns, f"TLS handshakes took {{}}, {_each(spent_ns, len(secured))}"),
+        amount("tls", spent_ns, f"TLS handshakes took {{}}, {_each(spent_ns, len(secured), 'handshake')}"),
         Evidence("peer", peer, f"with {peer}"),
-        Evidence("handshakes", len(secured), f"{len(secured)} of its {counted(every, 'call')} to {peer} made one"),
+        Evidence("handshakes", len(secured), f"{len(secured)} of them for {counted(_asked(every), 'call')} to {peer}"),
     ]
     habit = context.traffic.habits.of(request.record.pid, peer)
     first = _WARM_ADVICE if habit.mostly_keeps else _KEEP_ADVICE
@@ -163,8 +163,17 @@ def _peer_of(slices: Sequence[Slice]) -> tuple[str, list[Call]]:
     return ("another process" if peer is None else peer.address), some
 
 
-def _each(spent_ns: int, count: int) -> str:
-    return f"{milliseconds(spent_ns // max(count, 1)):.1f} ms for each of {counted(count, 'call')}"
+def _asked(some: Sequence[Call]) -> int:
+    """Count the calls that asked for something: the others only opened a connection for one."""
+    return sum(call.sent_ns is not None for call in some)
+
+
+def _opened(count: int) -> str:
+    return f"{counted(count, 'connection')} {'was' if count == 1 else 'were'} opened"
+
+
+def _each(spent_ns: int, count: int, what: str) -> str:
+    return f"{milliseconds(spent_ns // max(count, 1)):.1f} ms for each of {counted(count, what)}"
 
 
 RULES: Final[tuple[Rule, ...]] = (calls,)

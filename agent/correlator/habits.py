@@ -26,10 +26,10 @@ class Habit(NamedTuple):
         """Whether a new connection is the exception: a cold start, or a pool that grew."""
         return self.calls >= _TELLING and self.opened <= _SELDOM * self.calls
 
-    def and_one(self, *, opened: bool) -> Habit:
-        """Return it with one more call; what is long ago counts less and less."""
+    def and_also(self, *, asked: bool, opened: bool) -> Habit:
+        """Return it with one more call, or only a connection for one; what is long ago counts less and less."""
         calls, before = (self.calls // 2, self.opened // 2) if self.calls >= _FORGET else self
-        return Habit(calls + 1, before + opened)
+        return Habit(calls + asked, before + opened)
 
 
 class Habits:
@@ -46,7 +46,8 @@ class Habits:
         for call in record.calls:
             key = (record.pid, call.peer)
             habit = self._known.get(key) or Habit()
-            self._known.put(key, habit.and_one(opened=call.connected_ns is not None))
+            opened = call.connected_ns is not None
+            self._known.put(key, habit.and_also(asked=call.sent_ns is not None, opened=opened))
 
     def of(self, pid: int, peer: str) -> Habit:
         """Return how a process treated a peer until now."""

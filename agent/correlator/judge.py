@@ -58,7 +58,7 @@ def judge(request: Request, context: Context) -> Judged:
     spent = {finding.mechanism: finding.spent_ns for finding in found}
     booked_ns = sum(request.ledger.booked_ns)
     other_ns = booked_ns - sum(spent.values())
-    balance = Balance(request.ledger.total_ns, spent, other_ns, readings_of(request), _suspended_ns(request, other_ns))
+    balance = Balance(request.ledger.total_ns, spent, other_ns, readings_of(request), _suspended_ns(request))
     weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
     if weighing.mechanism is None:
         return Judged(_unknown(request, balance), balance, stacks, ())
@@ -79,9 +79,9 @@ def _with_others(own: Verdict, others: Explanation) -> Verdict:
     return msgspec.structs.replace(own, evidence=(*told[:first], *others.evidence, *told[first:]), advice=advice)
 
 
-def _suspended_ns(request: Request, other_ns: int) -> int:
-    """Return how much its coroutine was suspended in nobody knows what."""
-    return min(sum(wait.blocked_ns for wait in waits_in(request, "other") if is_suspended(wait)), max(other_ns, 0))
+def _suspended_ns(request: Request) -> int:
+    """Return how long its coroutine was suspended in what nobody saw: unknown, or a timer that was inferred."""
+    return sum(max(wait.blocked_ns, 0) for wait in request.record.waits if is_suspended(wait))
 
 
 def also(balance: Balance, winner: Mechanism | None) -> tuple[Evidence, ...]:

@@ -1,9 +1,9 @@
 """Makes a request's record say what it waited for, where its stacks or its tasks know: before its ledger is read.
 
-What was booked to `other` because a coroutine was suspended goes to the bucket of what its chain of awaits says: `lock`
-for a pool, a permit, a signal or a lock, `queue` for a job that no thread has begun, `sleep` for a timer. Nothing is
-booked twice, and what no reading tells stays. A wait for what others give back is marked in its detail: `pool: a
-permit`.
+What was booked to `other` or `sleep` because a coroutine was suspended goes to the bucket of what its chain of awaits
+says: `lock` for a pool, a permit, a signal or a lock, `queue` for a job that no thread has begun, `sleep` for a timer.
+Nothing is booked twice, and what no reading tells stays. A wait for what others give back is marked in its detail:
+`pool: a permit`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ _BOOKED_TO: Final[dict[Kind, Bucket]] = {
     "sleep": "sleep",
 }
 _MAX_WAITS: Final = 512
-_OTHER: Final = BUCKETS.index("other")
 
 
 def pooled(wait: Wait) -> str | None:
@@ -49,8 +48,8 @@ def pooled(wait: Wait) -> str | None:
 
 
 def is_suspended(wait: Wait) -> bool:
-    """Whether nothing tells what its coroutine waited for."""
-    return wait.bucket == "other" and wait.detail == SUSPENDED
+    """Whether nothing that was seen tells what its coroutine waited for: `other`, or `sleep` where a timer came."""
+    return wait.detail == SUSPENDED and wait.bucket in ("other", "sleep")
 
 
 def refine(record: ServedRequest, tasks: Tasks) -> ServedRequest:
@@ -103,11 +102,11 @@ class _Refining:
         return msgspec.structs.replace(self._record, waits=waits, booked_ns=tuple(self._booked), code=code)
 
     def _moved(self, wait: Wait, kind: Kind) -> Wait:
-        """Book a wait to where it belongs, if all of it was booked to `other`."""
-        bucket = _BOOKED_TO[kind]
-        if not 0 <= wait.blocked_ns <= self._booked[_OTHER]:
+        """Book a wait to where it belongs, if all of it was booked."""
+        bucket, before = _BOOKED_TO[kind], BUCKETS.index(wait.bucket)
+        if not 0 <= wait.blocked_ns <= self._booked[before]:
             return wait
-        self._booked[_OTHER] -= wait.blocked_ns
+        self._booked[before] -= wait.blocked_ns
         self._booked[BUCKETS.index(bucket)] += wait.blocked_ns
         return msgspec.structs.replace(wait, bucket=bucket, detail=None)
 

@@ -1,12 +1,15 @@
 """Calls that went one after the other, and might have run at the same time: what that would save.
 
 Whether a call needs the answer of the one before it cannot be seen from outside. Those are taken for independent that
-ask for different things, and the next of which began right after the last had ended: what needs an answer looks at it.
+ask for different things, not in one session of a database, and the next of which began right after the last had ended:
+what needs an answer looks at it first.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from perfwatch.agent.correlator.calling import calls_of, chatter, shape_of
 from perfwatch.agent.correlator.findings import amount, counted
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import Evidence, ServedRequest
     from perfwatch.probes.records import Call
 
+_SESSIONS: Final = frozenset({"postgresql", "mysql"})
 _OWN_WORK_NS: Final = 2_000_000
 _OWN_PART: Final = 0.1
 _LEAST_NS: Final = 1_000_000
@@ -83,15 +87,31 @@ def _lines(record: ServedRequest) -> Iterator[tuple[Call, ...]]:
     chatty = chatter(calls)
     line: dict[Shape, Call] = {}
     last = None
-    for call in calls:
+    for call in _with_setups(calls):
         shape = shape_of(call)
         if _length(call) < _LEAST_NS or call.kind == "publish" or shape in chatty:
             continue
-        if shape in line or (last is not None and not _follows(last, call)):
+        if shape in line or (last is not None and (not _follows(last, call) or _is_session(last, call))):
             yield from _worth(line)
             line = {}
         line[shape] = last = call
     yield from _worth(line)
+
+
+def _with_setups(calls: Iterable[Call]) -> Iterator[Call]:
+    """Yield the calls that ask for something, each with the opening of its connection where that was told apart."""
+    began: dict[int, int] = {}
+    for call in calls:
+        if call.sent_ns is None:
+            began[call.connection] = call.started_ns
+        else:
+            started_ns = began.pop(call.connection, call.started_ns)
+            yield call if started_ns == call.started_ns else msgspec.structs.replace(call, started_ns=started_ns)
+
+
+def _is_session(before: Call, call: Call) -> bool:
+    """Whether both are statements on one connection to a database, where one must wait for the other."""
+    return call.connection == before.connection and call.protocol in _SESSIONS
 
 
 def _worth(line: Mapping[Shape, Call]) -> Iterator[tuple[Call, ...]]:

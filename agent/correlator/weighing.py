@@ -40,7 +40,7 @@ class Balance(NamedTuple):
     readings: int = 0
     """Of thread states, that it was made of; 0 where it was measured exactly."""
     suspended_ns: int = 0
-    """Of `other_ns`: a coroutine was suspended, and nothing tells in what."""
+    """A coroutine was suspended, and nothing that was seen tells in what."""
 
     @property
     def unaccounted_ns(self) -> int:

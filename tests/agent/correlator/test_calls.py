@@ -187,8 +187,8 @@ def test_connections_that_are_opened_for_each_call():
     verdict = judge(lo.calling(*calls))
     assert (verdict.mechanism, verdict.principle) == ("connect", "efficiency")
     assert verdict.summary == "spent 120 ms on opening connections to 10.0.0.5:5432 (71 %)"
-    assert verdict.evidence[0].text == "opening connections took 120.0 ms, 20.0 ms for each of 6 calls"
-    assert text(verdict, "opened") == "6 of its 6 calls to 10.0.0.5:5432 opened a connection"
+    assert verdict.evidence[0].text == "opening connections took 120.0 ms, 20.0 ms for each of 6 connections"
+    assert text(verdict, "opened") == "6 connections were opened for 6 calls to 10.0.0.5:5432"
     assert verdict.advice[0].startswith("Keep connections and use them again")
 
 
@@ -196,7 +196,9 @@ def test_a_cold_start_is_told_from_a_habit():
     warm = [lo.calling(*lo.in_a_row(4, 2), number=10 + n, at_ms=-900 + n) for n in range(5)]
     verdict = judge(lo.calling(lo.opening(-300, 200)), *warm)
     assert verdict.mechanism == "connect"
-    assert text(verdict, "opened_before") == "of 20 earlier calls of process 4313 to it 0 did"
+    assert text(verdict, "opened_before") == (
+        "before that, 0 connections were opened for 20 earlier calls of process 4313 to it"
+    )
     assert verdict.advice[0].startswith("It mostly uses its connections again, and this one was new")
     cold = [lo.calling(lo.opening(-950, 2), number=10 + n, at_ms=-900 + n) for n in range(20)]
     assert judge(lo.calling(lo.opening(-300, 200)), *cold).advice[0].startswith("Keep connections")
@@ -220,8 +222,8 @@ def test_handshakes_are_tls():
     )
     verdict = judge(lo.calling(*calls))
     assert (verdict.mechanism, verdict.principle) == ("tls", "efficiency")
-    assert verdict.evidence[0].text == "TLS handshakes took 200.0 ms, 40.0 ms for each of 5 calls"
-    assert text(verdict, "handshakes") == "5 of its 5 calls to 10.0.0.7:443 made one"
+    assert verdict.evidence[0].text == "TLS handshakes took 200.0 ms, 40.0 ms for each of 5 handshakes"
+    assert text(verdict, "handshakes") == "5 of them for 5 calls to 10.0.0.7:443"
     assert verdict.advice[1].startswith("Resume sessions")
 
 
@@ -285,7 +287,7 @@ def three(gap=1.0, **fields):
     names = (("SELECT user", lo.DB, 100), ("GET /price", lo.API, 150), ("GET ?", lo.CACHE, 120))
     made, from_ms = [], -500.0
     for operation, peer, ms in names:
-        made.append(lo.call(from_ms, ms, operation=operation, peer=peer, **fields))
+        made.append(lo.call(from_ms, ms, operation=operation, peer=peer, **({"connection": ms} | fields)))
         from_ms += ms + gap
     return made
 
@@ -306,12 +308,22 @@ def test_calls_one_after_the_other_might_run_together():
         pytest.param(three(gap=40), id="with work of its own between them"),
         pytest.param(three(gap=-60), id="that overlap already"),
         pytest.param(three(kind="publish"), id="that are published"),
+        pytest.param(three(connection=7), id="in one session of a database"),
         pytest.param(lo.in_a_row(5, 60), id="of one shape: each may need the one before"),
         pytest.param([lo.call(-500, 300), lo.call(-199, 5, operation="SELECT b")], id="of which one is all of it"),
     ],
 )
 def test_calls_that_could_not(calls):
     assert "could_overlap_ms" not in facts(judge(lo.calling(*calls)))
+
+
+def test_a_connection_that_is_opened_apart_belongs_to_the_call_it_is_opened_for():
+    """No two calls: the second begins with it, and could overlap with the first."""
+    setup = lo.opening(-399, 60, wait=0, sent_ns=None, answered_ns=None, connection=8, operation=None, sent_bytes=0)
+    first = lo.call(-500, 100, operation="GET /a", connection=7)
+    second = lo.call(-337, 90, operation="GET /b", connection=8)
+    assert facts(judge(lo.calling(first, setup, second)))["could_overlap_ms"] == 100.0
+    assert "could_overlap_ms" not in facts(judge(lo.calling(setup, second)))
 
 
 # --- many requests

@@ -182,6 +182,20 @@ def test_suspended_time_makes_a_verdict_less_sure():
     assert less.confidence < sure.confidence
 
 
+def test_a_sleep_that_was_inferred_from_a_timer_may_turn_out_as_a_permit():
+    """The loop woke by the clock: that may have been another task's."""
+    wait = m.wait("sleep", 300, call=None, detail="suspended", started_ns=c.at(-320))
+    [request] = judged(coroutine(wait, other=0, sleep=300), *readings(lo.SEMAPHORE))
+    assert request.verdict.mechanism == "pool"
+    assert (request.ledger["lock"], request.ledger["sleep"]) == (300 * m.MS, 0)
+    [request] = judged(coroutine(wait, other=0, sleep=300), *readings(lo.TIMER))
+    assert request.verdict.mechanism == "sleep"
+    assert request.record.waits[0].detail is None
+    [inferred] = judged(coroutine(wait, other=0, sleep=300))
+    assert inferred.verdict.mechanism == "sleep"
+    assert inferred.verdict.confidence < request.verdict.confidence
+
+
 def judged(record, *before):
     correlator = Correlator(m.info(slow_ms=1))
     for one in before:
@@ -217,7 +231,7 @@ def test_whatever_is_read_the_ledger_adds_up_as_before(waits, read, other_ms, th
     assert [one.blocked_ns for one in refined.waits] == [one.blocked_ns for one in record.waits]
     for bucket in BUCKETS:
         at = BUCKETS.index(bucket)
-        assert refined.booked_ns[at] >= record.booked_ns[at] or bucket == "other"
+        assert refined.booked_ns[at] >= record.booked_ns[at] or bucket in ("other", "sleep")
     if threads != "followed":
         assert refined.booked_ns == record.booked_ns
 

@@ -36,6 +36,8 @@ PSYCOPG = (
 )
 UNTOLD = (c.own("gathers", "app.py", 80),)
 TO_THREAD = (
+    Frame("Event.wait", f"{c.SITE}/anyio/_backends/_asyncio.py", 1770),
+    Frame("CapacityLimiter.acquire_on_behalf_of", f"{c.SITE}/anyio/_backends/_asyncio.py", 1980),
     Frame("AsyncIOBackend.run_sync_in_worker_thread", f"{c.SITE}/anyio/_backends/_asyncio.py", 2470),
     Frame("run_sync", f"{c.SITE}/anyio/to_thread.py", 56),
     Frame("run_in_threadpool", f"{c.SITE}/starlette/concurrency.py", 34),

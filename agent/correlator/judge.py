@@ -15,12 +15,12 @@ from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.refining import is_suspended
 from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, places_told
 from perfwatch.agent.correlator.stack_times import EXACT, stack_times
-from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
+from perfwatch.agent.correlator.weighing import CERTAIN, NOTHING, Balance, Weighing, weigh
 from perfwatch.agent.correlator.wording import at, did, percent
 from perfwatch.agent.model import PRINCIPLE_OF, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.model import Wait
@@ -50,15 +50,26 @@ class Judged(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def judge(request: Request, context: Context) -> Judged:
-    """Judge a request; costs 40-120 us, and 80-180 us more where its stacks are known."""
+def judge(request: Request, context: Context, unlooked_ns: Mapping[Mechanism | None, int] = NOTHING) -> Judged:
+    """Judge a request; `unlooked_ns` is what `refine` says of it.
+
+    Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
+    """
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
     found = [finding for rule in RULES for finding in rule(request, context)]
     spent = {finding.mechanism: finding.spent_ns for finding in found}
     booked_ns = sum(request.ledger.booked_ns)
     other_ns = booked_ns - sum(spent.values())
-    balance = Balance(request.ledger.total_ns, spent, other_ns, readings_of(request), _suspended_ns(request))
+    balance = Balance(
+        request.ledger.total_ns,
+        spent,
+        other_ns,
+        readings_of(request),
+        _suspended_ns(request),
+        _unseen_ns(request),
+        unlooked_ns,
+    )
     weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
     if weighing.mechanism is None:
         return Judged(_unknown(request, balance), balance, stacks, ())
@@ -69,6 +80,12 @@ def judge(request: Request, context: Context) -> Judged:
     verdict = _verdict(request, winner, weighing, balance, frames)
     verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))
     return Judged(verdict, balance, stacks, frames)
+
+
+def _unseen_ns(request: Request) -> int:
+    """Return how long it was suspended, and nobody looked at its task."""
+    suspended = (wait for wait in waits_in(request, "other") if is_suspended(wait) and wait.stack is None)
+    return sum(max(wait.blocked_ns, 0) for wait in suspended)
 
 
 def _with_others(own: Verdict, others: Explanation) -> Verdict:

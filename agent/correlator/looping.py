@@ -138,7 +138,7 @@ def blocking(mechanism: Mechanism, held: Held, deed: Deed | None) -> Explanation
     if not held.requests:
         return Explanation((), ())
     longest = f", up to {milliseconds(held.longest_ns):.1f} ms at a stretch" if held.longest_ns else ""
-    text = f"this stopped the event loop for others: {counted(held.requests, 'time')} one waited, {{}} in all{longest}"
+    text = f"this stopped the event loop for others: {counted(held.requests, 'wait')} for it, {{}} in all{longest}"
     is_why = deed is not None and deed.bucket in BUCKETS_OF[mechanism]
     return Explanation((amount("held_up", held.spent_ns, text),), remedies(deed, "it") if is_why else ())
 
@@ -176,7 +176,11 @@ def _of(request: Request, kept: _Kept) -> str:
 
 
 def _at_a_stretch(request: Request, kept: _Kept) -> str:
-    times = [until - start for one in kept.culprits for start, until in stretches(request.record, one.request)]
+    times = [
+        min(until - start, one.held_ns)
+        for one in kept.culprits
+        for start, until in stretches(request.record, one.request)
+    ]
     return f", up to {milliseconds(max(times)):.1f} ms at a stretch" if times else ""
 
 

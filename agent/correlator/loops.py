@@ -81,7 +81,7 @@ class Loops:
         for culprit in record.culprits:
             if culprit.request is not None and culprit.held_ns > 0:
                 times = tuple(stretches(record, culprit.request))[:_TIMES]
-                self._suffered(culprit.request, Held(1, culprit.held_ns, _longest(times)), times)
+                self._suffered(culprit.request, Held(1, culprit.held_ns, min(_longest(times), culprit.held_ns)), times)
         if _worked_ns(record) >= _LEAST_NS:
             self._doings.put(record.id, _doings(record, endpoint))
             self._held_by.put(endpoint, self.held_by(endpoint).and_also(self._held.get(record.id) or Held()))

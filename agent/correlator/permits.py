@@ -1,5 +1,7 @@
 """What a stack waits for: a pooled connection, a permit, an item of a queue, a free thread, a signal, a lock, a timer.
 
+A job is one that a thread does, or has not begun: the frames of who waits for it do not tell which.
+
 The frames tell: innermost a primitive of a standard library (`Condition.wait`), then who uses it. A pool's frame
 outside of it names the pool; one that connects meanwhile has none. Up to Python 3.10 frames have bare names: there an
 asyncio `acquire` may be a lock's or a semaphore's, and is taken for a lock's.
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import Frame
 
-Kind: TypeAlias = Literal["pool", "permit", "room", "item", "worker", "signal", "lock", "sleep"]
+Kind: TypeAlias = Literal["pool", "permit", "room", "item", "worker", "job", "signal", "lock", "sleep"]
 
 _SPAWNS: Final = "sqlalchemy.util.concurrency sqlalchemy.util._concurrency_py3k"
 """Its asynchronous engine gets a connection from a queue in there, and the pool's own frames are on a greenlet."""
@@ -118,7 +120,7 @@ def awaited(frames: Sequence[Frame]) -> Awaited | None:
 @lru_cache(1024)
 def _awaited(inner: tuple[tuple[str, str], ...]) -> Awaited | None:
     kind, at = _primitive(inner)
-    pool = None if kind in ("sleep", "worker") else _pool(inner[at:], kind)
+    pool = None if kind in ("sleep", "worker", "job") else _pool(inner[at:], kind)
     if pool is not None:
         return Awaited("pool", f"a connection of {pool}", is_permit=True)
     return None if kind is None else Awaited(kind, _SAID.get(kind, ""), kind in _PERMITS)
@@ -133,7 +135,8 @@ def _primitive(inner: Sequence[tuple[str, str]]) -> tuple[Kind | None, int]:
         known = _known(module)
         if known is None:
             return kind, at
-        kind = _kind(known, function) or kind
+        outer = _kind(known, function) or kind
+        kind = "job" if outer == "worker" and kind in (None, "job") else outer
     return kind, len(inner)
 
 

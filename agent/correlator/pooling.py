@@ -16,7 +16,7 @@ from perfwatch.agent.correlator.findings import Explanation, amount, counted, mi
 from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
 from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
 from perfwatch.agent.correlator.stack_sums import StackSums
-from perfwatch.agent.correlator.weighing import Balance, weigh
+from perfwatch.agent.correlator.weighing import Balance, estimated, weigh
 from perfwatch.agent.correlator.wording import does
 from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, FrameShare, Ledger, Mechanism, Verdict
 
@@ -59,6 +59,8 @@ class Pool:
         "stacks",
         "suspended_ns",
         "total_ns",
+        "unlooked_ns",
+        "unseen_ns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -67,6 +69,8 @@ class Pool:
         self.other_ns = 0
         self.readings = 0
         self.suspended_ns = 0
+        self.unseen_ns = 0
+        self.unlooked_ns: dict[Mechanism | None, int] = {}
         self.booked_ns = [0] * len(BUCKETS)
         self.spent_ns: dict[Mechanism, int] = {}
         self.stacks = StackSums()
@@ -89,8 +93,7 @@ class Pool:
     def __add__(self, other: Pool) -> Pool:
         both = Pool()
         for pool in (self, other):
-            sums = Balance(pool.total_ns, pool.spent_ns, pool.other_ns, pool.readings, pool.suspended_ns)
-            both._sum(1, pool.booked_ns, sums)
+            both._sum(1, pool.booked_ns, pool._sums())
             both._latest.update(pool._latest)
         both.count = self.count + other.count
         both.stacks = self.stacks + other.stacks
@@ -112,10 +115,26 @@ class Pool:
 
     def balance(self) -> Balance:
         """Return the mean balance; its readings are those of all requests together."""
-        count = max(self.count, 1)
+        count, sums = max(self.count, 1), self._sums()
         spent = {name: spent_ns // count for name, spent_ns in self.spent_ns.items() if spent_ns}
-        suspended_ns = self.suspended_ns // count
-        return Balance(self.total_ns // count, spent, self.other_ns // count, self.readings, suspended_ns)
+        return sums._replace(
+            total_ns=self.total_ns // count,
+            spent_ns=spent,
+            other_ns=self.other_ns // count,
+            suspended_ns=self.suspended_ns // count,
+            unseen_ns=self.unseen_ns // count,
+        )
+
+    def _sums(self) -> Balance:
+        return Balance(
+            self.total_ns,
+            self.spent_ns,
+            self.other_ns,
+            self.readings,
+            self.suspended_ns,
+            self.unseen_ns,
+            self.unlooked_ns,
+        )
 
     def _sum(self, sign: int, booked_ns: Sequence[int], balance: Balance) -> None:
         self.count += sign
@@ -123,6 +142,9 @@ class Pool:
         self.other_ns += sign * balance.other_ns
         self.readings += sign * balance.readings
         self.suspended_ns += sign * balance.suspended_ns
+        self.unseen_ns += sign * balance.unseen_ns
+        for found, missed_ns in balance.unlooked_ns.items():
+            self.unlooked_ns[found] = self.unlooked_ns.get(found, 0) + sign * missed_ns
         self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, booked_ns, strict=True)]
         for mechanism, spent_ns in balance.spent_ns.items():
             self.spent_ns[mechanism] = self.spent_ns.get(mechanism, 0) + sign * spent_ns
@@ -143,7 +165,8 @@ class Pooled(NamedTuple):
 
 def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
     """Judge the requests of a pool by their mean; `subject` opens the summary."""
-    balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
+    seen, count, verdicts = pool.balance(), pool.count, pool.verdicts
+    balance = estimated(seen)
     weighing = weigh(balance)
     if weighing.mechanism is None:
         evidence = (
@@ -175,12 +198,18 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
             *evidence,
+            *_estimated(spent_ns - seen.spent_ns.get(weighing.mechanism, 0)),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),
         ),
         advice=_joined(added.advice, _most_common_advice(agreeing)),
     )
     return Pooled(verdict, frames)
+
+
+def _estimated(spent_ns: int) -> Iterator[Evidence]:
+    if spent_ns > 0:
+        yield amount("estimated", spent_ns, "{} of it are estimated, from those of its tasks that were looked at")
 
 
 def _joined(added: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:

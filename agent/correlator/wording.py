@@ -135,7 +135,7 @@ def _kept(values: Mapping[str, str]) -> str:
     if "keeper" not in values:
         return ""
     where = f" in {values['kept_in']}" if "kept_in" in values else ""
-    return f" kept by {values['keeper']}{where}"
+    return f", kept by {values['keeper']}{where}"
 
 
 def _whom(mechanism: Mechanism, values: Mapping[str, str]) -> str:

@@ -31,7 +31,7 @@ def cruncher(number, at_ms, ms=60, **fields):
 def test_a_victim_names_who_kept_its_loop_and_what_it_did():
     verdict = judge(lo.victim(1, 58, 9, from_ms=-60), napper(9, -1))
     assert (verdict.mechanism, verdict.principle) == ("event-loop", "concurrency")
-    assert verdict.summary == "waited 58 ms for its event loop kept by GET /block in nap() at app.py:12 (97 %)"
+    assert verdict.summary == "waited 58 ms for its event loop, kept by GET /block in nap() at app.py:12 (97 %)"
     assert [one.text for one in verdict.evidence] == [
         "its event loop ran other work for 58.0 ms, while it could have run, in 1 wait of 1 ms or more",
         "GET /block kept it for 58.0 ms (100 % of it), up to 58.0 ms at a stretch",
@@ -120,10 +120,10 @@ def test_a_culprit_that_ends_after_its_victims_is_known_to_their_endpoint():
     stopped = m.wait("sleep", 60, call="clock_nanosleep", stack=NAP, started_ns=c.at(-70))
     keeper = lo.followed(99, 600, sleep=60, calls=600, waits=(stopped,), code=CODE, target="/block", ms=700)
     before = late(*victims)
-    assert before.verdict.summary.endswith("97 % of it waits for its event loop kept by GET /block")
+    assert before.verdict.summary.endswith("97 % of it waits for its event loop, kept by GET /block")
     after = late(*victims, keeper)
     verdict = next(one.verdict for one in after.endpoints if one.route == "/fast")
-    assert verdict.summary.endswith("97 % of it waits for its event loop kept by GET /block in nap() at app.py:12")
+    assert verdict.summary.endswith("97 % of it waits for its event loop, kept by GET /block in nap() at app.py:12")
     assert verdict.advice[0].startswith("Replace time.sleep() in nap() at app.py:12 by `await")
 
 
@@ -147,7 +147,7 @@ def test_the_culprit_is_what_it_did_and_says_whom_it_held_up():
     assert (verdict.mechanism, verdict.principle) == ("sleep", "efficiency")
     assert verdict.summary == "slept 160 ms in nap() at app.py:12 (99 %)"
     assert text(verdict, "held_up_ms") == (
-        "this stopped the event loop for others: 5 times one waited, 290.0 ms in all, up to 58.0 ms at a stretch"
+        "this stopped the event loop for others: 5 waits for it, 290.0 ms in all, up to 58.0 ms at a stretch"
     )
     assert verdict.advice[0].startswith("Replace time.sleep() in nap() at app.py:12 by")
 
@@ -186,11 +186,11 @@ def test_its_endpoint_says_what_became_known_later():
     verdict = next(one.verdict for one in view.endpoints if one.route == "/block")
     assert verdict.mechanism == "sleep"
     assert text(verdict, "held_up_ms") == (
-        "this stopped the event loop for others: 24 times one waited, 1320.0 ms in all, up to 55.0 ms at a stretch"
+        "this stopped the event loop for others: 24 waits for it, 1320.0 ms in all, up to 55.0 ms at a stretch"
     )
     victims = next(one.verdict for one in view.endpoints if one.route == "/fast")
     assert victims.mechanism == "event-loop"
-    assert "kept by GET /block in nap() at app.py:12" in victims.summary
+    assert ", kept by GET /block in nap() at app.py:12" in victims.summary
 
 
 def test_blocking_on_cpu_is_told_by_its_victims():

@@ -120,11 +120,9 @@ OTHERS = {
     "an asyncio event": ("signal", (std("Event.wait", "asyncio/locks.py"),)),
     "a timer": ("sleep", lo.TIMER),
     "a thread of anyio": ("worker", lo.TO_THREAD),
-    "a thread of anyio that is not free": (
-        "worker",
-        (A_EVENT, site("CapacityLimiter.acquire_on_behalf_of", "anyio/_backends/_asyncio.py"), *lo.TO_THREAD),
-    ),
-    "a thread of asyncio": ("worker", (std("to_thread", "asyncio/threads.py"),)),
+    "a job that a thread of anyio does": ("job", lo.TO_THREAD[2:]),
+    "a job of a thread of asyncio": ("job", (std("to_thread", "asyncio/threads.py"),)),
+    "a job of a thread of asgiref": ("job", (site("SyncToAsync.__call__", "asgiref/sync.py"),)),
     "a statement's mutex in SQLAlchemy": (
         "lock",
         (

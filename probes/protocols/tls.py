@@ -22,6 +22,8 @@ _RECORD: Final = struct.Struct(">BBBH")
 _VERSIONS: Final = {(3, minor) for minor in range(5)}  # SSL 3.0 to TLS 1.3
 _MAX_RECORD: Final = (1 << 14) + 2048
 _CLIENT_HELLO: Final = 1
+_ALERT_BYTES: Final = 19
+"""Of an alert that TLS 1.3 disguises as application data: two bytes, what they are, and a tag."""
 _FINISHED_BYTES: Final = frozenset({53, 69})  # SHA-256, SHA-384
 
 
@@ -76,10 +78,13 @@ def _is_whole(record: Fragment, said: Said) -> bool:
 def _phase(records: list[Fragment], said: Said) -> Literal["asking", "opening", "chatter"]:
     asks, shakes_hands = False, False
     for record in records:
-        is_last_word = record.kind == DATA and record.length in _FINISHED_BYTES
-        asks |= record.kind == DATA and not (is_last_word and said.memory.handshake == "begun")
-        shakes_hands |= record.kind != ALERT
-        if record.kind in {HANDSHAKE, DATA}:  # a client's second word in the clear is one of TLS 1.2
+        is_last_word = record.length in _FINISHED_BYTES and said.memory.handshake == "begun"
+        is_alert = record.kind == ALERT or (record.kind == DATA and record.length == _ALERT_BYTES)
+        asks |= record.kind == DATA and not is_last_word and not is_alert
+        shakes_hands |= not is_alert
+        if record.kind == HANDSHAKE:  # a client's second word in the clear is one of TLS 1.2
+            said.memory.handshake = "said"
+        elif record.kind == DATA:
             said.memory.handshake = "over"
     if asks:
         return "asking"

@@ -1,8 +1,8 @@
 """From the steps of connections to the calls of requests.
 
 `take` is told whose each step is: in a server with one request a thread that is `step.request`, in an event loop what
-the flow says. Of an exchange it counts who sent the first byte of it, or began to connect. Pure but for `rest_of`, which
-looks up what the kernel only added up so far.
+the flow says. Of an exchange it counts who sent the first byte of it, or began to connect. Pure but for `rest_of`,
+which looks up what the kernel only added up so far.
 """
 
 from __future__ import annotations

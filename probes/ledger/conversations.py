@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.ledger.exchanges import Exchange
+from perfwatch.probes.ledger.tickets import Tickets
 from perfwatch.probes.protocols.speech import Speech
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Conversation:
         self._peer, self._local = peer, ""
         self._setup: Exchange | None = None
         self._current: Exchange | None = None
-        self._tickets_due = False  # it is the first exchange behind a TLS handshake
-        self._was_ticket = False
+        self._tickets: Tickets | None = None  # of a TLS handshake, while its first exchange is under way
 
     @property
     def current(self) -> Exchange | None:
@@ -81,11 +81,8 @@ class Conversation:
             return
         if current.answered_ns is None:
             self.speech.received(head, step.bytes)
-        elif self._was_ticket and step.since_ns > current.answered_ns:
-            current.answered_ns = None  # that was TLS's own, and here comes the answer
-        self._was_ticket = (
-            self._tickets_due and current.answered_ns is None and self.speech.may_be_ticket(head, step.bytes)
-        )
+        if self._tickets and self._tickets.end_with(step, head):
+            current.answered_ns = None
         current.receive(step.at_ns, step.since_ns, step.bytes)
 
     def closed(self, step: StepEvent) -> None:
@@ -127,7 +124,7 @@ class Conversation:
         if self._current and not self._current.is_over:
             self._current.end(step.at_ns, failed=False)
         setup, self._setup = self._setup, None
-        self._tickets_due, self._was_ticket = setup is not None and setup.secured_ns is not None, False
+        self._tickets = _tickets_of(setup) if setup else None
         is_first = setup is not None and setup.owner == owner and step.at_ns - setup.ended_ns <= AT_ONCE_NS
         if setup and not is_first:
             setup.is_over = True
@@ -137,3 +134,9 @@ class Conversation:
         exchange.send(step.at_ns, step.bytes)
         self._current = exchange
         return None if exchange is setup else exchange
+
+
+def _tickets_of(setup: Exchange) -> Tickets | None:
+    if setup.secured_ns is None or setup.connected_ns is None:
+        return None
+    return Tickets(setup.secured_ns, setup.connected_ns - setup.started_ns)

@@ -95,10 +95,6 @@ class Speech:
         """Whether a TLS handshake has ended: what is received from now on is no part of it."""
         return self._memory.handshake == "over"
 
-    def may_be_ticket(self, head: bytes, size: int) -> bool:
-        """Whether what is received may be TLS's own, and no answer yet."""
-        return self.is_encrypted and tls.may_be_ticket(head[:MAX_HEAD_BYTES], size)
-
     def _begins_tls(self, head: bytes) -> bool:
         records = list(tls.fragments(head))
         return bool(records) and tls.is_hello(records)

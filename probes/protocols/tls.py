@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANGE_CIPHER, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
-MAX_TICKET_BYTES: Final = 600
-"""Of one session ticket; OpenSSL sends two of about 240 bytes behind the handshake, before anything is answered."""
+TICKET_BYTES: Final = range(60, 600)
+"""Of one session ticket; OpenSSL's have about 250."""
 _RECORD: Final = struct.Struct(">BBBH")
+HEADER_BYTES: Final = _RECORD.size
 _VERSIONS: Final = {(3, minor) for minor in range(5)}  # SSL 3.0 to TLS 1.3
 _MAX_RECORD: Final = (1 << 14) + 2048
 _CLIENT_HELLO: Final = 1
@@ -65,10 +66,10 @@ def is_hello(records: list[Fragment]) -> bool:
     return records[0].kind == HANDSHAKE and records[0].first == _CLIENT_HELLO
 
 
-def may_be_ticket(head: bytes, size: int) -> bool:
-    """Whether bytes received right behind a handshake may be session tickets, or the beginning of one."""
+def ticket_length(head: bytes) -> int | None:
+    """Return the length of the first record if that may be a session ticket."""
     first = next(fragments(head), None)
-    return first is not None and first.kind == DATA and max(size / 2, first.length) <= MAX_TICKET_BYTES
+    return first.length if first and first.kind == DATA and first.length in TICKET_BYTES else None
 
 
 def _is_whole(record: Fragment, said: Said) -> bool:

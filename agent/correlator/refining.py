@@ -39,9 +39,21 @@ _BOOKED_TO: Final[dict[Kind, Bucket | None]] = {
     "worker": "queue",
     "job": None,
     "sleep": "sleep",
+    "answer": "calls",
+    "upload": "receive",
+    "download": "send",
 }
 """None: a thread does it, or it has not begun: nobody saw which."""
-_MECHANISM: Final[dict[Bucket, Mechanism]] = {"lock": "lock", "queue": "queue", "sleep": "sleep"}
+_MECHANISM: Final[dict[Bucket, Mechanism]] = {
+    "lock": "lock",
+    "queue": "queue",
+    "sleep": "sleep",
+    "calls": "dependency",
+    "receive": "network",
+    "send": "network",
+}
+_VAGUE: Final[frozenset[Kind]] = frozenset({"signal", "item"})
+"""What a library may wait for whatever it does."""
 _TURNS: Final = frozenset({"loop", "run_queue"})
 _MAX_WAITS: Final = 512
 
@@ -124,7 +136,8 @@ class _Refining:
         if not is_suspended(wait):
             return self._marked(wait, known, frames)
         missed_ns = max(self._period_ns - whole_ns, 0) * wait.blocked_ns // max(whole_ns, 1)
-        bucket = None if known is None else _BOOKED_TO[known.kind]
+        is_known = known is not None and (known.by_own or known.kind not in _VAGUE)
+        bucket = _BOOKED_TO[known.kind] if known is not None and is_known else None
         if bucket is not None:
             wait = self._marked(self._moved(wait, bucket), known, frames)
         mechanism = None if bucket is None else "pool" if pooled(wait) else _MECHANISM[bucket]

@@ -150,6 +150,24 @@ def test_what_no_reading_tells_stays_unknown(told):
     assert "kernel_function" not in facts(verdict)
 
 
+EVENT = c.Frame("Event.wait", f"{lo.ASYNCIO}/locks.py", 210)
+DRIVER = c.Frame("fetch", f"{c.SITE}/some_driver/client.py", 20)
+STREAM = c.Frame("StreamReader._wait_for_data", f"{lo.ASYNCIO}/streams.py", 522)
+
+
+def test_a_signal_of_its_own_code_is_one_and_that_of_a_library_may_be_anything():
+    own = judge(coroutine(), *readings((EVENT, c.own("ready", "app.py", 90))))
+    assert own.summary == "waited 300 ms for a signal in ready() at app.py:90 (97 %)"
+    library = judge(coroutine(), *readings((EVENT, DRIVER, c.own("ready", "app.py", 90))))
+    assert library.mechanism is None
+    assert facts(library)["suspended_in"] == "ready() at app.py:90"
+
+
+def test_who_waits_for_the_data_of_a_stream_waits_for_another_process():
+    verdict = judge(coroutine(), *readings((STREAM, DRIVER, c.own("load", "app.py", 95))))
+    assert verdict.summary == "waited 300 ms for another process in load() at app.py:95 (97 %)"
+
+
 def test_a_chain_that_does_not_tell_what_is_at_least_a_place():
     verdict = judge(coroutine(), *readings(lo.UNTOLD))
     assert verdict.mechanism is None

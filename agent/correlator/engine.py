@@ -32,10 +32,9 @@ from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
-    from perfwatch.agent.model import Mechanism, OpenRequest, Record, SessionInfo
+    from perfwatch.agent.model import OpenRequest, Record, SessionInfo
 
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
@@ -156,7 +155,7 @@ class Correlator:
     def _context(self) -> Context:
         return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
 
-    def _serve(self, record: ServedRequest, unlooked_ns: Mapping[Mechanism | None, int]) -> tuple[Request, ...]:
+    def _serve(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
         earlier = self._counted.pop(record.id)
         if earlier is not None:
             self._retract(record.id, earlier)
@@ -173,7 +172,7 @@ class Correlator:
         request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None)
         balance = None
         if judged:
-            request, balance = self._judge(request, endpoint, unlooked_ns)
+            request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
         self._latencies.add(duration_ns)
@@ -184,10 +183,8 @@ class Correlator:
         self._traffic.served(record)
         return (request,) if judged else ()
 
-    def _judge(
-        self, request: Request, endpoint: EndpointState, unlooked_ns: Mapping[Mechanism | None, int]
-    ) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), unlooked_ns)
+    def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
+        judged = judge(request, self._context(), looks)
         request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         endpoint.judged(request, judged)
         self._judged[request.record.id] = request

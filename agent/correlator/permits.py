@@ -1,7 +1,7 @@
 """What a stack waits for: a pooled connection, a permit, an item of a queue, a free thread, a signal, a lock, a timer.
 
 Libraries wait for events and items for all kinds of reasons, such as data of a socket: only the program's own are
-signals to it (`by_own`). A job is one that a thread does, or has not begun: the frames of who waits for it do not tell which.
+signals to it (`by_own`). A job is one that a thread does, or has not begun: the frames of who waits for it do not tell.
 
 The frames tell: innermost a primitive of a standard library (`Condition.wait`), then who uses it. A pool's frame
 outside of it names the pool; one that connects meanwhile has none. Up to Python 3.10 frames have bare names: there an

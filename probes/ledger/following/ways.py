@@ -6,9 +6,10 @@ came (an answer, a worker, more of its own bytes), and from then on for its turn
 
 from __future__ import annotations
 
+from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.ledger.following.jobs import FIGURES, Job
+from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, Job
 from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Way:
     def ended(self, at_ns: int) -> None:
         """Book all until its end, which was none of its own steps."""
         self.answered()
-        self._fill(at_ns, Piece(at_ns, at_ns, (0,) * FIGURES, tuple(self.came), self.lane, at_ns, None))
+        self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
 
     def state(self, now_ns: int) -> tuple[Bucket, Address | None]:
         """Tell what it waits for now: a worker or a call; `on_cpu` while its own stretch lasts; else `other`."""
@@ -125,9 +126,10 @@ class Way:
         length = piece.ended_ns - piece.started_ns
         if late_ns >= length > 0:
             return
-        for place, ns in enumerate(piece.booked_ns):
-            if ns:
-                self.booked_ns[place] += ns if late_ns <= 0 else ns * (length - late_ns) // length
+        booked_ns = piece.booked_ns
+        if late_ns > 0:
+            booked_ns = tuple(ns * (length - late_ns) // length for ns in booked_ns)
+        self.booked_ns = list(map(add, self.booked_ns, booked_ns))
         self.booked_until_ns = max(self.booked_until_ns, piece.ended_ns)
 
     def _fill(self, until_ns: int, piece: Piece) -> None:

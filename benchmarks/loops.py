@@ -44,6 +44,7 @@ SERVERS: Final = {"asyncio, h11": ("asyncio", "h11"), "uvloop, httptools": ("uvl
 CLIENTS: Final = 25
 PAUSE_S: Final = 0.024
 WARM_S: Final = 0.5
+POLL_S: Final = 0.02
 BEGIN: Final = "<!-- loops: written by benchmarks/loops.py -->"
 END: Final = "<!-- end of loops -->"
 PERFWATCH: Final = str(Path(sys.executable).parent / "perfwatch")
@@ -111,6 +112,9 @@ def recorder(options: list[str] | None, pid: int, file: Path) -> Iterator[list[i
         start_new_session=True,
     )
     try:
+        deadline = time.monotonic() + READY_S
+        while not file.exists() and time.monotonic() < deadline and not has_ended(process, POLL_S):
+            pass
         if has_ended(process, SETTLE_S):
             raise RuntimeError("perfwatch ended")
         yield [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
@@ -214,10 +218,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=5.0, help="of load per cell")
-    parser.add_argument("--quick", action="store_true", help="1 round of 1.5 s: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="1 round of 3 s: to see that it works")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     options = parser.parse_args()
-    rounds, seconds = (1, 1.5) if options.quick else (options.rounds, options.seconds)
+    rounds, seconds = (1, 3.0) if options.quick else (options.rounds, options.seconds)
     text = section(measure_all(rounds, seconds), rounds, seconds)
     sys.stdout.write(text)
     if options.write:

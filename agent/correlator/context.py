@@ -69,7 +69,7 @@ class Traffic:
     def served(self, record: ServedRequest) -> None:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
-        if record.code.frames or record.ran:
+        if record.code.frames or record.ran or record.calls:
             record = without_stacks(record)
         self._named.put(record.id, record)
         passed = self._by_process.get(record.pid)

@@ -56,7 +56,7 @@ PART_MEANING: Final[Mapping[Part, str]] = {
     "tls": "of a call: TLS handshake",
     "send": "of a call: handed over what it asked",
     "wait": "of a call: until the first byte of the answer",
-    "transfer": "of a call: from the first byte of the answer to the last",
+    "transfer": "of a call: the answer, from its first byte on",
 }
 GC_MEANING: Final = "ran the garbage collector"
 GC_COLOUR: Final = "#c3d94e"

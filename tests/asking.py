@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from making import MS, START
+from fake_records import booked, order_calls
+from making import MS, START, wait, waker
 
 from perfwatch.probes.records import Call, Culprit, ServedRequest
 
@@ -49,6 +50,42 @@ def culprit(request: int | None, ms: float, target: str | None = "/block", metho
 def asks(record: ServedRequest, *calls: Call, **fields) -> ServedRequest:
     """Give a request its calls (`calls` by name is a bucket)."""
     return msgspec.structs.replace(record, calls=calls, **fields)
+
+
+def with_order_calls(view):
+    """Give the orders of a view their calls; the second newest request stands for one that waited for its loop."""
+    *others, second, newest = (_calling(request) for request in view.requests)
+    ledger = msgspec.structs.replace(second.ledger, booked_ns=_looping(second.ledger.booked_ns))
+    culprits = (
+        msgspec.structs.replace(culprit(newest.record.id, 240, "/block"), pid=4316),
+        culprit(7, 61, "/report/7"),
+        *(culprit(None, 4, None, None) for _ in range(3)),
+    )
+    begun = second.record.started_ns + 14 * MS
+    waits = (
+        wait("loop", 240, waker=waker(newest.record.id), started_ns=begun, call=None),
+        wait("loop", 128, waker=waker(7), started_ns=begun + 240 * MS, call=None),
+    )
+    record = msgspec.structs.replace(
+        second.record, booked_ns=ledger.booked_ns, culprits=culprits, waits=waits, threads="followed"
+    )
+    looping = msgspec.structs.replace(second, record=record, ledger=ledger)
+    return msgspec.structs.replace(view, requests=(*others, looping, newest))
+
+
+def _calling(request):
+    is_order = any(wait.bucket == "calls" for wait in request.record.waits) and request.route == "/order/{}"
+    return (
+        msgspec.structs.replace(request, record=asks(request.record, *order_calls(request.record)))
+        if is_order
+        else request
+    )
+
+
+def _looping(booked_ns):
+    """Turn all that a request waited for into time of its loop."""
+    [queue, on_cpu, *waited] = booked_ns
+    return booked(queue=queue, on_cpu=on_cpu, loop=sum(waited))
 
 
 def _at(ms: float) -> int:

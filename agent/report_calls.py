@@ -73,6 +73,14 @@ def asked(operation: str | None, kind: str, outcome: str = "answered") -> str:
     return f"{operation or UNKNOWN} ({', '.join(notes)})" if notes else operation or UNKNOWN
 
 
+def in_each(downstream: Sequence[Downstream]) -> list[str]:
+    """Say what one request asks, on average: `12 x 3.3 ms SELECT name FROM items WHERE id = ?`; untrusted."""
+    return [
+        f"{one.per_request:.3g} x {took(one.total_ms / max(one.count, 1))} {asked(one.operation, one.kind)}"
+        for one in downstream
+    ]
+
+
 def kept_by(culprits: Sequence[Culprit]) -> str:
     """Say who kept a loop: `kept by GET /block 58 ms (time.sleep in slow() at app.py:12)`; untrusted."""
     told = ", ".join(map(_culprit, culprits[:_CULPRITS]))

@@ -98,14 +98,13 @@ def _folded(calls: Sequence[Call], request: RequestReport) -> str:
 
 def _axis(calls: Iterable[Call], length_ms: float) -> str:
     """Draw calls where they lie in the time of their request."""
-    drawn = "".join(
-        f"<i style='background:{PART_COLOUR[part]};left:{start:.3%};width:{end - start:.3%}'></i>"
+    bars = "".join(
+        f"<i title='{part} {took(until - since)}' style='background:{PART_COLOUR[part]};"
+        f"left:{since / length_ms:.3%};width:{(until - since) / length_ms:.3%}'></i>"
         for one in calls
         for part, start, end in stretches(
-            one.offset_ms / (length_ms or 1.0),
-            [ms / (length_ms or 1.0) for ms in (one.connect_ms, one.tls_ms, one.send_ms, one.wait_ms, one.transfer_ms)],
-            PARTS,
+            one.offset_ms, (one.connect_ms, one.tls_ms, one.send_ms, one.wait_ms, one.transfer_ms), PARTS
         )
-        if start >= 0 and end <= 1.001  # noqa: PLR2004 - what lies outside of the request is not drawn
+        if (since := max(start, 0.0)) < (until := min(end, length_ms))
     )
-    return f"<div class='axis'>{drawn}</div>"
+    return f"<div class='axis'>{bars}</div>"

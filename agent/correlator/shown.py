@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_CALLS: Final = 65_536
 """About 45 MB."""
 MAX_REPORTED_CALLS: Final = 20_000
-"""About 12 MB of JSON."""
+"""About 18 MB of JSON."""
 
 
 class Shown:

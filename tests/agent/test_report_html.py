@@ -121,6 +121,7 @@ def test_calls_and_who_kept_the_loop_are_told_and_drawn():
     assert "loop 300 ms, kept by GET /block 300 ms" in html
     assert re.findall(r"left:(\S+?)%;width:(\S+?)%", html) == [("83.333", "10.000"), ("93.333", "5.000")]
     assert "<h2>Downstream</h2>" in html
+    assert f"calls 1 x 90 ms {a.SELECT}</p>" in html
 
 
 def test_hostile_names_are_text_in_every_place():

@@ -162,3 +162,13 @@ async def test_calls_come_while_the_recording_plays():
         await settled(pilot)
         assert [line for line in screen(pilot).splitlines() if "+" in line] == before
         assert sum(isinstance(one, ServedRequest) and bool(one.calls) for one in generate(30)) > 50
+
+
+@scenario
+async def test_an_endpoint_says_what_each_of_its_requests_asks():
+    async with opened(FakeSource(generate(30), info=session_info()), size=(100, 30)) as pilot:
+        await pilot.press("enter")
+        await shows(pilot, "calls  12 x 3.7 ms SELECT name, price FROM items WHERE id = ?   1 x 27 ms INSERT INTO")
+        await pilot.press("escape", "down", "enter")
+        await shows(pilot, "GET /search   ")
+        assert "calls  " not in screen(pilot)

@@ -61,9 +61,15 @@ def called_section(report: Report, width: int) -> list[str]:
 
 
 def slowest_calling(report: Report) -> list[RequestReport]:
-    """Return the slowest requests of which something is known to say here."""
-    telling = (one for one in report.slow_requests if one.calls or one.culprits)
-    return sorted(telling, key=lambda one: -one.duration_ms)[:REQUESTS]
+    """Return the slowest requests of which something is known to say here: of each endpoint one, then what is left."""
+    telling = sorted((one for one in report.slow_requests if one.calls or one.culprits), key=_fastest_last)
+    firsts = {(one.method, one.route): one.id for one in reversed(telling)}
+    ranked = sorted(telling, key=lambda one: firsts[one.method, one.route] != one.id)
+    return sorted(ranked[:REQUESTS], key=_fastest_last)
+
+
+def _fastest_last(one: RequestReport) -> float:
+    return -one.duration_ms
 
 
 def asked(operation: str | None, kind: str, outcome: str = "answered") -> str:

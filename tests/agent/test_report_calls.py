@@ -137,6 +137,16 @@ def test_calls_of_the_slowest_are_folded_and_drawn():
     ]
 
 
+def test_of_each_endpoint_the_slowest_is_told_and_then_others():
+    def slow(request_id, ms, target):
+        return a.asks(m.served(request_id, 1000 * request_id, ms=ms, target=target), a.call(500, 1))
+
+    orders = [slow(n, 800 + n, "/order") for n in range(1, 10)]
+    report = report_of(*orders, slow(20, 700, "/search"), slow(21, 750, "/search"), m.served(22, 22_000, ms=900))
+    told = [line.split()[1] for line in called(to_text(report)) if "  #" in line]
+    assert told == ["#9", "#8", "#7", "#6", "#21"]
+
+
 def test_beside_several_peers_their_addresses_are_told():
     record = order()
     other = a.call(700, 9, peer=a.REDIS, protocol="redis", operation=None, outcome="unanswered")

@@ -3,6 +3,7 @@
 import asking
 import making as m
 import msgspec
+import pytest
 from fakes import FakeSource, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows, until
 
@@ -148,6 +149,20 @@ async def test_as_many_calls_as_there_may_be_are_scrolled():
         await pilot.press("tab", "enter", "d", "end")
         await shows(pilot, "SELECT 255")
         await shows(pilot, "calls  256 and 44 that are not told")
+
+
+@pytest.mark.parametrize("times", [(-(2**63), 2**63), (2**63, -(2**63)), (0, 2**63)])
+@scenario
+async def test_figures_out_of_this_world_are_drawn_within_the_screen(times):
+    fields = dict(zip(("started_ns", "ended_ns"), times, strict=True))
+    calls = [asking.call(400, 1, sent_bytes=-5, received_bytes=2**63, stack=2**40, read_ns=2**62, **fields)] * 9
+    record = asking.asks(m.served(1, 1000, calls=600), *calls, culprits=(asking.culprit(2**63, -5e12),))
+    async with opened(of(record), size=SMALL) as pilot:
+        await pilot.press("tab", "enter")
+        await shows(pilot, "kept by GET /block")
+        await pilot.press("d", "end")
+        await shows(pilot, "calls  9  d back")
+        assert all(len(line) <= SMALL[0] for line in screen(pilot).splitlines())
 
 
 @scenario

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from perfwatch.probes.frames import GcPause, StackTable
 from perfwatch.probes.ledger import accounts
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.calls import Calls, placed
 from perfwatch.probes.ledger.code_events import WOKE
 from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.request_code import RequestCode
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from perfwatch.probes.frames import Frame
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
+    from perfwatch.probes.ledger.exchanges import Rest
     from perfwatch.probes.ledger.step_events import StepEvent
     from perfwatch.probes.ledger.symbols import KernelSymbols
 
@@ -48,13 +50,12 @@ class Assembler:
         symbols: KernelSymbols,
         unix_name: Callable[[bytes], str | None],
         head_of: Callable[[int, int], bytes],
+        rest_of: Callable[[int], Rest | None] = lambda _: None,
     ) -> None:
         """`head_of` gives the first bytes of a request that is under way, by connection and id; empty: it is not."""
         self._heads: dict[int, bytes] = {}
         self._open_head_of = head_of
-        self._naming = accounts.Naming(
-            unix_name, lambda connection, id_: self._heads.get(id_) or head_of(connection, id_)
-        )
+        self._naming = accounts.Naming(unix_name, self._head_of)
         self._woke: dict[int, Placed] = {}  # stacks of wakers of lanes, by the moment
         self._machine = machine
         self._symbols = symbols
@@ -64,15 +65,19 @@ class Assembler:
         self._code: dict[int, RequestCode] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
-        self._flow = Flow(self._owned)
+        self._calls = Calls(unix_name, rest_of)
+        self._flow = Flow(self._owned, self._calls.move)
 
     def expect(self, events: Iterable[ev.Event]) -> None:
         """Look at the events that are to come: an earlier one may name a request that a later one tells."""
         self._heads = {event.id: event.head for event in events if isinstance(event, ev.RequestEvent)}
 
     def add_step(self, event: StepEvent) -> None:
-        """Follow a step of an event loop or a worker."""
-        self._flow.take(event)
+        """Follow a step of an event loop or a worker, or of a connection that a request's thread opened."""
+        if event.ends is None:
+            self._flow.take(event)
+        else:
+            self._calls.take(event, event.request or self._flow.take(event))
 
     def doubt(self) -> None:
         """Give up on what is under way in event loops: steps were lost."""
@@ -148,7 +153,9 @@ class Assembler:
         waits = self._waits.get(event.id, [])
         lost = self._waits_lost.get(event.id, 0)
         code = self._code.get(event.id)
+        calls, calls_lost = self._calls.of(event.id, event.ended_ns), self._calls.lost(event.id)
         if final:
+            self._calls.forget(event.id)
             self._code.pop(event.id, None)
             self._waits.pop(event.id, None)
             self._waits_lost.pop(event.id, None)
@@ -186,6 +193,8 @@ class Assembler:
             gc_ns=account.gc_ns,
             code=code.table() if code else StackTable(),
             ran=code.ran(event.ended_ns) if code else (),
+            calls=placed(calls, waits) if threads in _KNOWN else (),
+            calls_lost=calls_lost if threads in _KNOWN else 0,
             culprits=account.culprits,
         )
 
@@ -248,12 +257,14 @@ class Assembler:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""
-        absent = {id_ for kept in (self._waits, self._waits_lost, self._told, self._code) for id_ in kept.keys() - ids}
+        kept_of = (self._waits, self._waits_lost, self._told, self._code)
+        absent = {id_ for kept in kept_of for id_ in kept.keys() - ids} | (self._calls.requests - ids)
         for gone in absent & self._absent:
             self._waits.pop(gone, None)
             self._waits_lost.pop(gone, None)
             self._told.pop(gone, None)
             self._code.pop(gone, None)
+            self._calls.forget(gone)
         self._absent = absent - self._absent
         self._flow.forget_all_but(ids)
         self._woke.clear()

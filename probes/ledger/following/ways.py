@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
-_RUN_QUEUE: Final = _PLACE["run_queue"]
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -30,6 +29,10 @@ class Came(NamedTuple):
     """What waiting for it is booked to: `calls`, `receive`."""
     peer: Address | None = None
     job: Job | None = None
+    connection: int = 0
+    """On which it came; 0: on its own, or from a worker."""
+    certain: bool = True
+    """It can have been for no other."""
 
 
 class Gap(NamedTuple):
@@ -172,15 +175,20 @@ class Way:
         self.booked_until_ns = end_ns
 
     def _take_turn(self, until_ns: int, lane: Lane) -> None:
-        """Book the rest of a gap, in which it could have run: others kept the loop, or the loop had no CPU."""
+        """Book the rest of a gap, in which it could have run: others kept the loop.
+
+        A loop that waits for events has nothing to do for it: then there was something else that it waited for.
+        """
         since_ns = self.booked_until_ns
         length = until_ns - since_ns
         if length <= 0:
             return
         busy_ns = min(lane.busy_ns(since_ns, until_ns), length)
         self.booked_ns[_PLACE["loop"]] += busy_ns
-        self.booked_ns[_RUN_QUEUE] += length - busy_ns
+        self.booked_ns[_PLACE[self._unseen]] += length - busy_ns
         self.booked_until_ns = until_ns
+        if length - busy_ns >= LONG_WAIT_NS:
+            self._keep(Gap(since_ns, since_ns + length - busy_ns, self._unseen, None, None, lane, is_told=False))
         if busy_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
@@ -189,6 +197,13 @@ class Way:
             self.keepers[owner] = self.keepers.get(owner, 0) + ns
         keeper = max(held, key=held.__getitem__, default=None)
         self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
+
+    @property
+    def _unseen(self) -> Bucket:
+        """What it waits for while its loop idles."""
+        if not any(self.booked_ns):
+            return "queue"
+        return "calls" if self.calling else "other"
 
     def _keep(self, gap: Gap) -> None:
         if gap.ended_ns - gap.started_ns >= LONG_WAIT_NS and len(self.gaps) < MAX_GAPS:

@@ -58,8 +58,10 @@ def _bounded(segments: Iterator[Segment]) -> Iterator[Segment]:
 
 def _served(record: ServedRequest) -> Iterator[Segment]:
     arrived, cursor = record.arrived_ns, record.started_ns
-    if arrived is not None and cursor - arrived >= _SHORTEST_NS:
-        yield _queued(arrived, cursor)
+    # A loop that was busy with others when it came in: that wait begins before anybody read of it.
+    read_ns = min(cursor, record.waits[0].started_ns) if record.waits else cursor
+    if arrived is not None and read_ns - arrived >= _SHORTEST_NS:
+        yield _queued(arrived, read_ns)
     for wait in record.waits:
         if wait.started_ns - cursor >= _SHORTEST_NS:
             yield _running(cursor, wait.started_ns, "")

@@ -71,6 +71,15 @@ def test_a_wait_for_one_call_says_what_was_asked_and_one_for_the_loop_who_kept_i
     assert notes == ["GET \\x1b ?  10.0.0.5:5432", asking.REDIS, "kept by GET /\\x1b", "woken by loop 2"]
 
 
+def test_a_request_that_came_while_its_loop_was_busy_did_not_queue_then():
+    record = served("/search")
+    arrived = record.started_ns - 60 * MS
+    waits = (Wait(arrived + 2 * MS, 58 * MS, 0, "loop", None, None, None, Waker(1, 2, "loop", 77)),)
+    parts = segments.of_served(msgspec.structs.replace(record, arrived_ns=arrived, waits=waits))
+    assert [(part.bucket, part.length_ns) for part in parts[:2]] == [("queue", 2 * MS), ("loop", 58 * MS)]
+    assert parts[2].start_ns == record.started_ns
+
+
 def test_a_request_of_a_million_waits_is_bounded():
     record = served("/search")
     waits = tuple(Wait(START_NS + n, 1, 0, "lock", None, None, None, None) for n in range(10_000))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Habits
-from perfwatch.probes.ledger.following.jobs import Job
+from perfwatch.probes.ledger.following.jobs import NOTHING, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.ways import Came, Way
 
@@ -342,7 +342,7 @@ class Flow:
         job.add(step.booked_ns)
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
-        way.ran(step.at_ns, step.at_ns, step.booked_ns[:0], lane)
+        way.ran(step.at_ns, step.at_ns, NOTHING, lane)
         lane.job = Job(lane.tid, way, step.at_ns, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 

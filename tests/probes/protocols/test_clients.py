@@ -1,4 +1,4 @@
-"""What real clients said, dumped between them and real servers; of Kafka, AMQP and MongoDB, ones that answer as those."""
+"""What real clients said, dumped between them and real servers; of Kafka, AMQP and MongoDB, made-up ones."""
 
 import json
 from pathlib import Path

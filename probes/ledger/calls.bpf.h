@@ -40,6 +40,7 @@ struct said { /* the fields of a step that its kind decides */
 	u64 at_ns;
 	u64 since_ns;
 	s64 untold;
+	u64 is_late;
 };
 
 static __always_inline void read_said(struct step *step, s32 bytes)
@@ -87,6 +88,7 @@ static __noinline int tell_said(struct thread *t, const struct sock *sk, const s
 
 	told.since_ns = said->since_ns;
 	told.bytes = said->bytes + said->untold;
+	told.other = said->is_late;
 	step = bpf_ringbuf_reserve(&events, sizeof(*step), 0);
 	if (!step) {
 		count(LOST_STEPS);
@@ -109,7 +111,8 @@ static __noinline int tell_said(struct thread *t, const struct sock *sk, const s
 /* Tells what was only added up, as of when the last of it was handed over. */
 static __noinline int tell_rest(const struct sock *sk, struct conversation *c)
 {
-	struct said said = { .step = c->turn == ASKING ? STEP_SENT : STEP_RECEIVED, .at_ns = c->last_ns, .untold = c->untold };
+	struct said said = { .step = c->turn == ASKING ? STEP_SENT : STEP_RECEIVED, .at_ns = c->last_ns, .untold = c->untold,
+			     .is_late = 1 };
 
 	if (!c->untold)
 		return 0;
@@ -117,13 +120,13 @@ static __noinline int tell_rest(const struct sock *sk, struct conversation *c)
 	return tell_said(NULL, sk, c, &said);
 }
 
-static __noinline int tell_closed(struct thread *t, const struct sock *sk, struct conversation *c, s32 error)
+static __noinline int tell_closed(const struct sock *sk, struct conversation *c, s32 error)
 {
 	struct said said = { .step = STEP_CLOSED, .bytes = error, .at_ns = bpf_ktime_get_ns() };
 	u64 connection = c->connection;
 
 	tell_rest(sk, c);
-	tell_said(t, sk, c, &said);
+	tell_said(NULL, sk, c, &said);
 	return bpf_map_delete_elem(&conversations, &connection);
 }
 
@@ -236,7 +239,7 @@ static __noinline int call_sent(struct sock *sk, int length)
 	if (!c || !t)
 		return 0;
 	if (length < 0)
-		return tell_closed(t, sk, c, length);
+		return tell_closed(sk, c, length);
 	said.at_ns = bpf_ktime_get_ns();
 	c->sent_bytes += length;
 	return take_piece(c, ASKING, &said, sk) ? tell_said(t, sk, c, &said) : 0;
@@ -260,7 +263,7 @@ static __noinline int call_received(struct sock *sk, int length)
 	if (!c || !t || (!length && sk->sk_type != SOCK_STREAM))
 		return 0;
 	if (length <= 0)
-		return tell_closed(t, sk, c, length);
+		return tell_closed(sk, c, length);
 	said.at_ns = bpf_ktime_get_ns();
 	said.since_ns = c->readable_ns;
 	if (!has_more(sk))
@@ -306,6 +309,6 @@ static __noinline int call_changed(const struct sock *sk, int before, int state)
 		return tell_said(NULL, sk, c, &said);
 	}
 	if (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK || state == TCP_CLOSE)
-		return tell_closed(NULL, sk, c, -sk->sk_err);
+		return tell_closed(sk, c, -sk->sk_err);
 	return 0;
 }

@@ -56,9 +56,7 @@ class Assembler:
         """`head_of` gives the first bytes of a request that is under way, by connection and id; empty: it is not."""
         self._heads: dict[int, bytes] = {}
         self._open_head_of = head_of
-        self._naming = accounts.Naming(
-            unix_name, lambda connection, id_: self._heads.get(id_) or head_of(connection, id_)
-        )
+        self._naming = accounts.Naming(unix_name, self._head_of)
         self._woke: dict[int, Placed] = {}  # stacks of wakers of lanes, by the moment
         self._machine = machine
         self._symbols = symbols
@@ -69,7 +67,7 @@ class Assembler:
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
         self._calls = Calls(unix_name, rest_of)
-        self._flow = Flow(self._owned)
+        self._flow = Flow(self._owned, self._calls.move)
 
     def expect(self, events: Iterable[ev.Event]) -> None:
         """Look at the events that are to come: an earlier one may name a request that a later one tells."""
@@ -202,9 +200,9 @@ class Assembler:
             gc_ns=account.gc_ns,
             code=code.table() if code else StackTable(),
             ran=code.ran(event.ended_ns) if code else (),
+            calls=placed(calls, waits) if threads in _KNOWN else (),
+            calls_lost=calls_lost if threads in _KNOWN else 0,
             culprits=account.culprits,
-            calls=placed(calls, account.waits) if account.threads in {"one", "followed"} else (),
-            calls_lost=calls_lost if account.threads in {"one", "followed"} else 0,
         )
 
     def _account(

@@ -120,13 +120,13 @@ static __noinline int tell_rest(const struct sock *sk, struct conversation *c)
 	return tell_said(NULL, sk, c, &said);
 }
 
-static __noinline int tell_closed(const struct sock *sk, struct conversation *c, s32 error)
+static __noinline int tell_closed(struct thread *t, const struct sock *sk, struct conversation *c, s32 error)
 {
 	struct said said = { .step = STEP_CLOSED, .bytes = error, .at_ns = bpf_ktime_get_ns() };
 	u64 connection = c->connection;
 
 	tell_rest(sk, c);
-	tell_said(NULL, sk, c, &said);
+	tell_said(t, sk, c, &said);
 	return bpf_map_delete_elem(&conversations, &connection);
 }
 
@@ -239,7 +239,7 @@ static __noinline int call_sent(struct sock *sk, int length)
 	if (!c || !t)
 		return 0;
 	if (length < 0)
-		return tell_closed(sk, c, length);
+		return tell_closed(t, sk, c, length);
 	said.at_ns = bpf_ktime_get_ns();
 	c->sent_bytes += length;
 	return take_piece(c, ASKING, &said, sk) ? tell_said(t, sk, c, &said) : 0;
@@ -263,7 +263,7 @@ static __noinline int call_received(struct sock *sk, int length)
 	if (!c || !t || (!length && sk->sk_type != SOCK_STREAM))
 		return 0;
 	if (length <= 0)
-		return tell_closed(sk, c, length);
+		return tell_closed(t, sk, c, length);
 	said.at_ns = bpf_ktime_get_ns();
 	said.since_ns = c->readable_ns;
 	if (!has_more(sk))
@@ -309,6 +309,6 @@ static __noinline int call_changed(const struct sock *sk, int before, int state)
 		return tell_said(NULL, sk, c, &said);
 	}
 	if (state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK || state == TCP_CLOSE)
-		return tell_closed(sk, c, -sk->sk_err);
+		return tell_closed(NULL, sk, c, -sk->sk_err);
 	return 0;
 }

@@ -185,8 +185,9 @@ class LedgerProbe:
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
         self._conversations = bpf.map("conversations", 8, CONVERSATION.size)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
-        symbols = KernelSymbols(roots.KALLSYMS)
-        self._assembler = Assembler(self._machine, symbols, self._unix_name, self._head_of, self._rest_of)
+        self._assembler = Assembler(
+            self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of, self._rest_of
+        )
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
         bpf.attach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import TYPE_CHECKING
 
 from perfwatch.probes.records import BUCKETS
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 FIGURES = 16
 """`BUCKETS`, then the quota's part of `run_queue`, and the collector's of `on_cpu`."""
+NOTHING = (0,) * FIGURES
 _LOCK = BUCKETS.index("lock")
 
 
@@ -37,7 +39,7 @@ class Job:
 
     def add(self, booked_ns: tuple[int, ...]) -> None:
         """Book what its thread did since the last step."""
-        self.booked_ns = list(map(sum, zip(self.booked_ns, booked_ns, strict=True)))
+        self.booked_ns = list(map(add, self.booked_ns, booked_ns))
 
     def go_on(self, booked_ns: tuple[int, ...], since_ns: int, until_ns: int) -> None:
         """Take in that it was not done, but waited for a lock."""

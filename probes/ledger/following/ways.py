@@ -6,9 +6,10 @@ came (an answer, a worker, more of its own bytes), and from then on for its turn
 
 from __future__ import annotations
 
+from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.ledger.following.jobs import FIGURES, Job
+from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, Job
 from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
-_RUN_QUEUE: Final = _PLACE["run_queue"]
+_WAKING_NS: Final = 200_000  # a thread that wakes a loop tells so only when it has done so
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -30,6 +31,10 @@ class Came(NamedTuple):
     """What waiting for it is booked to: `calls`, `receive`."""
     peer: Address | None = None
     job: Job | None = None
+    connection: int = 0
+    """On which it came; 0: on its own, or from a worker."""
+    certain: bool = True
+    """It can have been for no other."""
 
 
 class Gap(NamedTuple):
@@ -91,7 +96,7 @@ class Way:
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        came = tuple(one for one in self.came if one.at_ns <= started_ns)
+        came = tuple(one for one in self.came if one.at_ns <= started_ns + _WAKING_NS)
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
 
@@ -104,7 +109,7 @@ class Way:
     def ended(self, at_ns: int) -> None:
         """Book all until its end, which was none of its own steps."""
         self.answered()
-        self._fill(at_ns, Piece(at_ns, at_ns, (0,) * FIGURES, tuple(self.came), self.lane, at_ns, None))
+        self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
 
     def state(self, now_ns: int) -> tuple[Bucket, Address | None]:
         """Tell what it waits for now: a worker or a call; `on_cpu` while its own stretch lasts; else `other`."""
@@ -121,9 +126,10 @@ class Way:
         length = piece.ended_ns - piece.started_ns
         if late_ns >= length > 0:
             return
-        for place, ns in enumerate(piece.booked_ns):
-            if ns:
-                self.booked_ns[place] += ns if late_ns <= 0 else ns * (length - late_ns) // length
+        booked_ns = piece.booked_ns
+        if late_ns > 0:
+            booked_ns = tuple(ns * (length - late_ns) // length for ns in booked_ns)
+        self.booked_ns = list(map(add, self.booked_ns, booked_ns))
         self.booked_until_ns = max(self.booked_until_ns, piece.ended_ns)
 
     def _fill(self, until_ns: int, piece: Piece) -> None:
@@ -172,15 +178,20 @@ class Way:
         self.booked_until_ns = end_ns
 
     def _take_turn(self, until_ns: int, lane: Lane) -> None:
-        """Book the rest of a gap, in which it could have run: others kept the loop, or the loop had no CPU."""
+        """Book the rest of a gap, in which it could have run: others kept the loop.
+
+        A loop that waits for events has nothing to do for it: then there was something else that it waited for.
+        """
         since_ns = self.booked_until_ns
         length = until_ns - since_ns
         if length <= 0:
             return
         busy_ns = min(lane.busy_ns(since_ns, until_ns), length)
         self.booked_ns[_PLACE["loop"]] += busy_ns
-        self.booked_ns[_RUN_QUEUE] += length - busy_ns
+        self.booked_ns[_PLACE[self._unseen]] += length - busy_ns
         self.booked_until_ns = until_ns
+        if length - busy_ns >= LONG_WAIT_NS:
+            self._keep(Gap(since_ns, since_ns + length - busy_ns, self._unseen, None, None, lane, is_told=False))
         if busy_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
@@ -189,6 +200,13 @@ class Way:
             self.keepers[owner] = self.keepers.get(owner, 0) + ns
         keeper = max(held, key=held.__getitem__, default=None)
         self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
+
+    @property
+    def _unseen(self) -> Bucket:
+        """What it waits for while its loop idles."""
+        if not any(self.booked_ns):
+            return "queue"
+        return "calls" if self.calling else "other"
 
     def _keep(self, gap: Gap) -> None:
         if gap.ended_ns - gap.started_ns >= LONG_WAIT_NS and len(self.gaps) < MAX_GAPS:

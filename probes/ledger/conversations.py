@@ -50,7 +50,7 @@ class Conversation:
     def connected(self, step: StepEvent, local: str) -> None:
         """Note that the transport stands."""
         self._local = local
-        if self._setup:
+        if self._setup and self._setup.secured_ns is None:
             self._setup.local = local
             self._setup.connected_ns = self._setup.ended_ns = step.at_ns
 

@@ -1,0 +1,66 @@
+"""One task that is read again and again: what it awaited last, and what shows that it still does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.probes.cpython.memory import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from perfwatch.probes.cpython.awaiting import Chain
+    from perfwatch.probes.tasks.clients import Client
+
+MAX_SEARCHES: Final = 8
+"""So often it is looked for whom a task serves, until it is taken that it serves nobody."""
+_NOTHING: Final = Places([])
+
+
+class Watched:
+    """A task, by the weak reference that the list of tasks has to it."""
+
+    __slots__ = ("_content", "_name", "chain", "client", "glance", "has_ended", "id", "links", "searches", "task")
+
+    def __init__(self) -> None:
+        self.task = 0
+        """Its address."""
+        self.id = 0
+        self._name = b""
+        """Tells it from others at this address."""
+        self.chain: Chain | None = None
+        self.client: Client | None = None
+        self.links: tuple[int, ...] = ()
+        self.searches = 0
+        self.has_ended = False
+        self.glance = _NOTHING
+        """What is read to see whether it is as it was."""
+        self._content: bytes | None = None
+
+    def is_same(self, content: bytes | None) -> bool:
+        """Whether what was read of `glance` shows that all is as it was."""
+        return content is not None and content == self._content
+
+    def forget(self) -> None:
+        """Take in that it has changed."""
+        self.chain, self.has_ended, self.links = None, False, ()
+        self.glance, self._content = _NOTHING, None
+
+    def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:
+        """Take in which task it is; `ids` gives one to a task that was not known."""
+        if not self.id or (task, name) != (self.task, self._name):
+            self.task, self._name = task, name
+            self.id, self.client, self.searches = next(ids), None, 0
+
+    def keep(self, chain: Chain, evidence: Sequence[tuple[int, bytes]]) -> None:
+        """Take in what it awaits, and what else shows that it is the same task, serving the same client."""
+        self.chain = chain
+        places = Places([(at, len(data)) for at, data in evidence])
+        self.glance = Places.joined([chain.places, places])
+        self._content = b"".join([chain.content, *(data for _, data in evidence)])
+
+    def end(self, evidence: Sequence[tuple[int, bytes]]) -> None:
+        """Take in that it has ended, and what shows that it is still this one."""
+        self.has_ended = True
+        self.glance = Places([(at, len(data)) for at, data in evidence])
+        self._content = b"".join([data for _, data in evidence])

@@ -60,6 +60,8 @@ class Chain(NamedTuple):
     """Code object's address and position (see codes.py) of each frame, the innermost first."""
     variables: tuple[int, ...]
     """Of each of these frames, where its local variables lie."""
+    own: int
+    """So many of the outermost frames are its own; the others are of tasks that it awaits."""
     awaits: str | None
     """Type of what the innermost waits for; None: it runs, or it could."""
     tasks: tuple[int, ...]
@@ -74,7 +76,7 @@ class Chain(NamedTuple):
 class _Path:
     """A chain that is being followed."""
 
-    __slots__ = ("awaits", "fault", "frames", "future", "next", "pieces", "tasks", "waits_for")
+    __slots__ = ("awaits", "fault", "frames", "future", "next", "own", "pieces", "tasks", "waits_for")
 
     def __init__(self) -> None:
         self.next = 0
@@ -85,6 +87,8 @@ class _Path:
         self.tasks: list[int] = []
         self.waits_for = 0
         """What the last of the tasks is registered with."""
+        self.own = 0
+        """How many frames it had before it led to another task; 0: it has not."""
         self.future = 0
         self.awaits: str | None = None
         self.fault: Fault | None = None
@@ -140,6 +144,7 @@ class Awaiting:
         is_task = self._kinds.is_task(integer(data, self._type))
         if not is_task or integer(data, layout["task.state"], _INT) != _PENDING or task in path.tasks:
             return False
+        path.own = path.own or len(path.frames)
         path.tasks.append(task)
         path.pieces.append((task, data))
         path.next = integer(data, layout["task.coro"])
@@ -260,6 +265,7 @@ class Awaiting:
                 Chain(
                     tuple((frame.code, frame.position) for frame in frames),
                     tuple(frame.variables for frame in frames),
+                    path.own or len(frames),
                     path.awaits,
                     tuple(path.tasks),
                     path.future,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.probes.cpython.objects import integer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perfwatch.probes.cpython.python import Python
 
 MAX_NAME_BYTES: Final = 96
@@ -66,6 +68,11 @@ class Kinds:
         """Return the name of an object's type."""
         kind = self._memory.word(thing + self._type)
         return self.name(kind) if kind else NO_TYPE
+
+    def names_of(self, things: Sequence[int]) -> list[str]:
+        """Return the names of the types of objects."""
+        words = self._memory.read_each([(thing + self._type, 8) for thing in things])
+        return [self.name(integer(word, 0)) if word else NO_TYPE for word in words]
 
     def _is_task(self, kind: int) -> bool:
         for _ in range(MAX_BASES):

@@ -10,6 +10,7 @@ later that it still does. Cost: 100 us where there is a client, 5 us a frame whe
 from __future__ import annotations
 
 import ipaddress
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.cpython.objects import POINTER, Objects, integer
@@ -60,10 +61,12 @@ _VARIABLES: Final = frozenset(route.variable for route in ROUTES)
 
 
 class Client(NamedTuple):
-    """A client's address."""
+    """Whom a task serves."""
 
     text: str
-    """As `ServedRequest.remote`."""
+    """Its address, as `ServedRequest.remote`."""
+    is_lasting: bool
+    """Whether the task serves nobody else, as long as it is: its server made it for this connection."""
     evidence: tuple[tuple[int, bytes], ...]
     """What led to it: places, and what lay there."""
 
@@ -83,7 +86,7 @@ class Clients:
     def of(self, chain: Chain, codes: Codes) -> Client | None:
         """Return whom a task serves."""
         outermost = zip(reversed(chain.stack), reversed(chain.variables), strict=True)
-        for _, ((code, position), variables) in zip(range(MAX_FRAMES), outermost, strict=False):
+        for (code, position), variables in islice(outermost, min(chain.own, MAX_FRAMES)):
             if not _VARIABLES & self._variables.numbers(code).keys():
                 continue
             frame = codes.frame(code, position)
@@ -112,7 +115,7 @@ class Clients:
                 return None
             at = found.value
             evidence.append((found.place, at.to_bytes(POINTER, "little")))
-        return self._address(at, evidence)
+        return self._address(at, evidence, is_lasting=bool(route.function))
 
     def _next(self, thing: int, name: str) -> Found | None:
         kind = self._kinds.name_of(thing)
@@ -128,7 +131,7 @@ class Clients:
             thing = found.value
         return self._kinds.name_of(thing) not in {"", "NoneType"}
 
-    def _address(self, pair: int, evidence: list[tuple[int, bytes]]) -> Client | None:
+    def _address(self, pair: int, evidence: list[tuple[int, bytes]], *, is_lasting: bool) -> Client | None:
         """Return the address that a tuple or list tells: host, port, and what IPv6 has more."""
         kind = self._kinds.name_of(pair)
         if kind not in {"tuple", "list"}:
@@ -149,7 +152,7 @@ class Clients:
         if kind == "tuple":
             both = b"".join(item.to_bytes(POINTER, "little") for item in items)
             evidence.append((pair + self._layout["tuple.items"], both))
-        return Client(text, (*evidence, digits)) if text else None
+        return Client(text, is_lasting, (*evidence, digits)) if text else None
 
 
 def address_text(host: str, port: int) -> str | None:

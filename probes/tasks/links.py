@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_LINKS: Final = 1024
 MAX_FRAMES: Final = 64
+MAX_GATHERS: Final = 16
 
 
 class Holder(NamedTuple):
@@ -56,8 +57,7 @@ class Links:
         """Return the addresses of the tasks that a chain waits for."""
         found = list(chain.tasks[1:])
         if chain.awaits == _GATHERED:
-            children = self._attributes.of(chain.future, "_children")
-            found += self._tasks(children.value) if children else ()
+            found += self._gathered(chain.future)
         for (code, position), variables in zip(chain.stack[:MAX_FRAMES], chain.variables, strict=False):
             frame = codes.frame(code, position)
             bare = frame.function.rpartition(".")[2] if frame else ""
@@ -65,6 +65,19 @@ class Links:
                 if frame and holder.function == bare and frame.file.endswith(holder.file):
                     found += self._held(holder, code, variables)
         return tuple(found[:MAX_LINKS])
+
+    def _gathered(self, future: int) -> list[int]:
+        """Return what the future of a `gather` gathers; also by a `gather` in its turn."""
+        found: list[int] = []
+        going = [future]
+        for _ in range(MAX_GATHERS):
+            if not going or len(found) > MAX_LINKS:
+                break
+            children = self._attributes.of(going.pop(), "_children")
+            gathered = self._tasks(children.value) if children else []
+            for child, kind in zip(gathered, self._kinds.names_of(gathered), strict=True):
+                (going if kind == _GATHERED else found).append(child)
+        return found
 
     def _held(self, holder: Holder, code: int, variables: int) -> list[int]:
         held = self._variables.of(code, variables, holder.variable)

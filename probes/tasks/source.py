@@ -21,7 +21,8 @@ from perfwatch.probes.frames import MAX_FRAMES, Task, TasksSample
 from perfwatch.probes.tasks.clients import Clients
 from perfwatch.probes.tasks.links import Links
 from perfwatch.probes.tasks.naming import Names
-from perfwatch.probes.tasks.watched import MAX_SEARCHES, Watched
+from perfwatch.probes.tasks.serving import served
+from perfwatch.probes.tasks.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
     from perfwatch.probes.readers.interpreter import Interpreter
 
 MAX_TOLD: Final = 1000
-BATCH: Final = 32
+BATCH: Final = 8
 """So many tasks are followed together."""
-MAX_GENERATIONS: Final = 4
-"""A task serves the client of the one that waits for it, or of the one that waits for that."""
 _STATE_BYTES: Final = 4
 
 
@@ -112,31 +111,39 @@ class TaskSource:
             elif found is Fault.ENDED:
                 place = task + self._layout["task.state"]
                 watched.end([leads, (place, self._python.memory.read(place, _STATE_BYTES) or b"")])
+        # Whom a task serves was found while it ran on: it holds if the task is still where it was.
+        known = [self._watched[reference] for reference in references if self._watched[reference].glance.size]
+        contents = self._python.memory.read_all([each.glance for each in known])
+        for each, content in zip(known, contents, strict=True):
+            if not each.is_same(content):
+                each.forget()
+                each.client = None
 
     def _know(self, watched: Watched, chain: Chain, leads: tuple[int, bytes]) -> None:
         """Take in the chain of a task; `leads` is what leads to it."""
         task, name = chain.tasks[0], self._names.of(chain.tasks[0])
         watched.identify(task, name.content, self._ids)
-        if watched.client is None and watched.searches < MAX_SEARCHES:
-            watched.searches += 1
+        if watched.client and not (watched.client.is_lasting and name.is_counted):
+            watched.client = None
+        if watched.client is None and watched.is_to_be_searched(time.monotonic_ns()):
             watched.client = self._clients.of(chain, self._codes)
         watched.links = self._links.of(chain, self._codes)
         evidence = [leads, (name.place, name.content)] if name.content else [leads]
-        if watched.client and not name.is_counted:
+        if watched.client and not (watched.client.is_lasting and name.is_counted):
             evidence += watched.client.evidence
         watched.keep(chain, evidence)
 
     def _sample(self, now_ns: int) -> TasksSample:
-        clients = self._served()
         living = [each for each in self._watched.values() if not each.has_ended]
         known = [each for each in living if each.chain]
-        known.sort(key=lambda each: (each.task not in clients, each.id))
+        clients = served(known)
+        known.sort(key=lambda each: (each.id not in clients, each.id))
         interner = Interner()
         tasks = []
         for watched in known[:MAX_TOLD]:
             stack = self._place(interner, watched.chain) if watched.chain else None
             if watched.chain and stack is not None:
-                tasks.append(Task(watched.id, clients.get(watched.task), stack, watched.chain.awaits))
+                tasks.append(Task(watched.id, clients.get(watched.id), stack, watched.chain.awaits))
         return TasksSample(now_ns, self.pid, len(living), interner.table(), tuple(tasks))
 
     def _place(self, interner: Interner, chain: Chain) -> int | None:
@@ -148,19 +155,3 @@ class TaskSource:
             named = [frame for frame in frames if frame]
             place = interner.add(stack, named) if len(named) == len(stack) else None
         return place
-
-    def _served(self) -> dict[int, str]:
-        """Return whom each task serves: its own client, else that of the tasks that wait for it, if it is one."""
-        served = {each.task: each.client.text for each in self._watched.values() if each.client}
-        parents = [each for each in self._watched.values() if each.links]
-        for _ in range(MAX_GENERATIONS):
-            claims: dict[int, set[str]] = {}
-            for parent in parents:
-                client = served.get(parent.task)
-                for child in parent.links if client else ():
-                    if child not in served:
-                        claims.setdefault(child, set()).add(client or "")
-            if not claims:
-                break
-            served.update({child: next(iter(texts)) for child, texts in claims.items() if len(texts) == 1})
-        return served

@@ -13,14 +13,27 @@ if TYPE_CHECKING:
     from perfwatch.probes.tasks.clients import Client
 
 MAX_SEARCHES: Final = 8
-"""So often it is looked for whom a task serves, until it is taken that it serves nobody."""
+"""So often it is looked for whom a task serves; then, as long as it serves nobody, only once in a while."""
+SEARCHED_NS: Final = 1_000_000_000
 _NOTHING: Final = Places([])
 
 
 class Watched:
     """A task, by the weak reference that the list of tasks has to it."""
 
-    __slots__ = ("_content", "_name", "chain", "client", "glance", "has_ended", "id", "links", "searches", "task")
+    __slots__ = (
+        "_content",
+        "_name",
+        "_search_ns",
+        "_searches",
+        "chain",
+        "client",
+        "glance",
+        "has_ended",
+        "id",
+        "links",
+        "task",
+    )
 
     def __init__(self) -> None:
         self.task = 0
@@ -31,7 +44,7 @@ class Watched:
         self.chain: Chain | None = None
         self.client: Client | None = None
         self.links: tuple[int, ...] = ()
-        self.searches = 0
+        self._searches = self._search_ns = 0
         self.has_ended = False
         self.glance = _NOTHING
         """What is read to see whether it is as it was."""
@@ -50,7 +63,15 @@ class Watched:
         """Take in which task it is; `ids` gives one to a task that was not known."""
         if not self.id or (task, name) != (self.task, self._name):
             self.task, self._name = task, name
-            self.id, self.client, self.searches = next(ids), None, 0
+            self.id, self.client, self._searches = next(ids), None, 0
+
+    def is_to_be_searched(self, now_ns: int) -> bool:
+        """Whether it is to be looked for whom it serves; asked each time before that is done."""
+        self._searches += 1
+        if self._searches > MAX_SEARCHES and now_ns < self._search_ns:
+            return False
+        self._search_ns = now_ns + SEARCHED_NS
+        return True
 
     def keep(self, chain: Chain, evidence: Sequence[tuple[int, bytes]]) -> None:
         """Take in what it awaits, and what else shows that it is the same task, serving the same client."""

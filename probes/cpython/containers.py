@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.probes.cpython.objects import MAX_ITEMS, POINTER, integer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perfwatch.probes.cpython.python import Python
 
 MAX_ENTRIES: Final = 1 << 14
@@ -24,13 +26,19 @@ _MAX_LOG2: Final = 20
 _KEYS_BYTES: Final = 40
 
 
-class Entry(NamedTuple):
-    """One entry of a dictionary: addresses."""
+class Table(NamedTuple):
+    """The entries of a dictionary, in the order in which they came: addresses."""
 
-    key: int
-    value: int
+    keys: Sequence[int]
+    values: Sequence[int]
+    """0 where there is none (any more)."""
     place: int
-    """Where the value's address lies."""
+    """Where the first value's address lies."""
+    stride: int
+    """Between the places of two."""
+
+
+EMPTY: Final = Table((), (), 0, 0)
 
 
 class Containers:
@@ -44,35 +52,29 @@ class Containers:
         self._dict_bytes = layout["sz.dict"]
         self._values_items = layout.get("values.items") or 0
 
-    def entries(self, dictionary: int) -> list[Entry]:
+    def entries(self, dictionary: int) -> Table:
         """Return the entries of a dictionary."""
         head = self._memory.read(dictionary, self._dict_bytes)
         if head is None:
-            return []
+            return EMPTY
         values = integer(head, self._values)
         return self.shared(integer(head, self._keys), values + self._values_items if values else 0)
 
-    def shared(self, keys: int, values: int) -> list[Entry]:
+    def shared(self, keys: int, values: int) -> Table:
         """Return the entries of a table of keys; `values` is where the values lie, 0 if beside their keys."""
         form = self._form(keys)
         if form is None:
-            return []
+            return EMPTY
         start, count, width = form
         data = self._memory.read(start, count * width) if count else None
         beside = self._memory.read(values, count * POINTER) if values and count else None
         if data is None or (values and beside is None):
-            return []
-        words = memoryview(data).cast("Q")
+            return EMPTY
+        words = memoryview(data).cast("Q").tolist()
         step, first = width // POINTER, (width - 2 * POINTER) // POINTER
-        found = []
-        for number in range(count):
-            at = number * step + first
-            key = words[at]
-            place = values + number * POINTER if values else start + (at + 1) * POINTER
-            value = integer(beside, number * POINTER) if beside else words[at + 1]
-            if key and value:
-                found.append(Entry(key, value, place))
-        return found
+        if beside:
+            return Table(words[first::step], memoryview(beside).cast("Q").tolist(), values, POINTER)
+        return Table(words[first::step], words[first + 1 :: step], start + (first + 1) * POINTER, width)
 
     def _form(self, keys: int) -> tuple[int, int, int] | None:
         """Return where the entries of a table of keys begin, how many there are, and how many bytes each has."""

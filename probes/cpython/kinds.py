@@ -25,7 +25,6 @@ MAX_STEPS: Final = 4
 MAX_BASES: Final = 16
 NO_TYPE: Final = ""
 TASK: Final = "_asyncio.Task"
-_PAGE_BYTES: Final = 4096
 
 
 class Kinds:
@@ -88,7 +87,7 @@ class Kinds:
         data = self._memory.read(kind, self._bytes)
         if data is None or not self._leads_to_type(integer(data, self._type)):
             return NO_TYPE
-        return self._text(integer(data, self._name))
+        return self._memory.text(integer(data, self._name), MAX_NAME_BYTES)
 
     def _leads_to_type(self, kind: int) -> bool:
         for _ in range(MAX_STEPS):
@@ -99,11 +98,3 @@ class Kinds:
                 return True
             kind = above
         return False
-
-    def _text(self, address: int) -> str:
-        """Return a C string; it may stand at the end of what is mapped."""
-        data = self._memory.read(address, MAX_NAME_BYTES)
-        if data is None:
-            room = -address % _PAGE_BYTES
-            data = self._memory.read(address, min(room, MAX_NAME_BYTES)) if room else None
-        return (data or b"").partition(b"\0")[0].decode(errors="replace")

@@ -10,10 +10,12 @@ later that it still does. Cost: 100 us where there is a client, 5 us a frame whe
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.cpython.objects import POINTER, Objects, integer
+from perfwatch.probes.tasks.rules import Rules
 
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.attributes import Attributes, Found
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_FRAMES: Final = 64
 """So many of a task's are looked at, the outermost ones."""
+_DIGIT_BYTES: Final = 4
 _MAX_PORT: Final = (1 << 16) - 1
 _SELF: Final = "__self__"
 """Of a bound method."""
@@ -57,7 +60,6 @@ ROUTES: Final = (
     Route("scope", "", "", ("client",), holds="dict"),
     Route("writer", "", "", ("_transport", "_extra", "peername"), "StreamWriter", ("_transport", "_server")),
 )
-_VARIABLES: Final = frozenset(route.variable for route in ROUTES)
 
 
 class Client(NamedTuple):
@@ -74,31 +76,29 @@ class Client(NamedTuple):
 class Clients:
     """Finds the clients of one Python's tasks. Its methods raise Vanished, as `Memory` does."""
 
-    def __init__(self, python: Python, kinds: Kinds, attributes: Attributes, variables: Variables) -> None:
+    def __init__(
+        self, python: Python, kinds: Kinds, attributes: Attributes, variables: Variables, codes: Codes
+    ) -> None:
         self._memory = python.memory
         self._layout = python.layout
         self._kinds = kinds
         self._attributes = attributes
         self._variables = variables
+        self._rules = Rules(ROUTES, codes, variables)
         self._objects = Objects(python.memory, python.layout)
+        self._size, self._items = python.layout["tuple.size"], python.layout["tuple.items"]
         self._one_digit = 1 << 3 if python.layout.minor >= (3, 12) else 1
 
-    def of(self, chain: Chain, codes: Codes) -> Client | None:
+    def of(self, chain: Chain) -> Client | None:
         """Return whom a task serves."""
         outermost = zip(reversed(chain.stack), reversed(chain.variables), strict=True)
+        self._rules.renew()
         for (code, position), variables in islice(outermost, min(chain.own, MAX_FRAMES)):
-            if not _VARIABLES & self._variables.numbers(code).keys():
-                continue
-            frame = codes.frame(code, position)
-            if frame is None:
-                return None
-            bare = frame.function.rpartition(".")[2]
-            for route in ROUTES:
-                if (not route.function or route.function == bare) and frame.file.endswith(route.file):
-                    start = self._variables.of(code, variables, route.variable)
-                    client = self._along(route, start) if start else None
-                    if client is not None:
-                        return client
+            for route in self._rules.of(code, position):
+                start = self._variables.of(code, variables, route.variable)
+                client = self._along(route, start) if start else None
+                if client is not None:
+                    return client
         return None
 
     def _along(self, route: Route, start: Found) -> Client | None:
@@ -133,28 +133,30 @@ class Clients:
 
     def _address(self, pair: int, evidence: list[tuple[int, bytes]], *, is_lasting: bool) -> Client | None:
         """Return the address that a tuple or list tells: host, port, and what IPv6 has more."""
-        kind = self._kinds.name_of(pair)
-        if kind not in {"tuple", "list"}:
+        layout = self._layout
+        head = self._memory.read(pair, self._items + 2 * POINTER)
+        kind = self._kinds.name(integer(head, layout["ob.type"])) if head else ""
+        if not head or kind not in {"tuple", "list"} or integer(head, self._size) not in {2, 4}:
             return None
-        items = self._attributes.items(pair) if kind == "tuple" else self._attributes.containers.items(pair)
-        if len(items) not in {2, 4}:
-            return None
-        number = self._memory.read(items[1], self._layout["long.digits"] + 4)
-        if number is None or self._kinds.name_of(items[1]) != "int" or self._kinds.name_of(items[0]) != "str":
-            return None
-        port = integer(number, self._layout["long.digits"], 4)
-        if integer(number, self._layout["tuple.size"]) != self._one_digit or not 0 < port <= _MAX_PORT:
-            return None
-        host = self._objects.texts([items[0]])[0]
-        text = address_text(host or "", port)
-        # Its count of references changes, its digits do not.
-        digits = (items[1] + self._layout["tuple.size"], number[self._layout["tuple.size"] :])
+        items = head[self._items :]
         if kind == "tuple":
-            both = b"".join(item.to_bytes(POINTER, "little") for item in items)
-            evidence.append((pair + self._layout["tuple.items"], both))
-        return Client(text, is_lasting, (*evidence, digits)) if text else None
+            evidence.append((pair + self._items, items))
+        else:
+            items = self._memory.read(integer(items, 0), 2 * POINTER) or bytes(2 * POINTER)
+        host, number = integer(items, 0), integer(items, POINTER)
+        port = self._memory.read(number, layout["long.digits"] + _DIGIT_BYTES)
+        if port is None or self._kinds.name(integer(port, layout["ob.type"])) != "int":
+            return None
+        # Its count of references changes, its digits do not.
+        evidence.append((number + self._size, port[self._size :]))
+        digit = integer(port, layout["long.digits"], _DIGIT_BYTES)
+        is_port = integer(port, self._size) == self._one_digit and 0 < digit <= _MAX_PORT
+        name = self._objects.texts([host])[0] if is_port and self._kinds.name_of(host) == "str" else None
+        text = address_text(name, digit) if name else None
+        return Client(text, is_lasting, tuple(evidence)) if text else None
 
 
+@lru_cache(maxsize=1024)
 def address_text(host: str, port: int) -> str | None:
     """Return an address as `ServedRequest.remote` has it; None for a host that is no address."""
     try:

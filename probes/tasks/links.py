@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.tasks.rules import Rules
+
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.attributes import Attributes
     from perfwatch.probes.cpython.awaiting import Chain
@@ -44,7 +46,6 @@ HOLDERS: Final = (
     Holder("", "", "group", group=True),
     Holder("", "", "tg", group=True),
 )
-_VARIABLES: Final = frozenset(holder.variable for holder in HOLDERS)
 _GROUP, _MEMBERS = "TaskGroup", "_tasks"
 _GATHERED: Final = "_GatheringFuture"
 
@@ -52,26 +53,25 @@ _GATHERED: Final = "_GatheringFuture"
 class Links:
     """Finds the tasks that one Python's tasks wait for. Its methods raise Vanished, as `Memory` does."""
 
-    def __init__(self, python: Python, kinds: Kinds, attributes: Attributes, variables: Variables) -> None:
+    def __init__(
+        self, python: Python, kinds: Kinds, attributes: Attributes, variables: Variables, codes: Codes
+    ) -> None:
         self._memory = python.memory
         self._set_bytes = python.layout["sz.set"]
         self._kinds = kinds
         self._attributes = attributes
         self._variables = variables
+        self._rules = Rules(HOLDERS, codes, variables)
 
-    def of(self, chain: Chain, codes: Codes) -> tuple[int, ...]:
+    def of(self, chain: Chain) -> tuple[int, ...]:
         """Return the addresses of the tasks that a chain waits for."""
         found = list(chain.tasks[1:])
         if chain.awaits == _GATHERED:
             found += self._gathered(chain.future)
+        self._rules.renew()
         for (code, position), variables in zip(chain.stack[:MAX_FRAMES], chain.variables, strict=False):
-            if not _VARIABLES & self._variables.numbers(code).keys():
-                continue
-            frame = codes.frame(code, position)
-            bare = frame.function.rpartition(".")[2] if frame else ""
-            for holder in HOLDERS if frame else ():
-                if holder.function in {"", bare} and frame and frame.file.endswith(holder.file):
-                    found += self._held(holder, code, variables)
+            for holder in self._rules.of(code, position):
+                found += self._held(holder, code, variables)
         return tuple(found[:MAX_LINKS])
 
     def _gathered(self, future: int) -> list[int]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.readers.interpreter import Interpreter
 
 MAX_TOLD: Final = 1000
-BATCH: Final = 8
+BATCH: Final = 16
 """So many tasks are followed together."""
 _STATE_BYTES: Final = 4
 
@@ -49,10 +49,10 @@ class TaskSource:
             variables = Variables(python, kinds, attributes)
             self._list = TaskList(python, kinds, attributes)
             self._awaiting = Awaiting(python, kinds)
-            self._clients = Clients(python, kinds, attributes, variables)
-            self._links = Links(python, kinds, attributes, variables)
+            self._codes = codes = Codes(python)
+            self._clients = Clients(python, kinds, attributes, variables, codes)
+            self._links = Links(python, kinds, attributes, variables, codes)
             self._names = Names(python, kinds)
-            self._codes = Codes(python)
         except BaseException:
             python.close()
             raise
@@ -126,8 +126,8 @@ class TaskSource:
         if watched.client and not (watched.client.is_lasting and name.is_counted):
             watched.client = None
         if watched.client is None and watched.is_to_be_searched(time.monotonic_ns()):
-            watched.client = self._clients.of(chain, self._codes)
-        watched.links = self._links.of(chain, self._codes)
+            watched.client = self._clients.of(chain)
+        watched.links = self._links.of(chain)
         evidence = [leads, (name.place, name.content)] if name.content else [leads]
         if watched.client and not (watched.client.is_lasting and name.is_counted):
             evidence += watched.client.evidence

@@ -221,7 +221,7 @@ def test_what_is_told_of_tasks_that_come_and_go_is_never_nonsense(python):
                 if names[-1] == "forever":
                     names.pop()
                 elif task.client is None:
-                    assert names == ["sleep", "main"]
+                    assert names in (["sleep", "main"], ["main"])
                     continue
                 told += task.client is not None
                 if not any(is_possible(names, number) for number in numbers):

@@ -49,6 +49,8 @@ class Fault(Enum):
 
     ENDED = auto()
     """The task has."""
+    FOREIGN = auto()
+    """It is no task of the C module."""
     TORN = auto()
     """It changed while it was followed, or makes no sense."""
 
@@ -117,7 +119,7 @@ class Awaiting:
         paths = [_Path() for _ in tasks]
         for path, task, data in zip(paths, tasks, self._whole(tasks, self._task_bytes), strict=True):
             if not data or not self._enter(path, task, data):
-                path.fault = Fault.ENDED if data and self._has_ended(data) else Fault.TORN
+                path.fault = self._why_not(data) if data else Fault.TORN
         for _ in range(MAX_STEPS):
             going = [path for path in paths if path.next and not path.fault]
             if not going:
@@ -127,9 +129,10 @@ class Awaiting:
             self._settle(path)
         return self._checked(paths)
 
-    def _has_ended(self, task: bytes) -> bool:
-        is_task = self._kinds.is_task(integer(task, self._type))
-        return is_task and integer(task, self._layout["task.state"], _INT) in _ENDED
+    def _why_not(self, task: bytes) -> Fault:
+        if not self._kinds.is_task(integer(task, self._type)):
+            return Fault.FOREIGN
+        return Fault.ENDED if integer(task, self._layout["task.state"], _INT) in _ENDED else Fault.TORN
 
     def _whole(self, addresses: Sequence[int], size: int) -> list[bytes | None]:
         """Read so much at each address, by one call if all of it can be read."""

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 MAX_TOLD: Final = 1000
 BATCH: Final = 16
 """So many tasks are followed together."""
-_STATE_BYTES: Final = 4
+_LEFT_OUT_BYTES: Final = 4
+"""Of what shows that a task is still not to be told: its state, or its type."""
 
 
 class TaskSource:
@@ -41,7 +42,7 @@ class TaskSource:
     def __init__(self, pid: int, interpreter: Interpreter) -> None:
         self._python = python = open_python(pid, interpreter)
         self.pid = pid
-        self._layout = python.layout
+        self._layout, self._memory = python.layout, python.memory
         try:
             if python.layout.get("task.coro") is None:
                 raise Unavailable(f"where Python {python.version} keeps its tasks is not known", "")  # noqa: TRY301
@@ -79,7 +80,7 @@ class TaskSource:
         while (batch := list(islice(changed, BATCH))) and time.perf_counter_ns() < until_ns:
             self._follow(batch)
         sample = self._sample(now_ns)
-        self._python.memory.check()
+        self._memory.check()
         return sample
 
     def _changed(self) -> list[int]:
@@ -88,9 +89,9 @@ class TaskSource:
         known = [(reference, each) for reference, each in watched if each.glance.size]
         glances = [each.glance for _, each in known]
         joined = Places.joined(glances)
-        (data,) = self._python.memory.read_all([joined]) if joined.size else (None,)
+        (data,) = self._memory.read_all([joined]) if joined.size else (None,)
         if data is None:  # of some not all can be read, or it is too much for one call
-            contents = self._python.memory.read_all(glances)
+            contents = self._memory.read_all(glances)
         else:
             ends = list(accumulate((glance.size for glance in glances), initial=0))
             contents = [data[start:end] for start, end in pairwise(ends)]
@@ -108,12 +109,12 @@ class TaskSource:
             leads = (reference + self._layout["weakref.object"], task.to_bytes(POINTER, "little"))
             if isinstance(found, Chain):
                 self._know(watched, found, leads)
-            elif found is Fault.ENDED:
-                place = task + self._layout["task.state"]
-                watched.end([leads, (place, self._python.memory.read(place, _STATE_BYTES) or b"")])
+            elif found is not Fault.TORN:
+                place = task + self._layout["task.state" if found is Fault.ENDED else "ob.type"]
+                watched.leave_out([leads, (place, self._memory.read(place, _LEFT_OUT_BYTES) or b"")])
         # Whom a task serves was found while it ran on: it holds if the task is still where it was.
         known = [self._watched[reference] for reference in references if self._watched[reference].glance.size]
-        contents = self._python.memory.read_all([each.glance for each in known])
+        contents = self._memory.read_all([each.glance for each in known])
         for each, content in zip(known, contents, strict=True):
             if not each.is_same(content):
                 each.forget()
@@ -134,7 +135,7 @@ class TaskSource:
         watched.keep(chain, evidence)
 
     def _sample(self, now_ns: int) -> TasksSample:
-        living = [each for each in self._watched.values() if not each.has_ended]
+        living = [each for each in self._watched.values() if not each.is_left_out]
         known = [each for each in living if each.chain]
         clients = served(known)
         known.sort(key=lambda each: (each.id not in clients, each.id))

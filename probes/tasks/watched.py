@@ -29,8 +29,8 @@ class Watched:
         "chain",
         "client",
         "glance",
-        "has_ended",
         "id",
+        "is_left_out",
         "links",
         "task",
     )
@@ -45,7 +45,7 @@ class Watched:
         self.client: Client | None = None
         self.links: tuple[int, ...] = ()
         self._searches = self._search_ns = 0
-        self.has_ended = False
+        self.is_left_out = False
         self.glance = _NOTHING
         """What is read to see whether it is as it was."""
         self._content: bytes | None = None
@@ -56,7 +56,7 @@ class Watched:
 
     def forget(self) -> None:
         """Take in that it has changed."""
-        self.chain, self.has_ended, self.links = None, False, ()
+        self.chain, self.is_left_out, self.links = None, False, ()
         self.glance, self._content = _NOTHING, None
 
     def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:
@@ -80,8 +80,8 @@ class Watched:
         self.glance = Places.joined([chain.places, places])
         self._content = b"".join([chain.content, *(data for _, data in evidence)])
 
-    def end(self, evidence: Sequence[tuple[int, bytes]]) -> None:
-        """Take in that it has ended, and what shows that it is still this one."""
-        self.has_ended = True
+    def leave_out(self, evidence: Sequence[tuple[int, bytes]]) -> None:
+        """Take in that it has ended, or is none that can be read, and what shows that it is still this one."""
+        self.is_left_out = True
         self.glance = Places([(at, len(data)) for at, data in evidence])
         self._content = b"".join([data for _, data in evidence])

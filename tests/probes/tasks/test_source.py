@@ -105,15 +105,23 @@ def read(source, budget_ns=AMPLE_NS):
     return source.read(time.monotonic_ns(), time.perf_counter_ns() + budget_ns)
 
 
+def until(source, count):
+    """Read until so many tasks are told: one that just printed moves on until it waits for its input."""
+    end = time.monotonic() + 10
+    while (sample := read(source)) is None or len(sample.tasks) != count:
+        assert time.monotonic() < end, sample
+    return sample
+
+
 @EACH
 def test_whom_each_task_serves(python):
     with script(SERVING, python=python) as (process, line):
         source = opened(process)
-        sample = read(source)
+        truth = json.loads(line)
+        sample = until(source, len(truth) + 1)
         found = {each.task: each.id for each in source._watched.values()}
         source.close()
     clients = {task.id: task.client for task in sample.tasks}
-    truth = json.loads(line)
     assert {task: clients[found[int(task)]] for task in truth} == truth
     assert len(truth) >= 28
     assert sample.count == len(sample.tasks) == len(truth) + 1
@@ -148,7 +156,7 @@ asyncio.run(main())
 def test_a_server_of_streams_serves_and_a_client_of_one_does_not(host, python):
     with script(STREAMS, python=python, arguments=[host]) as (process, line):
         source = opened(process)
-        sample = read(source)
+        sample = until(source, 6)
         source.close()
     served = {task.client for task in sample.tasks if sample.table.stack(task.stack)[-1].function == "handle"}
     assert served == {address_text(host, int(port)) for port in line.split()}
@@ -256,7 +264,7 @@ asyncio.run(main())
 def test_of_a_deep_chain_the_innermost_frames_are_told_and_its_client(python):
     with script(DEEP, python=python) as (process, _):
         source = opened(process)
-        sample = read(source)
+        sample = until(source, 3)
         source.close()
     assert sample.count == 4
     assert {task.client for task in sample.tasks} == {"10.0.0.1:101", "10.0.0.1:241", None}
@@ -271,7 +279,62 @@ def test_what_was_not_reached_in_time_comes_first_next_time():
     with script(SERVING) as (process, line):
         source = opened(process)
         counts = [len(read(source, 0).tasks) for _ in range(5)]
-        whole = read(source)
+        until(source, len(json.loads(line)) + 1)
         source.close()
     assert counts == [0] * 5
-    assert len(whole.tasks) == len(json.loads(line)) + 1
+
+
+KINDS = """
+import asyncio, sys
+async def app(scope):
+    await asyncio.Event().wait()
+class Own(asyncio.Task):
+    pass
+class Extended(Own):
+    def __init__(self, *arguments, **named):
+        self.more = "more"
+        super().__init__(*arguments, **named)
+def scope(port):
+    return {"client": ("10.0.0.1", port)}
+async def main():
+    loop = asyncio.get_running_loop()
+    kept = [Own(app(scope(1)), loop=loop), Extended(app(scope(2)), loop=loop)]
+    kept.append(asyncio.tasks._PyTask(app(scope(3)), loop=loop))
+    kept.append(loop.create_task(app(scope(4)), name="a name of its own"))
+    kept.append(loop.create_task(app(scope(5)), name="\u0416" * 500))
+    if sys.version_info >= (3, 12):
+        kept.append(asyncio.eager_task_factory(loop, app(scope(6))))
+    ports = [1, 2, 4, 5, 6][:len(kept) - 1]
+    kept += [loop.create_task(asyncio.sleep(0)) for _ in range(50)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    print(ports)
+    sys.stdin.readline()
+    for task in kept[3:5]:
+        task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    print("cancelled")
+    sys.stdin.readline()
+asyncio.run(main())
+"""
+
+
+@EACH
+def test_tasks_of_every_kind_but_those_in_python(python):
+    with script(KINDS, python=python) as (process, line):
+        source = opened(process)
+        ports = set(json.loads(line))
+        first, second = until(source, len(ports) + 1), read(source)
+        assert {task.client for task in first.tasks} == {f"10.0.0.1:{port}" for port in ports} | {None}
+        assert first.tasks == second.tasks
+        assert first.count == len(ports) + 1
+        assert source._changed() == [each for each, watched in source._watched.items() if not watched.glance.size]
+        assert all(watched.glance.size for watched in source._watched.values())
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "cancelled\n"
+        third = until(source, len(ports) - 1)
+        assert {task.client for task in third.tasks} == {f"10.0.0.1:{port}" for port in ports - {4, 5}} | {None}
+        assert {task.id for task in third.tasks} <= {task.id for task in first.tasks}
+        source.close()

@@ -42,6 +42,15 @@ class Probe(Struct, frozen=True):
     """Time between its readings, as it was meant to be."""
 
 
+class Target(Struct, frozen=True):
+    """One of several processes that were watched."""
+
+    pid: int
+    python: str | None
+    command: str
+    server: str | None
+
+
 class Session(Struct, frozen=True):
     """What was watched, when, and how."""
 
@@ -60,6 +69,8 @@ class Session(Struct, frozen=True):
     """How the target ended; null where it was alive at the end."""
     cost: Cost | None
     slowed: list[Slowed]
+    targets: list[Target]
+    """All that were watched, where there were several; else empty."""
 
 
 class Requests(Struct, frozen=True):
@@ -120,6 +131,8 @@ class EndpointReport(Struct, frozen=True):
     frames: list[Frame]
     evidence: list[Evidence]
     advice: list[str]
+    service: int | None = None
+    """PID of the target that serves it; null where one is watched."""
 
 
 class OpenReport(Struct, frozen=True):
@@ -156,8 +169,32 @@ class Blocker(Struct, frozen=True):
     share: float
 
 
+class CalleeReport(Struct, frozen=True):
+    """What a call of a request was at its other end: a request of another watched service."""
+
+    call: int
+    """Place among the calls of the request."""
+    request: int
+    """Its id; `slow_requests` has it too, unless it was left out."""
+    pid: int
+    process: str
+    method: str
+    route: str
+    duration_ms: float
+    ledger_ms: dict[Bucket, float]
+    unaccounted_ms: float
+    principle: Principle
+    mechanism: Mechanism | None
+    share: float
+    confidence: float
+    summary: str
+
+
 class RequestReport(Struct, frozen=True):
-    """One judged request; `slow` is false for the usual ones of an endpoint that is always slow."""
+    """One judged request.
+
+    `slow` is false for the usual ones of an endpoint that is always slow, and for those that a judged one made.
+    """
 
     id: int
     start: float
@@ -184,6 +221,12 @@ class RequestReport(Struct, frozen=True):
     """Of the run queue: its cgroup had used up its CPU quota."""
     fidelity: str
     """`sampled`: the ledger is an estimate."""
+    service: int | None = None
+    """PID of the target that served it; null where one is watched."""
+    callees: tuple[CalleeReport, ...] = ()
+    """In the order of its calls; those that were followed into a service that is watched too."""
+    caller: int | None = None
+    """Id of the judged request that made this one; null where that is not known."""
 
 
 class Event(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.buckets import COLOUR, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
 from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.model import told_route
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
@@ -91,7 +92,8 @@ def _endpoint(one: EndpointReport) -> str:
     figures = (str(one.slow_count), str(one.count), shown_ms(one.latency_ms.p50), shown_ms(one.latency_ms.p95))
     numbers = "".join(f"<td class='number'>{told(figure)}</td>" for figure in figures)
     letter = f"<td style='color:{PRINCIPLE_COLOUR[one.principle]}'><b>{LETTERS[one.principle]}</b></td>"
-    name = f"<td><b>{told(f'{one.method} {one.route}')}</b><p class='quiet'>{told(one.summary)}</p></td>"
+    endpoint = f"{one.method} {told_route(one.route, one.service)}"
+    name = f"<td><b>{told(endpoint)}</b><p class='quiet'>{told(one.summary)}</p></td>"
     return f"<tr>{letter}{name}{numbers}<td>{_ledger(one)}</td></tr>"
 
 

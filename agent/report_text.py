@@ -56,7 +56,11 @@ def _head(report: Report, width: int) -> list[str]:
     started = moment(session.started_at, "%Y-%m-%d %H:%M:%S")
     when = f"{started} UTC, {duration(session.duration_s * 1e9)}, {where}"
     ports = ", ".join(session.listeners) or "no socket"
-    lines = [f"perfwatch report · {what}", session.command, when, f"listening on {ports}"]
+    others = [
+        f"and pid {one.pid} · {one.server or 'unknown server'} · Python {one.python or '?'}: {one.command}"
+        for one in session.targets[1:]
+    ]
+    lines = [f"perfwatch report · {what}", session.command, *others, when, f"listening on {ports}"]
     return [fit(clean(line), width) for line in lines]
 
 

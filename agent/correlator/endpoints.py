@@ -8,7 +8,7 @@ from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict
+from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict, told_route
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.judge import Judged
@@ -34,12 +34,14 @@ class EndpointState:
         "latencies",
         "method",
         "route",
+        "service",
         "slow_count",
     )  # fmt: skip
 
-    def __init__(self, method: str, route: str, slowness: Slowness) -> None:
+    def __init__(self, method: str, route: str, service: int | None, slowness: Slowness) -> None:
         self.method = method
         self.route = route
+        self.service = service
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
@@ -58,6 +60,7 @@ class EndpointState:
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""
+        self._made = None
         pool = self._slow if request.slow else self._usual
         pool.add(request.record.id, request.ledger.booked_ns, judged)
 
@@ -110,13 +113,14 @@ class EndpointState:
             verdict=verdict,
             stacks=pool.stacks.times(),
             frames=frames,
+            service=self.service,
         )
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
 
     def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Pooled:
-        name = f"{self.method} {self.route}"
+        name = f"{self.method} {told_route(self.route, self.service)}"
         subject = (
             f"{name} always takes long (p50 {duration(latency.p50 * 1e6)})"
             if always
@@ -138,19 +142,24 @@ class Endpoints:
 
     def __init__(self, slowness: Slowness) -> None:
         self._slowness = slowness
-        self._states: dict[tuple[str, str], EndpointState] = {}
+        self._states: dict[tuple[str, str, int | None], EndpointState] = {}
 
-    def of(self, method: str, route: str) -> EndpointState:
-        """Return the state of an endpoint, a new one for a new name."""
-        state = self._states.get((method, route))
+    def of(self, method: str, route: str, service: int | None) -> EndpointState:
+        """Return the state of an endpoint, a new one for a new name; one route of two services is two endpoints."""
+        state = self._states.get((method, route, service))
         if state is not None:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:
-            method, route = method if method in _METHODS else "?", OTHER
-        return self._states.setdefault((method, route), EndpointState(method, route, self._slowness))
+            method, route, service = method if method in _METHODS else "?", OTHER, None
+        return self._states.setdefault((method, route, service), EndpointState(method, route, service, self._slowness))
 
     def ranked(self) -> list[EndpointState]:
         """Return those that have requests: what costs users most first, then what is slow, then the busiest."""
         states = [state for state in self._states.values() if state.latencies.count]
-        states.sort(key=lambda one: (-one.cost_ns, -one.slow_count, -one.latencies.count, one.route, one.method))
+        states.sort(
+            key=lambda one: (
+                *(-one.cost_ns, -one.slow_count, -one.latencies.count),
+                *(one.route, one.method, one.service or 0),
+            )
+        )
         return states

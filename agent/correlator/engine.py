@@ -13,8 +13,9 @@ import msgspec
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
+from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
-from perfwatch.agent.correlator.judge import judge
+from perfwatch.agent.correlator.judge import Judged, judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
@@ -68,8 +69,10 @@ class Correlator:
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
         self._judged: dict[int, Request] = {}
         self._timeline = Timeline(info.started_ns)
-        self._around = Surroundings(Host(info.cpus))
+        self._around = Surroundings(Host(info.cpus), info.targets)
         self._traffic = Traffic()
+        self._quick: list[Request] = []
+        self._following = Following(self._around.services, self._judged)
         self._chronicle = Chronicle(info.started_ns)
 
     def feed(self, record: Record) -> tuple[Request, ...]:
@@ -84,7 +87,7 @@ class Correlator:
         self._timeline.advance(self._now_ns)
         match record:
             case ServedRequest():
-                return self._serve(_sound(record))
+                return self._take(_sound(record))
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
@@ -139,7 +142,7 @@ class Correlator:
             losses=chronicle.losses,
             cpu_use_mean=host.cpu_use_mean,
             runnable_mean=host.runnable_mean,
-            workers=host.workers(self._now_ns),
+            workers=host.workers(self._now_ns, besides=max(len(self._info.targets), 1)),
             queues=queues(around, lately),
             queues_overall=queues(around, ever),
             saturation=saturations(around, lately),
@@ -151,6 +154,13 @@ class Correlator:
     def _context(self) -> Context:
         return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
 
+    def _take(self, record: ServedRequest) -> tuple[Request, ...]:
+        """Serve a request; then judge those anew that called it."""
+        self._following.take(record)
+        told = [*self._serve(record), *self._following.judged_anew(record, self._judge_anew)]
+        quick, self._quick = self._quick, []
+        return (*quick, *told)
+
     def _serve(self, record: ServedRequest) -> tuple[Request, ...]:
         earlier = self._counted.pop(record.id)
         if earlier is not None:
@@ -158,15 +168,16 @@ class Correlator:
         arrived_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
         duration_ns = max(record.ended_ns - arrived_ns, 0)
         route = self._around.code.spans.route_of(record, self._routes.fold(record.target))
-        endpoint = self._endpoints.of(record.method or "?", route)
+        service = self._around.services.of(record.pid)
+        endpoint = self._endpoints.of(record.method or "?", route, service)
         endpoint.latencies.add(duration_ns)
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)
-        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None)
+        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None, service=service)
         balance = None
         if judged:
-            request, balance = self._judge(request, endpoint)
+            request, balance = self._judge(self._following.followed(request, self._judge_quick), endpoint)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
         self._latencies.add(duration_ns)
@@ -179,12 +190,37 @@ class Correlator:
 
     def _judge(self, request: Request, endpoint: EndpointState) -> tuple[Request, Balance]:
         judged = judge(request, self._context())
-        request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
+        request = self._keep(request, judged)
         endpoint.judged(request, judged)
+        return request, judged.balance
+
+    def _judge_anew(self, request: Request) -> tuple[Request, ...]:
+        """Judge a request again if its callees are others now, or were judged otherwise."""
+        followed = self._following.followed(request, self._judge_quick)
+        counted = self._counted.get(request.record.id)
+        if followed is request or counted is None:
+            return ()
+        if counted.balance is None:
+            return (self._keep(followed, judge(followed, self._context())),)
+        before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
+        counted.endpoint.unjudged(*before, slow=counted.slow)
+        anew, balance = self._judge(followed, counted.endpoint)
+        self._counted.pop(request.record.id)
+        self._counted.put(request.record.id, counted._replace(balance=balance))
+        return (anew,)
+
+    def _judge_quick(self, request: Request) -> Request:
+        """Judge a request that a judged one called: it is shown with it, and is no part of its endpoint's verdict."""
+        judged = self._keep(request, judge(request, self._context()))
+        self._quick.append(judged)
+        return judged
+
+    def _keep(self, request: Request, judged: Judged) -> Request:
+        request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         self._judged[request.record.id] = request
         if len(self._judged) > MAX_JUDGED:
             del self._judged[next(iter(self._judged))]
-        return request, judged.balance
+        return request
 
     def _retract(self, request_id: int, counted: _Counted) -> None:
         endpoint, duration_ns = counted.endpoint, counted.duration_ns

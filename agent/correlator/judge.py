@@ -10,6 +10,7 @@ from perfwatch.agent.correlator import capacity, concurrency, efficiency
 from perfwatch.agent.correlator.collecting import is_estimate
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings_of
 from perfwatch.agent.correlator.findings import Finding, Rule, amount, counted, longest, waits_in
+from perfwatch.agent.correlator.neighbours import with_neighbours
 from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, places_told
 from perfwatch.agent.correlator.stack_times import stack_times
 from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
@@ -59,6 +60,7 @@ def judge(request: Request, context: Context) -> Judged:
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
         weighing = weighing._replace(confidence=weighing.confidence * POLLED)
     winner = next(finding for finding in found if finding.mechanism == weighing.mechanism)
+    winner = with_neighbours(winner, request, context)
     frames = frame_shares(places_in(stacks, winner.mechanism), winner.mechanism, request.ledger.total_ns)
     return Judged(_verdict(request, winner, weighing, balance, frames), balance, stacks, frames)
 

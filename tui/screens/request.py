@@ -41,6 +41,8 @@ class RequestScreen(TreeScreen):
         Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
         Binding("right_square_bracket", "step(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
+        Binding("d", "callee", "down into the service that it called", show=False),
+        Binding("u", "caller", "up to the request that called it", show=False),
         Binding("9", "app.host", "host", show=False),  # the footer of a narrow terminal has no room for it
     ]
 
@@ -125,18 +127,39 @@ class RequestScreen(TreeScreen):
         longest = max(blamed, key=lambda part: part.length_ns, default=None)
         self._go_to_blamed(None if longest is None else longest.blamed)
 
+    def action_callee(self) -> None:
+        """Go to what its longest call was in the other service."""
+        callees = self._shown.callees if isinstance(self._shown, Request) else ()
+        longest = max(callees, key=lambda one: one.ledger.total_ns, default=None)
+        if longest is None:
+            self.notify("no call of it was followed into another service that is watched", markup=False)
+        else:
+            self._go_if_kept(longest.request, "the request that it made there is not kept any more")
+
+    def action_caller(self) -> None:
+        """Go to the request whose call this one was."""
+        caller = None if self.frame is None else _caller_of(self.frame.view, self._request_id)
+        if caller is None:
+            self.notify("no slow request of another service that is watched made this one", markup=False)
+        else:
+            self._go(caller)
+
     @on(RowList.Chosen)
     def _stretch_chosen(self, event: RowList.Chosen) -> None:
         stretch = self.query_one(Waterfall).item(event.key)
         self._go_to_blamed(None if stretch is None else stretch.blamed)
 
     def _go_to_blamed(self, request_id: int | None) -> None:
-        if request_id is None or self.frame is None:
+        if request_id is None:
             self.notify("no other request is to blame for it", markup=False)
-        elif _find(self.frame.view, request_id) is None:
-            self.notify("the request that ended it was not slow, and is not kept", markup=False)
         else:
+            self._go_if_kept(request_id, "the request that ended it was not slow, and is not kept")
+
+    def _go_if_kept(self, request_id: int, otherwise: str) -> None:
+        if self.frame is not None and _find(self.frame.view, request_id) is not None:
             self._go(request_id)
+        else:
+            self.notify(otherwise, markup=False)
 
     def _go(self, request_id: int) -> None:
         self._request_id, self._shown = request_id, None
@@ -157,6 +180,12 @@ def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTi
     if request.record.threads != "one":
         return (), "its thread served other requests meanwhile: no stack is its alone"
     return (), "; ".join(why_no_stacks(frame.info))
+
+
+def _caller_of(view: View, request_id: int) -> int | None:
+    """Return which of the requests in a view made this one, the latest that says so."""
+    made = (one.record.id for one in reversed(view.requests) for each in one.callees if each.request == request_id)
+    return next(made, None)
 
 
 def _find(view: View, request_id: int) -> Request | OpenRequest | None:

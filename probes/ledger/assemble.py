@@ -228,6 +228,6 @@ def _outcome(flags: int) -> Literal["answered", "aborted", "died"]:
 
 
 def _threads(flags: int) -> Literal["one", "shared", "several"]:
-    if flags & ev.SHARED:
+    if flags & (ev.SHARED | ev.BY_STEPS):
         return "shared"
     return "several" if flags & ev.SEVERAL else "one"

@@ -37,7 +37,11 @@ __noinline u32 socket_bucket(struct thread *t, u32 writing)
 		return OTHER;
 	sk = AS(struct sock, t->looked_at);
 	role = role_of(sk);
-	if (role == LISTENING || (role == ACCEPTED && sk->__sk_common.skc_cookie.counter != t->connection))
+	if (role == LISTENING)
+		t->saw |= SAW_LISTENER;
+	else if (role == ACCEPTED)
+		t->saw |= sk->__sk_common.skc_cookie.counter == t->connection ? SAW_OWN : SAW_OTHERS;
+	if (t->saw & (SAW_LISTENER | SAW_OTHERS))
 		t->loops = 1; /* who serves one request at a time does not wait for another meanwhile */
 	if (role == ACCEPTED)
 		return writing ? SEND : RECEIVE;
@@ -152,10 +156,18 @@ static __always_inline u32 epoll_bucket(struct thread *t, u32 fd)
 	struct file *file = file_of(fd);
 	struct tree tree = { .thread = t, .bucket = OTHER };
 
+	if (t->lane == LOOP_LANE && t->loop_file == (u64)file) {
+		t->idles = 1;
+		return OTHER;
+	}
 	tree.nodes[0] = (u64)AS(struct eventpoll, file->private_data)->rbr.rb_root.rb_node;
 	if (!tree.nodes[0]) /* it watches nothing: a timer */
 		return SLEEP;
 	bpf_loop(EPOLL_NODES - 1, watch_epoll, &tree, 0);
+	if (t->saw & (SAW_OWN | SAW_OTHERS)) {
+		t->idles = 1;
+		t->loop_file = (u64)file;
+	}
 	return tree.bucket;
 }
 
@@ -227,11 +239,15 @@ __noinline int note_block(struct thread *t, u32 state)
 	t->call = call;
 	t->futex = 0;
 	t->peer.family = 0;
+	t->saw = 0;
+	t->idles = 0;
 	if (t->in_reclaim)
 		t->bucket = FAULT;
 	else if (state & TASK_UNINTERRUPTIBLE)
 		t->bucket = uninterruptible_bucket(call, class, arg1);
 	else
 		t->bucket = interruptible_bucket(t, class, arg1, CALL_ARG2(regs), CALL_ARG3(regs));
+	if (t->saw & SAW_OTHERS || (t->saw & SAW_LISTENER && t->saw & SAW_OWN))
+		t->idles = 1; /* also of poll and select */
 	return 0;
 }

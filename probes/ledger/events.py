@@ -29,7 +29,7 @@ from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_ste
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
-ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET = (1 << bit for bit in range(7))
+ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS = (1 << bit for bit in range(8))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's
@@ -45,7 +45,7 @@ HEAD_BYTES: Final = 256
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQQ"
+    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIIQQQQ"
     f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
@@ -54,7 +54,7 @@ _U64: Final = struct.Struct("=Q")
 _STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
-_PID: Final = _LOOPS + 6
+_PID: Final = _LOOPS + 11
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 

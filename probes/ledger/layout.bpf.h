@@ -57,6 +57,7 @@ enum request_flag {
 	ABORTED = 16,
 	FINAL = 32,  /* the kernel has no more to say of it */
 	RESET = 64,  /* the client has gone; its thread does not know yet */
+	BY_STEPS = 128, /* it was read by a lane: its ledger is made of steps */
 };
 
 #define PEERS 4
@@ -173,6 +174,7 @@ enum step_kind { /* what user space needs to follow a request through an event l
 	STEP_TOOK,        /* a thread that was woken so runs; since_ns: when it was woken */
 	STEP_NOTIFIED,    /* the thread wakes an event loop of its process */
 	STEP_NOTICED,     /* the loop reads that */
+	STEP_RESTED,      /* a thread that was woken so waits for a lock again: what it had to do may be done */
 	STEP_CONNECTING,  /* connections that the process opens itself: from here on with addresses */
 	STEP_CONNECTED,   /* since_ns: when it was begun */
 	STEP_SENT,        /* with the first bytes */
@@ -199,6 +201,22 @@ struct step {
 	struct address local; /* of STEP_CONNECTING and later; the others end here */
 	struct address peer;
 	char head[STEP_HEAD_BYTES]; /* head_length of it, and so much is sent */
+};
+
+struct conversation { /* on a connection that the process opened itself */
+	u64 connection;
+	u64 request; /* that it was last used for */
+	u64 began_ns; /* to be connected; 0: it stood before, or that was no event */
+	u64 asked_ns; /* the turn's first bytes were sent */
+	u64 readable_ns; /* since when bytes lie there unread; 0: none do */
+	u64 told_ns; /* the last step of an answer */
+	u64 last_ns; /* the last of what is untold */
+	s64 untold; /* bytes, of the turn's direction, behind those that a step told */
+	u64 sent_bytes;
+	u64 received_bytes;
+	u32 pid;
+	u32 tid;
+	u64 turn; /* enum turn */
 };
 
 struct process {
@@ -258,6 +276,11 @@ struct thread {
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
 	u64 loops; /* it waits for several connections at once: an event loop */
+	u32 lane; /* enum lane */
+	u32 saw; /* enum watched, of the wait under way */
+	u64 loop_file; /* the epoll in which it waits for all its connections */
+	u64 idles; /* the wait under way is the loop's own, for whatever comes */
+	u64 handed_ns; /* a lane woke it; it has not run since */
 	u64 parked; /* its switches when it was left alone, after an answer; 0: it is followed */
 	struct target target; /* its process's, as it was when the request began */
 	u32 pid;
@@ -267,6 +290,10 @@ struct thread {
 };
 
 enum thread_state { RUNNING, BLOCKED, PREEMPTED };
+
+enum lane { NO_LANE, LOOP_LANE, WORKER_LANE };
+
+enum watched { SAW_LISTENER = 1, SAW_OWN = 2, SAW_OTHERS = 4 };
 
 struct listener {
 	u64 key; /* TCP port, or the kernel's name object of a Unix socket */

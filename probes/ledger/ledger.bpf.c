@@ -53,7 +53,7 @@ struct { /* when unread bytes arrived on a connection */
 
 #include "stacks.bpf.h"
 
-enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, LOST_STACKS, LOST_PAUSES, COUNTERS };
+enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, LOST_STACKS, LOST_PAUSES, LOST_STEPS, COUNTERS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -86,7 +86,7 @@ static __always_inline struct thread *followed_thread(u32 tid)
 	if (!followed[tid & (FOLLOWED - 1)])
 		return NULL;
 	t = bpf_map_lookup_elem(&threads, &tid);
-	return t && t->request && !t->parked ? t : NULL;
+	return t && (t->request || t->lane) && !t->parked ? t : NULL;
 }
 
 static __noinline int count(u32 counter)
@@ -97,6 +97,26 @@ static __noinline int count(u32 counter)
 		(*value)++;
 	return 0;
 }
+
+static __always_inline struct thread *thread_of(u32 pid, u32 tid)
+{
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	struct scratch *s;
+	u32 zero = 0;
+
+	if (t)
+		return t;
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!s)
+		return NULL;
+	s->thread.pid = s->thread.waits_at.pid = pid; /* all else of it is 0, and stays so */
+	s->thread.tid = s->thread.waits_at.tid = tid;
+	if (!bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST))
+		__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], 1);
+	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+#include "steps.bpf.h"
 
 static __always_inline bool is_target(u32 tgid)
 {
@@ -254,10 +274,33 @@ static __always_inline u64 throttled_in_wait(const struct thread *t, u64 waited)
 	return throttled < waited ? throttled : waited;
 }
 
+/* A loop that waited for events, or a worker for work: not a part of any request. `other` is when it could have run, of a
+ * worker since when it waited. */
+static __noinline int end_idling(struct thread *t, u64 until, u64 now)
+{
+	struct told told = { .since_ns = t->since_ns, .other = until };
+	u32 kind = STEP_IDLED;
+
+	if (!t->idles) {
+		kind = STEP_TOOK;
+		told.since_ns = t->handed_ns;
+		told.other = t->since_ns;
+	}
+	tell_step(t, kind, now, &told);
+	t->ledger.booked[RUN_QUEUE] += now - until;
+	t->idles = t->handed_ns = 0;
+	t->ahead.pid = 0;
+	t->since_ns = now;
+	t->state = RUNNING;
+	return 0;
+}
+
 static __noinline int book_wait(struct thread *t, u64 until, u64 now)
 {
 	u64 throttled = throttled_in_wait(t, now - until);
 
+	if (t->state == BLOCKED && (t->idles || t->handed_ns))
+		return end_idling(t, until, now);
 	if (t->state == BLOCKED) {
 		if (t->bucket == OTHER && t->woken_by_child && t->woken_ns > t->since_ns)
 			t->bucket = CHILD;
@@ -341,9 +384,22 @@ static __always_inline void note_place(struct thread *t)
 		walk_python(&t->target.python, s, &t->waits_at);
 }
 
+/* From here on its time is told step by step. What it serves at the moment began before, and is not followed. */
+static __always_inline void become_loop(struct thread *t)
+{
+	if (t->lane == LOOP_LANE)
+		return;
+	t->lane = LOOP_LANE;
+	t->request = 0;
+	t->answered = 0;
+	t->pending.size = 0;
+	__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+}
+
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
 	struct thread *t = followed_thread(task->pid);
+	struct told told = {};
 	u64 now;
 
 	if (!t)
@@ -367,10 +423,14 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 	if (t->bucket == OTHER && bpf_get_stack(ctx, t->stack, sizeof(t->stack), 0) < 0)
 		t->stack[0] = 0;
 	t->state = BLOCKED;
-	if (idles(t))
+	if (t->idles)
+		become_loop(t);
+	else if (idles(t))
 		t->parked = switches(task);
 	else
 		note_place(t);
+	if (t->lane == WORKER_LANE && t->bucket == LOCK)
+		tell_step(t, STEP_RESTED, now, &told);
 }
 
 static __noinline int note_who(struct who *who, struct task_struct *task)
@@ -425,6 +485,24 @@ static __noinline int tell_waker_place(struct thread *t, u64 now)
 	return 0;
 }
 
+/* A thread that a lane gives work to. It does not run: nobody else writes its entry now. */
+static __noinline struct thread *new_worker(struct task_struct *task, const struct target *target, u64 now)
+{
+	struct thread *t = thread_of(task->tgid, task->pid);
+
+	if (!t)
+		return NULL;
+	t->lane = WORKER_LANE;
+	t->request = 0;
+	t->answered = 0;
+	t->parked = 0;
+	t->target = *target;
+	t->state = BLOCKED;
+	t->bucket = LOCK;
+	t->since_ns = now;
+	return t;
+}
+
 static __noinline int note_waker(struct thread *t, struct task_struct *task, u64 now)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
@@ -438,14 +516,68 @@ static __noinline int note_waker(struct thread *t, struct task_struct *task, u64
 	return tell_waker_place(t, now);
 }
 
+/* Does it wait for a lock that is not the interpreter's? Asked of a thread that is not `current`. */
+static __noinline bool waits_for_lock(struct task_struct *task, const struct target *target)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)task);
+	s32 call = CALL_NUMBER(regs);
+	u64 futex = CALL_ARG1(regs);
+
+	if (call < 0 || class_of(call) != CALL_FUTEX)
+		return false;
+	return futex < target->gil_start || futex >= target->gil_end;
+}
+
+static __noinline bool writes_to_socket(void)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	s32 call = CALL_NUMBER(regs);
+	u32 class = call < 0 ? CALL_OTHER : class_of(call);
+
+	return class >= CALL_WRITE && class <= CALL_SENDFILE && socket_of(file_of(CALL_ARG1(regs)));
+}
+
+/* A lane wakes another thread of its process: it hands work to one that waited for it, or tells an event loop (which is
+ * known already where it does so by a socket). */
+static __noinline int hand_over(struct thread *from, struct task_struct *task)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct told told = { .other = task->pid };
+	u32 tid = task->pid, pid = task->tgid;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct thread *t = followed_thread(tid);
+
+	if (!target || (t && t->lane != WORKER_LANE && !t->idles))
+		return 0;
+	if (t && t->idles) {
+		if (from->lane == WORKER_LANE && !writes_to_socket()) {
+			book_running(from, now);
+			tell_step(from, STEP_NOTIFIED, now, &told);
+		}
+		return 0;
+	}
+	if (!waits_for_lock(task, target))
+		return 0;
+	if (!t)
+		t = new_worker(task, target, now);
+	if (!t)
+		return 0;
+	t->handed_ns = now;
+	book_running(from, now);
+	return tell_step(from, STEP_HANDED, now, &told);
+}
+
 /* Who ends the wait: `current` released what this thread waited for, unless it only happened to be interrupted. Of a
  * short wait nobody asks, and what is not written here costs the two CPUs no cache line. */
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
-	struct thread *t = followed_thread(task->pid);
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct thread *t = followed_thread(task->pid), *from = followed_thread(current->pid);
 	u64 now;
 
+	if (from && from->lane && current->tgid == task->tgid && current->pid != task->pid && !in_interrupt())
+		hand_over(from, task);
 	if (!t)
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -533,6 +665,15 @@ static __noinline u64 payload(void)
 	return vector;
 }
 
+static __always_inline u32 unread_bytes(const struct sock *sk)
+{
+	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
+
+	return sk->__sk_common.skc_family == AF_UNIX ? 0 : tcp->rcv_nxt - tcp->copied_seq;
+}
+
+#include "calls.bpf.h"
+
 /* A method, a space: the first bytes of an HTTP request, and hardly ever of a body's later part. */
 static __always_inline bool begins_request(const char *head, u32 length)
 {
@@ -561,24 +702,6 @@ static __noinline int finish(struct request *r, u32 flags)
 
 	tell_request(r, flags);
 	return bpf_map_delete_elem(&requests, &connection);
-}
-
-static __always_inline struct thread *thread_of(u32 pid, u32 tid)
-{
-	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
-	struct scratch *s;
-	u32 zero = 0;
-
-	if (t)
-		return t;
-	s = bpf_map_lookup_elem(&scratches, &zero);
-	if (!s)
-		return NULL;
-	s->thread.pid = s->thread.waits_at.pid = pid; /* all else of it is 0, and stays so */
-	s->thread.tid = s->thread.waits_at.tid = tid;
-	if (!bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST))
-		__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], 1);
-	return bpf_map_lookup_elem(&threads, &tid);
 }
 
 /* The end of a Unix socket is no event. */
@@ -615,6 +738,27 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	return SHARED;
 }
 
+static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length)
+{
+	struct told told = { .connection = r->connection, .request = r->id, .since_ns = r->arrived_ns, .bytes = length };
+
+	book_running(t, now);
+	return tell_step(t, STEP_READ, now, &told);
+}
+
+/* More of a request that an event loop reads already. */
+static __noinline int tell_more(struct request *r, u64 arrived, s64 length)
+{
+	struct told told = { .connection = r->connection, .request = r->id, .since_ns = arrived, .bytes = length };
+	struct thread *t = followed_thread(bpf_get_current_pid_tgid());
+	u64 now = bpf_ktime_get_ns();
+
+	if (!t || !t->lane || !(r->flags & BY_STEPS))
+		return 0;
+	book_running(t, now);
+	return tell_step(t, STEP_READ, now, &told);
+}
+
 static __always_inline void start_request(
 	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, int length)
 {
@@ -630,7 +774,7 @@ static __always_inline void start_request(
 		return;
 	}
 	r = &s->request; /* its head was read by the caller */
-	r->flags = leave_request(t, connection, now);
+	r->flags = t->lane ? BY_STEPS : leave_request(t, connection, now);
 	r->size = sizeof(*r);
 	r->kind = EVENT_REQUEST;
 	r->id = __sync_fetch_and_add(&last_request, 1) + 1;
@@ -644,9 +788,13 @@ static __always_inline void start_request(
 	r->sent_bytes = 0;
 	address_of(sk, false, &r->local);
 	address_of(sk, true, &r->remote);
-	__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
-	t->loops = 0;
-	close_ledger(r, t);
+	if (t->lane) {
+		__builtin_memset(&r->ledger, 0, sizeof(r->ledger));
+	} else {
+		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+		t->loops = 0;
+		close_ledger(r, t);
+	}
 	__builtin_memset(r->status, 0, sizeof(r->status));
 	r->sock = (u64)sk;
 	if (bpf_map_update_elem(&requests, &connection, r, BPF_ANY)) {
@@ -654,6 +802,10 @@ static __always_inline void start_request(
 		return;
 	}
 	t->connection = connection;
+	if (t->lane) {
+		tell_read(t, r, now, length);
+		return;
+	}
 	t->since_ns = now;
 	t->state = RUNNING;
 	t->ahead.pid = 0;
@@ -678,13 +830,6 @@ static __always_inline struct request *read_head(u64 from, int length)
 	return &s->request;
 }
 
-static __always_inline u32 unread_bytes(const struct sock *sk)
-{
-	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
-
-	return sk->__sk_common.skc_family == AF_UNIX ? 0 : tcp->rcv_nxt - tcp->copied_seq;
-}
-
 /* How much lay there to be read: bursts between two looks at the queues are seen. */
 static __always_inline void note_depth(const struct sock *sk, u32 read)
 {
@@ -696,6 +841,19 @@ static __always_inline void note_depth(const struct sock *sk, u32 read)
 		listener->recv_q = depth;
 }
 
+/* A pair of nameless Unix sockets: by it threads wake an event loop. */
+static __noinline int tell_pipe(u32 kind)
+{
+	struct thread *t = followed_thread(bpf_get_current_pid_tgid());
+	struct told told = {};
+	u64 now = bpf_ktime_get_ns();
+
+	if (!t || t->lane != (kind == STEP_NOTICED ? LOOP_LANE : WORKER_LANE))
+		return 0;
+	book_running(t, now);
+	return tell_step(t, kind, now, &told);
+}
+
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 {
@@ -704,11 +862,18 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	struct request *r, *new;
 
-	if (!target || length < 0 || flags & MSG_PEEK || sk->sk_type != SOCK_STREAM)
+	if (!target || flags & MSG_PEEK)
 		return 0;
+	if (length < 0 || sk->sk_type != SOCK_STREAM)
+		return call_received(sk, length);
 	role = role_of(sk);
-	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk)))
+	if (role == CONNECTED)
+		return call_received(sk, length);
+	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk))) {
+		if (role == NO_ROLE)
+			tell_pipe(STEP_NOTICED);
 		return 0;
+	}
 	connection = bpf_get_socket_cookie(sk);
 	unread = bpf_map_lookup_elem(&arrivals, &connection);
 	if (unread) {
@@ -721,7 +886,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (r && !(r->flags & ANSWERED)) { /* more of its head, or its body */
 		r->received_bytes += length;
-		return 0;
+		return tell_more(r, arrived, length);
 	}
 	from = payload();
 	new = read_head(from, length);
@@ -746,6 +911,14 @@ static __always_inline bool is_interim(const char *status)
 	return status[0] == 'H' && status[4] == '/' && status[8] == ' ' && status[9] == '1' && status[11] != '1';
 }
 
+static __noinline int tell_answer(struct thread *t, const struct request *r, u64 now, s64 length)
+{
+	struct told told = { .connection = r->connection, .request = r->id, .bytes = length };
+
+	book_running(t, now);
+	return tell_step(t, STEP_ANSWERED, now, &told);
+}
+
 static __always_inline void answer(struct request *r, int length)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -763,7 +936,9 @@ static __always_inline void answer(struct request *r, int length)
 	}
 	r->ended_ns = now;
 	t = bpf_map_lookup_elem(&threads, &tid);
-	if (r->tid != tid || !t) {
+	if (r->flags & BY_STEPS && t && t->lane) {
+		tell_answer(t, r, now, length);
+	} else if (r->tid != tid || !t) {
 		r->flags |= SEVERAL;
 	} else if (t->request != r->id) {
 		r->flags |= SHARED;
@@ -806,7 +981,11 @@ int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 		return 0;
 	connection = sk->__sk_common.skc_cookie.counter;
 	r = bpf_map_lookup_elem(&requests, &connection);
-	if (!r || r->flags & FINAL)
+	if (!r && sk->__sk_common.skc_family == AF_UNIX && role_of(sk) == NO_ROLE)
+		return tell_pipe(STEP_NOTIFIED);
+	if (!r)
+		return call_sent(sk, length);
+	if (r->flags & FINAL)
 		return 0;
 	if (length > 0)
 		answer(r, length);
@@ -821,8 +1000,12 @@ int BPF_PROG(on_arrived, const struct sock *sk)
 	u64 key = listener_key(sk, sk->__sk_common.skc_family), connection, now, *unread;
 	struct listener *listener = key ? bpf_map_lookup_elem(&listeners, &key) : NULL;
 
-	if (!listener)
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->__sk_common.skc_state == TCP_LISTEN)
+		note_unix_connect(sk, bpf_ktime_get_ns());
+	if (!listener) {
+		call_arrived(sk);
 		return 0;
+	}
 	if (sk->__sk_common.skc_state == TCP_LISTEN) {
 		if (listener->sock != (u64)sk)
 			return 0; /* another's, at the same port of another address or network */
@@ -842,7 +1025,7 @@ int BPF_PROG(on_arrived, const struct sock *sk)
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
+int BPF_PROG(on_tcp_state, struct sock *sk, int before, int state)
 {
 	u64 connection = sk->__sk_common.skc_cookie.counter;
 	struct request *r;
@@ -851,6 +1034,10 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
 		add_listener(sk);
 	else if (before == TCP_LISTEN)
 		remove_listener(sk);
+	else if (state == TCP_SYN_SENT && is_target(bpf_get_current_pid_tgid() >> 32))
+		call_connecting(sk);
+	else
+		call_changed(sk, before, state);
 	if (!connection || (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE))
 		return 0;
 	bpf_map_delete_elem(&arrivals, &connection);
@@ -888,17 +1075,36 @@ static __noinline int tell_process(u32 kind, u32 pid, u32 parent)
 	return 0;
 }
 
+/* A lane starts a thread: what that does first is for the same request. */
+static __noinline int start_worker(struct thread *from, struct task_struct *task, const struct target *target)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct told told = { .other = task->pid };
+	struct thread *t = new_worker(task, target, now);
+
+	if (!t)
+		return 0;
+	t->handed_ns = now;
+	book_running(from, now);
+	return tell_step(from, STEP_HANDED, now, &told);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	u32 from = parent->tgid, pid = child->tgid;
 	struct target *target, copy;
+	struct thread *starter;
 
-	if (from == pid)
-		return 0;
 	target = bpf_map_lookup_elem(&targets, &from);
 	if (!target)
 		return 0;
+	if (from == pid) {
+		starter = followed_thread(parent->pid);
+		if (starter && starter->lane)
+			start_worker(starter, child, target);
+		return 0;
+	}
 	copy = *target; /* a fork has its parent's interpreter at its parent's addresses */
 	if (bpf_map_update_elem(&targets, &pid, &copy, BPF_ANY))
 		count(MAP_FULL);

@@ -57,6 +57,7 @@ _LOSSES: Final = (  # by enum counter
     "more requests or processes at a time than the ledger holds",
     "stacks came faster than they were read",
     "collector pauses came faster than they were read",
+    "steps of event loops came faster than they were read",
 )
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 

@@ -16,12 +16,13 @@ from perfwatch.probes.ledger.addresses import ADDRESS, Address
     TOOK,
     NOTIFIED,
     NOTICED,
+    RESTED,
     CONNECTING,
     CONNECTED,
     SENT,
     RECEIVED,
     CLOSED,
-) = range(1, 13)
+) = range(1, 14)
 """enum step_kind"""
 HEAD_BYTES: Final = 128
 _BOOKED: Final = 16  # enum bucket: padded to a power of two

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from perfwatch.probes.frames import GcPause, StackTable
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.calls import Calls, placed
 from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, Peer, ServedRequest, Wait, Waker
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from perfwatch.probes.frames import Frame
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
+    from perfwatch.probes.ledger.exchanges import Rest
     from perfwatch.probes.ledger.symbols import KernelSymbols
 
 MAX_WAITS: Final = 512
@@ -31,7 +33,13 @@ _RUN_QUEUE: Final = BUCKETS.index("run_queue")
 class Assembler:
     """Makes records of events; one for each run of the ledger."""
 
-    def __init__(self, machine: str, symbols: KernelSymbols, unix_name: Callable[[bytes], str | None]) -> None:
+    def __init__(
+        self,
+        machine: str,
+        symbols: KernelSymbols,
+        unix_name: Callable[[bytes], str | None],
+        rest_of: Callable[[int], Rest | None] = lambda _: None,
+    ) -> None:
         self._machine = machine
         self._symbols = symbols
         self._unix_name = unix_name
@@ -40,6 +48,7 @@ class Assembler:
         self._code: dict[int, RequestCode] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
+        self.calls = Calls(unix_name, rest_of)
 
     def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Keep a stack until its request ends."""
@@ -78,7 +87,9 @@ class Assembler:
         waits = self._waits.get(event.id, [])
         lost = self._waits_lost.get(event.id, 0)
         code = self._code.get(event.id)
+        calls, calls_lost = self.calls.of(event.id, event.ended_ns), self.calls.lost(event.id)
         if final:
+            self.calls.forget(event.id)
             self._code.pop(event.id, None)
             self._waits.pop(event.id, None)
             self._waits_lost.pop(event.id, None)
@@ -116,6 +127,8 @@ class Assembler:
             gc_ns=event.gc_ns if threads == "one" else 0,
             code=code.table() if code and threads == "one" else StackTable(),
             ran=code.ran(event.ended_ns) if code and threads == "one" else (),
+            calls=placed(calls, waits) if threads == "one" else (),
+            calls_lost=calls_lost if threads == "one" else 0,
         )
 
     def open(
@@ -159,12 +172,14 @@ class Assembler:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""
-        absent = {id_ for kept in (self._waits, self._waits_lost, self._told, self._code) for id_ in kept.keys() - ids}
+        kept_of = (self._waits, self._waits_lost, self._told, self._code)
+        absent = {id_ for kept in kept_of for id_ in kept.keys() - ids} | (self.calls.requests - ids)
         for gone in absent & self._absent:
             self._waits.pop(gone, None)
             self._waits_lost.pop(gone, None)
             self._told.pop(gone, None)
             self._code.pop(gone, None)
+            self.calls.forget(gone)
         self._absent = absent - self._absent
 
     def _detail(self, event: ev.WaitEvent) -> str | None:

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0
  *
- * Calls: what threads that are followed say on connections that their process opened itself, as steps. The first bytes
- * of a turn are told, what follows in the same direction is added up: it goes with the next step of that connection, or
- * user space looks it up. Only a socket that such a thread has used has an entry here, and a cookie: for all others on
+ * Calls: what threads that are followed say on connections that their process opened itself, as steps. The first pieces
+ * of a turn are told, of those that follow one a millisecond; the others are added up, and go with the next step of that
+ * connection, or user space looks them up. Only a socket that such a thread has used has an entry here, and a cookie: for all others on
  * the host an arrival costs the test of one number.
  */
 #pragma once
 
 #define MAX_CONVERSATIONS 8192
 #define TOLD_EVERY_NS 1000000
+#define TOLD_AT_ONCE 4 /* most turns are one piece or two, and what is added up costs a step of its own */
 #define DNS_PORT 53
 
 enum turn { QUIET, ASKING, ANSWERING };
@@ -201,6 +202,28 @@ static __always_inline bool comes_to_nothing(s32 length)
 	return length == -EAGAIN || length == -EINTR || length == -EINPROGRESS;
 }
 
+/* Takes in one more piece; whether it is to be told. */
+static __always_inline bool take_piece(struct conversation *c, u32 turn, struct said *said, const struct sock *sk)
+{
+	if (c->turn != turn) {
+		tell_rest(sk, c);
+		c->turn = turn;
+		c->told = 0;
+		if (turn == ASKING)
+			c->asked_ns = said->at_ns;
+	}
+	if (c->told >= TOLD_AT_ONCE && said->at_ns - c->told_ns < TOLD_EVERY_NS) {
+		c->untold += said->bytes;
+		c->last_ns = said->at_ns;
+		return false;
+	}
+	said->untold = c->untold;
+	c->untold = 0;
+	c->told++;
+	c->told_ns = said->at_ns;
+	return true;
+}
+
 static __noinline int call_sent(struct sock *sk, int length)
 {
 	struct thread *t = followed_thread(bpf_get_current_pid_tgid());
@@ -216,15 +239,7 @@ static __noinline int call_sent(struct sock *sk, int length)
 		return tell_closed(t, sk, c, length);
 	said.at_ns = bpf_ktime_get_ns();
 	c->sent_bytes += length;
-	if (c->turn == ASKING) {
-		c->untold += length;
-		c->last_ns = said.at_ns;
-		return 0;
-	}
-	tell_rest(sk, c);
-	c->turn = ASKING;
-	c->asked_ns = said.at_ns;
-	return tell_said(t, sk, c, &said);
+	return take_piece(c, ASKING, &said, sk) ? tell_said(t, sk, c, &said) : 0;
 }
 
 static __always_inline bool has_more(const struct sock *sk)
@@ -251,20 +266,7 @@ static __noinline int call_received(struct sock *sk, int length)
 	if (!has_more(sk))
 		c->readable_ns = 0;
 	c->received_bytes += length;
-	if (c->turn == ANSWERING && said.at_ns - c->told_ns < TOLD_EVERY_NS) {
-		c->untold += length;
-		c->last_ns = said.at_ns;
-		return 0;
-	}
-	if (c->turn == ANSWERING) {
-		said.untold = c->untold;
-		c->untold = 0;
-	} else {
-		tell_rest(sk, c);
-	}
-	c->turn = ANSWERING;
-	c->told_ns = said.at_ns;
-	return tell_said(t, sk, c, &said);
+	return take_piece(c, ANSWERING, &said, sk) ? tell_said(t, sk, c, &said) : 0;
 }
 
 static __always_inline void call_arrived(const struct sock *sk)

@@ -209,14 +209,15 @@ struct conversation { /* on a connection that the process opened itself */
 	u64 began_ns; /* to be connected; 0: it stood before, or that was no event */
 	u64 asked_ns; /* the turn's first bytes were sent */
 	u64 readable_ns; /* since when bytes lie there unread; 0: none do */
-	u64 told_ns; /* the last step of an answer */
+	u64 told_ns; /* the last step of this turn */
 	u64 last_ns; /* the last of what is untold */
-	s64 untold; /* bytes, of the turn's direction, behind those that a step told */
+	s64 untold; /* bytes of this turn, behind those that a step told */
 	u64 sent_bytes;
 	u64 received_bytes;
 	u32 pid;
 	u32 tid;
-	u64 turn; /* enum turn */
+	u32 turn; /* enum turn */
+	u32 told; /* steps of this turn */
 };
 
 struct process {

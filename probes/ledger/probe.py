@@ -23,6 +23,7 @@ from perfwatch.probes.ledger import collectors
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
+from perfwatch.probes.ledger.exchanges import CONVERSATION, Rest, parse_rest
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.symbols import KernelSymbols
@@ -188,8 +189,9 @@ class LedgerProbe:
         self._threads = bpf.map("threads", 4, ev.THREAD.size)
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
+        self._conversations = bpf.map("conversations", 8, CONVERSATION.size)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
-        self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name)
+        self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._rest_of)
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
@@ -293,6 +295,12 @@ class LedgerProbe:
             self._tell(event, now_ns, to)
         elif isinstance(event, ev.ProcessEvent):
             self._change(event)
+        elif event.request:  # a thread that serves one request at a time
+            self._assembler.calls.take(event, event.request)
+
+    def _rest_of(self, connection: int) -> Rest | None:
+        data = self._conversations.get(struct.pack("=Q", connection))
+        return parse_rest(data) if data else None
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
         record = self._assembler.served(event, now_ns)

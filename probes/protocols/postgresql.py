@@ -20,7 +20,8 @@ _MESSAGE: Final = struct.Struct(">cI")
 _STARTUPS: Final = {196608, 196610, 80877103, 80877104}  # 3.0, 3.2, SSLRequest, GSSENCRequest
 _CANCEL: Final = 80877102
 _LETTERS: Final = b"QPBEDSCHFdcfpX"
-_CHATTER: Final = b"SHX"  # Sync, Flush, Terminate: on their own they ask for nothing
+_CHATTER: Final = frozenset({b"S", b"H", b"X", b"d", b"c", b"f"})
+"""Sync, Flush, Terminate, and what is copied in: on their own they ask for nothing new."""
 _MAX_STARTUP: Final = 10_000
 _MAX_NAME: Final = 63
 
@@ -78,7 +79,7 @@ def _turn(messages: list[Message], said: Said) -> Turn:
     letters = {message.letter for message in messages}
     if b"p" in letters:  # password, or the next word of SASL
         return Turn("postgresql", phase="opening")
-    asks = letters - {_CHATTER[i : i + 1] for i in range(len(_CHATTER))}
+    asks = letters.difference(_CHATTER)
     return Turn("postgresql", operation, phase="asking" if asks or b"S" in letters else "chatter")
 
 

@@ -90,9 +90,10 @@ class Speech:
         elif self.protocol == "mysql":
             mysql.learn(Said(head, size, known=True, memory=self._memory))
 
-    def may_be_ticket(self, head: bytes, size: int) -> bool:
-        """Whether what is received may be TLS's own, and no answer yet."""
-        return self.is_encrypted and tls.may_be_ticket(head[:MAX_HEAD_BYTES], size)
+    @property
+    def is_secured(self) -> bool:
+        """Whether a TLS handshake has ended: what is received from now on is no part of it."""
+        return self._memory.handshake == "over"
 
     def _begins_tls(self, head: bytes) -> bool:
         records = list(tls.fragments(head))

@@ -79,7 +79,7 @@ class _Scanner:
         if word := _WORD.match(self._text, self._at):
             return self._word(word.group(), word.end())
         if char == "=" and self._sets:
-            return "= ?" + CUT
+            return self._set_value("= ?")
         if char == ";":
             self._verb, self._sets = "", False
         return self._take(self._at + 1, char)
@@ -90,10 +90,14 @@ class _Scanner:
             self._at = end
             return self._string("'", escapes=lower == "e" and not self._mysql)
         if self._sets and lower == "to":
-            return "TO ?" + CUT
+            return self._set_value("TO ?")
         self._verb = self._verb or lower
         self._sets = self._sets or (lower == "set" and self._verb in _SETTERS)
         return self._take(end, word)
+
+    def _set_value(self, becomes: str) -> str:
+        """Leave out what is set, which may be mere words, and all that follows."""
+        return self._take(len(self._text), becomes + CUT if self._cut or ";" in self._text[self._at : -1] else becomes)
 
     def _string(self, quote: str, *, escapes: bool) -> str:
         end = self._at + 1

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANGE_CIPHER, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
-MAX_TICKET_BYTES: Final = 600
-"""Of one session ticket; OpenSSL sends two of about 240 bytes behind the handshake, before anything is answered."""
+TICKET_BYTES: Final = range(60, 600)
+"""Of one session ticket; OpenSSL's have about 250."""
 _RECORD: Final = struct.Struct(">BBBH")
+HEADER_BYTES: Final = _RECORD.size
 _VERSIONS: Final = {(3, minor) for minor in range(5)}  # SSL 3.0 to TLS 1.3
 _MAX_RECORD: Final = (1 << 14) + 2048
 _CLIENT_HELLO: Final = 1
+_ALERT_BYTES: Final = 19
+"""Of an alert that TLS 1.3 disguises as application data: two bytes, what they are, and a tag."""
 _FINISHED_BYTES: Final = frozenset({53, 69})  # SHA-256, SHA-384
 
 
@@ -63,10 +66,10 @@ def is_hello(records: list[Fragment]) -> bool:
     return records[0].kind == HANDSHAKE and records[0].first == _CLIENT_HELLO
 
 
-def may_be_ticket(head: bytes, size: int) -> bool:
-    """Whether bytes received right behind a handshake may be session tickets, or the beginning of one."""
+def ticket_length(head: bytes) -> int | None:
+    """Return the length of the first record if that may be a session ticket."""
     first = next(fragments(head), None)
-    return first is not None and first.kind == DATA and max(size / 2, first.length) <= MAX_TICKET_BYTES
+    return first.length if first and first.kind == DATA and first.length in TICKET_BYTES else None
 
 
 def _is_whole(record: Fragment, said: Said) -> bool:
@@ -76,10 +79,13 @@ def _is_whole(record: Fragment, said: Said) -> bool:
 def _phase(records: list[Fragment], said: Said) -> Literal["asking", "opening", "chatter"]:
     asks, shakes_hands = False, False
     for record in records:
-        is_last_word = record.kind == DATA and record.length in _FINISHED_BYTES
-        asks |= record.kind == DATA and not (is_last_word and said.memory.handshake == "begun")
-        shakes_hands |= record.kind != ALERT
-        if record.kind in {HANDSHAKE, DATA}:  # a client's second word in the clear is one of TLS 1.2
+        is_last_word = record.length in _FINISHED_BYTES and said.memory.handshake == "begun"
+        is_alert = record.kind == ALERT or (record.kind == DATA and record.length == _ALERT_BYTES)
+        asks |= record.kind == DATA and not is_last_word and not is_alert
+        shakes_hands |= not is_alert
+        if record.kind == HANDSHAKE:  # a client's second word in the clear is one of TLS 1.2
+            said.memory.handshake = "said"
+        elif record.kind == DATA:
             said.memory.handshake = "over"
     if asks:
         return "asking"

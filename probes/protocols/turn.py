@@ -31,8 +31,8 @@ class Memory:
         self._names: dict[str, str] = {}
         self.preparing: str | None = None
         """The operation of a statement whose number the answer will give."""
-        self.handshake: Literal["none", "begun", "over"] = "none"
-        """Of TLS, as far as this side's part of it goes."""
+        self.handshake: Literal["none", "begun", "said", "over"] = "none"
+        """Of TLS; `said`: this side has said all, and the other one, in TLS 1.2, may have the last word."""
 
     def remember(self, name: str, operation: str) -> None:
         """Keep what a prepared statement does; of too many the one that was prepared first is dropped."""

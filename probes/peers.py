@@ -93,7 +93,7 @@ class PeersProbe:
         return self._ended(now_ns)
 
     def _note(self, question: Question) -> None:
-        is_known = question in self._told or question in self._new or question in self._again_ns
+        is_known = any(question in known for known in (self._told, self._new, self._again_ns, self._asked))
         if not is_known and len(self._new) < MAX_ASKED and question[1] != _NAMELESS:
             self._new[question] = None
 

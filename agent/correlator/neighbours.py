@@ -33,13 +33,13 @@ def with_neighbours(finding: Finding, request: Request, context: Context) -> Fin
 
 def _explain(finding: Finding, request: Request, context: Context) -> Explanation:
     told = finding.explain()
-    evidence = [*told.evidence[:1], *_peer_process(told, request, context), *told.evidence[1:]]
+    first, rest = told.evidence[:1], told.evidence[1:]
     callee = max(request.callees, key=lambda one: one.ledger.total_ns, default=None)
     if callee is None or finding.mechanism not in _IN_PEER:
-        return Explanation(tuple(evidence), told.advice)
-    evidence[1:1] = [*_callee(callee), *_others(request, callee)]
+        return Explanation((*first, *_peer_process(told, request, context), *rest), told.advice)
+    evidence = (*first, *_callee(callee), *_others(request, callee), *rest)
     there = (f"In {callee.process}: {callee.verdict.advice[0]}",) if callee.verdict.advice else ()
-    return Explanation(tuple(evidence), (*there, *told.advice)[:_MAX_ADVICE])
+    return Explanation(evidence, (*there, *told.advice)[:_MAX_ADVICE])
 
 
 def _peer_process(told: Explanation, request: Request, context: Context) -> Iterator[Evidence]:
@@ -53,11 +53,11 @@ def _peer_process(told: Explanation, request: Request, context: Context) -> Iter
 
 
 def _callee(callee: Callee) -> Iterator[Evidence]:
-    """Say which request it was there, where its time went, and why."""
+    """Say which request it was there, where its time went, and why; what tells most stands first."""
     name, verdict = f"{callee.method} {callee.route}", callee.verdict
     took = duration(callee.ledger.total_ns)
     yield Evidence("callee", name, f"{name} took {took} of it in {callee.process}")
-    yield Evidence("callee_process", callee.process, f"in {callee.process} it was request {callee.request}")
+    yield Evidence("callee_process", callee.process, f"which was asked of {callee.process}")
     if verdict.mechanism is not None:
         does = does_here(verdict.mechanism, verdict.evidence)
         yield Evidence("callee_does", does, f"there it {verdict.summary}")
@@ -67,7 +67,7 @@ def _callee(callee: Callee) -> Iterator[Evidence]:
     for one in verdict.evidence:
         if one.name in _BLAMED:
             yield Evidence(f"callee_{one.name}", one.value, f"there: {one.text}")
-    yield Evidence("callee_request", callee.request, f"request {callee.request} of {callee.process}")
+    yield Evidence("callee_request", callee.request, f"there it was request {callee.request}")
 
 
 def _others(request: Request, callee: Callee) -> Iterator[Evidence]:

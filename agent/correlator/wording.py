@@ -110,7 +110,7 @@ def _known(mechanism: Mechanism, evidence: Sequence[Evidence]) -> dict[str, str]
     """Return what the evidence adds to a sentence; empty where it says nothing of it."""
     values = {one.name: str(one.value) for one in evidence}
     place, holder = values.get("place"), values.get("holder")
-    where = f" in {place}" if place else ""
+    where = f" in {place}" if place and "callee" not in values else ""
     is_signal = values.get("awaits") == "signal"
     by = f" {'from' if is_signal else 'held by'} {holder}" if holder else where
     return {

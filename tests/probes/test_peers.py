@@ -188,6 +188,8 @@ def test_a_peer_is_told_once_and_again_when_another_listens(monkeypatch):
         with netting.server() as (process, (_, port), _):
             address = f"127.0.0.1:{port}"
             probe.meet([asking(address, "unix:?"), asking(address)])
+            assert probe.read(0) == ()
+            probe.meet([asking(address)])
             (record,) = told(probe)
             assert isinstance(record, PeerProcess)
             assert (record.seen_by, record.address, record.pid) == (os.getpid(), address, process.pid)

@@ -11,6 +11,7 @@ from perfwatch.agent.model import told_route
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
+from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def head(report: Report) -> str:
     counts = f"{totals.count} requests, {totals.errors} failed, {totals.slow_count} slow"
     latency = totals.latency_ms
     quantiles = "" if latency is None else f"; p50 {shown_ms(latency.p50)}, p95 {shown_ms(latency.p95)}"
-    lines = (" · ".join(part for part in what if part), when, counts + quantiles)
+    lines = (" · ".join(part for part in what if part), *also_watched(session), when, counts + quantiles)
     told_lines = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
     return f"<h1>{told(session.command)}</h1>{told_lines}"
 

@@ -27,7 +27,11 @@ MAX_FOLLOWED: Final = 8
 """So many calls of one request are followed, the longest ones."""
 _SERVED: Final = 2048
 _MADE: Final = 8192
+_JOINED: Final = 64
 _LOOKED_AT: Final = 256
+_LONG_NS: Final = 1_000_000_000
+_UNIX: Final = "unix:"
+_NAMELESS: Final = "unix:?"
 _SLACK_NS: Final = 2_000_000
 _BESIDE_EACH_OTHER: Final = ("http/2", "grpc")
 _HTTP: Final = ("http/1", "http/2", "grpc")
@@ -45,6 +49,13 @@ class Made(NamedTuple):
     call: Call
 
 
+class Joined(NamedTuple):
+    """A request, and what a call of it was."""
+
+    caller: int
+    callee: ServedRequest
+
+
 class Followed(NamedTuple):
     """A call, by its place in the caller's `calls`, and the request that it was at its other end."""
 
@@ -57,26 +68,37 @@ class Callees:
 
     def __init__(self) -> None:
         self._served: RecentLists[Meeting, ServedRequest] = RecentLists(_SERVED)
-        self._made: RecentLists[Meeting, Made] = RecentLists(_MADE)
+        self._asked: RecentLists[Meeting, Made] = RecentLists(_MADE)  # by judged requests
+        self._on_unix: RecentLists[Meeting, Made] = RecentLists(_MADE)  # by all
+        self._joined: RecentLists[Meeting, Joined] = RecentLists(_JOINED)  # on Unix sockets
 
     def take(self, record: ServedRequest) -> None:
-        """Take in a request that has ended, and its calls."""
+        """Take in a request that has ended; 1 us, and 1 us for each call on a Unix socket."""
         meeting = _meeting(record.local, record.remote)
         if meeting is not None:
             self._served.add(meeting, record)
-        for place, call in enumerate(record.calls):
-            meeting = _meeting(call.peer, call.local)
+        for made in _made_by(record):
+            if made.call.peer.startswith(_UNIX):
+                self._on_unix.add((made.call.peer, ""), made)
+
+    def ask(self, record: ServedRequest) -> None:
+        """Take in the calls of a request that is judged."""
+        for made in _made_by(record):
+            meeting = _meeting(made.call.peer, made.call.local)
             if meeting is not None:
-                self._made.add(meeting, Made(record.id, place, call))
+                self._asked.add(meeting, made)
 
     def callers(self, record: ServedRequest) -> tuple[int, ...]:
-        """Return the ids of requests that may have made this one, as far as they are known.
+        """Return the judged requests, by id, for which this one changes whom they called, as far as they are known.
 
-        And of those whose callee a call of this one may have been as well: on Unix sockets.
+        Those that may have made it; and those that are joined to one that it may have made as well.
         """
-        called = {one.id: one for call in record.calls for one in self._beside(call)}
-        made = [(one, served) for served in (record, *called.values()) for one in self._made_to(served)]
-        return tuple(dict.fromkeys(one.caller for one, served in made if _fits(one.call, served)))
+        callers = [one.caller for one in self._asked_of(record) if _fits(one.call, record)]
+        for call in record.calls:
+            if call.peer.startswith(_UNIX):
+                joined = islice(self._joined.newest((call.peer, "")), _JOINED)
+                callers += [one.caller for one in joined if _fits(call, one.callee)]
+        return tuple(dict.fromkeys(callers))
 
     def of(self, record: ServedRequest) -> tuple[Followed, ...]:
         """Return the requests that a request's calls were at their other end, in the order of the calls."""
@@ -96,17 +118,22 @@ class Callees:
         if meeting is None:
             return None
         fitting = [one for one in self._served_at(meeting) if one.id != made.caller and _fits(call, one)]
-        if _is_unix(meeting):
-            alone = len(fitting) == 1 and self._is_only_call(made, fitting[0], meeting)
-            return fitting[0] if alone else None
+        if not meeting[1]:
+            return self._only_one(made, fitting, meeting)
         if call.protocol in _BESIDE_EACH_OTHER and len(fitting) > 1:
             named = [one for one in fitting if f"{one.method} {fold(one.target)}" == call.operation]
             return named[0] if len(named) == 1 else None
         return max(fitting, key=lambda one: _overlap_ns(call, one), default=None)
 
-    def _is_only_call(self, made: Made, callee: ServedRequest, meeting: Meeting) -> bool:
-        fitting = {(one.caller, one.place) for one in self._made_at(meeting) if _fits(one.call, callee)}
-        return fitting <= {(made.caller, made.place)}
+    def _only_one(self, made: Made, fitting: Sequence[ServedRequest], meeting: Meeting) -> ServedRequest | None:
+        """Return the callee of a call on a Unix socket, where no other request, and no other call, fits as well."""
+        if len(fitting) != 1:
+            return None
+        callee, calls = fitting[0], islice(self._on_unix.newest(meeting), _LOOKED_AT)
+        if any((one.caller, one.place) != (made.caller, made.place) and _fits(one.call, callee) for one in calls):
+            return None
+        self._joined.add(meeting, Joined(made.caller, callee))
+        return callee
 
     def _served_at(self, meeting: Meeting) -> Iterator[ServedRequest]:
         """Yield what was served, each request as it was told last."""
@@ -116,29 +143,25 @@ class Callees:
                 seen.add(record.id)
                 yield record
 
-    def _beside(self, call: Call) -> list[ServedRequest]:
-        """Return what a call on a Unix socket may have been, as others may."""
-        meeting = _meeting(call.peer, call.local)
-        if meeting is None or not _is_unix(meeting):
-            return []
-        return [one for one in self._served_at(meeting) if _fits(call, one)]
+    def _asked_of(self, record: ServedRequest) -> Iterator[Made]:
+        """Yield the calls that may have made a request, up to those that ended long before it began."""
+        meeting = _meeting(record.local, record.remote)
+        if meeting is not None:
+            long_before_ns = _span(record)[0] - _LONG_NS
+            for made in islice(self._asked.newest(meeting), _LOOKED_AT):
+                if made.call.ended_ns < long_before_ns:
+                    return
+                yield made
 
-    def _made_to(self, record: ServedRequest) -> Sequence[Made]:
-        return self._made_at(_meeting(record.local, record.remote))
 
-    def _made_at(self, meeting: Meeting | None) -> Sequence[Made]:
-        """Return the calls of requests; of one that was corrected perhaps also those that it was told with before."""
-        return [] if meeting is None else list(islice(self._made.newest(meeting), _LOOKED_AT))
+def _made_by(record: ServedRequest) -> Iterator[Made]:
+    return (Made(record.id, place, call) for place, call in enumerate(record.calls))
 
 
 def _meeting(called: str, caller: str) -> Meeting | None:
-    if called.startswith("unix:"):
-        return None if called == "unix:?" else (called, "")
+    if called.startswith(_UNIX):
+        return None if called == _NAMELESS else (called, "")
     return (called, caller) if called and caller else None
-
-
-def _is_unix(meeting: Meeting) -> bool:
-    return not meeting[1]
 
 
 def _fits(call: Call, callee: ServedRequest) -> bool:
@@ -147,7 +170,7 @@ def _fits(call: Call, callee: ServedRequest) -> bool:
     if call.protocol in _HTTP and method.isalpha() and callee.method is not None and method != callee.method:
         return False
     begun_ns, ended_ns = _span(callee)
-    if call.peer.startswith("unix:"):
+    if call.peer.startswith(_UNIX):
         sent_ns, answered_ns = call.sent_ns or call.started_ns, call.answered_ns
         return (
             answered_ns is not None

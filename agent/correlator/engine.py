@@ -177,6 +177,7 @@ class Correlator:
         request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None, service=service)
         balance = None
         if judged:
+            self._following.ask(record)
             request, balance = self._judge(self._following.followed(request, self._judge_quick), endpoint)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)

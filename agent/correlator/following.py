@@ -39,6 +39,11 @@ class Following:
         if self._services.is_followed:
             self._callees.take(record)
 
+    def ask(self, record: ServedRequest) -> None:
+        """Take in whom a request called that is judged."""
+        if self._services.is_followed:
+            self._callees.ask(record)
+
     def followed(self, request: Request, judge: Callable[[Request], Request]) -> Request:
         """Return a request with its callees, the same one where they are what they were.
 

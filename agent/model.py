@@ -13,6 +13,7 @@ from perfwatch.probes.frames import Frame as Frame  # noqa: PLC0414, TC001 - msg
 from perfwatch.probes.records import BUCKETS as BUCKETS  # noqa: PLC0414
 from perfwatch.probes.records import Bucket as Bucket  # noqa: PLC0414
 from perfwatch.probes.records import OpenRequest as OpenRequest  # noqa: PLC0414
+from perfwatch.probes.records import PeerProcess as PeerProcess  # noqa: PLC0414
 from perfwatch.probes.records import Record as Record  # noqa: PLC0414
 from perfwatch.probes.records import ServedRequest as ServedRequest  # noqa: PLC0414
 from perfwatch.probes.records import Wait as Wait  # noqa: PLC0414
@@ -458,6 +459,8 @@ class View(msgspec.Struct, frozen=True):
     slowed_probes: tuple[tuple[str, float | None, str], ...] = ()
     """(probe, seconds between readings at present, why): those that are read less often than they would be. Without
     seconds: those that follow a sample, and `why` says which."""
+    peers: tuple[PeerProcess, ...] = ()
+    """The processes of this host that the target called, as each of its own processes sees them."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

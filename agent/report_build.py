@@ -93,6 +93,10 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
         target_gone=view.target_gone,
         cost=build_cost(view.own_cost),
         slowed=build_slowed(view.slowed_probes),
+        peers=[
+            contract.PeerProcess(one.seen_by, encodable(one.address), one.pid, encodable(one.name), one.is_target)
+            for one in view.peers
+        ],
         targets=[
             contract.Target(pid=one.pid, python=one.python, command=encodable(one.command), server=one.server)
             for one in info.targets

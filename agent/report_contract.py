@@ -51,6 +51,18 @@ class Target(Struct, frozen=True):
     server: str | None
 
 
+class PeerProcess(Struct, frozen=True):
+    """A process of this host that listens where a process of the target called."""
+
+    seen_by: int
+    """PID of the process that called: an address means something only in a network namespace."""
+    address: str
+    pid: int
+    name: str
+    is_target: bool
+    """It is watched too."""
+
+
 class Session(Struct, frozen=True):
     """What was watched, when, and how."""
 
@@ -69,6 +81,8 @@ class Session(Struct, frozen=True):
     """How the target ended; null where it was alive at the end."""
     cost: Cost | None
     slowed: list[Slowed]
+    peers: list[PeerProcess]
+    """The processes of this host that were called, as each caller sees them."""
     targets: list[Target]
     """All that were watched, where there were several; else empty."""
 

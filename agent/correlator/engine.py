@@ -149,6 +149,7 @@ class Correlator:
             saturation_overall=saturations(around, ever),
             own_cost=around.costs.own,
             slowed_probes=around.costs.slowed,
+            peers=around.services.peers,
         )
 
     def _context(self) -> Context:

@@ -42,6 +42,11 @@ class Services:
             return None
         return pid if pid in self._server_of else self._member_of.get(pid)
 
+    @property
+    def peers(self) -> tuple[PeerProcess, ...]:
+        """All that is known of who was called, each address of each caller once."""
+        return tuple({(one.seen_by, one.address): one for one in self._peers.values()}.values())
+
     def called(self, pid: int, address: str) -> PeerProcess | None:
         """Return who listens on an address that a process called, if it is known: a process of this host."""
         return self._peers.get((pid, address))

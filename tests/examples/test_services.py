@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 import pytest
 import serving
+from report_shape import CONTRACT, faults
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.demo import start_services
 from perfwatch.agent.recording import recorded
-from perfwatch.agent.report import build, correlate
+from perfwatch.agent.report import build, correlate, to_json
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.target import find_targets
@@ -145,6 +147,9 @@ def test_the_verdict_of_the_first_names_what_the_second_was_slow_for(watched):
 @ledger
 def test_the_report_leads_from_one_to_the_other_and_back(watched):
     report = build(watched.info, watched.view, watched.judged)
+    written = json.loads(to_json(report))
+    assert list(faults(written, CONTRACT)) == []
+    assert written["session"]["peers"]
     requests = {one.id: one for one in report.slow_requests}
     callers = [one for one in report.slow_requests if one.callees]
     assert len(callers) >= 100

@@ -41,8 +41,8 @@ class RequestScreen(TreeScreen):
         Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
         Binding("right_square_bracket", "step(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
-        Binding("d", "callee", "down into the service that it called", show=False),
-        Binding("u", "caller", "up to the request that called it", show=False),
+        Binding("f", "callee", "follow its call into the service that it called", show=False),
+        Binding("u", "caller", "up to the request that made this one", show=False),
         Binding("9", "app.host", "host", show=False),  # the footer of a narrow terminal has no room for it
     ]
 

@@ -78,6 +78,18 @@ class Calls:
         current = conversation.current if conversation else None
         return current.owner if current and not current.is_over else None
 
+    def move(self, connection: int, owner: int) -> None:
+        """Give the call that is under way on a connection to the request that made it, as showed later."""
+        conversation = self._conversations.get(connection)
+        exchange = conversation.current if conversation else None
+        if exchange is None:
+            return
+        kept = self._exchanges.get(exchange.owner, []) if exchange.owner is not None else []
+        if exchange in kept:
+            kept.remove(exchange)
+        exchange.owner = owner
+        self._keep(owner, exchange)
+
     def of(self, request: int, until_ns: int) -> tuple[Call, ...]:
         """Return the calls that a request began before a moment, in the order of their starts."""
         begun = [each for each in self._exchanges.get(request, ()) if each.started_ns < until_ns]

@@ -190,10 +190,13 @@ def parse_request(data: bytes) -> RequestEvent:
         raise Malformed(f"a request of {len(data)} bytes")
     f = REQUEST.unpack_from(data)
     head_length, booked = f[13], f[22:38]
-    peers = tuple(
-        PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
-        for peer in (f[at : at + 6] for at in range(38, 38 + 6 * PEERS, 6))
-        if peer[0]
+    peers = (
+        f[38]
+        and tuple(  # they fill up from the first
+            PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
+            for peer in (f[at : at + 6] for at in range(38, 38 + 6 * PEERS, 6))
+            if peer[0]
+        )
     )
     return RequestEvent(
         id=f[2],
@@ -211,7 +214,7 @@ def parse_request(data: bytes) -> RequestEvent:
         booked_ns=booked[: len(BUCKETS)],
         throttled_ns=booked[THROTTLED],
         gc_ns=booked[GC],
-        peers=peers,
+        peers=peers or (),
         status=f[-1],
         head=data[REQUEST.size : REQUEST.size + head_length],
     )

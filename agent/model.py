@@ -24,8 +24,14 @@ Mechanism: TypeAlias = Literal[
     "cpu",
     "gc",
     "sleep",
+    "chatty",
+    "connect",
+    "tls",
+    "transfer",
     "gil",
     "lock",
+    "event-loop",
+    "pool",
     "queue",
     "run-queue",
     "throttle",
@@ -39,8 +45,14 @@ PRINCIPLE_OF: Final[dict[Mechanism, Principle]] = {
     "cpu": "efficiency",
     "gc": "efficiency",
     "sleep": "efficiency",
+    "chatty": "efficiency",
+    "connect": "efficiency",
+    "tls": "efficiency",
+    "transfer": "efficiency",
     "gil": "concurrency",
     "lock": "concurrency",
+    "event-loop": "concurrency",
+    "pool": "concurrency",
     "queue": "concurrency",
     "run-queue": "capacity",
     "throttle": "capacity",
@@ -111,6 +123,8 @@ class StackTime(msgspec.Struct, frozen=True, gc=False):
     is_gc: bool
     """Of `on_cpu`: the garbage collector ran."""
     spent_ns: int
+    mechanism: Mechanism | None = None
+    """Where its bucket is not all of one mechanism: of `calls` and `lock` what is `chatty`, `pool` and so on."""
 
 
 class FrameShare(msgspec.Struct, frozen=True):

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict, told_route
+from perfwatch.agent.model import (
+    BUCKETS,
+    Endpoint,
+    Evidence,
+    Latency,
+    Ledger,
+    Mechanism,
+    Request,
+    Verdict,
+    told_route,
+)
 
 if TYPE_CHECKING:
+    from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.loops import Loops
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import StackTime
@@ -21,11 +34,22 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _NOTHING: Final = Latency(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
+class EndpointName(NamedTuple):
+    """What one endpoint is told from the others by."""
+
+    method: str
+    route: str
+    service: int | None
+    """As in `Request`."""
+
+
 class EndpointState:
     """One method and route: all its durations, the sums of its ledgers, its latest verdicts."""
 
     __slots__ = (
         "_booked_ns",
+        "_known",
+        "_loops",
         "_made",
         "_slow",
         "_slowness",
@@ -38,14 +62,15 @@ class EndpointState:
         "slow_count",
     )  # fmt: skip
 
-    def __init__(self, method: str, route: str, service: int | None, slowness: Slowness) -> None:
-        self.method = method
-        self.route = route
-        self.service = service
+    def __init__(self, name: EndpointName, slowness: Slowness, loops: Loops) -> None:
+        self.method, self.route, self.service = name
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
         self._slowness = slowness
+        self._loops = loops
+        self._known: tuple[object, ...] = ()
+        """What it was made of that other endpoints' requests tell."""
         self._booked_ns = [0] * len(BUCKETS)
         self._slow = Pool()
         self._usual = Pool()
@@ -77,14 +102,20 @@ class EndpointState:
         (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
 
     @property
+    def name(self) -> tuple[str, str]:
+        """Method and route, as they are shown."""
+        return (self.method, told_route(self.route, self.service))
+
+    @property
     def cost_ns(self) -> int:
         """Time that users lost in its judged requests: what these took beyond what is never slow."""
         return self._lost_ns(self._slow) + (self._lost_ns(self._usual) if self._always_slow else 0)
 
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
-        if self._made is None:
+        if self._made is None or self._known != self._told_by_others():
             self._made = self._make()
+            self._known = self._told_by_others()
         return self._made
 
     @property
@@ -120,7 +151,7 @@ class EndpointState:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
 
     def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Pooled:
-        name = f"{self.method} {told_route(self.route, self.service)}"
+        name = " ".join(self.name)
         subject = (
             f"{name} always takes long (p50 {duration(latency.p50 * 1e6)})"
             if always
@@ -129,7 +160,16 @@ class EndpointState:
         if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
             # Slow ones are rare: the p95 would not show them.
             subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
-        return verdict_on(subject, pool)
+        return verdict_on(subject, pool, self._known_later)
+
+    def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
+        return known_later(mechanism, told, self.name, self._loops)
+
+    def _told_by_others(self) -> tuple[object, ...]:
+        """Return what of other endpoints' requests its verdict is made of: changes when that does."""
+        keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
+        deed = None if keeper is None else self._loops.deed_of(keeper)
+        return (self._loops.held_by(self.name), deed)
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)
@@ -140,18 +180,20 @@ class EndpointState:
 class Endpoints:
     """All endpoints of a session, at most `MAX_ENDPOINTS`; the routes beyond that share one per method."""
 
-    def __init__(self, slowness: Slowness) -> None:
+    def __init__(self, slowness: Slowness, loops: Loops) -> None:
         self._slowness = slowness
-        self._states: dict[tuple[str, str, int | None], EndpointState] = {}
+        self._loops = loops
+        self._states: dict[EndpointName, EndpointState] = {}
 
     def of(self, method: str, route: str, service: int | None) -> EndpointState:
         """Return the state of an endpoint, a new one for a new name; one route of two services is two endpoints."""
-        state = self._states.get((method, route, service))
+        state = self._states.get(EndpointName(method, route, service))
         if state is not None:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:
             method, route, service = method if method in _METHODS else "?", OTHER, None
-        return self._states.setdefault((method, route, service), EndpointState(method, route, service, self._slowness))
+        name = EndpointName(method, route, service)
+        return self._states.setdefault(name, EndpointState(name, self._slowness, self._loops))
 
     def ranked(self) -> list[EndpointState]:
         """Return those that have requests: what costs users most first, then what is slow, then the busiest."""

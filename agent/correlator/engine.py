@@ -19,11 +19,13 @@ from perfwatch.agent.correlator.judge import Judged, judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.refining import refine
 from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
+from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Ledger, Request, ServedRequest, View
@@ -31,8 +33,10 @@ from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from perfwatch.agent.correlator.weighing import Balance
-    from perfwatch.agent.model import OpenRequest, Record, SessionInfo
+    from perfwatch.agent.model import Mechanism, OpenRequest, Record, SessionInfo
 
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
@@ -65,12 +69,13 @@ class Correlator:
         self._errors = 0
         self._latencies = Latencies()
         self._routes = Routes()
-        self._endpoints = Endpoints(self._slowness)
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
         self._judged: dict[int, Request] = {}
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
         self._traffic = Traffic()
+        self._endpoints = Endpoints(self._slowness, self._traffic.loops)
+        self._tasks = Tasks()
         self._quick: list[Request] = []
         self._following = Following(self._around.services, self._judged)
         self._chronicle = Chronicle(info.started_ns)
@@ -87,7 +92,7 @@ class Correlator:
         self._timeline.advance(self._now_ns)
         match record:
             case ServedRequest():
-                return self._take(_sound(record))
+                return self._take(*refine(_sound(record), self._tasks))
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
@@ -104,7 +109,7 @@ class Correlator:
             case Loss():
                 self._chronicle.loss(record)
             case TasksSample():
-                pass
+                self._tasks.take(record)
             case _:
                 self._around.take(record)
         return ()
@@ -155,14 +160,14 @@ class Correlator:
     def _context(self) -> Context:
         return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
 
-    def _take(self, record: ServedRequest) -> tuple[Request, ...]:
+    def _take(self, record: ServedRequest, unlooked_ns: Mapping[Mechanism | None, int]) -> tuple[Request, ...]:
         """Serve a request; then judge those anew that called it."""
         self._following.take(record)
-        told = [*self._serve(record), *self._following.judged_anew(record, self._judge_anew)]
+        told = [*self._serve(record, unlooked_ns), *self._following.judged_anew(record, self._judge_anew)]
         quick, self._quick = self._quick, []
         return (*quick, *told)
 
-    def _serve(self, record: ServedRequest) -> tuple[Request, ...]:
+    def _serve(self, record: ServedRequest, unlooked_ns: Mapping[Mechanism | None, int]) -> tuple[Request, ...]:
         earlier = self._counted.pop(record.id)
         if earlier is not None:
             self._retract(record.id, earlier)
@@ -172,6 +177,8 @@ class Correlator:
         service = self._around.services.of(record.pid)
         endpoint = self._endpoints.of(record.method or "?", route, service)
         endpoint.latencies.add(duration_ns)
+        if earlier is None:
+            self._traffic.loops.served(record, endpoint.name)
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)
@@ -179,7 +186,8 @@ class Correlator:
         balance = None
         if judged:
             self._following.ask(record)
-            request, balance = self._judge(self._following.followed(request, self._judge_quick), endpoint)
+            request = self._following.followed(request, self._judge_quick)
+            request, balance = self._judge(request, endpoint, unlooked_ns)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
         self._latencies.add(duration_ns)
@@ -190,8 +198,10 @@ class Correlator:
         self._traffic.served(record)
         return (request,) if judged else ()
 
-    def _judge(self, request: Request, endpoint: EndpointState) -> tuple[Request, Balance]:
-        judged = judge(request, self._context())
+    def _judge(
+        self, request: Request, endpoint: EndpointState, unlooked_ns: Mapping[Mechanism | None, int]
+    ) -> tuple[Request, Balance]:
+        judged = judge(request, self._context(), unlooked_ns)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance
@@ -206,7 +216,7 @@ class Correlator:
             return (self._keep(followed, judge(followed, self._context())),)
         before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
         counted.endpoint.unjudged(*before, slow=counted.slow)
-        anew, balance = self._judge(followed, counted.endpoint)
+        anew, balance = self._judge(followed, counted.endpoint, counted.balance.unlooked_ns)
         self._counted.pop(request.record.id)
         self._counted.put(request.record.id, counted._replace(balance=balance))
         return (anew,)

@@ -10,7 +10,7 @@ from perfwatch.agent.correlator.hanging import URGENT_NS, Hanging, age_ns_of, ha
 from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.threads_only import verdict_on_threads
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import Evidence, SessionInfo, Verdict, told_route
+from perfwatch.agent.model import Evidence, SessionInfo, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _stuck(
 def _healthy(info: SessionInfo, ranked: Sequence[EndpointState], now_ns: int) -> Verdict:
     slowest = max(ranked, key=lambda state: state.latencies.max_ns)
     count = sum(state.latencies.count for state in ranked)
-    name = f"{slowest.method} {told_route(slowest.route, slowest.service)}"
+    name = " ".join(slowest.name)
     over = duration(max(now_ns - info.started_ns, 0))
     took = duration(slowest.latencies.max_ns)
     summary = f"no slow request in {over} ({counted(count, 'request')}); slowest {took}, {name}"

@@ -6,25 +6,34 @@ least 30 % and its principle as a whole explains 60 %. Everything else is `unkno
 than not knowing.
 
 Computing under contention is one cause and not two: of n threads that share a CPU or the GIL each
-computes for 1/n of its time, and so it is under a quota. So `cpu` and `gc` are no rivals to a `gil`, `run-queue` or
-`throttle` that is larger than them. Of equal shares a wait wins over work.
+computes for 1/n of its time, and so it is under a quota or on an event loop. So `cpu` and `gc` are no rivals to a
+`gil`, `event-loop`, `run-queue` or `throttle` that is larger than them. Of equal shares a wait wins over work.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, trust
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF, Mechanism
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CERTAIN: Final = 0.5
 _LIKELY: Final = 0.35
 _LEAD: Final = 1.5
 _PLAUSIBLE: Final = 0.3
 _PRINCIPLE: Final = 0.6
-_CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "run-queue", "throttle"})
+_DOUBT: Final = 0.25
+"""What a confidence loses where all is suspended: what resumed a coroutine was inferred for the rest, too."""
+_CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "event-loop", "run-queue", "throttle"})
 _COMPUTING: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
 _WORK: Final[frozenset[Mechanism]] = _COMPUTING | {"sleep"}
+
+
+NOTHING: Final[Mapping[Mechanism | None, int]] = MappingProxyType({})
 
 
 class Balance(NamedTuple):
@@ -37,6 +46,12 @@ class Balance(NamedTuple):
     """Booked, but to no mechanism."""
     readings: int = 0
     """Of thread states, that it was made of; 0 where it was measured exactly."""
+    suspended_ns: int = 0
+    """A coroutine was suspended, and nothing that was seen tells in what."""
+    unseen_ns: int = 0
+    """Of `other_ns`: it was suspended, and its task was not looked at meanwhile."""
+    unlooked_ns: Mapping[Mechanism | None, int] = NOTHING
+    """What such time was spent on, in proportion, as those tell that were looked at: see `refining.py`."""
 
     @property
     def unaccounted_ns(self) -> int:
@@ -60,6 +75,24 @@ class Weighing(NamedTuple):
     confidence: float
 
 
+def estimated(balance: Balance) -> Balance:
+    """Return a balance of many requests with the time in which no task was looked at given to what it was spent on.
+
+    Readings come at even distances, whatever a coroutine does: what they found stands for what they missed.
+    """
+    total_ns = sum(balance.unlooked_ns.values())
+    unseen_ns = min(balance.unseen_ns, balance.other_ns)
+    if total_ns <= 0 or unseen_ns <= 0:
+        return balance
+    spent, left_ns = dict(balance.spent_ns), balance.other_ns
+    for mechanism, missed_ns in balance.unlooked_ns.items():
+        if mechanism is not None:
+            part_ns = unseen_ns * missed_ns // total_ns
+            spent[mechanism] = spent.get(mechanism, 0) + part_ns
+            left_ns -= part_ns
+    return balance._replace(spent_ns=spent, other_ns=left_ns)
+
+
 _ORDER: Final[dict[Mechanism, int]] = {name: place for place, name in enumerate(MECHANISMS)}
 
 
@@ -79,6 +112,7 @@ def weigh(balance: Balance, kept: float = 1.0) -> Weighing:
     if share < CERTAIN and not leads and not related:
         return Weighing(None, share, 0.0)
     confidence = _confidence(share, share - second, unaccounted) * kept * trust(balance.readings)
+    confidence *= 1.0 - _DOUBT * balance.part(balance.suspended_ns)
     return Weighing(top, share, round(confidence, 3))
 
 

@@ -6,6 +6,7 @@ import types
 import typing
 
 import around_in_bulk as bulk
+import looped as lo
 import making as m
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.correlator.surroundings import Sample
 from perfwatch.agent.report import build, correlate, to_json, to_text
 from perfwatch.agent.report_cells import cells
+from perfwatch.probes import frames
 from perfwatch.probes import records as raw
 
 TEXT = st.text(max_size=40)
@@ -23,7 +25,7 @@ MAYBE = st.none() | TEXT
 NS = st.integers(-(2**62), 2**62)
 COUNT = st.integers(0, 2**40)
 LEDGER = st.lists(NS, max_size=20).map(tuple)
-THREADS = st.sampled_from(["one", "shared", "several", "unmatched"])
+THREADS = st.sampled_from(["one", "shared", "several", "unmatched", "followed"])
 BUCKET = st.sampled_from(raw.BUCKETS)
 WAKER = st.none() | st.builds(raw.Waker, COUNT, COUNT, TEXT, st.none() | COUNT)
 WAIT = st.builds(raw.Wait, NS, NS, NS, BUCKET, MAYBE, MAYBE, MAYBE, WAKER, NS, WAKER)
@@ -83,6 +85,8 @@ SAMPLE = st.one_of(*map(anything, KINDS))
 RECORD = st.one_of(
     SAMPLE,
     SERVED,
+    SERVED_NEAR,
+    anything(frames.TasksSample),
     st.builds(raw.InFlight, NS, COUNT, st.lists(OPEN, max_size=4).map(tuple)),
     st.builds(raw.HostSample, NS, NS, NS, NS, COUNT, NS, NS),
     st.builds(raw.ProcessSample, NS, st.integers(0, 3), st.sampled_from(["target", "perfwatch"]), NS, NS, COUNT),
@@ -177,6 +181,12 @@ def test_nothing_grows_with_the_number_of_requests():
     for number in range(60_000):
         ms = 600 if number % 20 == 0 else 5
         correlator.feed(m.served(number, number, ms=ms, pid=number % 1000, target=f"/{number}/a"))
+    for number in range(60_000, 70_000):
+        culprits = tuple(lo.culprit(number * 9 + one, 20, f"/{number}/{one}") for one in range(8))
+        calls = (lo.call(number, 20, peer=f"10.0.0.1:{number}"), lo.call(number, 9, peer=f"10.0.0.2:{number}"))
+        record = lo.followed(number, number, loop=160, calls=29, pid=number, culprits=culprits)
+        correlator.feed(msgspec.structs.replace(record, calls=calls))
+        correlator.feed(lo.tasks(number, *((f"10.0.0.1:{number}{one}", lo.SEMAPHORE) for one in range(9))))
     for number in range(10_000):
         correlator.feed(raw.ProcessSample(m.START + number, number, "target", 1, 1, 1))
         correlator.feed(raw.ListenerSample(m.START, f"unix:{number}", 1, 1))
@@ -188,6 +198,10 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(correlator._counted) <= 2 * 16_384
     assert len(correlator._traffic._named) <= 2 * 4096
     assert len(correlator._traffic._by_process) <= 256
+    assert len(correlator._traffic.habits) <= 2 * 1024
+    assert len(correlator._traffic.loops) <= 2 * 4096
+    assert len(correlator._tasks) <= 2 * 32_768
+    assert not any(one.calls for one in correlator._traffic._named.values())
     assert len(correlator._around.host._processes) <= 1024
     around = correlator._around
     names = (

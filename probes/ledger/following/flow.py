@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Sink = Callable[[object, int], None]
 """Takes an event that was held until its owner was known, and the owner's id."""
+_AS_OFTEN: Final = 0.3
 MAX_HELD: Final = 4096
 MAX_CONNECTIONS: Final = 4096
 
@@ -82,6 +83,7 @@ class Flow:
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
         owner = self._takers[step.step](lane, step)
+        lane.has_answered = step.step == steps.ANSWERED
         return owner.id if owner else None
 
     def follows(self, tid: int) -> bool:
@@ -185,7 +187,8 @@ class Flow:
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
-        chosen = ready[0] if len(ready) == 1 else max(ready, key=lambda way: self._habits.often(way.kind, act))
+        often = [self._habits.often(way.kind, act) for way in ready]
+        chosen = next(way for way, times in zip(ready, often, strict=True) if times >= max(often) * _AS_OFTEN)
         if len(ready) == 1:
             self._habits.did(chosen.kind, act)
         lane.ready.remove(chosen)
@@ -375,7 +378,8 @@ class Flow:
     @staticmethod
     def _goes_on(lane: Lane, way: Way, connection: int) -> bool:
         """Whether what is sent belongs to an exchange that is under way."""
-        return way is lane.actor or connection in way.calling or way in lane.ready
+        acts = way is lane.actor and not lane.has_answered  # else it may have given the connection back
+        return acts or connection in way.calling or way in lane.ready
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)

@@ -33,7 +33,7 @@ from perfwatch.probes.readers import uprobes
 from perfwatch.probes.readers.calls import NAMES, classes
 from perfwatch.probes.readers.libbpf import BpfMap, BpfObject
 from perfwatch.probes.readers.perf_event import online_cpus, open_clock
-from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
+from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, ServedRequest, TargetChange
 from perfwatch.probes.trees import Trees
 
 if TYPE_CHECKING:
@@ -148,12 +148,15 @@ class LedgerProbe:
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
-        records: list[Record] = []
-        for _, data in self._requests.entries():  # before the events: one that ends in between is told by its own
+        entries = [data for _, data in self._requests.entries()]  # before the events, which bring their steps
+        records = list(self.read(now_ns))
+        told = {record.id for record in records if isinstance(record, ServedRequest)}
+        for data in entries:
             stage = ev.parse_stage(data)
-            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not self._assembler.is_told(stage):
+            is_told = stage.id in told or self._assembler.is_told(stage)  # one that ended in between, by its own event
+            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not is_told:
                 self._tell(ev.parse_request(data), now_ns, records)
-        return [*records, *self.read(now_ns)]
+        return records
 
     def listeners(self) -> list[str]:
         """Addresses that the target listens on."""

@@ -182,13 +182,20 @@ class Flow:
     def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
-        Of several it is the one whose kind does so most often; of several such, the first in the loop's order.
+        Of several it is the first in the loop's order, but for those whose kind hardly ever does so, and for those that
+        have made all the calls that their kind makes: they may have run, to wait for the rest of an answer.
         """
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
         often = [self._habits.often(way.kind, act) for way in ready]
-        chosen = next(way for way, times in zip(ready, often, strict=True) if times >= max(often) * _AS_OFTEN)
+        usual = [
+            way
+            for way, times in zip(ready, often, strict=True)
+            if times >= max(often) * _AS_OFTEN or not self._habits.is_known(way.kind)
+        ]
+        new = [way for way in usual if act != steps.SENT or not self._habits.has_asked(way.kind, way.calls)]
+        chosen = (new or usual)[0]
         if len(ready) == 1:
             self._habits.did(chosen.kind, act)
         lane.ready.remove(chosen)
@@ -372,6 +379,9 @@ class Flow:
         self._close(lane, step, owner)
         self._connections[step.connection] = Connection(owner, certain=certain)
         if owner:
+            if step.step == steps.SENT:
+                owner.calls += 1
+                self._habits.asked(owner.kind)
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
 

@@ -15,7 +15,7 @@ from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.model import Callee, Ledger, Request, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from perfwatch.agent.correlator.services import Services
     from perfwatch.agent.model import ServedRequest
@@ -28,8 +28,8 @@ _UNJUDGED: Final = Verdict("unknown", None, 0.0, 0.0, "not judged")
 class Following:
     """Nothing is followed, and nothing kept, unless a process may be called that is watched too."""
 
-    def __init__(self, services: Services, judged: Mapping[int, Request]) -> None:
-        """`judged` are the requests that have a verdict, by id."""
+    def __init__(self, services: Services, judged: Callable[[int], Request | None]) -> None:
+        """`judged` gives a request that has a verdict, by its id."""
         self._services = services
         self._judged = judged
         self._callees = Callees()
@@ -62,14 +62,15 @@ class Following:
         seen, changed = {record.id}, [record]
         while changed and self._services.is_followed:
             for caller in self._callees.callers(changed.pop()):
-                if caller not in seen and caller in self._judged and len(seen) <= MAX_ANEW:
+                request = self._judged(caller) if caller not in seen else None
+                if request is not None and len(seen) <= MAX_ANEW:
                     seen.add(caller)
-                    anew = judge(self._judged[caller])
+                    anew = judge(request)
                     changed += [one.record for one in anew]
                     yield from anew
 
     def _callee(self, place: int, record: ServedRequest, judge: Callable[[Request], Request]) -> Callee:
-        request = self._judged.get(record.id)
+        request = self._judged(record.id)
         if request is None or request.record.ended_ns != record.ended_ns:
             request = judge(self._unjudged(record))
         return Callee(

@@ -10,18 +10,19 @@ from perfwatch.agent.correlator import capacity, concurrency, downstream, effici
 from perfwatch.agent.correlator.collecting import is_estimate
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings_of
 from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, longest, waits_in
+from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.correlator.looping import blocked_others
 from perfwatch.agent.correlator.neighbours import with_neighbours
 from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.refining import is_suspended
 from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, places_told
 from perfwatch.agent.correlator.stack_times import EXACT, stack_times
-from perfwatch.agent.correlator.weighing import CERTAIN, NOTHING, Balance, Weighing, weigh
+from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
 from perfwatch.agent.correlator.wording import at, did, percent
 from perfwatch.agent.model import PRINCIPLE_OF, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.model import Wait
@@ -51,8 +52,8 @@ class Judged(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def judge(request: Request, context: Context, unlooked_ns: Mapping[Mechanism | None, int] = NOTHING) -> Judged:
-    """Judge a request; `unlooked_ns` is what `refine` says of it.
+def judge(request: Request, context: Context, looks: Looks = NOBODY) -> Judged:
+    """Judge a request; `looks` is what `refine` says of it.
 
     Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
     """
@@ -68,8 +69,7 @@ def judge(request: Request, context: Context, unlooked_ns: Mapping[Mechanism | N
         other_ns,
         readings_of(request),
         _suspended_ns(request),
-        _unseen_ns(request),
-        unlooked_ns,
+        looks,
     )
     weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
     if weighing.mechanism is None:
@@ -82,12 +82,6 @@ def judge(request: Request, context: Context, unlooked_ns: Mapping[Mechanism | N
     verdict = _verdict(request, winner, weighing, balance, frames)
     verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))
     return Judged(verdict, balance, stacks, frames)
-
-
-def _unseen_ns(request: Request) -> int:
-    """Return how long it was suspended, and nobody looked at its task."""
-    suspended = (wait for wait in waits_in(request, "other") if is_suspended(wait) and wait.stack is None)
-    return sum(max(wait.blocked_ns, 0) for wait in suspended)
 
 
 def _with_others(own: Verdict, others: Explanation) -> Verdict:
@@ -158,8 +152,9 @@ def undecided(balance: Balance) -> str:
         return f"too short to be sampled: {counted(balance.readings, 'reading')} of its thread"
     if balance.part(balance.unaccounted_ns) >= CERTAIN:
         return f"{percent(balance.part(balance.unaccounted_ns))} of it is unaccounted"
-    if balance.part(balance.suspended_ns) >= CERTAIN:
-        return f"{percent(balance.part(balance.suspended_ns))} of it its coroutine was suspended, no telling in what"
+    suspended = balance.part(min(balance.suspended_ns, balance.other_ns))
+    if suspended >= CERTAIN:
+        return f"{percent(suspended)} of it its coroutine was suspended, no telling in what"
     if balance.part(balance.other_ns) >= CERTAIN:
         return f"{percent(balance.part(balance.other_ns))} of it is blocked in the kernel, no telling why"
     largest = [f"{name} {percent(balance.part(balance.spent_ns[name]))}" for name in balance.ranked()[:2]]

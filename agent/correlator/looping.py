@@ -28,6 +28,8 @@ KEEPER: Final = "keeper"
 _MOSTLY: Final = 0.5
 _NOTABLE: Final = 0.05
 _OTHERS: Final = 2
+_LONG_NS: Final = 20_000_000
+"""Who keeps a loop for less at a stretch, beside what takes its own time, holds up nobody worth a word."""
 _MAX_ADVICE: Final = 3
 _DID: Final[dict[Bucket, str]] = DOING | {"sleep": "sleeping (time.sleep)", "calls": "waiting for another service"}
 _ASYNC_CLIENT: Final = (
@@ -137,9 +139,12 @@ def blocking(mechanism: Mechanism, held: Held, deed: Deed | None) -> Explanation
     """Say how long others were held up; advice only where they were by what the mechanism is about."""
     if not held.requests:
         return Explanation((), ())
-    longest = f", up to {milliseconds(held.longest_ns):.1f} ms at a stretch" if held.longest_ns else ""
-    text = f"this stopped the event loop for others: {counted(held.requests, 'wait')} for it, {{}} in all{longest}"
     is_why = deed is not None and deed.bucket in BUCKETS_OF[mechanism]
+    if not is_why and held.longest_ns < _LONG_NS:
+        return Explanation((), ())
+    longest = f", up to {milliseconds(held.longest_ns):.1f} ms at a stretch" if held.longest_ns else ""
+    did = "this stopped" if is_why else "beside that it stopped"
+    text = f"{did} the event loop for others: {counted(held.requests, 'wait')} for it, {{}} in all{longest}"
     return Explanation((amount("held_up", held.spent_ns, text),), remedies(deed, "it") if is_why else ())
 
 

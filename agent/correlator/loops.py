@@ -14,7 +14,7 @@ from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.wording import at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from perfwatch.agent.model import Bucket, ServedRequest, Wait
 
@@ -56,7 +56,7 @@ class _Doings(NamedTuple):
 
     endpoint: Endpoint
     waits: tuple[tuple[int, int, Deed], ...]
-    """(from, until, what), the longest 16."""
+    """(from, until, what), the longest."""
     ran: tuple[tuple[int, str | None], ...]
     """(at, place)"""
 
@@ -150,7 +150,7 @@ def _worked_ns(record: ServedRequest) -> int:
 
 
 def _doings(record: ServedRequest, endpoint: Endpoint) -> _Doings:
-    blocking = sorted(filter(is_blocking, record.waits), key=lambda one: -one.blocked_ns)
+    waits = sorted(record.waits, key=lambda one: -one.blocked_ns - one.runnable_ns)[: 2 * _WAITS]
     places: dict[int | None, str | None] = {}
 
     def place(stack: int | None) -> str | None:
@@ -160,12 +160,19 @@ def _doings(record: ServedRequest, endpoint: Endpoint) -> _Doings:
 
     return _Doings(
         endpoint,
-        tuple(
-            (one.started_ns, one.started_ns + one.blocked_ns, Deed(one.bucket, place(one.stack)))
-            for one in blocking[:_WAITS]
-        ),
+        tuple(_pieces(waits, place))[: 2 * _WAITS],
         tuple((one.at_ns, place(one.stack)) for one in record.ran[:: len(record.ran) // _READINGS + 1]),
     )
+
+
+def _pieces(waits: Iterable[Wait], place: Callable[[int | None], str | None]) -> Iterator[tuple[int, int, Deed]]:
+    """Yield when its thread was held up and by what, and when it was ready and had no CPU."""
+    for one in waits:
+        woken_ns = one.started_ns + one.blocked_ns
+        if is_blocking(one) and one.blocked_ns > 0:
+            yield one.started_ns, woken_ns, Deed(one.bucket, place(one.stack))
+        if one.runnable_ns > 0:
+            yield woken_ns, woken_ns + one.runnable_ns, Deed("run_queue", None)
 
 
 def _place(record: ServedRequest, stack: int | None) -> str | None:

@@ -1,6 +1,7 @@
 """What a stack waits for: a pooled connection, a permit, an item of a queue, a free thread, a signal, a lock, a timer.
 
-A job is one that a thread does, or has not begun: the frames of who waits for it do not tell which.
+Libraries wait for events and items for all kinds of reasons, such as data of a socket: only the program's own are
+signals to it (`by_own`). A job is one that a thread does, or has not begun: the frames of who waits for it do not tell.
 
 The frames tell: innermost a primitive of a standard library (`Condition.wait`), then who uses it. A pool's frame
 outside of it names the pool; one that connects meanwhile has none. Up to Python 3.10 frames have bare names: there an
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import Frame
 
-Kind: TypeAlias = Literal["pool", "permit", "room", "item", "worker", "job", "signal", "lock", "sleep"]
+Kind: TypeAlias = Literal[
+    "pool", "permit", "room", "item", "worker", "job", "signal", "lock", "sleep", "answer", "upload", "download"
+]
 
 _SPAWNS: Final = "sqlalchemy.util.concurrency sqlalchemy.util._concurrency_py3k"
 """Its asynchronous engine gets a connection from a queue in there, and the pool's own frames are on a greenlet."""
@@ -53,6 +56,7 @@ POOLS: Final[dict[str, tuple[str, frozenset[str]]]] = {
 _ALONE: Final = frozenset({"_wait_for_available_connection"})
 """They await a future of their own, and no primitive."""
 _CONNECTS: Final = ("connect", "_connect", "open", "_open", "create_connection", "_create_connection", "getaddrinfo")
+_PEER: Final[Kind] = "answer"
 _PRIMITIVES: Final[dict[str, dict[str, Kind]]] = {
     "threading": {
         "Semaphore.acquire": "permit",
@@ -68,6 +72,12 @@ _PRIMITIVES: Final[dict[str, dict[str, Kind]]] = {
     "asyncio.queues": {"get": "item", "put": "room", "join": "signal"},
     "asyncio.tasks": {"sleep": "sleep"},
     "asyncio.threads": {"to_thread": "worker"},
+    "asyncio.streams": dict.fromkeys(
+        ("_wait_for_data", "read", "readexactly", "readuntil", "readline", "drain"), _PEER
+    ),
+    "psycopg.waiting": {"wait_async": "answer", "wait_conn_async": "answer"},
+    "aiohttp.client_proto": {"*": "answer"},
+    "uvicorn.protocols": {"RequestResponseCycle.receive": "upload", "FlowControl.drain": "download"},
     "anyio": {
         "Semaphore.acquire": "permit",
         "CapacityLimiter.acquire": "permit",
@@ -76,6 +86,7 @@ _PRIMITIVES: Final[dict[str, dict[str, Kind]]] = {
         "wait": "signal",
         "sleep": "sleep",
         "run_sync_in_worker_thread": "worker",
+        **{f"{end}.{way}": _PEER for end in ("SocketStream", "UNIXSocketStream") for way in ("receive", "send")},
     },
     "anyio.to_thread": {"run_sync": "worker"},
     "starlette.concurrency": {"run_in_threadpool": "worker"},
@@ -94,6 +105,7 @@ _PRIMITIVES: Final[dict[str, dict[str, Kind]]] = {
 }
 """By module: what a function waits for, by its qualified name or the last part of it; `*` is any other."""
 _SAID: Final[dict[Kind, str]] = {"permit": "a permit", "room": "room in a queue", "item": "an item of a queue"}
+_NO_POOL: Final = frozenset({"sleep", "worker", "job", "answer", "upload", "download"})
 _PERMITS: Final = frozenset({"pool", "permit", "room"})
 _MUTEXES: Final = frozenset({"queue", "sqlalchemy.util.queue"})
 """Innermost, they wait for their own lock, which nobody holds for long."""
@@ -106,10 +118,13 @@ class Awaited(NamedTuple):
     """What a stack waits for."""
 
     kind: Kind
+    """`answer`: of a peer; `upload`, `download`: its client is slow to send, or to read."""
     what: str
     """`a connection of psycopg_pool`; empty where the kind says it all."""
     is_permit: bool
     """Whether somebody else has it, and gives it back."""
+    by_own: bool
+    """Whether the program's own code waits for it, and no library: that may use it for anything."""
 
 
 def awaited(frames: Sequence[Frame]) -> Awaited | None:
@@ -120,10 +135,11 @@ def awaited(frames: Sequence[Frame]) -> Awaited | None:
 @lru_cache(1024)
 def _awaited(inner: tuple[tuple[str, str], ...]) -> Awaited | None:
     kind, at = _primitive(inner)
-    pool = None if kind in ("sleep", "worker", "job") else _pool(inner[at:], kind)
+    by_own = at < len(inner) and not inner[at][0]
+    pool = None if kind in _NO_POOL else _pool(inner[at:], kind)
     if pool is not None:
-        return Awaited("pool", f"a connection of {pool}", is_permit=True)
-    return None if kind is None else Awaited(kind, _SAID.get(kind, ""), kind in _PERMITS)
+        return Awaited("pool", f"a connection of {pool}", is_permit=True, by_own=by_own)
+    return None if kind is None else Awaited(kind, _SAID.get(kind, ""), kind in _PERMITS, by_own)
 
 
 def _primitive(inner: Sequence[tuple[str, str]]) -> tuple[Kind | None, int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
 from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
+from perfwatch.agent.correlator.looks import NOBODY
 from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
 from perfwatch.agent.correlator.stack_sums import StackSums
 from perfwatch.agent.correlator.weighing import Balance, estimated, weigh
@@ -53,14 +54,13 @@ class Pool:
         "_latest",
         "booked_ns",
         "count",
+        "looks",
         "other_ns",
         "readings",
         "spent_ns",
         "stacks",
         "suspended_ns",
         "total_ns",
-        "unlooked_ns",
-        "unseen_ns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -69,8 +69,7 @@ class Pool:
         self.other_ns = 0
         self.readings = 0
         self.suspended_ns = 0
-        self.unseen_ns = 0
-        self.unlooked_ns: dict[Mechanism | None, int] = {}
+        self.looks = NOBODY
         self.booked_ns = [0] * len(BUCKETS)
         self.spent_ns: dict[Mechanism, int] = {}
         self.stacks = StackSums()
@@ -114,15 +113,14 @@ class Pool:
         return mean_ledger(self.total_ns, self.booked_ns, self.count)
 
     def balance(self) -> Balance:
-        """Return the mean balance; its readings are those of all requests together."""
-        count, sums = max(self.count, 1), self._sums()
-        spent = {name: spent_ns // count for name, spent_ns in self.spent_ns.items() if spent_ns}
+        """Return the mean balance, with what is estimated of it; its readings are those of all requests together."""
+        count, sums = max(self.count, 1), estimated(self._sums())
+        spent = {name: spent_ns // count for name, spent_ns in sums.spent_ns.items() if spent_ns}
         return sums._replace(
             total_ns=self.total_ns // count,
             spent_ns=spent,
-            other_ns=self.other_ns // count,
+            other_ns=sums.other_ns // count,
             suspended_ns=self.suspended_ns // count,
-            unseen_ns=self.unseen_ns // count,
         )
 
     def _sums(self) -> Balance:
@@ -132,8 +130,7 @@ class Pool:
             self.other_ns,
             self.readings,
             self.suspended_ns,
-            self.unseen_ns,
-            self.unlooked_ns,
+            self.looks,
         )
 
     def _sum(self, sign: int, booked_ns: Sequence[int], balance: Balance) -> None:
@@ -142,9 +139,8 @@ class Pool:
         self.other_ns += sign * balance.other_ns
         self.readings += sign * balance.readings
         self.suspended_ns += sign * balance.suspended_ns
-        self.unseen_ns += sign * balance.unseen_ns
-        for found, missed_ns in balance.unlooked_ns.items():
-            self.unlooked_ns[found] = self.unlooked_ns.get(found, 0) + sign * missed_ns
+        if balance.looks is not NOBODY:
+            self.looks = self.looks.plus(balance.looks, sign)
         self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, booked_ns, strict=True)]
         for mechanism, spent_ns in balance.spent_ns.items():
             self.spent_ns[mechanism] = self.spent_ns.get(mechanism, 0) + sign * spent_ns
@@ -165,8 +161,7 @@ class Pooled(NamedTuple):
 
 def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
     """Judge the requests of a pool by their mean; `subject` opens the summary."""
-    seen, count, verdicts = pool.balance(), pool.count, pool.verdicts
-    balance = estimated(seen)
+    balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
     weighing = weigh(balance)
     if weighing.mechanism is None:
         evidence = (
@@ -198,7 +193,7 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
             *evidence,
-            *_estimated(spent_ns - seen.spent_ns.get(weighing.mechanism, 0)),
+            *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),
         ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.correlator.permits import Awaited, awaited
 from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.series import Span
@@ -39,9 +40,21 @@ _BOOKED_TO: Final[dict[Kind, Bucket | None]] = {
     "worker": "queue",
     "job": None,
     "sleep": "sleep",
+    "answer": "calls",
+    "upload": "receive",
+    "download": "send",
 }
 """None: a thread does it, or it has not begun: nobody saw which."""
-_MECHANISM: Final[dict[Bucket, Mechanism]] = {"lock": "lock", "queue": "queue", "sleep": "sleep"}
+_MECHANISM: Final[dict[Bucket, Mechanism]] = {
+    "lock": "lock",
+    "queue": "queue",
+    "sleep": "sleep",
+    "calls": "dependency",
+    "receive": "network",
+    "send": "network",
+}
+_VAGUE: Final[frozenset[Kind]] = frozenset({"signal", "item"})
+"""What a library may wait for whatever it does."""
 _TURNS: Final = frozenset({"loop", "run_queue"})
 _MAX_WAITS: Final = 512
 
@@ -61,17 +74,13 @@ class Refined(NamedTuple):
     """A record, and how its tasks were looked at."""
 
     record: ServedRequest
-    unlooked: dict[Mechanism | None, int]
-    """By what was found when a suspended coroutine was looked at: for how long others like it are missed.
-
-    Readings come at even distances. Of waits as short as half of that every other one is missed: so each that was found
-    stands for one that was not, of the same length."""
+    looks: Looks
 
 
 def refine(record: ServedRequest, tasks: Tasks) -> Refined:
     """Return the record with what is known of its waits; costs nothing where none is suspended or for a lock."""
     if not any(_may_say_more(record, wait) for wait in record.waits):
-        return Refined(record, {})
+        return Refined(record, NOBODY)
     refining = _Refining(record, tasks)
     for wait in record.waits[:_MAX_WAITS]:
         refining.take(wait)
@@ -97,7 +106,7 @@ class _Refining:
         self._waits: list[Wait] = []
         self._booked = list(record.booked_ns)
         self._code = _Code(record.code)
-        self._unlooked: dict[Mechanism | None, int] = {}
+        self._looks = NOBODY
 
     def take(self, wait: Wait) -> None:
         """Add a wait, as it is or as it turns out to be: several, where readings found one thing after another."""
@@ -107,15 +116,19 @@ class _Refining:
             return
         span = Span(wait.started_ns, wait.started_ns + wait.blocked_ns)
         found = self._tasks.suspended(self._record.pid, self._record.remote, span)
-        for part, suspension in _parts(wait, found) if found else ((wait, None),):
-            self._waits.append(part if suspension is None else self._known(part, suspension, wait.blocked_ns))
+        if not found:
+            self._waits.append(wait)
+            self._looks = self._looks.plus(self._unseen(wait))
+            return
+        for part, suspension in _parts(wait, found):
+            self._waits.append(self._known(part, suspension, wait.blocked_ns))
 
     def made(self) -> Refined:
         """Return the record."""
         waits = (*self._waits, *self._record.waits[_MAX_WAITS:])
         code, booked_ns = self._code.table(), tuple(self._booked)
         record = msgspec.structs.replace(self._record, waits=waits, booked_ns=booked_ns, code=code)
-        return Refined(record, self._unlooked)
+        return Refined(record, self._looks)
 
     def _known(self, wait: Wait, suspension: Suspension, whole_ns: int) -> Wait:
         """Return a wait with what its coroutine was found in; `whole_ns` is how long it was suspended in all."""
@@ -123,13 +136,22 @@ class _Refining:
         wait = msgspec.structs.replace(wait, stack=self._code.place(frames))
         if not is_suspended(wait):
             return self._marked(wait, known, frames)
-        missed_ns = max(self._period_ns - whole_ns, 0) * wait.blocked_ns // max(whole_ns, 1)
-        bucket = None if known is None else _BOOKED_TO[known.kind]
+        is_known = known is not None and (known.by_own or known.kind not in _VAGUE)
+        bucket = _BOOKED_TO[known.kind] if known is not None and is_known else None
         if bucket is not None:
             wait = self._marked(self._moved(wait, bucket), known, frames)
         mechanism = None if bucket is None else "pool" if pooled(wait) else _MECHANISM[bucket]
-        self._unlooked[mechanism] = self._unlooked.get(mechanism, 0) + missed_ns
+        missed_ns = max(self._period_ns - whole_ns, 0) * wait.blocked_ns // max(whole_ns, 1)
+        self._looks = self._looks.plus(Looks(1, {mechanism: wait.blocked_ns}, {mechanism: missed_ns}))
         return wait
+
+    def _unseen(self, wait: Wait) -> Looks:
+        """Return what is to be said of a wait in which nobody looked."""
+        if not is_suspended(wait) or wait.blocked_ns <= 0:
+            return NOBODY
+        times: dict[Mechanism | None, int] = {"sleep" if wait.bucket == "sleep" else None: wait.blocked_ns}
+        is_watched = self._tasks.is_watching(self._record.pid, wait.started_ns)
+        return Looks(short_ns=times) if is_watched else Looks(unwatched_ns=times)
 
     def _marked(self, wait: Wait, known: Awaited | None, frames: Sequence[Frame]) -> Wait:
         """Return a wait marked as one for what others had, if it is."""

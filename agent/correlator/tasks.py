@@ -30,6 +30,15 @@ class _Reading(NamedTuple):
     """One for each task that serves this client and waits."""
 
 
+class _Watched(NamedTuple):
+    """When a process was read."""
+
+    first_ns: int
+    last_ns: int
+    period_ns: int
+    """From one reading to the next, of late."""
+
+
 class Suspension(NamedTuple):
     """What a coroutine was found waiting in."""
 
@@ -43,11 +52,10 @@ class Tasks:
 
     def __init__(self) -> None:
         self._by_client: RecentLists[_Client, _Reading] = RecentLists(_READINGS)
-        self._periods: dict[int, tuple[int, int]] = {}
-        """By process: the moment of the last reading, and how long it is between two."""
+        self._watched: dict[int, _Watched] = {}
 
     def __len__(self) -> int:
-        return len(self._by_client) + len(self._periods)
+        return len(self._by_client) + len(self._watched)
 
     def take(self, sample: TasksSample) -> None:
         """Keep a reading; costs about 1 us for each task that serves a client."""
@@ -65,7 +73,11 @@ class Tasks:
 
     def period_ns(self, pid: int) -> int:
         """Return how long it is from one reading of a process to the next, of late; 0 where that is not known."""
-        return self._periods.get(pid, (0, 0))[1]
+        return self._watched[pid].period_ns if pid in self._watched else 0
+
+    def is_watching(self, pid: int, at_ns: int) -> bool:
+        """Whether the tasks of a process were read by then."""
+        return pid in self._watched and self._watched[pid].first_ns <= at_ns
 
     def _found(self, pid: int, client: str, span: Span) -> Iterator[tuple[int, Suspension]]:
         for reading in self._by_client.newest((pid, client)):
@@ -77,11 +89,15 @@ class Tasks:
                     yield reading.at_ns, told
 
     def _note(self, sample: TasksSample) -> None:
-        last_ns, period_ns = self._periods.pop(sample.pid, (sample.at_ns, 0))
-        passed_ns = min(max(sample.at_ns - last_ns, 0), _LONGEST_NS)
-        if len(self._periods) >= _MAX_PROCESSES:
-            del self._periods[next(iter(self._periods))]
-        self._periods[sample.pid] = (sample.at_ns, (period_ns * 3 + passed_ns) // 4 if period_ns else passed_ns)
+        before = self._watched.pop(sample.pid, None)
+        if before is None:
+            if len(self._watched) >= _MAX_PROCESSES:
+                del self._watched[next(iter(self._watched))]
+            self._watched[sample.pid] = _Watched(sample.at_ns, sample.at_ns, 0)
+            return
+        passed_ns = min(max(sample.at_ns - before.last_ns, 0), _LONGEST_NS)
+        period_ns = (before.period_ns * 3 + passed_ns) // 4 if before.period_ns else passed_ns
+        self._watched[sample.pid] = _Watched(before.first_ns, sample.at_ns, period_ns)
 
 
 def _told(stacks: Sequence[tuple[Frame, ...]]) -> Suspension | None:

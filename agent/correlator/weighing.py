@@ -12,14 +12,11 @@ computes for 1/n of its time, and so it is under a quota or on an event loop. So
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, trust
+from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF, Mechanism
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 CERTAIN: Final = 0.5
 _LIKELY: Final = 0.35
@@ -31,9 +28,6 @@ _DOUBT: Final = 0.25
 _CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "event-loop", "run-queue", "throttle"})
 _COMPUTING: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
 _WORK: Final[frozenset[Mechanism]] = _COMPUTING | {"sleep"}
-
-
-NOTHING: Final[Mapping[Mechanism | None, int]] = MappingProxyType({})
 
 
 class Balance(NamedTuple):
@@ -48,10 +42,8 @@ class Balance(NamedTuple):
     """Of thread states, that it was made of; 0 where it was measured exactly."""
     suspended_ns: int = 0
     """A coroutine was suspended, and nothing that was seen tells in what."""
-    unseen_ns: int = 0
-    """Of `other_ns`: it was suspended, and its task was not looked at meanwhile."""
-    unlooked_ns: Mapping[Mechanism | None, int] = NOTHING
-    """What such time was spent on, in proportion, as those tell that were looked at: see `refining.py`."""
+    looks: Looks = NOBODY
+    """What looking at its tasks says of the time in which nobody did."""
 
     @property
     def unaccounted_ns(self) -> int:
@@ -76,21 +68,16 @@ class Weighing(NamedTuple):
 
 
 def estimated(balance: Balance) -> Balance:
-    """Return a balance of many requests with the time in which no task was looked at given to what it was spent on.
-
-    Readings come at even distances, whatever a coroutine does: what they found stands for what they missed.
-    """
-    total_ns = sum(balance.unlooked_ns.values())
-    unseen_ns = min(balance.unseen_ns, balance.other_ns)
-    if total_ns <= 0 or unseen_ns <= 0:
-        return balance
-    spent, left_ns = dict(balance.spent_ns), balance.other_ns
-    for mechanism, missed_ns in balance.unlooked_ns.items():
-        if mechanism is not None:
-            part_ns = unseen_ns * missed_ns // total_ns
-            spent[mechanism] = spent.get(mechanism, 0) + part_ns
-            left_ns -= part_ns
-    return balance._replace(spent_ns=spent, other_ns=left_ns)
+    """Return a balance of many requests with the time in which nobody looked given to what it was spent on."""
+    spent, other_ns = dict(balance.spent_ns), balance.other_ns
+    for mechanism, change_ns in balance.looks.changes().items():
+        if mechanism is None:
+            other_ns += change_ns
+        else:
+            spent[mechanism] = spent.get(mechanism, 0) + change_ns
+    return balance._replace(
+        spent_ns={name: spent_ns for name, spent_ns in spent.items() if spent_ns}, other_ns=other_ns
+    )
 
 
 _ORDER: Final[dict[Mechanism, int]] = {name: place for place, name in enumerate(MECHANISMS)}

@@ -201,13 +201,26 @@ def test_blocking_on_cpu_is_told_by_its_victims():
     assert verdict.advice[0].startswith("Take the computing in crunch() at app.py:30 off the loop")
 
 
+def test_a_loop_whose_thread_has_no_cpu_is_told_from_one_that_computes():
+    ready = m.wait("run_queue", 0, runnable_ns=70 * m.MS, call=None, started_ns=c.at(-75))
+    keeper = lo.followed(9, -1, on_cpu=5, run_queue=70, waits=(ready,), target="/block")
+    verdict = judge(lo.victim(1, 70, 9, from_ms=-75), keeper)
+    assert facts(verdict)["kept_by"] == "run_queue"
+    assert verdict.advice[0].startswith("The loop's thread was ready and had no CPU")
+
+
+def test_short_stretches_beside_what_takes_its_time_are_not_worth_a_word():
+    victims = [lo.victim(number, 10, 9, from_ms=-60, at_ms=0) for number in range(20, 25)]
+    assert "held_up_ms" not in facts(judge(cruncher(9, 100, ms=10, calls=900), *victims))
+
+
 def test_who_held_up_others_with_something_else_gets_no_advice_for_it():
     """It kept the loop for 58 ms by computing, and took long because of a service."""
     victims = [lo.victim(20, 58, 9, from_ms=-60, at_ms=0)]
     keeper = cruncher(9, 100, ms=200, calls=900)
     verdict = judge(keeper, *victims)
     assert verdict.mechanism == "dependency"
-    assert "held_up_ms" in facts(verdict)
+    assert text(verdict, "held_up_ms").startswith("beside that it stopped the event loop for others: 1 wait")
     assert not verdict.advice[0].startswith("Take the computing")
 
 

@@ -123,6 +123,35 @@ OTHERS = {
     "a job that a thread of anyio does": ("job", lo.TO_THREAD[2:]),
     "a job of a thread of asyncio": ("job", (std("to_thread", "asyncio/threads.py"),)),
     "a job of a thread of asgiref": ("job", (site("SyncToAsync.__call__", "asgiref/sync.py"),)),
+    "data of a stream": (
+        "answer",
+        (
+            std("StreamReader._wait_for_data", "asyncio/streams.py"),
+            std("StreamReader.read", "asyncio/streams.py"),
+            site("Connection.read_response", "redis/asyncio/connection.py"),
+            site("BlockingConnectionPool.get_connection", "redis/asyncio/connection.py"),
+        ),
+    ),
+    "an answer to httpx": (
+        "answer",
+        (
+            A_EVENT,
+            site("SocketStream.receive", "anyio/_backends/_asyncio.py"),
+            site("AnyIOStream.read", "httpcore/_backends/anyio.py"),
+            site("AsyncConnectionPool.handle_async_request", "httpcore/_async/connection_pool.py"),
+        ),
+    ),
+    "an answer to psycopg": (
+        "answer",
+        (std("Event.wait", "asyncio/locks.py"), WAIT_FOR, site("wait_async", "psycopg/waiting.py")),
+    ),
+    "the body of a request": (
+        "upload",
+        (
+            std("Event.wait", "asyncio/locks.py"),
+            site("RequestResponseCycle.receive", "uvicorn/protocols/http/h11_impl.py"),
+        ),
+    ),
     "a statement's mutex in SQLAlchemy": (
         "lock",
         (
@@ -143,7 +172,6 @@ UNTOLD = {
         site("Pool._acquire.<locals>._acquire_impl", "asyncpg/pool.py"),
     ),
     "a pool's own mutex": (site("ConnectionPool.get_connection", "redis/connection.py"),),
-    "data": (std("StreamReader._wait_for_data", "asyncio/streams.py"), site("read", "redis/asyncio/connection.py")),
 }
 
 
@@ -152,7 +180,7 @@ def test_a_pool_is_known_by_its_frames(name):
     found = awaited((*POOLED[name], HANDLER, *c.SERVER))
     known = {"psycopg_pool", "asyncpg", "SQLAlchemy", "urllib3", "httpx", "redis", "aiohttp", "DBUtils", "pymongo"}
     pool = next((one for one in known if name.startswith(one)), "psycopg_pool")
-    assert found == ("pool", f"a connection of {pool}", True)
+    assert found[:3] == ("pool", f"a connection of {pool}", True)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -166,6 +194,12 @@ def test_primitives_say_what_they_are_for(name):
 @pytest.mark.parametrize("name", UNTOLD)
 def test_what_frames_do_not_tell_is_not_guessed(name):
     assert awaited((*UNTOLD[name], HANDLER, *c.SERVER) if UNTOLD[name] else ()) is None
+
+
+def test_whose_event_it_is_is_told():
+    event = std("Event.wait", "asyncio/locks.py")
+    assert awaited((event, HANDLER)).by_own
+    assert not awaited((event, site("f", "some_driver/client.py"), HANDLER)).by_own
 
 
 def test_a_connection_that_is_opened_under_a_pools_lock_is_no_wait_for_the_pool():

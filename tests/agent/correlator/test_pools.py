@@ -150,6 +150,24 @@ def test_what_no_reading_tells_stays_unknown(told):
     assert "kernel_function" not in facts(verdict)
 
 
+EVENT = c.Frame("Event.wait", f"{lo.ASYNCIO}/locks.py", 210)
+DRIVER = c.Frame("fetch", f"{c.SITE}/some_driver/client.py", 20)
+STREAM = c.Frame("StreamReader._wait_for_data", f"{lo.ASYNCIO}/streams.py", 522)
+
+
+def test_a_signal_of_its_own_code_is_one_and_that_of_a_library_may_be_anything():
+    own = judge(coroutine(), *readings((EVENT, c.own("ready", "app.py", 90))))
+    assert own.summary == "waited 300 ms for a signal in ready() at app.py:90 (97 %)"
+    library = judge(coroutine(), *readings((EVENT, DRIVER, c.own("ready", "app.py", 90))))
+    assert library.mechanism is None
+    assert facts(library)["suspended_in"] == "ready() at app.py:90"
+
+
+def test_who_waits_for_the_data_of_a_stream_waits_for_another_process():
+    verdict = judge(coroutine(), *readings((STREAM, DRIVER, c.own("load", "app.py", 95))))
+    assert verdict.summary == "waited 300 ms for another process in load() at app.py:95 (97 %)"
+
+
 def test_a_chain_that_does_not_tell_what_is_at_least_a_place():
     verdict = judge(coroutine(), *readings(lo.UNTOLD))
     assert verdict.mechanism is None
@@ -231,6 +249,24 @@ def test_of_many_short_waits_those_that_were_looked_at_stand_for_the_others():
     assert endpoint.ledger["other"] > 0
 
 
+def test_what_came_before_the_first_reading_was_like_what_came_after_it():
+    """Each waits for a permit for 80 ms and sleeps for 30; to the kernel it is one wait that a timer ended."""
+    records = []
+    for number in range(20):
+        end_ms = number * 150.0
+        wait = m.wait("sleep", 110, call=None, detail="suspended", started_ns=c.at(end_ms - 111))
+        if number >= 10:
+            records += [lo.tasks(end_ms - 90, (CLIENT, lo.SEMAPHORE)), lo.tasks(end_ms - 45, (CLIENT, lo.SEMAPHORE))]
+            records += [lo.tasks(end_ms - 15, (CLIENT, lo.TIMER))]
+        records.append(coroutine(wait, number=number, at_ms=end_ms, other=0, sleep=110, on_cpu=5))
+    verdict = correlate(m.info(), records)[0].verdict
+    assert verdict.mechanism == "pool"
+    assert verdict.share == pytest.approx(80 / 115, abs=0.05)
+    assert facts(verdict)["estimated_ms"] == pytest.approx(40, abs=3)
+    before = correlate(m.info(), [one for one in records if hasattr(one, "target")])[0].verdict
+    assert before.mechanism == "sleep"
+
+
 def test_nothing_is_estimated_where_nobody_looked():
     records = [one for one in short_ones() if hasattr(one, "target")]
     verdict = correlate(m.info(), records)[0].verdict
@@ -267,12 +303,13 @@ def test_whatever_is_read_the_ledger_adds_up_as_before(waits, read, other_ms, th
     for at_ms, chain in sorted(read, key=lambda one: one[0]):
         tasks.take(lo.tasks(at_ms, (CLIENT, chain)))
     record = m.served(1, 0, ms=1000, other=other_ms, lock=50, waits=tuple(waits), threads=threads)
-    refined, unlooked = refine(record, tasks)
+    refined, looks = refine(record, tasks)
     assert sum(refined.booked_ns) == sum(record.booked_ns)
     assert len(refined.waits) >= len(record.waits)
     assert sum(one.blocked_ns for one in refined.waits) == sum(one.blocked_ns for one in record.waits)
     assert all(one.blocked_ns >= 0 for one in refined.waits if one not in record.waits)
-    assert all(missed_ns >= 0 for missed_ns in unlooked.values())
+    assert all(ns >= 0 for times in looks[1:] for ns in times.values())
+    assert sum(looks.changes().values()) == 0
     for bucket in BUCKETS:
         at = BUCKETS.index(bucket)
         assert refined.booked_ns[at] >= record.booked_ns[at] or bucket in ("other", "sleep")

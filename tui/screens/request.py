@@ -98,7 +98,7 @@ class RequestScreen(TreeScreen):
         line.append(f"   from {clean(record.remote)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
-        self._tell_calls(request)
+        self._tell_calls(request, frame.view)
         self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads))
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
@@ -108,7 +108,7 @@ class RequestScreen(TreeScreen):
         line.append(f"   {_thread(request.pid, request.tid)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
-        self._tell_calls(None)
+        self._tell_calls(None, view)
         state = f"it has not ended; its state: {palette.INKS[request.state].name} {doing(request, hanging.state_ns)}"
         self.query_one(WhyPanel).show(None, state)
 
@@ -121,8 +121,8 @@ class RequestScreen(TreeScreen):
         self.query_one(Waterfall).plot(stretches)
         self.query_one(LedgerPanel).show("ledger", ledger, notes)
 
-    def _tell_calls(self, request: Request | None) -> None:
-        self.query_one(CallRows).tell(request)
+    def _tell_calls(self, request: Request | None, view: View) -> None:
+        self.query_one(CallRows).tell(request, view.peers)
         self.set_class(request is not None and bool(request.record.calls), "-calling")
 
     # In place of the rest

@@ -248,6 +248,9 @@ class Flow:
         self._close(lane, step, lane.actor, step.since_ns)
         while lane.ready and _came_ns(lane.ready[0]) < step.since_ns:
             lane.ready.popleft()  # had its turn before the loop went idle
+        for one in lane.ready:
+            if isinstance(one, Way):
+                one.woke(step.other)
         lane.told_ns = lane.busy_since_ns = step.other  # from there on the loop could run
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
-_WAKING_NS: Final = 200_000  # a thread that wakes a loop tells so only when it has done so
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -110,10 +109,13 @@ class Way:
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        until_ns = min(started_ns + _WAKING_NS, ended_ns)
-        came = tuple(one for one in self.came if one.at_ns <= until_ns)
+        came = tuple(one for one in self.came if one.at_ns <= started_ns)
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
+
+    def woke(self, at_ns: int) -> None:
+        """Note that what came has woken its loop; who does so tells of it a little later."""
+        self.came = [one._replace(at_ns=min(one.at_ns, at_ns)) for one in self.came]
 
     def takes_back(self, job: Job) -> bool:
         """Undo that a job was done, unless the request has gone on already; whether it was undone."""

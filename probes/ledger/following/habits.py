@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from perfwatch.probes.ledger.addresses import Address
+
+Act: TypeAlias = "tuple[int, Address | None, str | None]"
+"""A kind of step; of a step on a connection to whom, and what is asked."""
 
 MAX_KINDS: Final = 4096
+MAX_ACTS: Final = 64
+"""So many different ones of each kind are known."""
+_NEW: Final = 3
+_RARE: Final = 0.3
+_UNKNOWN: Final = 0.05
 _FADES: Final = 1000
 """After so many requests of a kind what was seen of it counts half."""
 
 
 class Habits:
-    """How often requests of each kind (a hash of method and path) act in each way (a kind of step)."""
+    """How often requests of each kind (a hash of method and path) act in each way."""
 
     def __init__(self) -> None:
         self._lives: dict[int, float] = {}
-        self._acts: dict[tuple[int, int], float] = {}
+        self._acts: dict[int, dict[Act, float]] = {}
+        self._known: set[Act] = set()
 
     def lives(self, kind: int) -> None:
         """Note one more request of a kind."""
         if kind not in self._lives and len(self._lives) >= MAX_KINDS:
             self._lives.clear()
             self._acts.clear()
+            self._known.clear()
         self._lives[kind] = self._lives.get(kind, 0) + 1
         if self._lives[kind] >= _FADES:
             self._lives[kind] /= 2
-            for key in self._acts.keys() & {(kind, act) for act in range(16)}:
-                self._acts[key] /= 2
+            self._acts[kind] = {act: count / 2 for act, count in self._acts.get(kind, {}).items()}
 
-    def did(self, kind: int, act: int) -> None:
+    def did(self, kind: int, act: Act, weight: float = 1.0) -> None:
         """Note that a request of a kind acted so."""
-        self._acts[kind, act] = self._acts.get((kind, act), 0) + 1
+        acts = self._acts.setdefault(kind, {})
+        if act in acts or len(acts) < MAX_ACTS:
+            acts[act] = acts.get(act, 0) + weight
+            self._known.add(act)
 
-    def may(self, kind: int, act: int) -> bool:
+    def share(self, kinds: set[int], act: Act) -> None:
+        """Note that one of several kinds acted so: each as far as it is known to."""
+        rates = {kind: max(self.often(kind, act), _UNKNOWN) for kind in kinds}
+        total = sum(rates.values())
+        for kind, rate in rates.items():
+            self.did(kind, act, rate / total)
+
+    def may(self, kind: int, act: Act) -> bool:
         """Tell whether a request of a kind can be expected to act so: it was seen to, or none of any kind was."""
-        return (kind, act) in self._acts or not any(known == act for _, known in self._acts)
+        return act in self._acts.get(kind, ()) or act not in self._known
 
-    def often(self, kind: int, act: int) -> float:
+    def is_likely(self, kind: int, act: Act) -> bool:
+        """Tell whether it would be no surprise."""
+        return act not in self._known or self.often(kind, act) >= _RARE or self._lives.get(kind, 0) <= _NEW
+
+    def often(self, kind: int, act: Act) -> float:
         """Tell how often a request of a kind was seen to act so, per request; 0: never, or nothing is known."""
         lives = self._lives.get(kind, 0)
-        return self._acts.get((kind, act), 0) / lives if lives else 0
+        return self._acts.get(kind, {}).get(act, 0) / lives if lives else 0

@@ -15,6 +15,7 @@ from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.addresses import Address
+    from perfwatch.probes.ledger.following.habits import Act
     from perfwatch.probes.ledger.following.lanes import Lane
 
 LONG_WAIT_NS: Final = 1_000_000
@@ -93,6 +94,9 @@ class Way:
         self.keepers: dict[Way | None, int] = {}
         self.gaps: list[Gap] = []
         self.came: list[Came] = []
+        self.done: dict[Act, int] = {}
+        """How often it acted so."""
+        self.has_answered = False
         self.job: Job | None = None
         """That a worker does for it now."""
         self.calling: dict[int, Address | None] = {}
@@ -112,6 +116,7 @@ class Way:
 
     def answered(self) -> None:
         """Book all so far: it belongs to the request."""
+        self.has_answered = True
         for piece in self._pieces:
             self._book(piece)
         self._pieces.clear()

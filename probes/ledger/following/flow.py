@@ -212,7 +212,11 @@ class Flow:
         candidates = [way for way in candidates if not way.has_answered]
         others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates]
         cause = self._only_cause(lane)
-        chosen = cause or self._likeliest(candidates, act, others) or self._first(ready or [lane.actor], act)
+        chosen = (
+            cause
+            or self._likeliest(candidates, act, others)
+            or self._first([*ready, *([] if ready or not lane.actor else [lane.actor])], act)
+        )
         self._learn(lane, candidates, act, cause)
         if chosen:
             self._did(chosen, act)
@@ -224,7 +228,7 @@ class Flow:
 
     @staticmethod
     def _only_cause(lane: Lane) -> Way | None:
-        """Return the one request that the loop can be busy with: the only one, or the only one that something came for."""
+        """Return the request that the loop must be busy with: it was idle, and something came for that one alone."""
         cause = lane.causes[0] if len(lane.causes) == 1 else None
         if isinstance(cause, Job):
             cause = cause.owner
@@ -250,9 +254,9 @@ class Flow:
         likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act)]
         return likely[0] if likely else None
 
-    def _first(self, ways: list[Way | None], act: Act) -> Way | None:
+    def _first(self, ways: list[Way], act: Act) -> Way | None:
         """Return the first in order, if it would be no surprise."""
-        return next((way for way in ways if way and self._habits.is_likely(way.kind, act)), None)
+        return next((way for way in ways if self._habits.is_likely(way.kind, act)), None)
 
     def _did(self, way: Way, act: Act) -> None:
         if way.calling and way.done.get(act):

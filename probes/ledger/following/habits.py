@@ -14,8 +14,11 @@ MAX_KINDS: Final = 4096
 MAX_ACTS: Final = 64
 """So many different ones of each kind are known."""
 _NEW: Final = 3
+"""Of a kind that was seen no more than that, nothing is a surprise."""
 _RARE: Final = 0.3
 _UNKNOWN: Final = 0.05
+_GUESSED: Final = 0.1
+"""What an act counts of which it is not certain who did it."""
 _FADES: Final = 1000
 """After so many requests of a kind what was seen of it counts half."""
 
@@ -47,11 +50,11 @@ class Habits:
             self._known.add(act)
 
     def share(self, kinds: set[int], act: Act) -> None:
-        """Note that one of several kinds acted so: each as far as it is known to."""
+        """Note that one of several kinds acted so: each counts as far as it is known to, and all together little."""
         rates = {kind: max(self.often(kind, act), _UNKNOWN) for kind in kinds}
         total = sum(rates.values())
         for kind, rate in rates.items():
-            self.did(kind, act, rate / total)
+            self.did(kind, act, _GUESSED * rate / total)
 
     def may(self, kind: int, act: Act) -> bool:
         """Tell whether a request of a kind can be expected to act so: it was seen to, or none of any kind was."""

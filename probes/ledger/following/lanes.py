@@ -49,7 +49,7 @@ class Lane:
         self.open: dict[int, Way] = {}
         """Requests that have not answered, by id."""
         self.causes: tuple[Way | Job, ...] = ()
-        """What something came for since the loop was idle, the first two: of one alone all that it does since is its."""
+        """Whom something came for since the loop was idle, the first two: if it is one, all that is done is for it."""
         self.is_worker = False
         self.job: Job | None = None
         """Of a worker: what it does."""

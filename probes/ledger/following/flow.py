@@ -95,6 +95,7 @@ class Flow:
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
         owner = self._takers[step.step](lane, step)
+        lane.has_answered = step.step == steps.ANSWERED
         return owner.id if owner else None
 
     def follows(self, tid: int) -> bool:
@@ -253,7 +254,8 @@ class Flow:
         least = _LIKELY * max(often.values(), default=0)
         likely = [way for way in ways if often[way.kind] >= least > 0]
         likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act)]
-        return likely[0] if likely else None
+        new = [way for way in likely if way.done.get(act, 0) < max(round(often[way.kind]), 1)]
+        return (new or likely)[0] if likely else None
 
     def _first(self, ways: list[Way], act: Act) -> Way | None:
         """Return the first in order, if it would be no surprise."""
@@ -461,7 +463,7 @@ class Flow:
         """Whether what is sent belongs to an exchange that is under way, or who sent the last one sends another."""
         if connection in way.calling:
             return True
-        acts = way is lane.actor or way in lane.ready
+        acts = (way is lane.actor and not lane.has_answered) or way in lane.ready  # else it may have given it back
         return acts and not way.has_answered and self._habits.is_likely(way.kind, self._act)
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:

@@ -73,13 +73,14 @@ class Assembler:
 
     def add_step(self, event: StepEvent) -> None:
         """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
-        owner: int | None = event.request
-        if event.is_late:  # it changes nothing in whose the thread's time was
-            owner = self._calls.owner_of(event.connection)
-        elif not event.request or not event.ends:
-            owner = self._flow.take(event)
-        begun = self._calls.take(event, owner or None)
-        if begun and not owner:  # a worker's, of which it shows later for whom it works
+        if event.is_late or (event.ends and event.request):  # it changes nothing in whose a loop's time was
+            self._calls.take(event, event.request or self._calls.owner_of(event.connection))
+            return
+        begun = self._calls.take(event, None)
+        owner = self._flow.take(event, begun.operation if begun else None)
+        if begun and owner:
+            self._calls.give(begun, owner)
+        elif begun:  # a worker's, of which it shows later for whom it works
             self._flow.hold(event.tid, event.at_ns - 1, begun)
 
     def doubt(self) -> None:

@@ -15,6 +15,7 @@ from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.addresses import Address
+    from perfwatch.probes.ledger.following.habits import Act
     from perfwatch.probes.ledger.following.lanes import Lane
 
 LONG_WAIT_NS: Final = 1_000_000
@@ -94,10 +95,10 @@ class Way:
         self.keepers: dict[Way | None, int] = {}
         self.gaps: list[Gap] = []
         self.came: list[Came] = []
+        self.done: dict[Act, int] = {}
+        """How often it acted so."""
         self.job: Job | None = None
         """That a worker does for it now."""
-        self.calls = 0
-        """So many it has made."""
         self.calling: dict[int, Address | None] = {}
         """Connections on which it waits for an answer."""
         self._pieces: list[Piece] = []  # since its last answer: none of it, unless more is sent
@@ -106,6 +107,11 @@ class Way:
     def is_suspended(self) -> bool:
         """Whether nothing that can be seen is under way for it, or came."""
         return not (self.calling or self.job or any(came.job or came.bucket == "calls" for came in self.came))
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether at least a part of its answer was sent."""
+        return self.answered_ns > 0
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""

@@ -16,7 +16,7 @@ MAX_GENERATIONS: Final = 4
 def served(tasks: Sequence[Watched]) -> dict[int, str]:
     """Return the client's address by the id of each task that serves one."""
     clients = {each.id: each.client.text for each in tasks if each.client}
-    parents = [each for each in tasks if each.links]
+    parents = [each for each in tasks if each.links.tasks]
     if not parents:
         return clients
     # Of two at one address the one that was followed last is the one that is there.
@@ -25,7 +25,7 @@ def served(tasks: Sequence[Watched]) -> dict[int, str]:
         claims: dict[int, set[str]] = {}
         for parent in parents:
             client = clients.get(parent.id)
-            for child in parent.links if client else ():
+            for child in parent.links.tasks if client else ():
                 if client and ids.get(child, parent.id) not in clients:
                     claims.setdefault(ids[child], set()).add(client)
         if not claims:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.probes.cpython.attributes import Attributes
 from perfwatch.probes.cpython.awaiting import Awaiting, Chain, Fault
 from perfwatch.probes.cpython.codes import Codes
-from perfwatch.probes.cpython.interning import Interner
 from perfwatch.probes.cpython.kinds import Kinds
 from perfwatch.probes.cpython.memory import Places
 from perfwatch.probes.cpython.objects import POINTER
@@ -17,11 +16,12 @@ from perfwatch.probes.cpython.python import open_python
 from perfwatch.probes.cpython.task_list import TaskList
 from perfwatch.probes.cpython.variables import Variables
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.frames import MAX_FRAMES, Task, TasksSample
+from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.tasks.clients import Clients
 from perfwatch.probes.tasks.links import Links
 from perfwatch.probes.tasks.naming import Names
 from perfwatch.probes.tasks.serving import served
+from perfwatch.probes.tasks.telling import Telling
 from perfwatch.probes.tasks.watched import Watched
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ class TaskSource:
         if watched.client is None and watched.is_to_be_searched(time.monotonic_ns()):
             watched.client = self._clients.of(chain)
         watched.links = self._links.of(chain)
-        evidence = [leads, (name.place, name.content)] if name.content else [leads]
+        evidence = [leads, *watched.links.evidence]
+        if name.content:
+            evidence.append((name.place, name.content))
         if watched.client and not (watched.client.is_lasting and name.is_counted):
             evidence += watched.client.evidence
         watched.keep(chain, evidence)
@@ -137,22 +139,7 @@ class TaskSource:
     def _sample(self, now_ns: int) -> TasksSample:
         living = [each for each in self._watched.values() if not each.is_left_out]
         known = [each for each in living if each.chain]
-        clients = served(known)
+        clients, telling = served(known), Telling(self._codes, known)
         known.sort(key=lambda each: (each.id not in clients, each.id))
-        interner = Interner()
-        tasks = []
-        for watched in known[:MAX_TOLD]:
-            stack = self._place(interner, watched.chain) if watched.chain else None
-            if watched.chain and stack is not None:
-                tasks.append(Task(watched.id, clients.get(watched.id), stack, watched.chain.awaits))
-        return TasksSample(now_ns, self.pid, len(living), interner.table(), tuple(tasks))
-
-    def _place(self, interner: Interner, chain: Chain) -> int | None:
-        """Return the place of a chain in the table; None if a frame of it executes no code."""
-        stack = chain.stack[:MAX_FRAMES]
-        place = interner.place(stack)
-        if place is None:
-            frames = [self._codes.frame(*each) for each in stack]
-            named = [frame for frame in frames if frame]
-            place = interner.add(stack, named) if len(named) == len(stack) else None
-        return place
+        tasks = tuple(task for each in known[:MAX_TOLD] if (task := telling.task(each, clients.get(each.id))))
+        return TasksSample(now_ns, self.pid, len(living), telling.table(), tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.memory import Places
+from perfwatch.probes.tasks.links import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +44,7 @@ class Watched:
         """Tells it from others at this address."""
         self.chain: Chain | None = None
         self.client: Client | None = None
-        self.links: tuple[int, ...] = ()
+        self.links = NOTHING
         self._searches = self._search_ns = 0
         self.is_left_out = False
         self.glance = _NOTHING
@@ -56,7 +57,7 @@ class Watched:
 
     def forget(self) -> None:
         """Take in that it has changed."""
-        self.chain, self.is_left_out, self.links = None, False, ()
+        self.chain, self.is_left_out, self.links = None, False, NOTHING
         self.glance, self._content = _NOTHING, None
 
     def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:

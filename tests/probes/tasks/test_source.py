@@ -338,3 +338,53 @@ def test_tasks_of_every_kind_but_those_in_python(python):
         assert {task.client for task in third.tasks} == {f"10.0.0.1:{port}" for port in ports - {4, 5}} | {None}
         assert {task.id for task in third.tasks} <= {task.id for task in first.tasks}
         source.close()
+
+
+JOINED = """
+import asyncio, sys
+permits = None
+async def take():
+    async with permits:
+        pass
+async def in_time(scope):
+    await asyncio.wait_for(take(), 1000)
+async def twice_in_time(scope):
+    await asyncio.wait_for(asyncio.wait_for(take(), 1000), 2000)
+async def one(scope):
+    await asyncio.gather(take())
+async def waiting(scope):
+    await asyncio.wait([asyncio.ensure_future(take())])
+async def two(scope):
+    await asyncio.gather(take(), take())
+async def main():
+    global permits
+    permits = asyncio.Semaphore(0)
+    kept = [
+        asyncio.ensure_future(each({"client": ("10.0.0.1", number)}))
+        for number, each in enumerate([in_time, twice_in_time, one, waiting, two], 1)
+    ]
+    for _ in range(9):
+        await asyncio.sleep(0)
+    print("up")
+    sys.stdin.readline()
+asyncio.run(main())
+"""
+
+
+@EACH
+def test_what_waits_for_a_single_other_task_is_told_with_what_that_awaits(python):
+    with script(JOINED, python=python) as (process, _):
+        source = opened(process)
+        sample = read(source)
+        source.close()
+    found = {}
+    for task in sample.tasks:
+        names = [frame.function.rpartition(".")[2] for frame in sample.table.stack(task.stack)]
+        found[names[-1]] = (names, task.awaits, task.client)
+    take = ["acquire", "__aenter__", "take"]
+    future = "_asyncio.Future"
+    assert found["in_time"] == ([*take, "wait_for", "in_time"], future, "10.0.0.1:1")
+    assert found["twice_in_time"] == ([*take, "wait_for", "wait_for", "twice_in_time"], future, "10.0.0.1:2")
+    assert found["one"] == ([*take, "one"], future, "10.0.0.1:3")
+    assert found["waiting"] == ([*take, "_wait", "wait", "waiting"], future, "10.0.0.1:4")
+    assert found["two"] == (["two"], "_GatheringFuture", "10.0.0.1:5")

@@ -12,7 +12,7 @@ from perfwatch.probes import roots
 from perfwatch.probes.frames import MAX_FRAMES
 from perfwatch.probes.readers.interpreter import find_interpreter
 from perfwatch.probes.records import decode, encode
-from perfwatch.probes.tasks.clients import address_text
+from perfwatch.probes.tasks.addresses import address_text
 from perfwatch.probes.tasks.source import TaskSource
 
 AMPLE_NS = 2_000_000_000
@@ -74,6 +74,9 @@ async def main():
     serve(app, ("9.9.9.9", 0), None, None, told=None)
     serve(app, ("9.9.9.9", 1 << 40), None, None, told=None)
     serve(app, ("9.9.9.9", -5), None, None, told=None)
+    serve(app, ("10.0.0.5", "5008"), None, None, told="10.0.0.5:5008")
+    serve(app, ("10.0.0.5", "http"), None, None, told=None)
+    serve(app, ("10.0.0.5", "123456"), None, None, told=None)
     serve(app, ("9.9.9.9", 5.5), None, None, told=None)
     serve(app, ("9.9.9.9",), None, None, told=None)
     serve(app, None, None, None, told=None)

@@ -132,4 +132,5 @@ class Links:
         if kind != "set":
             return [thing]
         head = self._memory.read(thing, self._set_bytes)
-        return self._attributes.containers.members(head) if head else []
+        containers = self._attributes.containers
+        return containers.members(containers.table(head)) if head else []

@@ -34,6 +34,7 @@ class Watched:
         "is_left_out",
         "links",
         "task",
+        "turn",
     )
 
     def __init__(self) -> None:
@@ -47,6 +48,8 @@ class Watched:
         self.links = NOTHING
         self._searches = self._search_ns = 0
         self.is_left_out = False
+        self.turn = 0
+        """The reading in which it was looked at last."""
         self.glance = _NOTHING
         """What is read to see whether it is as it was."""
         self._content: bytes | None = None

@@ -35,7 +35,7 @@ BATCH: Final = 8
 GLANCED: Final = 32
 """So many are looked at together, whether they are as they were: about as many as one call takes."""
 GLANCING_NS: Final = 3_000_000
-"""Longer than this is not looked, some 200 tasks: of thousands some are told in one reading, others in the next."""
+"""So much CPU time is spent on that, some 200 tasks: of thousands some are told in one reading, others in the next."""
 _LEFT_OUT_BYTES: Final = 4
 """Of what shows that a task is still not to be told: its state, or its type."""
 
@@ -71,8 +71,8 @@ class TaskSource:
         """Let go of the process; may be called again."""
         self._python.close()
 
-    def read(self, now_ns: int, until_ns: int) -> TasksSample | None:
-        """Return what all tasks await; None where there is none. Not much longer than `until_ns` of perf_counter_ns."""
+    def read(self, now_ns: int, budget_ns: int) -> TasksSample | None:
+        """Return what the tasks await; None where there are none. What changed is followed for so much CPU time."""
         references = self._list.references()
         if not references:
             self._watched.clear()
@@ -83,9 +83,10 @@ class TaskSource:
         for new in listed - self._watched.keys():
             self._watched[new] = Watched()
         self._turn += 1
-        self._glance(time.perf_counter_ns() + GLANCING_NS)
+        self._glance(time.thread_time_ns() + GLANCING_NS)
+        until_ns = time.thread_time_ns() + budget_ns
         changed = iter([reference for reference, each in self._watched.items() if not each.glance.size])
-        while (batch := list(islice(changed, BATCH))) and time.perf_counter_ns() < until_ns:
+        while (batch := list(islice(changed, BATCH))) and time.thread_time_ns() < until_ns:
             self._follow(batch)
         sample = self._sample(now_ns)
         self._memory.check()
@@ -94,7 +95,7 @@ class TaskSource:
     def _glance(self, until_ns: int) -> None:
         """Look which tasks are as they were, many by one call; those that are not reached come first next time."""
         known = iter([(reference, each) for reference, each in self._watched.items() if each.glance.size])
-        while (batch := list(islice(known, GLANCED))) and time.perf_counter_ns() < until_ns:
+        while (batch := list(islice(known, GLANCED))) and time.thread_time_ns() < until_ns:
             for (reference, each), content in zip(batch, self._contents([each for _, each in batch]), strict=True):
                 if each.is_same(content):
                     each.turn = self._turn

@@ -105,7 +105,7 @@ def opened(process):
 
 
 def read(source, budget_ns=AMPLE_NS):
-    return source.read(time.monotonic_ns(), time.perf_counter_ns() + budget_ns)
+    return source.read(time.monotonic_ns(), budget_ns)
 
 
 def until(source, count):

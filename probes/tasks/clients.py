@@ -116,10 +116,12 @@ class Clients:
         return Client(address.text, bool(route.function), (*evidence, *address.evidence)) if address else None
 
     def _next(self, thing: int, name: str) -> Found | None:
-        kind = self._kinds.name_of(thing)
+        """Return what an attribute, or a key of a dictionary, leads to."""
+        kind = self._memory.word(thing + self._layout["ob.type"])
+        known = self._kinds.name(kind) if kind else ""
         if name == _SELF:
-            return self._attributes.at(thing + self._layout["method.self"]) if kind == "method" else None
-        return self._attributes.item(thing, name) if kind == "dict" else self._attributes.of(thing, name)
+            return self._attributes.at(thing + self._layout["method.self"]) if known == "method" else None
+        return self._attributes.item(thing, name) if known == "dict" else self._attributes.of(thing, name, kind)
 
     def _is_something(self, thing: int, path: tuple[str, ...]) -> bool:
         for name in path:

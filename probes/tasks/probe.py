@@ -4,7 +4,7 @@ A suspended coroutine is on no thread's stack; it is found from the other side, 
 tasks. Needs ptrace(2) rights to read their memory: the same user, and where Yama's ptrace_scope is 1 CAP_SYS_PTRACE;
 nothing is traced. CPython 3.8 to 3.13, asyncio's tasks in C (uvloop's are the same). Of an interpreter that is not
 known nothing is told: the stacks probe says why. Cost of a reading: 0.1 ms, 15 us a task that rests, 0.3 ms one that
-does not, in all 2 ms at most for those.
+does not, in all 3 ms at most for those.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIRST_TRY_NS: Final = 100_000_000
 LAST_TRY_NS: Final = 16_000_000_000
 """After so long a process that has no Python, or none that can be read, is tried again: at first, and at last."""
 MAX_DOUBLINGS: Final = 10
-BUDGET_NS: Final = 2_000_000
+BUDGET_NS: Final = 3_000_000
 """In a reading tasks are followed for so much CPU time; those that were not reached come first in the next."""
 LEAST_NS: Final = 200_000
 """Of that a process has its share, and at least this."""

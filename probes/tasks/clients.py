@@ -19,7 +19,7 @@ from perfwatch.probes.tasks.rules import Rules
 
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.attributes import Attributes, Found
-    from perfwatch.probes.cpython.awaiting import Chain
+    from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.cpython.codes import Codes
     from perfwatch.probes.cpython.kinds import Kinds
     from perfwatch.probes.cpython.python import Python

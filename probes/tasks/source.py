@@ -7,7 +7,8 @@ from itertools import accumulate, count, islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.attributes import Attributes
-from perfwatch.probes.cpython.awaiting import Awaiting, Chain, Fault
+from perfwatch.probes.cpython.awaiting import Awaiting
+from perfwatch.probes.cpython.chain import Chain, Fault
 from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.kinds import Kinds
 from perfwatch.probes.cpython.memory import Places

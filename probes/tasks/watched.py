@@ -10,7 +10,7 @@ from perfwatch.probes.tasks.links import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perfwatch.probes.cpython.awaiting import Chain
+    from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.tasks.clients import Client
 
 MAX_SEARCHES: Final = 8

@@ -72,7 +72,7 @@ class Correlator:
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus))
         self._traffic = Traffic()
-        self._endpoints = Endpoints(self._slowness, self._traffic.loops)
+        self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
         self._chronicle = Chronicle(info.started_ns)
 
@@ -165,7 +165,7 @@ class Correlator:
         endpoint = self._endpoints.of(record.method or "?", route)
         endpoint.latencies.add(duration_ns)
         if earlier is None:
-            self._traffic.loops.served(record, (endpoint.method, endpoint.route))
+            self._traffic.counted(record, (endpoint.method, endpoint.route))
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)

@@ -247,7 +247,7 @@ def test_of_many_short_waits_those_that_were_looked_at_stand_for_the_others():
     assert 0.5 < endpoint.verdict.share < 0.7
     assert "are estimated, from those of its tasks that were looked at" in text(endpoint.verdict, "estimated_ms")
     assert endpoint.ledger["lock"] > endpoint.ledger["sleep"] > endpoint.ledger["other"] == 0
-    assert sum(endpoint.ledger.booked_ns) == endpoint.ledger.total_ns
+    assert 0 <= endpoint.ledger.unaccounted_ns < len(BUCKETS)
 
 
 def test_what_came_before_the_first_reading_was_like_what_came_after_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import StackTime
 
 MAX_ENDPOINTS: Final = 500
+_MAX_CALLED: Final = 32
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NOTHING: Final = Latency(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -36,6 +38,7 @@ class EndpointState:
         "_slowness",
         "_traffic",
         "_usual",
+        "downstream",
         "errors",
         "latencies",
         "method",
@@ -49,6 +52,7 @@ class EndpointState:
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
+        self.downstream = Called(_MAX_CALLED)
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -120,6 +124,7 @@ class EndpointState:
             verdict=verdict,
             stacks=pool.stacks.times(),
             frames=frames,
+            downstream=self.downstream.largest(),
         )
 
     def _mean(self) -> Ledger:

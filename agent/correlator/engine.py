@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from perfwatch.agent.correlator.called import Called, timed
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
@@ -21,13 +22,14 @@ from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.refining import refine
 from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.shown import Shown
 from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
-from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Ledger, Request, ServedRequest, View
+from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
+_MAX_CALLED: Final = 512
 _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
@@ -52,6 +55,8 @@ class _Counted(NamedTuple):
     failed: bool
     second: int
     balance: Balance | None
+    calls: int
+    """So many of its calls were summed: those that it made until then."""
 
 
 class Correlator:
@@ -68,7 +73,8 @@ class Correlator:
         self._latencies = Latencies()
         self._routes = Routes()
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
-        self._judged: dict[int, Request] = {}
+        self._judged = Shown()
+        self._downstream = Called(_MAX_CALLED)
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus))
         self._traffic = Traffic()
@@ -79,8 +85,8 @@ class Correlator:
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Take in one record; returns the requests judged by it.
 
-        About 6 us for a fast request, 40-120 us for a judged one and 80-180 us more for its stacks; 2-50 us for a
-        sample, a second of all probes 0.14 ms; 0.3 us for each stack that was read from outside.
+        About 6 us for a fast request, 40-120 us for a judged one and 80-180 us more for its stacks, 4 us for each call
+        that it made; 2-50 us for a sample, a second of all probes 0.14 ms; 0.3 us for each stack read from outside.
         """
         if record.at_ns > self._now_ns:
             self._first_ns = self._first_ns or record.at_ns
@@ -129,7 +135,7 @@ class Correlator:
             concurrency=self._latencies.total_ns / 1e9 / passed_s if passed_s > 0 else 0.0,
             latency_ms=self._latencies.summary(),
             endpoints=tuple(state.endpoint() for state in ranked),
-            requests=tuple(self._judged.values()),
+            requests=self._judged.requests,
             in_flight=self._traffic.open,
             in_flight_count=self._traffic.open_count,
             timeline=self._timeline.instants(),
@@ -150,6 +156,7 @@ class Correlator:
             saturation_overall=saturations(around, ever),
             own_cost=around.costs.own,
             slowed_probes=around.costs.slowed,
+            downstream=self._downstream.largest(),
         )
 
     def _context(self) -> Context:
@@ -175,11 +182,13 @@ class Correlator:
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
+        self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
-        self._counted.put(record.id, _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance))
+        counted = _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls))
+        self._counted.put(record.id, counted)
         self._traffic.served(record)
         return (request,) if judged else ()
 
@@ -187,10 +196,15 @@ class Correlator:
         judged = judge(request, self._context(), looks)
         request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         endpoint.judged(request, judged)
-        self._judged[request.record.id] = request
-        if len(self._judged) > MAX_JUDGED:
-            del self._judged[next(iter(self._judged))]
+        self._judged.put(request)
         return request, judged.balance
+
+    def _sum_calls(self, record: ServedRequest, endpoint: EndpointState, earlier: _Counted | None) -> None:
+        """Add the calls of a request; of a corrected one those that it made since: a correction only adds to them."""
+        calls = timed(record.calls[earlier.calls :] if earlier is not None else record.calls)
+        if calls:
+            for sums in (self._downstream, endpoint.downstream):
+                sums.take(calls, is_more=earlier is not None and earlier.calls > 0)
 
     def _retract(self, request_id: int, counted: _Counted) -> None:
         endpoint, duration_ns = counted.endpoint, counted.duration_ns
@@ -198,7 +212,7 @@ class Correlator:
         endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
         if counted.balance is not None:
             # One that is no longer listed leaves its stacks in those of its endpoint.
-            judged = self._judged.pop(request_id, None)
+            judged = self._judged.pop(request_id)
             stacks = judged.stacks if judged is not None else ()
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
         self._latencies.remove(duration_ns)

@@ -12,6 +12,7 @@ from perfwatch.probes.ledger import accounts, under_way
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.calls import Calls, placed
 from perfwatch.probes.ledger.code_events import WOKE
+from perfwatch.probes.ledger.exchanges import Exchange
 from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
@@ -71,11 +72,15 @@ class Assembler:
         self._heads = {event.id: event.head for event in events if isinstance(event, ev.RequestEvent)}
 
     def add_step(self, event: StepEvent) -> None:
-        """Follow a step of an event loop or a worker, or of a connection that a request's thread opened."""
-        if event.ends is None:
-            self._flow.take(event)
-        else:
-            self._calls.take(event, event.request or self._flow.take(event))
+        """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
+        owner: int | None = event.request
+        if event.is_late:  # it changes nothing in whose the thread's time was
+            owner = self._calls.owner_of(event.connection)
+        elif not event.request or not event.ends:
+            owner = self._flow.take(event)
+        begun = self._calls.take(event, owner or None)
+        if begun and not owner:  # a worker's, of which it shows later for whom it works
+            self._flow.hold(event.tid, event.at_ns - 1, begun)
 
     def doubt(self) -> None:
         """Give up on what is under way in event loops: steps were lost."""
@@ -97,6 +102,8 @@ class Assembler:
             self._keep_wait(event._replace(request=request))
         elif isinstance(event, Placed):
             self._code.setdefault(request, RequestCode()).add(event.stack, event.frames)
+        elif isinstance(event, Exchange):
+            self._calls.give(event, request)
 
     def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Keep a stack until its request ends."""

@@ -29,6 +29,15 @@ THREADS = st.sampled_from(["one", "shared", "several", "unmatched", "followed"])
 BUCKET = st.sampled_from(raw.BUCKETS)
 WAKER = st.none() | st.builds(raw.Waker, COUNT, COUNT, TEXT, st.none() | COUNT)
 WAIT = st.builds(raw.Wait, NS, NS, NS, BUCKET, MAYBE, MAYBE, MAYBE, WAKER, NS, WAKER)
+CALL = st.builds(
+    raw.Call,
+    started_ns=NS, connected_ns=st.none() | NS, secured_ns=st.none() | NS, sent_ns=st.none() | NS,
+    answered_ns=st.none() | NS, ended_ns=NS, peer=TEXT, local=TEXT, connection=COUNT, tid=COUNT,
+    protocol=st.sampled_from(["postgresql", "unknown"]), operation=MAYBE, sent_bytes=NS, received_bytes=NS,
+    kind=st.sampled_from(["call", "publish"]), outcome=st.sampled_from(["answered", "unanswered", "failed"]),
+    stack=st.none() | NS, read_ns=st.none() | NS,
+)  # fmt: skip
+CULPRIT = st.builds(raw.Culprit, st.none() | COUNT, MAYBE, MAYBE, NS, COUNT, COUNT)
 SERVED = st.builds(
     raw.ServedRequest,
     at_ns=NS, id=st.integers(0, 9), connection=COUNT, pid=st.integers(0, 3), tid=COUNT, arrived_ns=st.none() | NS,
@@ -36,7 +45,8 @@ SERVED = st.builds(
     peers=st.lists(st.builds(raw.Peer, TEXT, NS, COUNT), max_size=3).map(tuple),
     waits=st.lists(WAIT, max_size=4).map(tuple), received_bytes=COUNT, sent_bytes=COUNT, local=TEXT, remote=TEXT,
     outcome=st.sampled_from(["answered", "aborted", "died"]), threads=THREADS, waits_lost=COUNT,
-    throttled_ns=NS, fidelity=st.sampled_from(["exact", "sampled"]),
+    throttled_ns=NS, fidelity=st.sampled_from(["exact", "sampled"]), calls=st.lists(CALL, max_size=3).map(tuple),
+    calls_lost=COUNT, culprits=st.lists(CULPRIT, max_size=2).map(tuple),
 )  # fmt: skip
 OPEN = st.builds(
     raw.OpenRequest,

@@ -286,6 +286,7 @@ static __noinline int end_idling(struct thread *t, u64 until, u64 now)
 		kind = STEP_TOOK;
 		told.since_ns = t->handed_ns;
 		told.other = t->since_ns;
+		until = t->handed_ns < until ? t->handed_ns : until; /* on its way to a CPU from there on */
 	}
 	tell_step(t, kind, now, &told);
 	t->ledger.booked[RUN_QUEUE] += now - until;
@@ -962,6 +963,15 @@ static __noinline int tell_answer(struct thread *t, const struct request *r, u64
 	return tell_step(t, STEP_ANSWERED, now, &told);
 }
 
+/* The thread that reads requests lets others answer them: its next wait for events shows that it is an event loop. */
+static __always_inline void mark_reader(u32 tid)
+{
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (t)
+		t->hands_over = 1;
+}
+
 static __always_inline void answer(struct request *r, int length)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -983,6 +993,7 @@ static __always_inline void answer(struct request *r, int length)
 		tell_answer(t, r, now, length);
 	} else if (r->tid != tid || !t) {
 		r->flags |= SEVERAL;
+		mark_reader(r->tid);
 	} else if (t->request != r->id) {
 		r->flags |= SHARED;
 	} else {

@@ -2,7 +2,8 @@
 
 A coroutine that waits for a permit, a pooled connection or a lock goes on when another one gives it back, and nothing
 is seen of that from outside. But who gives something back mostly answers right then: so the requests that ended at that
-very moment are counted, over all waits of an endpoint. One may be there by chance; the one that always is, is not.
+very moment are counted, over all waits of an endpoint. Some end there by chance: as many as at a moment shortly before,
+when nothing was given back. The endpoint whose requests always end there, and not then, is the one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import ServedRequest, Wait
 
 Endpoint: TypeAlias = tuple[str, str]
-_BEFORE_NS: Final = 300_000
-_AFTER_NS: Final = 50_000_000
+_AROUND_NS: Final = 5_000_000
+"""A loop does other things between the one that gives and the one that goes on."""
+_SHORTLY_NS: Final = 20_000_000
 _PROCESSES: Final = 256
 _ENDS: Final = 128
 _PENDING: Final = 128
@@ -95,19 +97,24 @@ class Givers:
         if not kept or whole_ns <= 0:
             return None
         giver = max(kept, key=lambda name: kept[name])
-        return Giver(giver, kept[giver], whole_ns) if kept[giver] >= _MOSTLY * whole_ns else None
+        return Giver(giver, min(kept[giver], whole_ns), whole_ns) if kept[giver] >= _MOSTLY * whole_ns else None
 
     def _match(self, waited: _Waited, end: _End) -> None:
         """Count a request that ended when a wait did; what it had waited for the same itself, was another's."""
-        if end.id == waited.id or not waited.until_ns - _BEFORE_NS <= end.ended_ns <= waited.gone_ns:
+        if end.id == waited.id:
+            return
+        since_ns = waited.until_ns - _AROUND_NS
+        if since_ns - _SHORTLY_NS <= end.ended_ns <= waited.gone_ns - _SHORTLY_NS:
+            self._count(waited, end.endpoint, waited.from_ns - waited.until_ns)
+        if not since_ns <= end.ended_ns <= waited.gone_ns:
             return
         own = self._waits.get(end.id)
         got_ns = waited.from_ns
         if own is not None and own.what == waited.what:
             got_ns = min(max(own.until_ns, waited.from_ns), waited.until_ns)
-            before_ns, its_ns = got_ns - waited.from_ns, sum(own.kept_ns.values())
+            before_ns, its_ns = got_ns - waited.from_ns, sum(max(ns, 0) for ns in own.kept_ns.values())
             for name, kept_ns in own.kept_ns.items() if its_ns > 0 else ():
-                self._count(waited, name, before_ns * kept_ns // its_ns)
+                self._count(waited, name, before_ns * max(kept_ns, 0) // its_ns)
         self._count(waited, end.endpoint, waited.until_ns - got_ns)
 
     def _count(self, waited: _Waited, giver: Endpoint, kept_ns: int) -> None:
@@ -133,7 +140,7 @@ def _untold(record: ServedRequest, endpoint: Endpoint) -> Iterator[_Waited]:
     for wait in record.waits:
         if _is_untold(record, wait):
             until_ns = wait.started_ns + wait.blocked_ns
-            gone_ns = min(max(record.ended_ns, until_ns), until_ns + _AFTER_NS)
+            gone_ns = min(max(record.ended_ns, until_ns), until_ns + _AROUND_NS)
             what = pooled(wait) or "lock"
             yield _Waited(record.id, wait.started_ns, until_ns, gone_ns, what, endpoint, {})
 

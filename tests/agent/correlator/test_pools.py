@@ -180,6 +180,16 @@ def test_a_task_of_the_server_beside_it_says_nothing():
     assert judge(coroutine(), *both).mechanism == "pool"
 
 
+def test_a_task_that_another_one_waits_for_is_the_inner_part_of_it():
+    """Up to Python 3.11 `wait_for` makes a task of its own of what is waited for."""
+    condition = (c.Frame("Condition.wait", f"{lo.ASYNCIO}/locks.py", 267),)
+    outer = (c.Frame("wait_for", f"{lo.ASYNCIO}/tasks.py", 479), *lo.PSYCOPG[1:5])
+    outer = tuple(msgspec.structs.replace(one, file=one.file.replace("/pool.py", "/pool_async.py")) for one in outer)
+    told = [lo.tasks(at_ms, (CLIENT, condition), (CLIENT, outer)) for at_ms in range(-310, -20, 50)]
+    verdict = judge(coroutine(), *told)
+    assert verdict.summary == "waited 300 ms for a connection of psycopg_pool in order() at shop.py:41 (97 %)"
+
+
 def test_clients_of_unix_sockets_have_no_names():
     unix = [lo.tasks(-200, ("unix:?", lo.SEMAPHORE))]
     assert judge(coroutine(remote="unix:?"), *unix).mechanism is None
@@ -311,6 +321,27 @@ def test_who_ends_there_by_chance_did_not():
         near = lo.followed(1000 + number, end_ms, on_cpu=1, target=f"/{'abc'[number % 3]}")
         records += [lo.tasks(end_ms - 30, (CLIENT, lo.SEMAPHORE)), near, waited]
     view, _ = correlate(m.info(), records)
+    verdict = next(one.verdict for one in view.endpoints if one.route == "/permit")
+    assert "giver" not in facts(verdict)
+
+
+def test_who_ends_all_the_time_ends_there_too_and_gave_nothing():
+    """A thousand requests a second of another endpoint: some end at any moment."""
+    records = []
+    for number in range(10):
+        end_ms = number * 100.0
+        records += [
+            lo.followed(10_000 + number * 100 + k, end_ms - 60 + k, on_cpu=0.2, target="/fast") for k in range(70)
+        ]
+        held = lo.followed(1000 + number, end_ms - 1, sleep=62, target="/hold", remote="127.0.0.1:9")
+        wait = lo.suspended(58, end_ms - 58.1)
+        waited = lo.followed(number, end_ms + 2, other=58, on_cpu=2, waits=(wait,), target="/permit", remote=CLIENT)
+        records += [lo.tasks(end_ms - 30, (CLIENT, lo.SEMAPHORE)), held, waited]
+    view, _ = correlate(m.info(), sorted(records, key=lambda one: one.at_ns))
+    verdict = next(one.verdict for one in view.endpoints if one.route == "/permit")
+    assert facts(verdict)["giver"] == "GET /hold"
+    without = [one for one in records if getattr(one, "target", "") != "/hold"]
+    view, _ = correlate(m.info(), sorted(without, key=lambda one: one.at_ns))
     verdict = next(one.verdict for one in view.endpoints if one.route == "/permit")
     assert "giver" not in facts(verdict)
 

@@ -112,7 +112,7 @@ def _told(stacks: Sequence[tuple[Frame, ...]]) -> Suspension | None:
 
 
 def _joined(stacks: list[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:
-    """Put the stack of a task under that of the one that waits for it: up to Python 3.11 `wait_for` makes two of one."""
+    """Put the stack of a task under that of the one that waits for it: before Python 3.12 `wait_for` makes two."""
     waiting = [frames for frames in stacks if module_of(frames[0]) == _TASKS and frames[0].function == _WAIT_FOR]
     others = [frames for frames in stacks if frames not in waiting]
     return [others[0] + waiting[0]] if len(waiting) == len(others) == 1 else stacks

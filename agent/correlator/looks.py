@@ -45,6 +45,8 @@ class Looks(NamedTuple):
 
     def plus(self, other: Looks, sign: int = 1) -> Looks:
         """Return both together; with sign -1 what is left without the other."""
+        if self is NOBODY and sign > 0:
+            return other
         return Looks(
             self.found + sign * other.found,
             *(_sum(mine, its, sign) for mine, its in zip(self[1:], other[1:], strict=True)),

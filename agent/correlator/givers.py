@@ -23,6 +23,9 @@ Endpoint: TypeAlias = tuple[str, str]
 _AROUND_NS: Final = 5_000_000
 """A loop does other things between the one that gives and the one that goes on."""
 _SHORTLY_NS: Final = 20_000_000
+_EARLIEST_NS: Final = _AROUND_NS + _SHORTLY_NS
+_LATE_NS: Final = 500_000_000
+"""So much later than another one, at most, a request is told."""
 _PROCESSES: Final = 256
 _ENDS: Final = 128
 _PENDING: Final = 128
@@ -81,15 +84,19 @@ class Givers:
         """Take in a request, once; costs 1 us, and 10 us for each of its waits."""
         process = self._process(record.pid)
         end = _End(record.id, record.ended_ns, endpoint)
-        for waited in process.pending:
-            self._match(waited, end)
+        for waited in reversed(process.pending):
+            if waited.gone_ns < end.ended_ns - _LATE_NS:
+                break
+            if waited.until_ns - _EARLIEST_NS <= end.ended_ns <= waited.gone_ns:
+                self._match(waited, end)
         process.ends.append(end)
         for waited in _untold(record, endpoint):
             self._waits.put(record.id, waited)
             process.pending.append(waited)
             self._whole.put(endpoint, (self._whole.get(endpoint) or 0) + waited.until_ns - waited.from_ns)
             for one in process.ends:
-                self._match(waited, one)
+                if waited.until_ns - _EARLIEST_NS <= one.ended_ns <= waited.gone_ns:
+                    self._match(waited, one)
 
     def of(self, endpoint: Endpoint) -> Giver | None:
         """Return whose requests ended at most of the moments at which those of an endpoint went on."""

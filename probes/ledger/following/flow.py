@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Sink = Callable[[object, int], None]
 """Takes an event that was held until its owner was known, and the owner's id."""
-_AS_OFTEN: Final = 0.3
 MAX_HELD: Final = 4096
 MAX_CONNECTIONS: Final = 4096
 
@@ -182,24 +181,15 @@ class Flow:
     def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
-        Of several it is the first in the loop's order, but for those whose kind hardly ever does so, and for those that
-        have made all the calls that their kind makes: they may have run, to wait for the rest of an answer.
+        Of several it is the first in the loop's order that is likely to: see `Habits.first`.
         """
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
-        often = [self._habits.often(way.kind, act) for way in ready]
-        usual = [
-            way
-            for way, times in zip(ready, often, strict=True)
-            if times >= max(often) * _AS_OFTEN or not self._habits.is_known(way.kind)
-        ]
-        new = [way for way in usual if act != steps.SENT or not self._habits.has_asked(way.kind, way.calls)]
-        chosen = (new or usual)[0]
-        if len(ready) == 1:
-            self._habits.did(chosen.kind, act)
-        lane.ready.remove(chosen)
-        return chosen, len(ready) == 1
+        self._habits.acted([way.kind for way in ready], act)
+        chosen = self._habits.first([(way.kind, way.calls if act == steps.SENT else 0) for way in ready], act)
+        lane.ready.remove(ready[chosen])
+        return ready[chosen], len(ready) == 1
 
     @staticmethod
     def _give(job: Job, way: Way) -> None:
@@ -242,7 +232,7 @@ class Flow:
             self._answer_by_worker(lane, lane.job, way, step)
         else:
             self._close(lane, step, self._named(lane, way))
-        way.answered()
+        way.answered(step.at_ns)
         return way
 
     def _idle(self, lane: Lane, step: StepEvent) -> Way | None:
@@ -287,7 +277,7 @@ class Flow:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
             return self._pass_lock(lane, step)
         if job and job.done_ns is None:
-            self._finish(lane, job, job.rested_ns or step.other)
+            self._finish(lane, job, step.other)
         lane.given_by = handed.lane
         lane.job = Job(step.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
         lane.told_ns = step.at_ns
@@ -298,7 +288,7 @@ class Flow:
     def _pass_lock(self, lane: Lane, step: StepEvent) -> Way | None:
         """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
         job = lane.job
-        if job and job.done_ns is None:
+        if job and job.rested_ns and job.owner and job.owner.takes_back(job):
             job.go_on(step.booked_ns, step.other, step.since_ns)
         lane.told_ns = step.at_ns
         return job.owner if job else None
@@ -318,11 +308,13 @@ class Flow:
         return job.owner
 
     def _rest(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
         job = lane.job
         if job and job.done_ns is None:
             job.add(step.booked_ns)
             job.rested_ns = step.at_ns
             self._hold_for(lane, job)
+            self._finish(lane, job, step.at_ns)
             lane.told_ns = step.at_ns
         return job.owner if job else None
 
@@ -336,6 +328,8 @@ class Flow:
         job.done_ns = at_ns
         way = job.owner
         loop = lane.given_by
+        if way and way.answered_ns > job.started_ns:
+            return  # it was over before that was seen
         if way:
             way.came.append(Came(at_ns, "other", None, job, 0, job.certain))
             if way.job is job:
@@ -379,9 +373,7 @@ class Flow:
         self._close(lane, step, owner)
         self._connections[step.connection] = Connection(owner, certain=certain)
         if owner:
-            if step.step == steps.SENT:
-                owner.calls += 1
-                self._habits.asked(owner.kind)
+            owner.calls += step.step == steps.SENT
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
 

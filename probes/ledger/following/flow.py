@@ -181,15 +181,22 @@ class Flow:
     def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
-        Of several it is the first in the loop's order that is likely to: see `Habits.first`.
+        Of several it is the one whose kind does so most often; of several such, the first in the loop's order. Of those
+        that may make a call, see `Habits.first`.
         """
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
         self._habits.acted([way.kind for way in ready], act)
-        chosen = self._habits.first([(way.kind, way.calls if act == steps.SENT else 0) for way in ready], act)
-        lane.ready.remove(ready[chosen])
-        return ready[chosen], len(ready) == 1
+        chosen = self._caller(ready) if act == steps.SENT else self._likeliest(ready, act)
+        lane.ready.remove(chosen)
+        return chosen, len(ready) == 1
+
+    def _caller(self, ready: list[Way]) -> Way:
+        return ready[self._habits.first([(way.kind, way.calls) for way in ready], steps.SENT)]
+
+    def _likeliest(self, ready: list[Way], act: int) -> Way:
+        return max(ready, key=lambda way: self._habits.often(way.kind, act))
 
     @staticmethod
     def _give(job: Job, way: Way) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 MAX_KINDS: Final = 4096
 _ENOUGH: Final = 10
-FADES: Final = 1000
+_FADES: Final = 1000
 """After so many requests of a kind what was seen of it counts half."""
 _ALIKE: Final = 0.5
 
@@ -21,16 +21,18 @@ class Habits:
     def __init__(self) -> None:
         self._lives: dict[int, float] = {}
         self._acts: dict[int, dict[int, float]] = {}
+        self._asked: dict[int, float] = {}
 
     def lives(self, kind: int) -> None:
         """Note one more request of a kind."""
         if kind not in self._lives and len(self._lives) >= MAX_KINDS:
             self._lives.clear()
             self._acts.clear()
+            self._asked.clear()
         self._lives[kind] = self._lives.get(kind, 0) + 1
-        if self._lives[kind] >= FADES:
+        if self._lives[kind] >= _FADES:
             self._lives[kind] /= 2
-            for counts in self._acts.values():
+            for counts in (self._asked, *self._acts.values()):
                 if kind in counts:
                     counts[kind] /= 2
 
@@ -40,23 +42,22 @@ class Habits:
         for kind in kinds:
             counts[kind] = counts.get(kind, 0) + 1 / len(kinds)
 
+    def is_known(self, kind: int) -> bool:
+        """Tell whether there were enough requests of a kind to say what they do."""
+        return self._lives.get(kind, 0) >= _ENOUGH
+
+    def asked(self, kind: int) -> None:
+        """Note that a request of a kind made a call, whether or not it can only have been that one."""
+        self._asked[kind] = self._asked.get(kind, 0) + 1
+
+    def has_asked(self, kind: int, calls: int) -> bool:
+        """Tell whether a request has made as many calls as those of its kind make, on average."""
+        return self.is_known(kind) and calls >= max(round(self._asked.get(kind, 0) / self._lives[kind]), 1)
+
     def may(self, kind: int, act: int) -> bool:
         """Tell whether a request of a kind is one of those that act so most often."""
         often = self.often(kind, act)
         return often > 0 and often >= _ALIKE * max(self.often(known, act) for known in self._acts[act])
-
-    def first(self, ready: list[tuple[int, int]], act: int) -> int:
-        """Return the place of the one that acts so next, of those in a loop's order: (kind, its calls so far).
-
-        It is the first, but for those whose kind hardly ever does so, and for those that have made all the calls that
-        their kind makes: they may have run and left no trace, to wait for the rest of an answer.
-        """
-        often = [self.often(kind, act) for kind, _ in ready]
-        known = [self._lives.get(kind, 0) >= _ENOUGH for kind, _ in ready]
-        most = _ALIKE * max(often)
-        usual = [place for place in range(len(ready)) if often[place] >= most or not known[place]]
-        left = (place for place in usual if not known[place] or ready[place][1] < max(round(often[place]), 1))
-        return next(left, usual[0])
 
     def often(self, kind: int, act: int) -> float:
         """Tell how often a request of a kind acts so, per request; 0: never, or nothing is known."""

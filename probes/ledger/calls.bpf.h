@@ -40,6 +40,7 @@ struct said { /* the fields of a step that its kind decides */
 	u64 at_ns;
 	u64 since_ns;
 	s64 untold;
+	u64 is_late;
 };
 
 static __always_inline void read_said(struct step *step, s32 bytes)
@@ -87,6 +88,7 @@ static __noinline int tell_said(struct thread *t, const struct sock *sk, const s
 
 	told.since_ns = said->since_ns;
 	told.bytes = said->bytes + said->untold;
+	told.other = said->is_late;
 	step = bpf_ringbuf_reserve(&events, sizeof(*step), 0);
 	if (!step) {
 		count(LOST_STEPS);
@@ -109,7 +111,8 @@ static __noinline int tell_said(struct thread *t, const struct sock *sk, const s
 /* Tells what was only added up, as of when the last of it was handed over. */
 static __noinline int tell_rest(const struct sock *sk, struct conversation *c)
 {
-	struct said said = { .step = c->turn == ASKING ? STEP_SENT : STEP_RECEIVED, .at_ns = c->last_ns, .untold = c->untold };
+	struct said said = { .step = c->turn == ASKING ? STEP_SENT : STEP_RECEIVED, .at_ns = c->last_ns, .untold = c->untold,
+			     .is_late = 1 };
 
 	if (!c->untold)
 		return 0;

@@ -50,10 +50,10 @@ class Calls:
         self._exchanges: dict[int, list[Exchange]] = {}
         self._lost: dict[int, int] = {}
 
-    def take(self, step: StepEvent, owner: int | None) -> None:
-        """Take in a step of a connection, and whose it is; None: no request's."""
+    def take(self, step: StepEvent, owner: int | None) -> Exchange | None:
+        """Take in a step of a connection, and whose it is, if that is known; returns the exchange that it begins."""
         if step.ends is None:
-            return
+            return None
         conversation = self._conversation(step, step.ends)
         begun = None
         if step.step == steps.CONNECTING:
@@ -70,7 +70,17 @@ class Calls:
             conversation.closed(step)
             del self._conversations[step.connection]
         if begun and owner is not None:
-            self._keep(owner, begun)
+            self.give(begun, owner)
+        return begun
+
+    def give(self, exchange: Exchange, owner: int) -> None:
+        """Settle whose an exchange is."""
+        exchange.owner = owner
+        kept = self._exchanges.setdefault(owner, [])
+        if len(kept) < MAX_CALLS:
+            kept.append(exchange)
+        else:
+            self._lost[owner] = self._lost.get(owner, 0) + 1
 
     def owner_of(self, connection: int) -> int | None:
         """Return the request whose call is under way on a connection."""
@@ -87,8 +97,7 @@ class Calls:
         kept = self._exchanges.get(exchange.owner, []) if exchange.owner is not None else []
         if exchange in kept:
             kept.remove(exchange)
-        exchange.owner = owner
-        self._keep(owner, exchange)
+        self.give(exchange, owner)
 
     def of(self, request: int, until_ns: int) -> tuple[Call, ...]:
         """Return the calls that a request began before a moment, in the order of their starts."""
@@ -111,13 +120,6 @@ class Calls:
     def requests(self) -> set[int]:
         """Those of which something is kept."""
         return self._exchanges.keys() | self._lost.keys()
-
-    def _keep(self, owner: int, exchange: Exchange) -> None:
-        kept = self._exchanges.setdefault(owner, [])
-        if len(kept) < MAX_CALLS:
-            kept.append(exchange)
-        else:
-            self._lost[owner] = self._lost.get(owner, 0) + 1
 
     def _is_current(self, exchange: Exchange) -> bool:
         conversation = self._conversations.get(exchange.connection)

@@ -50,7 +50,7 @@ class Conversation:
     def connected(self, step: StepEvent, local: str) -> None:
         """Note that the transport stands."""
         self._local = local
-        if self._setup:
+        if self._setup and self._setup.secured_ns is None:
             self._setup.local = local
             self._setup.connected_ns = self._setup.ended_ns = step.at_ns
 
@@ -58,7 +58,9 @@ class Conversation:
         """Take in what was sent; returns the exchange that it begins, if it does."""
         self._local = local
         current = self._current
-        asking = current is not None and current.owner == owner and current.answered_ns is None and not current.is_over
+        asking = (
+            current is not None and _same(current.owner, owner) and current.answered_ns is None and not current.is_over
+        )
         if current and asking and not self._may_begin(current):
             current.send(step.at_ns, step.bytes)
             return None
@@ -125,7 +127,7 @@ class Conversation:
             self._current.end(step.at_ns, failed=False)
         setup, self._setup = self._setup, None
         self._tickets = _tickets_of(setup) if setup else None
-        is_first = setup is not None and setup.owner == owner and step.at_ns - setup.ended_ns <= AT_ONCE_NS
+        is_first = setup is not None and _same(setup.owner, owner) and step.at_ns - setup.ended_ns <= AT_ONCE_NS
         if setup and not is_first:
             setup.is_over = True
         exchange = setup if setup and is_first else self._new(step, owner, step.at_ns)
@@ -133,7 +135,12 @@ class Conversation:
         exchange.asked_ns, exchange.tid, exchange.local = step.at_ns, step.tid, self._local
         exchange.send(step.at_ns, step.bytes)
         self._current = exchange
-        return None if exchange is setup else exchange
+        return None if exchange is setup and setup.owner is not None else exchange
+
+
+def _same(owner: int | None, other: int | None) -> bool:
+    """Whether both may be the same: of what a worker does it may show later for whom it was."""
+    return owner == other or owner is None or other is None
 
 
 def _tickets_of(setup: Exchange) -> Tickets | None:

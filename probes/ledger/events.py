@@ -142,6 +142,8 @@ class ThreadState(NamedTuple):
     throttled_ns: int
     gc_ns: int
     loops: bool
+    idles: bool
+    """It is an event loop that waits for whatever comes."""
     waits_at: StackEvent | None
     """Where in its code it blocks, while it does."""
 
@@ -260,6 +262,7 @@ def parse_thread(data: bytes) -> ThreadState:
         throttled_ns=f[_THREAD_BOOKED + THROTTLED],
         gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
+        idles=f[7] == BLOCKED and bool(f[_LOOPS + 4]),
         waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
     )
 

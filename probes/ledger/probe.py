@@ -370,8 +370,9 @@ class LedgerProbe:
         return ev.parse_thread(data) if data else None
 
     def _open(self, event: ev.RequestEvent, now_ns: int) -> OpenRequest:
-        thread = self._thread(event.tid)
-        waits_at = thread.waits_at if thread else None
+        tid = self._assembler.thread_of(event)
+        thread = self._thread(tid) if tid else None
+        waits_at = thread.waits_at if thread and not thread.idles else None
         return self._assembler.open(event, thread, now_ns, self._programs.frames(waits_at) if waits_at else ())
 
     def _count_losses(self, now_ns: int, to: list[Record]) -> None:

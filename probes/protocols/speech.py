@@ -96,8 +96,7 @@ class Speech:
         return self._memory.handshake == "over"
 
     def _begins_tls(self, head: bytes) -> bool:
-        records = list(tls.fragments(head))
-        return bool(records) and tls.is_hello(records)
+        return head[:1] == b"\x16" and tls.is_hello(list(tls.fragments(head)))
 
     def _read(self, head: bytes, size: int) -> Turn:
         if self.is_encrypted:

@@ -10,6 +10,7 @@ cut depends on how long that is, and statements of one shape shall look the same
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from perfwatch.probes.protocols.turn import CUT, marked
@@ -31,6 +32,7 @@ _LIST: Final = re.compile(r"\?(?:, \?)+")
 _ROWS: Final = re.compile(r"\(\?\)(?:, \(\?\))+")
 
 
+@lru_cache(maxsize=1024)
 def without_literals(text: str, dialect: Dialect, *, cut: bool) -> str:
     """Return the statement without its literals; `cut`: it goes on where the text ends."""
     scanned = "".join(_Scanner(text, dialect, cut=cut).pieces())

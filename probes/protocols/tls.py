@@ -63,7 +63,7 @@ def fragments(data: bytes) -> Iterator[Fragment]:
 
 def is_hello(records: list[Fragment]) -> bool:
     """Whether a client begins a handshake."""
-    return records[0].kind == HANDSHAKE and records[0].first == _CLIENT_HELLO
+    return bool(records) and records[0].kind == HANDSHAKE and records[0].first == _CLIENT_HELLO
 
 
 def ticket_length(head: bytes) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy as copied
 from operator import add
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,15 @@ class Job:
         self.booked_ns[_LOCK] += until_ns - since_ns
         self.rested_ns = None
 
+    def with_more(self, booked_ns: tuple[int, ...]) -> Job:
+        """Return a copy of a job that goes on, with what its thread did since its last step."""
+        more = copied(self)
+        more.add(booked_ns)
+        return more
+
     def part(self, since_ns: int, until_ns: int) -> list[int]:
         """Return what of its time lies in between, each bucket in proportion."""
-        done_ns = self.done_ns if self.done_ns is not None else until_ns
+        done_ns = self.done_ns or self.rested_ns or until_ns
         whole, part = done_ns - self.started_ns, min(until_ns, done_ns) - max(since_ns, self.started_ns)
         if part <= 0 or whole <= 0:
             return [0] * FIGURES

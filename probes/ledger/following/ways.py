@@ -6,6 +6,7 @@ came (an answer, a worker, more of its own bytes), and from then on for its turn
 
 from __future__ import annotations
 
+from copy import copy as copied
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -63,6 +64,15 @@ class Piece(NamedTuple):
     woken_ns: int | None
 
 
+class SoFar(NamedTuple):
+    """How things stand with a request that has not ended."""
+
+    booked_ns: tuple[int, ...]
+    state: Bucket
+    since_ns: int
+    peer: Address | None
+
+
 class Way:
     """A request, from its first byte to the last of its answer."""
 
@@ -111,13 +121,33 @@ class Way:
         self.answered()
         self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
 
-    def state(self, now_ns: int) -> tuple[Bucket, Address | None]:
-        """Tell what it waits for now: a worker or a call; `on_cpu` while its own stretch lasts; else `other`."""
-        if self.lane.actor is self and self.lane.told_ns < now_ns and not self.calling:
-            return "on_cpu", None
-        if self.calling:
-            return "calls", next(iter(self.calling.values()))
-        return "other", None
+    @property
+    def thread(self) -> int | None:
+        """The thread that works for it now, by what was told last; None: none does."""
+        if self.job:
+            return self.job.tid
+        return self.lane.tid if self.lane.actor is self else None
+
+    def so_far(self, now_ns: int, running_ns: tuple[int, ...] | None) -> SoFar:
+        """Tell where its time went until now, and what it waits for.
+
+        `running_ns` is what the thread that works for it did since its last step; None: none does.
+        """
+        copy = copied(self)
+        copy.booked_ns, copy.came, copy.gaps = list(self.booked_ns), list(self.came), []
+        copy.peers, copy.keepers = {}, {}
+        copy._pieces = list(self._pieces)  # noqa: SLF001 - its own
+        copy.answered()
+        since_ns = copy.booked_until_ns
+        lane = self.lane
+        if self.job and running_ns:
+            copy.job = self.job.with_more(running_ns)
+        if running_ns and not self.job:
+            copy._book(Piece(lane.told_ns, now_ns, running_ns, tuple(copy.came), lane, lane.busy_since_ns, None))  # noqa: SLF001
+        else:
+            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, tuple(copy.came), lane, lane.busy_since_ns, None))  # noqa: SLF001
+        state: Bucket = "calls" if self.calling else "loop" if self.came else "other"
+        return SoFar(tuple(copy.booked_ns), state, since_ns, next(iter(self.calling.values()), None))
 
     def _book(self, piece: Piece) -> None:
         if piece.started_ns > self.booked_until_ns:
@@ -143,7 +173,6 @@ class Way:
         elif self.calling:
             self._wait(until_ns, "calls", next(iter(self.calling.values())))
         elif self.job:
-            self.job.done_ns = self.job.done_ns or self.job.rested_ns
             self._work(self.job, until_ns, piece.lane)
         elif piece.woken_ns is not None:
             self._wait(min(piece.woken_ns, until_ns), "sleep", None, is_told=False)
@@ -170,7 +199,7 @@ class Way:
             self._take_turn(min(job.handed_ns, until_ns), lane)
         else:
             self._wait(min(job.started_ns, until_ns), "queue", None)
-        end_ns = min(job.done_ns if job.done_ns is not None else until_ns, until_ns)
+        end_ns = min(job.done_ns or job.rested_ns or until_ns, until_ns)
         if end_ns <= self.booked_until_ns:
             return
         for place, ns in enumerate(job.part(self.booked_until_ns, end_ns)):

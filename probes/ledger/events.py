@@ -45,7 +45,7 @@ HEAD_BYTES: Final = 256
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIIQQQQ"
+    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQ"
     f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
@@ -54,7 +54,7 @@ _U64: Final = struct.Struct("=Q")
 _STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
-_PID: Final = _LOOPS + 11
+_PID: Final = _LOOPS + 12
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 
@@ -262,7 +262,7 @@ def parse_thread(data: bytes) -> ThreadState:
         throttled_ns=f[_THREAD_BOOKED + THROTTLED],
         gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
-        idles=f[7] == BLOCKED and bool(f[_LOOPS + 4]),
+        idles=f[7] == BLOCKED and bool(f[_LOOPS + 5]),
         waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
     )
 

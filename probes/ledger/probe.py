@@ -33,7 +33,8 @@ from perfwatch.probes.readers import uprobes
 from perfwatch.probes.readers.calls import NAMES, classes
 from perfwatch.probes.readers.libbpf import BpfMap, BpfObject
 from perfwatch.probes.readers.perf_event import online_cpus, open_clock
-from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
+from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, ServedRequest, TargetChange
+from perfwatch.probes.trees import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,15 +66,23 @@ _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 
 
 class LedgerProbe:
-    """Follows one process tree. `interpreter_of` gives a process's Python, or None if it has none."""
+    """Follows a process tree, or several: `also` has the roots of the others.
+
+    `interpreter_of` gives a process's Python, or None if it has none.
+    """
 
     name = "ledger"
     period_s = 0.05
 
     def __init__(
-        self, pid: int, interpreter_of: Callable[[int], Interpreter | None], *, times_collections: bool = True
+        self,
+        pid: int,
+        interpreter_of: Callable[[int], Interpreter | None],
+        *,
+        also: Sequence[int] = (),
+        times_collections: bool = True,
     ) -> None:
-        self.pid = pid
+        self._trees = Trees((pid, *also))
         self._times_collections = times_collections
         self._programs = Programs(interpreter_of)
         self._machine = platform.machine()
@@ -135,16 +144,19 @@ class LedgerProbe:
             self._sample_listeners(now_ns, records)
         changes, self._changes = self._changes, []
         refused, self._refused = self._refused, []
-        return [*changes, *refused, *records]
+        return [*self._trees.told(now_ns), *changes, *refused, *records]
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
-        records: list[Record] = []
-        for _, data in self._requests.entries():  # before the events: one that ends in between is told by its own
+        entries = [data for _, data in self._requests.entries()]  # before the events, which bring their steps
+        records = list(self.read(now_ns))
+        told = {record.id for record in records if isinstance(record, ServedRequest)}
+        for data in entries:
             stage = ev.parse_stage(data)
-            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not self._assembler.is_told(stage):
+            is_told = stage.id in told or self._assembler.is_told(stage)  # one that ended in between, by its own event
+            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not is_told:
                 self._tell(ev.parse_request(data), now_ns, records)
-        return [*records, *self.read(now_ns)]
+        return records
 
     def listeners(self) -> list[str]:
         """Addresses that the target listens on."""
@@ -192,18 +204,22 @@ class LedgerProbe:
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
         self._attach_clocks()
-        try:
-            self._add(self.pid)
-            # Its forks are seen from here on; who was forked before is found now.
-            for pid in _descendants(self.pid):
-                self._add(pid)
-        except OSError as error:
-            raise Unavailable(
-                f"the ledger cannot take up process {self.pid} ({error.strerror})", "attach to one of its children"
-            ) from None
+        for target in self._trees.targets:
+            self._take_up(target)
         for pid in sorted(self._pids):
             self._find_listeners(pid)
         self._watch_collectors()
+
+    def _take_up(self, target: int) -> None:
+        try:
+            self._add(target, target)
+            # Its forks are seen from here on; who was forked before is found now.
+            for pid in _descendants(target):
+                self._add(pid, target)
+        except OSError as error:
+            raise Unavailable(
+                f"the ledger cannot take up process {target} ({error.strerror})", "attach to one of its children"
+            ) from None
 
     def _configure(self, call_classes: BpfMap) -> None:
         for number, kind in classes(self._machine).items():
@@ -228,9 +244,10 @@ class LedgerProbe:
     def _events_sink(self, data: bytes) -> None:
         self._events.append(data)
 
-    def _add(self, pid: int) -> None:
+    def _add(self, pid: int, target: int) -> None:
         self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
         self._pids.add(pid)
+        self._trees.take_up(pid, target)
 
     def _renew(self, pid: int) -> None:
         """Say where the interpreter of a process is now; of one that has ended meanwhile the kernel keeps nothing."""
@@ -302,6 +319,7 @@ class LedgerProbe:
     def _change(self, event: ev.ProcessEvent) -> None:
         if event.kind == ev.EVENT_FORK:
             self._pids.add(event.pid)
+            self._trees.fork(event.pid, event.parent)
             if event.parent in self._searched:
                 self._searched[event.pid] = event.at_ns + SEARCH_NS
             self._say(event, "forked", f"by {event.parent}")
@@ -313,9 +331,9 @@ class LedgerProbe:
         elif event.pid in self._pids:
             self._pids.discard(event.pid)
             self._forget(event.pid)
-            self._say(event, "exited", "")
+            self._say(event, "exited", self._trees.end(event.pid))
             if not self._pids:
-                self._say(event, "gone", f"process {self.pid} and all its children have ended")
+                self._say(event, "gone", self._trees.gone())
 
     def _miss(self, now_ns: int) -> None:
         """Notice processes whose end was not told: it came before the attaching, or its event was lost."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Sink = Callable[[object, int], None]
 """Takes an event that was held until its owner was known, and the owner's id."""
+_AS_OFTEN: Final = 0.5
 MAX_HELD: Final = 4096
 MAX_CONNECTIONS: Final = 4096
 
@@ -82,6 +83,7 @@ class Flow:
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
         owner = self._takers[step.step](lane, step)
+        lane.has_answered = step.step == steps.ANSWERED
         return owner.id if owner else None
 
     def follows(self, tid: int) -> bool:
@@ -180,13 +182,21 @@ class Flow:
     def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
-        Of several it is the one whose kind does so most often; of several such, the first in the loop's order.
+        Of several it is the first in the loop's order, but for those whose kind hardly ever does so, and for those that
+        have made all the calls that their kind makes: they may have run, to wait for the rest of an answer.
         """
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
         self._habits.acted([way.kind for way in ready], act)
-        chosen = ready[0] if len(ready) == 1 else max(ready, key=lambda way: self._habits.often(way.kind, act))
+        often = [self._habits.often(way.kind, act) for way in ready]
+        usual = [
+            way
+            for way, times in zip(ready, often, strict=True)
+            if times >= max(often) * _AS_OFTEN or not self._habits.is_known(way.kind)
+        ]
+        new = [way for way in usual if act != steps.SENT or not self._habits.has_asked(way.kind, way.calls)]
+        chosen = (new or usual)[0]
         lane.ready.remove(chosen)
         return chosen, len(ready) == 1
 
@@ -372,13 +382,17 @@ class Flow:
         self._close(lane, step, owner)
         self._connections[step.connection] = Connection(owner, certain=certain)
         if owner:
+            if step.step == steps.SENT:
+                owner.calls += 1
+                self._habits.asked(owner.kind)
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
 
     @staticmethod
     def _goes_on(lane: Lane, way: Way, connection: int) -> bool:
         """Whether what is sent belongs to an exchange that is under way."""
-        return way is lane.actor or connection in way.calling or way in lane.ready
+        acts = way is lane.actor and not lane.has_answered  # else it may have given the connection back
+        return acts or connection in way.calling or way in lane.ready
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)

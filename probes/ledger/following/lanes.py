@@ -40,6 +40,8 @@ class Lane:
         """It has waited for events, and nothing of what it does since was told."""
         self.actor: Way | None = None
         """Who runs now, as far as is known."""
+        self.has_answered = False
+        """The last step was an answer."""
         self.ready: deque[Way | Job] = deque()
         """What something came for and who has not acted since, in the order in which it came: a loop's own order. A job
         stands for whoever waits for it."""

@@ -97,6 +97,8 @@ class Way:
         self.came: list[Came] = []
         self.job: Job | None = None
         """That a worker does for it now."""
+        self.calls = 0
+        """So many it has made."""
         self.calling: dict[int, Address | None] = {}
         """Connections on which it waits for an answer."""
         self._pieces: list[Piece] = []  # since its last answer: none of it, unless more is sent

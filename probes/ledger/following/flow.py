@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Habits
-from perfwatch.probes.ledger.following.jobs import NOTHING, Job
+from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.ways import Came, Way
 
@@ -141,7 +141,7 @@ class Flow:
         lane.actor = owner or lane.actor
         lane.wakes = False
         self._release(lane, owner)
-        lane.close(until_ns, owner)
+        lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
 
     def _release(self, lane: Lane, owner: Way | None) -> None:
         held = self._held.get(lane.tid)
@@ -237,8 +237,8 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if lane.job:
-            self._answer_by_worker(lane, lane.job, way, step)
+        if lane.is_worker:
+            self._answer_by_worker(lane, self._work(lane), way, step)
         else:
             self._close(lane, step, self._named(lane, way))
         way.answered(step.at_ns)
@@ -274,7 +274,7 @@ class Flow:
         else:
             owner, certain = self._next(lane, steps.HANDED)
             self._close(lane, step, owner)
-        self._handed[step.other] = Handed(owner, lane, step.at_ns, certain)
+        self._handed.setdefault(step.other, Handed(owner, lane, step.at_ns, certain))  # woken once, it runs once
         return owner
 
     # --- steps of workers
@@ -356,7 +356,7 @@ class Flow:
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, step.at_ns, step.at_ns, certain=True)
+        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
     # --- connections that the process opened
@@ -373,8 +373,8 @@ class Flow:
         owner: Way | None
         if not any(step.booked_ns):  # the kernel tells late what it added up
             return known.owner if known else None
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
+        if lane.is_worker:
+            return self._within(lane, self._work(lane), step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
         else:
@@ -399,8 +399,8 @@ class Flow:
         way = known.owner if known else None
         if not any(step.booked_ns):
             return way
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
+        if lane.is_worker:
+            return self._within(lane, self._work(lane), step)
         if way:
             self._deliver(lane, way, step)
         self._turn(lane, step, way)
@@ -429,8 +429,8 @@ class Flow:
         known = self._connections.pop(step.connection, None)
         way = known.owner if known else None
         if any(step.booked_ns):
-            if lane.job and lane.job.done_ns is None:
-                return self._within(lane, lane.job, step)
+            if lane.is_worker:
+                return self._within(lane, self._work(lane), step)
             self._close(lane, step, lane.actor)
         if way and step.connection in way.calling:
             self._deliver(lane, way, step)

@@ -28,6 +28,7 @@ from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.step_events import StepEvent
 from perfwatch.probes.ledger.symbols import KernelSymbols
+from perfwatch.probes.ledger.waiting import waiting_for_events
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers import uprobes
 from perfwatch.probes.readers.calls import NAMES, classes
@@ -51,6 +52,7 @@ SCAN_NS: Final = 250_000_000
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
 SEARCH_NS: Final = 30_000_000_000
+NEW_NS: Final = 10_000_000_000
 FORGET_NS: Final = 10_000_000_000
 _LOSSES: Final = (  # by enum counter
     "requests came faster than they were read",
@@ -90,6 +92,7 @@ class LedgerProbe:
         self._refused: list[Loss] = []  # what could not be attached
         self._pids: set[int] = set()
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
+        self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
@@ -135,6 +138,7 @@ class LedgerProbe:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
             self._watch_collectors()
+            self._look_for_loops(now_ns)
             self._collectors.drop_dear(now_ns)
             self._miss(now_ns)
             self._scan(now_ns, records)
@@ -196,6 +200,7 @@ class LedgerProbe:
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
         self._conversations = bpf.map("conversations", 8, CONVERSATION.size)
+        self._epoll_waiters = bpf.map("epoll_waiters", 4, 4)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
         self._assembler = Assembler(
             self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of, self._rest_of
@@ -209,6 +214,7 @@ class LedgerProbe:
         for pid in sorted(self._pids):
             self._find_listeners(pid)
         self._watch_collectors()
+        self._look_for_loops(time.monotonic_ns())
 
     def _take_up(self, target: int) -> None:
         try:
@@ -247,6 +253,7 @@ class LedgerProbe:
     def _add(self, pid: int, target: int) -> None:
         self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
         self._pids.add(pid)
+        self._new[pid] = time.monotonic_ns() + NEW_NS
         self._trees.take_up(pid, target)
 
     def _renew(self, pid: int) -> None:
@@ -260,6 +267,14 @@ class LedgerProbe:
             return bytes(ev.TARGET.size)
         self._searched.pop(pid, None)
         return found
+
+    def _look_for_loops(self, now_ns: int) -> None:
+        """Note the threads of new processes that wait for events."""
+        for pid, until_ns in list(self._new.items()):
+            if now_ns > until_ns or pid not in self._pids:
+                del self._new[pid]
+            for tid in waiting_for_events(pid, self._machine):
+                self._epoll_waiters.put(struct.pack("=I", tid), struct.pack("=I", pid))
 
     def _watch_collectors(self) -> None:
         """Set probes on the garbage collectors of processes that are new, and outlived one scan."""
@@ -319,6 +334,7 @@ class LedgerProbe:
     def _change(self, event: ev.ProcessEvent) -> None:
         if event.kind == ev.EVENT_FORK:
             self._pids.add(event.pid)
+            self._new[event.pid] = event.at_ns + NEW_NS
             self._trees.fork(event.pid, event.parent)
             if event.parent in self._searched:
                 self._searched[event.pid] = event.at_ns + SEARCH_NS
@@ -327,6 +343,7 @@ class LedgerProbe:
             self._forget(event.pid)
             self._renew(event.pid)
             self._find_listeners(event.pid)
+            self._new[event.pid] = event.at_ns + NEW_NS
             self._say(event, "executed", _command(event.pid))
         elif event.pid in self._pids:
             self._pids.discard(event.pid)

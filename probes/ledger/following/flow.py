@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Act, Habits
-from perfwatch.probes.ledger.following.jobs import NOTHING, Job
+from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.ways import Came, Way
 
@@ -157,7 +157,7 @@ class Flow:
         lane.actor = owner or lane.actor
         lane.wakes = False
         self._release(lane, owner)
-        lane.close(until_ns, owner)
+        lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
 
     def _release(self, lane: Lane, owner: Way | None) -> None:
         held = self._held.get(lane.tid)
@@ -308,8 +308,8 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if lane.job:
-            self._answer_by_worker(lane, lane.job, way, step)
+        if lane.is_worker:
+            self._answer_by_worker(lane, self._work(lane), way, step)
         else:
             self._close(lane, step, self._named(lane, way))
         way.answered(step.at_ns)
@@ -324,6 +324,9 @@ class Flow:
             first = lane.ready.popleft()  # had its turn before the loop went idle
             if isinstance(first, Way):
                 lane.passed.append(first)
+        for one in lane.ready:
+            if isinstance(one, Way):
+                one.woke(step.other)
         lane.told_ns = lane.busy_since_ns = step.other  # from there on the loop could run
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None
@@ -351,7 +354,7 @@ class Flow:
         else:
             owner, certain = self._next(lane, _HANDS)
             self._close(lane, step, owner)
-        self._handed[step.other] = Handed(owner, lane, step.at_ns, certain)
+        self._handed.setdefault(step.other, Handed(owner, lane, step.at_ns, certain))  # woken once, it runs once
         return owner
 
     # --- steps of workers
@@ -433,7 +436,7 @@ class Flow:
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, step.at_ns, step.at_ns, certain=True)
+        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
     # --- connections that the process opened
@@ -450,8 +453,8 @@ class Flow:
         owner: Way | None
         if not any(step.booked_ns):  # the kernel tells late what it added up
             return known.owner if known else None
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
+        if lane.is_worker:
+            return self._within(lane, self._work(lane), step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
             self._did(owner, self._act)
@@ -475,8 +478,8 @@ class Flow:
         way = known.owner if known else None
         if not any(step.booked_ns):
             return way
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
+        if lane.is_worker:
+            return self._within(lane, self._work(lane), step)
         if way:
             self._deliver(lane, way, step)
         self._turn(lane, step, way)
@@ -505,8 +508,8 @@ class Flow:
         known = self._connections.pop(step.connection, None)
         way = known.owner if known else None
         if any(step.booked_ns):
-            if lane.job and lane.job.done_ns is None:
-                return self._within(lane, lane.job, step)
+            if lane.is_worker:
+                return self._within(lane, self._work(lane), step)
             self._close(lane, step, lane.actor)
         if way and step.connection in way.calling:
             self._deliver(lane, way, step)

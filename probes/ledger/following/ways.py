@@ -10,7 +10,7 @@ from copy import copy as copied
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, Job
+from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
-_WAKING_NS: Final = 200_000  # a thread that wakes a loop tells so only when it has done so
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -116,10 +115,13 @@ class Way:
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        until_ns = min(started_ns + _WAKING_NS, ended_ns)
-        came = tuple(one for one in self.came if one.at_ns <= until_ns)
+        came = tuple(one for one in self.came if one.at_ns <= started_ns)
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
+
+    def woke(self, at_ns: int) -> None:
+        """Note that what came has woken its loop; who does so tells of it a little later."""
+        self.came = [one._replace(at_ns=min(one.at_ns, at_ns)) for one in self.came]
 
     def takes_back(self, job: Job) -> bool:
         """Undo that a job was done, unless the request has gone on already; whether it was undone."""
@@ -236,13 +238,16 @@ class Way:
         length = until_ns - since_ns
         if length <= 0:
             return
-        busy_ns = min(lane.busy_ns(since_ns, until_ns), length)
-        self.booked_ns[_PLACE["loop"]] += busy_ns
+        busy_ns, queued_ns = lane.busy_ns(since_ns, until_ns)
+        busy_ns = min(busy_ns, length)
+        queued_ns = min(queued_ns, busy_ns)
+        self.booked_ns[_PLACE["loop"]] += busy_ns - queued_ns
+        self.booked_ns[RUN_QUEUE] += queued_ns  # a loop that has no CPU is nobody's fault
         self.booked_ns[_PLACE[self._unseen]] += length - busy_ns
         self.booked_until_ns = until_ns
         if length - busy_ns >= LONG_WAIT_NS:
             self._keep(Gap(since_ns, since_ns + length - busy_ns, self._unseen, None, None, lane, is_told=False))
-        if busy_ns < _NOBODYS_NS:
+        if busy_ns - queued_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
         for owner, ns in lane.keepers(since_ns, until_ns):

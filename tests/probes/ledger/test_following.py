@@ -1,7 +1,7 @@
 """Whose a call is: the steps of real servers under load, in which each call says in its own bytes for whom it was.
 
 FastAPI: eleven clients at once on five endpoints: nothing, four commands to Redis in turn, three queries to PostgreSQL,
-three HTTP requests side by side, and two queries from a worker thread. Each endpoint was asked three times alone before.
+three HTTP requests side by side, and two queries from a worker thread. Each endpoint was asked thrice alone before.
 The storefront of the examples: twelve clients on three endpoints, each with one call that takes its own time.
 """
 

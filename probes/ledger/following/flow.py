@@ -26,6 +26,8 @@ Sink = Callable[[object, int], None]
 MAX_HELD: Final = 4096
 _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
+_CALLS: Final = -2
+"""In the place of a step: it calls somebody, whatever it asks; by who does that is told who connects, which is rare."""
 _AT_ONCE: Final = -1
 """In the place of a step: it is taken while an earlier one of the same is unanswered."""
 _LIKELY: Final = 0.4
@@ -91,7 +93,8 @@ class Flow:
         `asked`: what is asked by it on a connection that the process opened.
         """
         if step.ends:
-            self._act = (step.step, step.ends.peer, asked)
+            peer = step.ends.peer
+            self._act = (_CALLS, peer, None) if step.step == steps.CONNECTING else (step.step, peer, asked)
         lane = self._lanes.get(step.tid)
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
@@ -239,10 +242,11 @@ class Flow:
 
     def _learn(self, lane: Lane, candidates: list[Way], act: Act, cause: Way | None) -> None:
         kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
-        if cause:
-            self._habits.did(cause.kind, act)
-        elif kinds:
-            self._habits.share(kinds, act)
+        for one in (act, (_CALLS, act[1], None)) if act[0] == steps.SENT else (act,):
+            if cause:
+                self._habits.did(cause.kind, one)
+            elif kinds:
+                self._habits.share(kinds, one)
 
     def _does_more(self, way: Way, act: Act) -> bool:
         """Whether a request can be expected to do the same again, beside what it waits for."""

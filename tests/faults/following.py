@@ -58,10 +58,10 @@ class Followed:
         return sum(figure(entry) for entry in self.truth if (entry.path, entry.kind) == (without_query(path), kind))
 
 
-def follow(serve, drive, *around, environment=None):
+def follow(serve, drive, *around):
     """Start a server, have `drive(address)` send requests and return its samples while the recorder runs."""
     with contextlib.ExitStack() as stack:
-        needed = dict(environment or {})
+        needed = {}
         for surrounding in around:
             needed |= stack.enter_context(surrounding())
         server = stack.enter_context(serve(environment=needed))

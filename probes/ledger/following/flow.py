@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Sink = Callable[[object, int], None]
 """Takes an event that was held until its owner was known, and the owner's id."""
+_READS: Final = {steps.READ, steps.RECEIVED, steps.NOTICED}
 MAX_HELD: Final = 4096
 _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
@@ -100,6 +101,7 @@ class Flow:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
         owner = self._takers[step.step](lane, step)
         lane.has_answered = step.step == steps.ANSWERED
+        lane.reads = step.step in _READS
         return owner.id if owner else None
 
     def follows(self, tid: int) -> bool:
@@ -328,7 +330,7 @@ class Flow:
         for one in lane.ready:
             if isinstance(one, Way):
                 one.woke(step.other)
-        lane.told_ns = lane.busy_since_ns = step.other  # from there on the loop could run
+        lane.told_ns = lane.polled_ns = lane.polled_before_ns = step.other  # from there on the loop could run
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None
         lane.causes = tuple(lane.ready)[:2]
@@ -338,6 +340,8 @@ class Flow:
     def _turn(self, lane: Lane, step: StepEvent, way: Way | None) -> None:
         """Let a loop turn to what has come; if it wakes up for that, its waking is a part of it."""
         self._close(lane, step, way if lane.wakes else lane.actor)
+        if not lane.reads:
+            lane.polled_before_ns, lane.polled_ns = lane.polled_ns, step.at_ns
         lane.actor = way
         lane.woken_ns = None
 

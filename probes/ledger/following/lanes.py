@@ -35,8 +35,10 @@ class Lane:
         self.tid = tid
         self.told_ns = at_ns
         """All before was told."""
-        self.busy_since_ns = at_ns
-        """Since when it has not waited for events."""
+        self.reads = False
+        """Its last step took what had come: a loop does that for all at once, at the beginning of a turn."""
+        self.polled_ns = self.polled_before_ns = at_ns
+        """When it looked for events last, and the time before that: what runs now became ready in the turn between."""
         self.woken_ns: int | None = None
         """When the wait that ended last was ended; None once something said why."""
         self.wakes = False

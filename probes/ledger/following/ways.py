@@ -60,7 +60,8 @@ class Piece(NamedTuple):
     booked_ns: tuple[int, ...]
     came: tuple[Came, ...]
     lane: Lane
-    busy_since_ns: int
+    polled_ns: int
+    """Since when its loop can have known that it was ready, at most."""
     woken_ns: int | None
 
 
@@ -119,7 +120,7 @@ class Way:
         if self.came:
             came = tuple(one for one in self.came if one.at_ns <= started_ns)
             self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
-        self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
+        self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.polled_before_ns, lane.woken_ns))
 
     def woke(self, at_ns: int) -> None:
         """Note that what came has woken its loop; who does so tells of it a little later."""
@@ -168,9 +169,9 @@ class Way:
         if self.job and running_ns:
             copy.job = self.job.with_more(running_ns)
         if running_ns and not self.job:
-            copy._book(Piece(lane.told_ns, now_ns, running_ns, tuple(copy.came), lane, lane.busy_since_ns, None))  # noqa: SLF001
+            copy._book(Piece(lane.told_ns, now_ns, running_ns, tuple(copy.came), lane, lane.polled_before_ns, None))  # noqa: SLF001
         else:
-            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, tuple(copy.came), lane, lane.busy_since_ns, None))  # noqa: SLF001
+            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, tuple(copy.came), lane, lane.polled_before_ns, None))  # noqa: SLF001
         state: Bucket = "calls" if self.calling else "loop" if self.came else "other"
         return SoFar(tuple(copy.booked_ns), state, since_ns, next(iter(self.calling.values()), None))
 
@@ -202,7 +203,7 @@ class Way:
         elif piece.woken_ns is not None:
             self._wait(min(piece.woken_ns, until_ns), "sleep", None, is_told=False)
         else:
-            self._wait(min(piece.busy_since_ns, until_ns), "other", None, is_told=False)
+            self._wait(min(piece.polled_ns, until_ns), "other", None, is_told=False)
         self._take_turn(until_ns, piece.lane)
 
     def _wait(self, until_ns: int, bucket: Bucket, peer: Address | None, *, is_told: bool = True) -> None:

@@ -73,6 +73,9 @@ class Assembler:
 
     def add_step(self, event: StepEvent) -> None:
         """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
+        if event.ends is None:
+            self._flow.take(event)
+            return
         if event.is_late or (event.ends and event.request):  # it changes nothing in whose a loop's time was
             self._calls.take(event, event.request or self._calls.owner_of(event.connection))
             return

@@ -50,6 +50,8 @@ SERVERS = {
     "waitress": (serving_loops.waitress, FUNCTIONS),
 }
 OTHERS = (Call("/fast/{n}"), Call("/missing/{n}"))
+SHOWN_BY_FIRST = {"waitress"}
+"""That it hands requests over is seen when the first one is answered by another thread than read it."""
 QUICK = {"uvicorn-asyncio-h11", "uvicorn-uvloop-httptools", "waitress"}
 
 
@@ -74,8 +76,12 @@ def test_each_request_is_followed(name):
     }
     alone = {environment["FAULTY_WEB"]}
     wrong += [f"{target} called {peers}" for target, peers in called.items() if peers != (alone, alone)]
-    wrong += [f"{threads} threads" for threads in {record.threads for record in followed.records} - {"followed"}]
-    off = [unaccounted(record) for record in followed.records]
+    not_followed = [record for record in followed.records if record.threads != "followed"]
+    first = min(followed.records, key=lambda record: record.id)
+    if name in SHOWN_BY_FIRST and not_followed == [first]:
+        not_followed = []
+    wrong += [f"{record.target}: {record.threads} threads" for record in not_followed]
+    off = [unaccounted(record) for record in followed.records if record.threads == "followed"]
     if most(off) > MOST_UNACCOUNTED:
         wrong.append(f"unaccounted: {sorted(off)[-10:]}")
     assert not wrong, "\n".join(wrong)

@@ -826,11 +826,13 @@ static __noinline int tell_more(struct request *r, u64 arrived, s64 length)
 static __always_inline void start_request(
 	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, int length)
 {
-	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	u64 ids = bpf_get_current_pid_tgid(), now;
 	struct thread *t = thread_of(ids >> 32, ids);
 	struct scratch *s;
 	struct request *r;
 	u32 zero = 0;
+
+	now = bpf_ktime_get_ns();
 
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!t || !s) {

@@ -5,11 +5,10 @@ import functools
 import pytest
 import serving_loops
 from faults import services
-from faults.following import booked_ns, follow, latency_ns, most, send_in_turn, unaccounted
+from faults.following import follow, latency_ns, most, send_in_turn, unaccounted
 from faults.observing import without_query
 
 from perfwatch.examples.http_client import Call
-from perfwatch.probes.records import BUCKETS
 
 pytestmark = [pytest.mark.fault, pytest.mark.ledger]
 ROUNDS = 10
@@ -110,11 +109,11 @@ def misspent(followed, path, kind, bucket):
     for sample, record in followed.pairs(path):
         taken_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
         assert taken_ns >= asked_ns - MOST_OFF_NS  # uvloop's timers know milliseconds
-        booked = booked_ns(record, bucket)
+        booked = followed.ledgers[record.target][bucket] * 1e6
         off.append(off_of(max(asked_ns - booked, booked - taken_ns), asked_ns))
     if most(off, MOST_TELL) > MOST_OFF:
         record = followed.pairs(path)[-1][1]
-        ledger = {name: ns / 1e6 for name, ns in zip(BUCKETS, record.booked_ns, strict=True) if ns}
+        ledger = {name: ms for name, ms in followed.ledgers[record.target].items() if ms}
         yield f"{path}: {bucket} is off by {[round(part, 3) for part in sorted(off)]}: {record.target} {ledger}"
 
 

@@ -1,9 +1,9 @@
 """TLS's own words behind a handshake, told from the beginning of an answer.
 
 A server of TLS 1.3 sends session tickets right behind the client's Finished: one, or several of the same length, long
-before it has an answer. What arrives within two round trips of the handshake, alone and of a ticket's length, is taken
-for one if something else arrives later. That is a guess: an answer that comes at once, in a small first part, looks the
-same; its time to first byte is then that of its second part.
+before it has an answer. What arrives within two round trips and 10 ms of the handshake, alone and of a ticket's length,
+is taken for one if something else arrives later. That is a guess: an answer that comes at once, in a small first part,
+looks the same; its time to first byte is then that of its second part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from perfwatch.probes.protocols import tls
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.step_events import StepEvent
 
-SLACK_NS: Final = 1_000_000
+SLACK_NS: Final = 10_000_000
+"""A busy server takes so long to get to its tickets."""
 
 
 class Tickets:

@@ -116,6 +116,7 @@ class Assembler:
             gc_ns=event.gc_ns if threads == "one" else 0,
             code=code.table() if code and threads == "one" else StackTable(),
             ran=code.ran(event.ended_ns) if code and threads == "one" else (),
+            protocol=event.protocol,
         )
 
     def open(

@@ -67,6 +67,8 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	u8 sk_shutdown;
+	int sk_err;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 } RELOCATED;
@@ -176,6 +178,9 @@ struct linux_binprm;
 void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define AS(type, address) ((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
 
+/* A length that the verifier is to believe: clang drops a mask that it can prove needless. */
+#define AT_MOST(limit, value) ({ u64 believed = (value); asm volatile("" : "+r"(believed)); believed > (limit) ? (limit) : believed; })
+
 #define READ_ONCE(field) (*(volatile typeof(field) *)&(field))
 
 #define PF_KTHREAD 0x00200000
@@ -183,14 +188,18 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define TCP_LISTEN 10
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
 #define TCP_LAST_ACK 9
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define MSG_PEEK 2
-#define EAGAIN 11
+#define SEND_SHUTDOWN 2
 #define EINTR 4
+#define EAGAIN 11
+#define EPIPE 32
+#define ECONNRESET 104
 #define POLLIN 1
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000

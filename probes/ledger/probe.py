@@ -52,11 +52,13 @@ FORGET_NS: Final = 10_000_000_000
 _LOSSES: Final = (  # by enum counter
     "requests came faster than they were read",
     "waits came faster than they were read",
-    "reads began no HTTP/1 request: TLS or another protocol, which is not followed",
+    "reads began no HTTP/1 request and no TLS: another protocol, which is not followed",
     "more requests or processes at a time than the ledger holds",
     "stacks came faster than they were read",
     "collector pauses came faster than they were read",
     "steps of event loops came faster than they were read",
+    "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
+    "connections speak HTTP/2, which is not followed",
 )
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 
@@ -175,7 +177,7 @@ class LedgerProbe:
         bpf = self._bpf
         bpf.load()
         self._targets = bpf.map("targets", 4, ev.TARGET.size)
-        self._requests = bpf.map("requests", 8, ev.REQUEST.size + ev.HEAD_BYTES)
+        self._requests = bpf.map("requests", 8, ev.MOST_REQUEST_BYTES)
         self._threads = bpf.map("threads", 4, ev.THREAD.size)
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
@@ -324,11 +326,11 @@ class LedgerProbe:
             idle_ns = now_ns - stage.ended_ns
             if stage.flags & ev.FINAL:
                 continue  # told, and the connection has gone on to another protocol
-            if stage.flags & ev.ANSWERED:
+            if stage.flags & ev.ANSWERED and not stage.flags & ev.DOUBTFUL:
                 if idle_ns >= CLOSED_AFTER_NS and not self._assembler.is_told(stage):
                     self._tell(ev.parse_request(data), now_ns, to)
-                if stage.family == socket.AF_UNIX and idle_ns >= FORGET_NS:
-                    self._requests.delete(key)  # the end of a Unix connection is no event
+                if (stage.family == socket.AF_UNIX or stage.flags & ev.RESET) and idle_ns >= FORGET_NS:
+                    self._requests.delete(key)  # the end of a Unix connection is no event, that of a reset one was
             elif stage.flags & ev.RESET and idle_ns >= FORGET_NS and self._is_left(event := ev.parse_request(data)):
                 self._requests.delete(key)
                 self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)

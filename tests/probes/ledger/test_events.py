@@ -37,7 +37,7 @@ def test_both_sides_have_the_same_layout():
     tables = {"wait": ev.WAIT, "thread": ev.THREAD, "listener": ev.LISTENER, "target": ev.TARGET}
     tables |= {"python": code_events.PYTHON}
     expected = {name: table.size for name, table in tables.items()}
-    expected |= {"request": ev.REQUEST.size + ev.HEAD_BYTES, "stack": code_events.MOST_STACK_BYTES}
+    expected |= {"request": ev.MOST_REQUEST_BYTES, "stack": code_events.MOST_STACK_BYTES}
     assert expected == {name: sizes[name] for name in expected}
 
 

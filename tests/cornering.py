@@ -30,17 +30,29 @@ def uvicorn(*options):
         with addresses() as address:
             command = [sys.executable, "-m", "uvicorn", "corners:asgi", "--port", address.rpartition(":")[2]]
             command += ["--log-level", "warning", "--ws", "wsproto", *options, *more]
-            with running(command, address) as server:
+            with running(command, address, answers=not more) as server:
                 yield server
 
     return start
 
 
 @contextlib.contextmanager
-def aiohttp():
+def aiohttp(*certificate):
     """Run aiohttp."""
-    with addresses() as address, running([sys.executable, "corners.py", address.rpartition(":")[2]], address) as server:
-        yield server
+    with addresses() as address:
+        command = [sys.executable, "corners.py", address.rpartition(":")[2], *certificate]
+        with running(command, address, answers=not certificate) as server:
+            yield server
+
+
+def over_tls(name, both):
+    """Run one of the servers with a certificate, and its key in the same file."""
+    if name == "aiohttp":
+        return aiohttp(both)
+    if name.startswith("uvicorn"):
+        return SERVERS[name]("--ssl-certfile", both, "--ssl-keyfile", both)
+    options = ("--certfile", both, "--keyfile", both)
+    return gunicorn("corners:wsgi", worker_class=name.removeprefix("gunicorn-"), options=options, answers=False)
 
 
 SERVERS = {

@@ -150,7 +150,7 @@ listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 while True:
     client = listener.accept()[0]
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or an answer waits for the tickets to be acknowledged
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or the tickets are to be acknowledged first
     with context.wrap_socket(client, server_side=True) as client:
         while client.recv(10000):
             client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")

@@ -5,33 +5,57 @@ Holds what is known of requests that may still change: their long waits, their c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from perfwatch.probes.frames import GcPause, StackTable
+from perfwatch.probes.ledger import accounts
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.code_events import WOKE
+from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
-from perfwatch.probes.records import BUCKETS, OpenRequest, Peer, ServedRequest, Wait, Waker
+from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, Wait, Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from perfwatch.probes.frames import Frame
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
+    from perfwatch.probes.ledger.step_events import StepEvent
     from perfwatch.probes.ledger.symbols import KernelSymbols
 
 MAX_WAITS: Final = 512
 """As many long waits of one request are kept; what comes after them is counted (`waits_lost`)."""
-
-_QUEUE: Final = BUCKETS.index("queue")
+MAX_WOKE: Final = 1024
+_KNOWN: Final = {"one", "followed"}
 _ON_CPU: Final = BUCKETS.index("on_cpu")
 _RUN_QUEUE: Final = BUCKETS.index("run_queue")
+
+
+class Placed(NamedTuple):
+    """A stack, and what its frames are."""
+
+    stack: StackEvent
+    frames: tuple[Frame, ...]
 
 
 class Assembler:
     """Makes records of events; one for each run of the ledger."""
 
-    def __init__(self, machine: str, symbols: KernelSymbols, unix_name: Callable[[bytes], str | None]) -> None:
+    def __init__(
+        self,
+        machine: str,
+        symbols: KernelSymbols,
+        unix_name: Callable[[bytes], str | None],
+        head_of: Callable[[int, int], bytes],
+    ) -> None:
+        """`head_of` gives the first bytes of a request that is under way, by connection and id; empty: it is not."""
+        self._heads: dict[int, bytes] = {}
+        self._open_head_of = head_of
+        self._naming = accounts.Naming(
+            unix_name, lambda connection, id_: self._heads.get(id_) or head_of(connection, id_)
+        )
+        self._woke: dict[int, Placed] = {}  # stacks of wakers of lanes, by the moment
         self._machine = machine
         self._symbols = symbols
         self._unix_name = unix_name
@@ -40,13 +64,59 @@ class Assembler:
         self._code: dict[int, RequestCode] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
+        self._flow = Flow(self._owned)
+
+    def expect(self, events: Iterable[ev.Event]) -> None:
+        """Look at the events that are to come: an earlier one may name a request that a later one tells."""
+        self._heads = {event.id: event.head for event in events if isinstance(event, ev.RequestEvent)}
+
+    def add_step(self, event: StepEvent) -> None:
+        """Follow a step of an event loop or a worker."""
+        self._flow.take(event)
+
+    def doubt(self) -> None:
+        """Give up on what is under way in event loops: steps were lost."""
+        self._flow.doubt()
+
+    def end_process(self, pid: int) -> None:
+        """Forget the threads of a process that has ended."""
+        self._flow.end_process(pid)
+
+    def _head_of(self, connection: int, id_: int) -> bytes:
+        return self._heads.get(id_) or self._open_head_of(connection, id_)
+
+    def _owned(self, event: object, request: int) -> None:
+        """Take what a lane did, now that it is known for whom."""
+        if isinstance(event, ev.WaitEvent):
+            woke = self._woke.pop(event.woken_ns, None)
+            if woke:
+                self._owned(woke, request)
+            self._keep_wait(event._replace(request=request))
+        elif isinstance(event, Placed):
+            self._code.setdefault(request, RequestCode()).add(event.stack, event.frames)
 
     def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Keep a stack until its request ends."""
+        if not event.request:
+            self._hold_stack(Placed(event, frames))
+            return
         self._code.setdefault(event.request, RequestCode()).add(event, frames)
+
+    def _hold_stack(self, placed: Placed) -> None:
+        """Keep the stack of a lane until its owner is known."""
+        if placed.stack.role != WOKE:
+            self._flow.hold(placed.stack.tid, placed.stack.at_ns, placed)
+        elif len(self._woke) < MAX_WOKE:
+            self._woke[placed.stack.at_ns] = placed
 
     def add_wait(self, event: ev.WaitEvent) -> None:
         """Keep a wait until its request ends."""
+        if event.request:
+            self._keep_wait(event)
+        else:
+            self._flow.hold(event.tid, event.started_ns, event)
+
+    def _keep_wait(self, event: ev.WaitEvent) -> None:
         waits = self._waits.setdefault(event.request, [])
         if len(waits) >= MAX_WAITS:
             self._waits_lost[event.request] = self._waits_lost.get(event.request, 0) + 1
@@ -87,7 +157,9 @@ class Assembler:
         if told == event.ended_ns:
             return None
         method, target = ev.parse_request_line(event.head)
-        threads = _threads(event.flags)
+        account = self._account(event, waits, method, target)
+        threads = account.threads
+        code = code if threads in _KNOWN else None
         return ServedRequest(
             at_ns=now_ns,
             id=event.id,
@@ -100,11 +172,9 @@ class Assembler:
             method=method,
             target=target,
             status=ev.parse_status(event.status),
-            booked_ns=_booked(event.booked_ns, event, exact=threads == "one"),
-            peers=tuple(Peer(peer.address.text(self._unix_name), peer.wait_ns, peer.waits) for peer in event.peers)
-            if threads == "one"
-            else (),
-            waits=tuple(wait for wait in waits if _end(wait) <= event.ended_ns) if threads == "one" else (),
+            booked_ns=account.booked_ns,
+            peers=account.peers,
+            waits=account.waits,
             received_bytes=event.received_bytes,
             sent_bytes=event.sent_bytes,
             local=event.local.text(self._unix_name),
@@ -112,12 +182,31 @@ class Assembler:
             outcome=_outcome(event.flags),
             threads=threads,
             waits_lost=lost,
-            throttled_ns=event.throttled_ns if threads == "one" else 0,
-            gc_ns=event.gc_ns if threads == "one" else 0,
-            code=code.table() if code and threads == "one" else StackTable(),
-            ran=code.ran(event.ended_ns) if code and threads == "one" else (),
+            throttled_ns=account.throttled_ns,
+            gc_ns=account.gc_ns,
+            code=code.table() if code else StackTable(),
+            ran=code.ran(event.ended_ns) if code else (),
+            culprits=account.culprits,
             protocol=event.protocol,
         )
+
+    def _account(
+        self, event: ev.RequestEvent, waits: list[Wait], method: str | None, target: str | None
+    ) -> accounts.Account:
+        """Make out where its time went: by its one thread, or by its way through several."""
+        if event.flags & ev.BY_STEPS:
+            way = self._flow.way(event.id)
+            if way is None or not way.is_whole:
+                return accounts.unknown(event, "shared")
+            way.line = (method, target)
+            if not event.flags & ev.ANSWERED:
+                way.ended(event.ended_ns)
+            if event.flags & ev.FINAL:
+                self._flow.forget(event.id)
+            return accounts.of_way(way, event, waits, self._naming)
+        if event.flags & (ev.SHARED | ev.SEVERAL):
+            return accounts.unknown(event, "shared" if event.flags & ev.SHARED else "several")
+        return accounts.of_thread(event, waits, self._unix_name)
 
     def open(
         self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int, stack: Iterable[Frame] = ()
@@ -141,7 +230,7 @@ class Assembler:
             started_ns=event.started_ns,
             method=method,
             target=target,
-            booked_ns=_booked(booked, event, exact=threads == "one"),
+            booked_ns=accounts.with_queue(booked, event, exact=threads == "one"),
             state=BUCKETS[bucket],
             state_since_ns=since_ns,
             call=name_of(self._machine, own.call) if own and own.state == ev.BLOCKED else None,
@@ -167,6 +256,8 @@ class Assembler:
             self._told.pop(gone, None)
             self._code.pop(gone, None)
         self._absent = absent - self._absent
+        self._flow.forget_all_but(ids)
+        self._woke.clear()
 
     def _detail(self, event: ev.WaitEvent) -> str | None:
         if event.futex:
@@ -192,17 +283,6 @@ def pause(event: PauseEvent, now_ns: int) -> GcPause:
 
 def _waker(who: ev.Who | None) -> Waker | None:
     return Waker(who.pid, who.tid, who.name, who.request or None) if who else None
-
-
-def _end(wait: Wait) -> int:
-    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
-
-
-def _booked(booked_ns: tuple[int, ...], event: ev.RequestEvent, *, exact: bool) -> tuple[int, ...]:
-    """Add the time in the queue to the thread's ledger; where the thread was not its own, there is nothing else."""
-    booked = list(booked_ns) if exact else [0] * len(BUCKETS)
-    booked[_QUEUE] = event.started_ns - event.arrived_ns if event.arrived_ns else 0
-    return tuple(booked)
 
 
 def _present(thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int) -> tuple[int, int, tuple[int, ...]]:

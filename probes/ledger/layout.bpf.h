@@ -211,7 +211,7 @@ struct step {
 	u64 request;  /* that the connection, or else the thread, serves; 0: none, or it is an event loop */
 	u64 since_ns; /* 0: not known */
 	s64 bytes;    /* of SENT and RECEIVED: also those that were not told one by one; CLOSED: negative: an errno */
-	u64 other;    /* a tid */
+	u64 other;    /* a tid; READ: a hash of its first line; IDLED: when it could run; TOOK: since when it waited */
 	u64 booked[BUCKETS]; /* what the thread did since its last step; of a thread that is not a lane: zeros */
 	struct address local; /* of STEP_CONNECTING and later; the others end here */
 	struct address peer;

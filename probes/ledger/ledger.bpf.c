@@ -13,6 +13,7 @@
 #include "blocked.bpf.h"
 
 #define LONG_WAIT_NS 1000000 /* a wait of this length is told one by one */
+#define HASHED_BYTES 64
 #define MAX_REQUESTS 8192
 #define FOLLOWED 16384 /* a power of two */
 
@@ -729,9 +730,29 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	return SHARED;
 }
 
+/* Of method and path, without digits: what is alike does alike. FNV-1a. */
+static __noinline u64 line_hash(const struct request *r)
+{
+	u64 hash = 0xcbf29ce484222325;
+	u32 spaces = 0;
+
+	for (u32 i = 0; i < HASHED_BYTES && i < r->head_length; i++) {
+		u8 c = r->head[i];
+
+		if (c == '?' || c == '\r' || (c == ' ' && spaces++))
+			break;
+		if (c >= '0' && c <= '9')
+			continue;
+		hash = (hash ^ c) * 0x100000001b3;
+	}
+	return hash;
+}
+
 static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length)
 {
 	struct told told = { .connection = r->connection, .request = r->id, .since_ns = r->arrived_ns, .bytes = length };
+
+	told.other = line_hash(r);
 
 	book_running(t, now);
 	return tell_step(t, STEP_READ, now, &told);
@@ -989,10 +1010,13 @@ static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u6
 	char status[STATUS_BYTES] = {};
 
 	bpf_probe_read_user(status, sizeof(status), (void *)from);
-	if (begins_answer(status) && (r->waiting_from != r->waiting_to || is_followed_in_head(r)))
+	if (begins_answer(status) && (r->waiting_from != r->waiting_to || is_followed_in_head(r))) {
 		follow_on(r, t, now);
-	else if (now - r->ended_ns > STREAM_PAUSE_NS && is_event_stream(r))
+		if (r->flags & BY_STEPS && t && t->lane)
+			tell_read(t, r, now, 0);
+	} else if (now - r->ended_ns > STREAM_PAUSE_NS && is_event_stream(r)) {
 		tell_request(r, 0);
+	}
 	return r->flags & FINAL;
 }
 

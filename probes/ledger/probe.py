@@ -25,6 +25,7 @@ from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
+from perfwatch.probes.ledger.step_events import StepEvent
 from perfwatch.probes.ledger.symbols import KernelSymbols
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers import uprobes
@@ -60,6 +61,7 @@ _LOSSES: Final = (  # by enum counter
     "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
     "connections speak HTTP/2, which is not followed",
 )
+_LOST_STEPS: Final = 6
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 
 
@@ -117,9 +119,10 @@ class LedgerProbe:
         """Return the requests that ended, and every 250 ms those that have not."""
         records: list[Record] = []
         self._bpf.consume()
-        events, self._events = self._events, []
-        for data in events:
-            self._take(ev.parse_event(data), now_ns, records)
+        events, self._events = [ev.parse_event(data) for data in self._events], []
+        self._assembler.expect(events)
+        for event in events:
+            self._take(event, now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
@@ -182,7 +185,7 @@ class LedgerProbe:
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
-        self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name)
+        self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of)
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
@@ -252,6 +255,7 @@ class LedgerProbe:
     def _forget(self, pid: int) -> None:
         """Let go of a process that has ended or executes another program."""
         self._looked_into.discard(pid)
+        self._assembler.end_process(pid)
         self._collectors.forget(pid)
         self._programs.forget(pid)
 
@@ -279,7 +283,9 @@ class LedgerProbe:
             to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
-        elif isinstance(event, ev.ProcessEvent):
+        elif isinstance(event, StepEvent):
+            self._assembler.add_step(event)
+        else:
             self._change(event)
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
@@ -367,6 +373,8 @@ class LedgerProbe:
             values = self._counters.get(struct.pack("=I", counter)) or b""
             total = sum(value for (value,) in struct.iter_unpack("=Q", values))
             lost, self._counted[counter] = total - self._counted[counter], total
+            if lost and counter == _LOST_STEPS:
+                self._assembler.doubt()
             if lost:
                 to.append(Loss(now_ns, self.name, lost, reason))
 
@@ -384,6 +392,11 @@ class LedgerProbe:
                 to.append(sample)
             if found.backlog or found.recv_q:
                 self._listeners.put(key, ev.cleared_listener(value))
+
+    def _head_of(self, connection: int, id_: int) -> bytes:
+        """Return the first bytes of a request that is under way; none if it has ended meanwhile."""
+        data = self._requests.get(struct.pack("=Q", connection))
+        return ev.parse_request(data).head if data and ev.parse_stage(data).id == id_ else b""
 
     def _unix_name(self, key: bytes) -> str | None:
         name = self._unix_names.get(key)

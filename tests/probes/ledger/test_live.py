@@ -378,13 +378,20 @@ asyncio.run(main())
 """
 
 
-def test_requests_that_share_an_event_loop_are_timed_and_not_told_apart():
+def test_requests_that_share_an_event_loop_are_followed_from_the_second_on():
+    """What is read first was read before its thread was known to be a loop."""
     with script(EVENT_LOOP) as (process, port), attached(process.pid) as ledger:
+        get_at_once(int(port), "/first", 3)
         get_at_once(int(port), "/shared", 3)
-        served = ledger.served(3)
-    assert {each.threads for each in served} == {"shared"}
+        served = ledger.served(6)
     assert all(latency_ns(each) == pytest.approx(0.2e9, rel=0.1) for each in served)
-    assert all(booked(each).keys() <= {"queue"} and each.waits == () for each in served)
+    first, then = ([each for each in served if each.target == target] for target in ("/first", "/shared"))
+    assert {each.threads for each in first} <= {"shared", "followed"}
+    assert {each.threads for each in then} == {"followed"}
+    assert all(
+        booked(each).get("sleep", 0) + booked(each).get("other", 0) == pytest.approx(200, rel=0.1) for each in then
+    )
+    assert all(abs(sum(each.booked_ns) - latency_ns(each)) <= 0.02 * latency_ns(each) for each in then)
 
 
 def test_two_threads_and_the_interpreter_lock(server):

@@ -1,0 +1,399 @@
+"""Whose is each step? A request is followed through loops and workers by what is seen of it from outside.
+
+A stretch of a loop's thread ends at a step. One that ends in an answer is that request's; one that ends in an act that
+names nobody (a call on an idle connection, work for a worker) is the next one's in the loop's order: the oldest that
+something came for and that has not acted since, and of several one of a kind that is known to act so. Else it is whose
+it was when it began. Where a later step shows that an owner was wrong, what comes for it is handed to the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.probes.ledger import step_events as steps
+from perfwatch.probes.ledger.following.habits import Habits
+from perfwatch.probes.ledger.following.jobs import Job
+from perfwatch.probes.ledger.following.lanes import Lane
+from perfwatch.probes.ledger.following.ways import Came, Way
+
+if TYPE_CHECKING:
+    from perfwatch.probes.ledger.step_events import StepEvent
+
+Sink = Callable[[object, int], None]
+"""Takes an event that was held until its owner was known, and the owner's id."""
+MAX_HELD: Final = 4096
+MAX_CONNECTIONS: Final = 4096
+
+
+class Connection:
+    """A connection that the process opened itself."""
+
+    __slots__ = ("certain", "owner")
+
+    def __init__(self, owner: Way | None, *, certain: bool) -> None:
+        self.owner = owner
+        self.certain = certain
+
+
+class Handed(NamedTuple):
+    """A thread was woken, maybe with work for it."""
+
+    owner: Way | None
+    lane: Lane
+    at_ns: int
+    is_certain: bool
+
+
+class Flow:
+    """Follows the requests of all lanes that are watched."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._lanes: dict[int, Lane] = {}
+        self._held: dict[int, list[tuple[int, object]]] = {}
+        self._ways: dict[int, Way] = {}
+        self._connections: dict[int, Connection] = {}
+        self._absent: set[int] = set()
+        self._habits = Habits()
+        self._handed: dict[int, Handed] = {}
+
+        self._takers: Final[dict[int, Callable[[Lane, StepEvent], Way | None]]] = {
+            steps.READ: self._read,
+            steps.ANSWERED: self._answer,
+            steps.IDLED: self._idle,
+            steps.HANDED: self._hand,
+            steps.TOOK: self._begin,
+            steps.NOTIFIED: self._notify,
+            steps.NOTICED: self._notice,
+            steps.RESTED: self._rest,
+            steps.CONNECTING: self._ask,
+            steps.CONNECTED: self._connected,
+            steps.SENT: self._ask,
+            steps.RECEIVED: self._hear,
+            steps.CLOSED: self._hang_up,
+        }
+
+    def take(self, step: StepEvent) -> int | None:
+        """Take the next step; returns the id of the request that it was for, None where that is not known."""
+        lane = self._lanes.get(step.tid)
+        if lane is None:
+            lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
+        owner = self._takers[step.step](lane, step)
+        return owner.id if owner else None
+
+    def follows(self, tid: int) -> bool:
+        """Whether a thread is a lane."""
+        return tid in self._lanes
+
+    def hold(self, tid: int, at_ns: int, event: object) -> None:
+        """Keep an event of a lane until it is known whose time it was in."""
+        held = self._held.setdefault(tid, [])
+        if len(held) < MAX_HELD:
+            held.append((at_ns, event))
+
+    def way(self, id_: int) -> Way | None:
+        """Return what is known of a request."""
+        return self._ways.get(id_)
+
+    def forget(self, id_: int) -> None:
+        """Drop a request that was told for good."""
+        way = self._ways.pop(id_, None)
+        if way is None:
+            return
+        for connection in way.calling:
+            self._connections.pop(connection, None)
+        way.calling.clear()
+
+    def forget_all_but(self, ids: set[int]) -> None:
+        """Drop requests whose end was not told: those that were not there the last time either."""
+        absent = self._ways.keys() - ids
+        for gone in absent & self._absent:
+            self.forget(gone)
+        self._absent = absent - self._absent
+        if len(self._connections) > MAX_CONNECTIONS:  # those whose end was not told
+            self._connections = {key: one for key, one in self._connections.items() if one.owner and one.owner.calling}
+
+    def doubt(self) -> None:
+        """Give up on what is under way: steps were lost."""
+        for way in self._ways.values():
+            way.is_whole = False
+
+    def end_process(self, pid: int) -> None:
+        """Forget the lanes of a process that has ended."""
+        for tid in [tid for tid, lane in self._lanes.items() if lane.pid == pid]:
+            del self._lanes[tid]
+            self._held.pop(tid, None)
+            self._handed.pop(tid, None)
+
+    # --- whose a stretch is
+
+    def _close(self, lane: Lane, step: StepEvent, owner: Way | None, until_ns: int | None = None) -> None:
+        """End the stretch that this step ends, and book it to its owner."""
+        until_ns = step.at_ns if until_ns is None else until_ns
+        if owner:
+            owner.ran(lane.told_ns, until_ns, step.booked_ns, lane)
+            lane.woken_ns = None
+        lane.actor = owner or lane.actor
+        self._release(lane, owner)
+        lane.close(until_ns, owner)
+
+    def _release(self, lane: Lane, owner: Way | None) -> None:
+        held = self._held.get(lane.tid)
+        if not held:
+            return
+        for at_ns, event in held:
+            if owner and lane.told_ns <= at_ns:
+                self._sink(event, owner.id)
+        held.clear()
+
+    def _named(self, lane: Lane, way: Way) -> Way:
+        """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
+        if way in lane.ready:
+            while (first := lane.ready.popleft()) is not way:
+                if isinstance(first, Job) and way.is_suspended and self._habits.may(way.kind, steps.HANDED):
+                    self._give(first, way)
+        elif way is not lane.actor and way.is_suspended and self._habits.may(way.kind, steps.HANDED):
+            self._explain(lane, way)
+        return way
+
+    def _explain(self, lane: Lane, way: Way) -> None:
+        """Find what came for a request that acts without any of it: it was thought to be for another."""
+        for one in lane.ready:
+            if isinstance(one, Job):
+                lane.ready.remove(one)
+                self._give(one, way)
+                return
+            if any(came.job and not came.job.certain for came in one.came):
+                self._correct(lane, one, way)
+                return
+
+    def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
+        """Tell who acts without a name, and whether it can only be that one.
+
+        Of several it is the one whose kind does so most often; of several such, the first in the loop's order.
+        """
+        ready = [one for one in lane.ready if isinstance(one, Way)]
+        if not ready:
+            return lane.actor, lane.actor is not None
+        chosen = ready[0] if len(ready) == 1 else max(ready, key=lambda way: self._habits.often(way.kind, act))
+        if len(ready) == 1:
+            self._habits.did(chosen.kind, act)
+        lane.ready.remove(chosen)
+        return chosen, len(ready) == 1
+
+    @staticmethod
+    def _give(job: Job, way: Way) -> None:
+        """Settle whom a worker's job was for."""
+        job.owner = way
+        way.came.append(Came(job.done_ns or job.started_ns, "other", None, job))
+
+    def _correct(self, lane: Lane, taken: Way, way: Way) -> None:
+        """Hand on what came for one request: it was another's, as its answer shows."""
+        for came in taken.came:
+            if came.job and not came.job.certain:
+                taken.came.remove(came)
+                self._give(came.job, way)
+                lane.ready.remove(taken)
+                return
+
+    # --- steps of loops
+
+    def _read(self, lane: Lane, step: StepEvent) -> Way | None:
+        self._close(lane, step, lane.actor)
+        arrived_ns = step.since_ns or step.at_ns
+        if (way := self._ways.get(step.request)) is None:
+            way = self._ways[step.request] = Way(
+                step.request, step.connection, step.since_ns or step.at_ns, lane, step.other
+            )
+            self._habits.lives(step.other)
+        way.came.append(Came(arrived_ns, "receive"))
+        lane.actor = way
+        lane.woken_ns = None
+        lane.expect(way)
+        return way
+
+    def _answer(self, lane: Lane, step: StepEvent) -> Way | None:
+        way = self._ways.get(step.request)
+        if way is None:
+            self._close(lane, step, lane.actor)
+            return None
+        if lane.job:
+            self._answer_by_worker(lane, lane.job, way, step)
+        else:
+            self._close(lane, step, self._named(lane, way))
+        way.answered()
+        return way
+
+    def _idle(self, lane: Lane, step: StepEvent) -> Way | None:
+        self._close(lane, step, lane.actor, step.since_ns)
+        while lane.ready and _came_ns(lane.ready[0]) < step.since_ns:
+            lane.ready.popleft()  # had its turn before the loop went idle
+        lane.told_ns = lane.busy_since_ns = step.other  # from there on the loop could run
+        lane.woken_ns = None if lane.ready else step.other
+        lane.actor = None
+        return None
+
+    def _notice(self, lane: Lane, step: StepEvent) -> Way | None:
+        self._close(lane, step, lane.actor)
+        first = lane.ready[0] if lane.ready else None
+        lane.actor = first if isinstance(first, Way) else None
+        lane.woken_ns = None
+        return None
+
+    def _hand(self, lane: Lane, step: StepEvent) -> Way | None:
+        if lane.job and lane.job.done_ns is None:
+            owner, certain = self._within(lane, lane.job, step), lane.job.certain
+        elif lane.is_worker:
+            owner, certain = None, False
+            lane.told_ns = step.at_ns
+        else:
+            owner, certain = self._next(lane, steps.HANDED)
+            self._close(lane, step, owner)
+        self._handed[step.other] = Handed(owner, lane, step.at_ns, certain)
+        return owner
+
+    # --- steps of workers
+
+    def _begin(self, lane: Lane, step: StepEvent) -> Way | None:
+        handed = self._handed.pop(step.tid, None)
+        job, lane.is_worker = lane.job, True
+        if handed is None or handed.lane.is_worker:
+            lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
+            return self._pass_lock(lane, step)
+        if job and job.done_ns is None:
+            self._finish(lane, job, job.rested_ns or step.other)
+        lane.given_by = handed.lane
+        lane.job = Job(step.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
+        lane.told_ns = step.at_ns
+        if handed.owner:
+            handed.owner.job = lane.job
+        return handed.owner
+
+    def _pass_lock(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
+        job = lane.job
+        if job and job.done_ns is None:
+            job.go_on(step.booked_ns, step.other, step.since_ns)
+        lane.told_ns = step.at_ns
+        return job.owner if job else None
+
+    def _work(self, lane: Lane) -> Job:
+        """Return the job that a worker does; one that it took by itself began when the last was done."""
+        if lane.job is None or lane.job.done_ns is not None:
+            lane.job = Job(lane.tid, None, None, lane.told_ns, certain=False)
+        return lane.job
+
+    def _notify(self, lane: Lane, step: StepEvent) -> Way | None:
+        job = self._work(lane)
+        job.add(step.booked_ns)
+        self._hold_for(lane, job)
+        self._finish(lane, job, step.at_ns)
+        lane.told_ns = step.at_ns
+        return job.owner
+
+    def _rest(self, lane: Lane, step: StepEvent) -> Way | None:
+        job = lane.job
+        if job and job.done_ns is None:
+            job.add(step.booked_ns)
+            job.rested_ns = step.at_ns
+            self._hold_for(lane, job)
+            lane.told_ns = step.at_ns
+        return job.owner if job else None
+
+    def _hold_for(self, lane: Lane, job: Job) -> None:
+        held = self._held.get(lane.tid)
+        if held:
+            job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
+            held.clear()
+
+    def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
+        job.done_ns = at_ns
+        way = job.owner
+        loop = lane.given_by
+        if way:
+            way.came.append(Came(at_ns, "other", None, job))
+            if way.job is job:
+                way.job = None
+            for event in job.held:
+                self._sink(event, way.id)
+            job.held.clear()
+        if loop:
+            loop.expect(way or job)
+
+    def _answer_by_worker(self, lane: Lane, job: Job, way: Way, step: StepEvent) -> None:
+        """Settle that a worker's job was for the request that it answers itself; it goes on."""
+        job.owner = way
+        job.add(step.booked_ns)
+        self._hold_for(lane, job)
+        self._finish(lane, job, step.at_ns)
+        way.ran(step.at_ns, step.at_ns, step.booked_ns[:0], lane)
+        lane.job = Job(lane.tid, way, step.at_ns, step.at_ns, certain=True)
+        lane.told_ns = step.at_ns
+
+    # --- connections that the process opened
+
+    @staticmethod
+    def _within(lane: Lane, job: Job, step: StepEvent) -> Way | None:
+        """Take a step that a worker makes for the job that it has."""
+        job.add(step.booked_ns)
+        lane.told_ns = step.at_ns
+        return job.owner
+
+    def _ask(self, lane: Lane, step: StepEvent) -> Way | None:
+        known = self._connections.get(step.connection)
+        owner: Way | None
+        if lane.job and lane.job.done_ns is None:
+            return self._within(lane, lane.job, step)
+        if known and known.owner and self._goes_on(lane, known.owner, step.connection):
+            owner, certain = self._named(lane, known.owner), known.certain
+        else:
+            owner, certain = self._next(lane, steps.SENT)
+        self._close(lane, step, owner)
+        self._connections[step.connection] = Connection(owner, certain=certain)
+        if owner:
+            owner.calling[step.connection] = step.ends.peer if step.ends else None
+        return owner
+
+    @staticmethod
+    def _goes_on(lane: Lane, way: Way, connection: int) -> bool:
+        """Whether what is sent belongs to an exchange that is under way."""
+        return way is lane.actor or connection in way.calling or way in lane.ready
+
+    def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
+        if lane.job and lane.job.done_ns is None:
+            return self._within(lane, lane.job, step)
+        self._close(lane, step, lane.actor)
+        known = self._connections.get(step.connection)
+        way = known.owner if known else None
+        lane.actor = way
+        lane.woken_ns = None
+        if way:
+            self._deliver(lane, way, step)
+        return way
+
+    def _connected(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Take the kernel's own doing: the thread that waits for it learns of it later."""
+        known = self._connections.get(step.connection)
+        if known and known.owner and step.since_ns:
+            self._deliver(lane, known.owner, step)
+        return known.owner if known else None
+
+    def _deliver(self, lane: Lane, way: Way, step: StepEvent) -> None:
+        """Note that a connection has something for a request."""
+        way.calling.pop(step.connection, None)
+        way.came.append(Came(step.since_ns or step.at_ns, "calls", step.ends.peer if step.ends else None))
+        lane.expect(way)
+
+    def _hang_up(self, _: Lane, step: StepEvent) -> Way | None:
+        known = self._connections.pop(step.connection, None)
+        if known and known.owner:
+            known.owner.calling.pop(step.connection, None)
+        return known.owner if known else None
+
+
+def _came_ns(one: Way | Job) -> int:
+    """Tell when something came that it has not used yet; 0: it has."""
+    if isinstance(one, Job):
+        return one.done_ns or 0
+    return one.came[-1].at_ns if one.came else 0

@@ -1,0 +1,54 @@
+"""What a worker thread does for a request: from the wake-up by its event loop until it tells that loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perfwatch.probes.records import BUCKETS
+
+if TYPE_CHECKING:
+    from perfwatch.probes.ledger.following.ways import Way
+
+FIGURES = 16
+"""`BUCKETS`, then the quota's part of `run_queue`, and the collector's of `on_cpu`."""
+_LOCK = BUCKETS.index("lock")
+
+
+class Job:
+    """One piece of work in a worker thread."""
+
+    __slots__ = ("booked_ns", "certain", "done_ns", "handed_ns", "held", "owner", "rested_ns", "started_ns", "tid")
+
+    def __init__(self, tid: int, owner: Way | None, handed_ns: int | None, started_ns: int, *, certain: bool) -> None:
+        self.tid = tid
+        self.owner = owner
+        """None: a worker took it from its queue by itself, and for whom shows when it is done."""
+        self.handed_ns = handed_ns
+        """When an idle worker was woken for it; None: it had waited until a worker was free."""
+        self.started_ns = started_ns
+        self.done_ns: int | None = None
+        self.rested_ns: int | None = None
+        """When its thread waited for a lock last: was that for its next job, this one was done then."""
+        self.booked_ns = [0] * FIGURES
+        self.certain = certain
+        """Nobody else than the owner could have given it."""
+        self.held: list[object] = []
+        """Events of its time, to be told when its owner is known."""
+
+    def add(self, booked_ns: tuple[int, ...]) -> None:
+        """Book what its thread did since the last step."""
+        self.booked_ns = list(map(sum, zip(self.booked_ns, booked_ns, strict=True)))
+
+    def go_on(self, booked_ns: tuple[int, ...], since_ns: int, until_ns: int) -> None:
+        """Take in that it was not done, but waited for a lock."""
+        self.add(booked_ns)
+        self.booked_ns[_LOCK] += until_ns - since_ns
+        self.rested_ns = None
+
+    def part(self, since_ns: int, until_ns: int) -> list[int]:
+        """Return what of its time lies in between, each bucket in proportion."""
+        done_ns = self.done_ns if self.done_ns is not None else until_ns
+        whole, part = done_ns - self.started_ns, min(until_ns, done_ns) - max(since_ns, self.started_ns)
+        if part <= 0 or whole <= 0:
+            return [0] * FIGURES
+        return self.booked_ns if part == whole else [ns * part // whole for ns in self.booked_ns]

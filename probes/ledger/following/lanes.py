@@ -1,0 +1,94 @@
+"""A thread that serves several requests: its time, cut into stretches, each of one owner."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from perfwatch.probes.ledger.following.jobs import Job
+    from perfwatch.probes.ledger.following.ways import Way
+
+LONG_NS: Final = 500_000
+"""Stretches of this length are remembered one by one: whose they were is told to those who waited for them."""
+MAX_STRETCHES: Final = 20_000
+MAX_READY: Final = 1024
+
+
+class Kept(NamedTuple):
+    """A long stretch of a loop."""
+
+    started_ns: int
+    ended_ns: int
+    owner: Way | None
+
+
+class Lane:
+    """One thread, as far as its steps tell; times are CLOCK_MONOTONIC nanoseconds."""
+
+    def __init__(self, pid: int, tid: int, at_ns: int) -> None:
+        self.pid = pid
+        self.tid = tid
+        self.told_ns = at_ns
+        """All before was told."""
+        self.busy_since_ns = at_ns
+        """Since when it has not waited for events."""
+        self.woken_ns: int | None = None
+        """When the wait that ended last was ended; None once something said why."""
+        self.actor: Way | None = None
+        """Who runs now, as far as is known."""
+        self.ready: deque[Way | Job] = deque()
+        """What something came for and who has not acted since, in the order in which it came: a loop's own order. A job
+        stands for whoever waits for it."""
+        self.is_worker = False
+        self.job: Job | None = None
+        """Of a worker: what it does."""
+        self.given_by: Lane | None = None
+        """Of a worker: the loop that woke it last."""
+        self._ends: list[int] = []
+        self._busy_ns: list[int] = []  # from the first stretch to the end of each
+        self._long: list[Kept] = []
+
+    def close(self, until_ns: int, owner: Way | None) -> None:
+        """End the stretch that began when the last one was told."""
+        length = until_ns - self.told_ns
+        if length <= 0:
+            return
+        self._ends.append(until_ns)
+        self._busy_ns.append((self._busy_ns[-1] if self._busy_ns else 0) + length)
+        if length >= LONG_NS:
+            self._long.append(Kept(self.told_ns, until_ns, owner))
+        self.told_ns = until_ns
+        if len(self._ends) > MAX_STRETCHES:
+            del self._ends[: MAX_STRETCHES // 2], self._busy_ns[: MAX_STRETCHES // 2]
+            self._long = [kept for kept in self._long if kept.ended_ns > self._ends[0]]
+
+    def busy_ns(self, since_ns: int, until_ns: int) -> int:
+        """Tell how long it was busy in between, by the stretches that have ended."""
+        return max(self._busy_until(until_ns) - self._busy_until(since_ns), 0)
+
+    def keepers(self, since_ns: int, until_ns: int) -> list[tuple[Way | None, int]]:
+        """Tell whose the long stretches in between were, and how much of each lies there."""
+        found = []
+        for kept in reversed(self._long):
+            if kept.ended_ns <= since_ns:
+                break
+            held_ns = min(kept.ended_ns, until_ns) - max(kept.started_ns, since_ns)
+            if held_ns > 0:
+                found.append((kept.owner, held_ns))
+        return found
+
+    def expect(self, one: Way | Job) -> None:
+        """Note that something came for a request: it will run when its turn comes."""
+        if one not in self.ready and len(self.ready) < MAX_READY:
+            self.ready.append(one)
+
+    def _busy_until(self, at_ns: int) -> int:
+        """Tell how long it was busy, from the first stretch that is known until then."""
+        place = bisect_right(self._ends, at_ns)
+        if place == len(self._ends):
+            return self._busy_ns[-1] if self._busy_ns else 0
+        before = self._busy_ns[place - 1] if place else 0
+        length = self._busy_ns[place] - before
+        return before + max(at_ns - (self._ends[place] - length), 0)

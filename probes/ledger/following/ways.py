@@ -1,0 +1,195 @@
+"""One request that is followed: where its time goes, booked stretch by stretch.
+
+Its time is cut at its own stretches, in loops and workers. What lies between two of them is a gap: it waited for what
+came (an answer, a worker, more of its own bytes), and from then on for its turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from perfwatch.probes.ledger.following.jobs import FIGURES, Job
+from perfwatch.probes.records import BUCKETS, Bucket
+
+if TYPE_CHECKING:
+    from perfwatch.probes.ledger.addresses import Address
+    from perfwatch.probes.ledger.following.lanes import Lane
+
+LONG_WAIT_NS: Final = 1_000_000
+MAX_GAPS: Final = 512
+_PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
+_RUN_QUEUE: Final = _PLACE["run_queue"]
+_NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
+
+
+class Came(NamedTuple):
+    """Something came for a request."""
+
+    at_ns: int
+    bucket: Bucket
+    """What waiting for it is booked to: `calls`, `receive`."""
+    peer: Address | None = None
+    job: Job | None = None
+
+
+class Gap(NamedTuple):
+    """A wait of at least 1 ms between two of its stretches."""
+
+    started_ns: int
+    ended_ns: int
+    bucket: Bucket
+    peer: Address | None
+    keeper: Way | None
+    """`loop`: whose stretches took most of it."""
+    lane: Lane
+    is_told: bool
+    """What it was for was seen. Else its coroutine waited for something that cannot be seen from outside."""
+
+
+class Piece(NamedTuple):
+    """One own stretch, and why it could begin."""
+
+    started_ns: int
+    ended_ns: int
+    booked_ns: tuple[int, ...]
+    came: tuple[Came, ...]
+    lane: Lane
+    busy_since_ns: int
+    woken_ns: int | None
+
+
+class Way:
+    """A request, from its first byte to the last of its answer."""
+
+    def __init__(self, id_: int, connection: int, arrived_ns: int, lane: Lane, kind: int) -> None:
+        self.id = id_
+        self.kind = kind
+        """Requests of the same method and path have the same."""
+        self.connection = connection
+        self.lane = lane
+        self.line: tuple[str | None, str | None] | None = None
+        """Method and path, once they were told."""
+        self.is_whole = True
+        """No step of it was lost."""
+        self.booked_until_ns = arrived_ns
+        self.booked_ns = [0] * FIGURES
+        self.peers: dict[Address, list[int]] = {}
+        """(ns, waits)"""
+        self.keepers: dict[Way | None, int] = {}
+        self.gaps: list[Gap] = []
+        self.came: list[Came] = []
+        self.job: Job | None = None
+        """That a worker does for it now."""
+        self.calling: dict[int, Address | None] = {}
+        """Connections on which it waits for an answer."""
+        self._pieces: list[Piece] = []  # since its last answer: none of it, unless more is sent
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nothing that can be seen is under way for it, or came."""
+        return not (self.calling or self.job or any(came.job or came.bucket == "calls" for came in self.came))
+
+    def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
+        """Take in a stretch of its own."""
+        came = tuple(one for one in self.came if one.at_ns <= started_ns)
+        self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
+        self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
+
+    def answered(self) -> None:
+        """Book all so far: it belongs to the request."""
+        for piece in self._pieces:
+            self._book(piece)
+        self._pieces.clear()
+
+    def ended(self, at_ns: int) -> None:
+        """Book all until its end, which was none of its own steps."""
+        self.answered()
+        self._fill(at_ns, Piece(at_ns, at_ns, (0,) * FIGURES, tuple(self.came), self.lane, at_ns, None))
+
+    def state(self, now_ns: int) -> tuple[Bucket, Address | None]:
+        """Tell what it waits for now: a worker or a call; `on_cpu` while its own stretch lasts; else `other`."""
+        if self.lane.actor is self and self.lane.told_ns < now_ns and not self.calling:
+            return "on_cpu", None
+        if self.calling:
+            return "calls", next(iter(self.calling.values()))
+        return "other", None
+
+    def _book(self, piece: Piece) -> None:
+        if piece.started_ns > self.booked_until_ns:
+            self._fill(piece.started_ns, piece)
+        late_ns = self.booked_until_ns - piece.started_ns  # beside other work of its own
+        length = piece.ended_ns - piece.started_ns
+        if late_ns >= length > 0:
+            return
+        for place, ns in enumerate(piece.booked_ns):
+            if ns:
+                self.booked_ns[place] += ns if late_ns <= 0 else ns * (length - late_ns) // length
+        self.booked_until_ns = max(self.booked_until_ns, piece.ended_ns)
+
+    def _fill(self, until_ns: int, piece: Piece) -> None:
+        """Book the gap before a piece."""
+        if piece.came:
+            for came in piece.came:
+                if came.job:
+                    self._work(came.job, until_ns, piece.lane)
+                else:
+                    self._wait(min(came.at_ns, until_ns), came.bucket, came.peer)
+        elif self.calling:
+            self._wait(until_ns, "calls", next(iter(self.calling.values())))
+        elif self.job:
+            self.job.done_ns = self.job.done_ns or self.job.rested_ns
+            self._work(self.job, until_ns, piece.lane)
+        elif piece.woken_ns is not None:
+            self._wait(min(piece.woken_ns, until_ns), "sleep", None, is_told=False)
+        else:
+            self._wait(min(piece.busy_since_ns, until_ns), "other", None, is_told=False)
+        self._take_turn(until_ns, piece.lane)
+
+    def _wait(self, until_ns: int, bucket: Bucket, peer: Address | None, *, is_told: bool = True) -> None:
+        since_ns = self.booked_until_ns
+        length = until_ns - since_ns
+        if length <= 0:
+            return
+        self.booked_ns[_PLACE[bucket]] += length
+        self.booked_until_ns = until_ns
+        if peer:
+            told = self.peers.setdefault(peer, [0, 0])
+            told[0] += length
+            told[1] += 1
+        self._keep(Gap(since_ns, until_ns, bucket, peer, None, self.lane, is_told))
+
+    def _work(self, job: Job, until_ns: int, lane: Lane) -> None:
+        """Book what a worker did for it, and before that the wait for the worker: `queue`, if none was idle."""
+        if job.handed_ns:
+            self._take_turn(min(job.handed_ns, until_ns), lane)
+        else:
+            self._wait(min(job.started_ns, until_ns), "queue", None)
+        end_ns = min(job.done_ns if job.done_ns is not None else until_ns, until_ns)
+        if end_ns <= self.booked_until_ns:
+            return
+        for place, ns in enumerate(job.part(self.booked_until_ns, end_ns)):
+            self.booked_ns[place] += ns
+        self.booked_until_ns = end_ns
+
+    def _take_turn(self, until_ns: int, lane: Lane) -> None:
+        """Book the rest of a gap, in which it could have run: others kept the loop, or the loop had no CPU."""
+        since_ns = self.booked_until_ns
+        length = until_ns - since_ns
+        if length <= 0:
+            return
+        busy_ns = min(lane.busy_ns(since_ns, until_ns), length)
+        self.booked_ns[_PLACE["loop"]] += busy_ns
+        self.booked_ns[_RUN_QUEUE] += length - busy_ns
+        self.booked_until_ns = until_ns
+        if busy_ns < _NOBODYS_NS:
+            return
+        held: dict[Way | None, int] = {}
+        for owner, ns in lane.keepers(since_ns, until_ns):
+            held[owner] = held.get(owner, 0) + ns
+            self.keepers[owner] = self.keepers.get(owner, 0) + ns
+        keeper = max(held, key=held.__getitem__, default=None)
+        self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
+
+    def _keep(self, gap: Gap) -> None:
+        if gap.ended_ns - gap.started_ns >= LONG_WAIT_NS and len(self.gaps) < MAX_GAPS:
+            self.gaps.append(gap)

@@ -226,3 +226,32 @@ def certificate():
         subprocess.run(command, check=True, capture_output=True)
         both.write_bytes(key.read_bytes() + both.read_bytes())
         yield str(both)
+
+
+TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+ASKED = ("/sleep/0", "/sleep/10", "/sleep/20", "/sleep/30")
+
+
+def context_of(version, *, both=None):
+    """Return a client's context of one TLS version that trusts everybody; `both` is its own certificate and key."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = TLS_VERSIONS[version]
+    if both:
+        context.load_cert_chain(both)
+    return context
+
+
+def ask_in_turn(name, address, context, session=None):
+    """Send four requests, with some thinking in between: on one connection, where the server keeps it."""
+    exchanges = []
+    if name == "gunicorn-sync":
+        for target in ASKED:
+            with Client(address, context, session) as client:
+                exchanges.append(client.ask(target))
+        return exchanges, client.tls
+    with Client(address, context, session) as client:
+        for target in ASKED:
+            exchanges.append(client.ask(target))
+            time.sleep(0.03)
+    return exchanges, client.tls

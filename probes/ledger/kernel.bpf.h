@@ -210,7 +210,7 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 /* The system call a thread is in, and its arguments, as its saved registers tell: no tracepoint is needed for that. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long di, si, dx, r10, r8, ip, sp, orig_ax;
+	unsigned long ax, di, si, dx, cx, r10, r8, ip, sp, orig_ax;
 } RELOCATED;
 #define CALL_NUMBER(regs) ((s32)(regs)->orig_ax) /* negative outside of a system call */
 #define CALL_ARG1(regs) ((regs)->di)
@@ -218,7 +218,11 @@ struct pt_regs {
 #define CALL_ARG3(regs) ((regs)->dx)
 #define USER_IP(regs) ((regs)->ip)
 #define USER_SP(regs) ((regs)->sp)
-#define SECOND_ARGUMENT(regs) ((regs)->si) /* of a function of user space */
+#define FIRST_ARGUMENT(regs) ((regs)->di) /* of a function of user space */
+#define SECOND_ARGUMENT(regs) ((regs)->si)
+#define THIRD_ARGUMENT(regs) ((regs)->dx)
+#define FOURTH_ARGUMENT(regs) ((regs)->cx)
+#define RESULT(regs) ((regs)->ax)
 
 struct thread_struct___x86 {
 	unsigned long fsbase;
@@ -262,7 +266,11 @@ struct pt_regs {
 #define CALL_ARG3(regs) ((regs)->regs[2])
 #define USER_IP(regs) ((regs)->pc)
 #define USER_SP(regs) ((regs)->sp)
+#define FIRST_ARGUMENT(regs) ((regs)->regs[0])
 #define SECOND_ARGUMENT(regs) ((regs)->regs[1])
+#define THIRD_ARGUMENT(regs) ((regs)->regs[2])
+#define FOURTH_ARGUMENT(regs) ((regs)->regs[3])
+#define RESULT(regs) ((regs)->regs[0])
 
 struct thread_uw___arm64 {
 	unsigned long tp_value;

@@ -695,6 +695,7 @@ static __noinline int finish(struct request *r, u32 flags)
 }
 
 #include "pipelined.bpf.h"
+#include "cleartext.bpf.h"
 
 /* The end of a Unix socket is no event. */
 static __always_inline bool is_closed(u64 connection, const struct request *r)
@@ -715,7 +716,7 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	r = bpf_map_lookup_elem(&requests, &before);
 	if (!r || r->id != t->request)
 		return 0;
-	if (r->flags & ANSWERED) {
+	if (is_answered(r)) {
 		finish(r, 0);
 		return 0;
 	}
@@ -769,11 +770,6 @@ static __noinline int tell_more(struct request *r, u64 arrived, s64 length)
 		return 0;
 	book_running(t, now);
 	return tell_step(t, STEP_READ, now, &told);
-}
-
-static __always_inline bool begins_http_2(const char *head)
-{
-	return head[0] == 'P' && head[1] == 'R' && head[2] == 'I' && head[3] == ' ';
 }
 
 static __always_inline void start_request(
@@ -895,13 +891,19 @@ static __noinline int receive_more(struct request *r, u64 arrived, u64 from, u32
 }
 
 /* Does a request begin in what was read of a TLS connection? */
-static __noinline bool begins_in_records(struct tls *tls, struct request *r, u64 from, u32 length, u64 *arrived)
+static __noinline bool begins_in_records(u64 connection, struct request *r, u64 from, u32 length, u64 *arrived)
 {
+	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
 	u32 passed;
 
+	if (!tls)
+		return false;
 	if (*arrived && tls->phase == SHAKING)
 		tls->arrived_ns = *arrived;
 	passed = pass_records(tls, from, length, 0);
+	note_ciphertext(connection);
+	if (r && r->flags & FINAL && r->status[9] == '1')
+		return false; /* a WebSocket's frames */
 	if (r && r->flags & DOUBTFUL) /* those were tickets, then */
 		r->flags &= ~(DOUBTFUL | ANSWERED);
 	if (r && (!(r->flags & ANSWERED) || !(passed & BEGAN_DATA))) {
@@ -935,6 +937,8 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk))) {
 		if (role == NO_ROLE)
 			tell_pipe(STEP_NOTICED);
+		else if (length)
+			note_ciphertext(bpf_get_socket_cookie(sk)); /* it may be that */
 		return 0;
 	}
 	connection = bpf_get_socket_cookie(sk);
@@ -968,7 +972,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	}
 	new->protocol = tls ? TLS : HTTP_1;
 	if (tls) {
-		if (!begins_in_records(tls, r, from, length, &arrived))
+		if (!begins_in_records(connection, r, from, length, &arrived))
 			return r && !(r->flags & ANSWERED) ? tell_more(r, arrived, length) : 0;
 		new->head_length = 0;
 	}
@@ -992,24 +996,13 @@ static __noinline int tell_answer(struct thread *t, const struct request *r, u64
 	return tell_step(t, STEP_ANSWERED, now, &told);
 }
 
-/* What an answer begins with: its status, and what it is, should it turn out to take long. */
-static __noinline int read_answer(struct request *r, u64 from, u32 length)
-{
-	u32 size = length < ANSWER_BYTES ? length : ANSWER_BYTES - 1;
-
-	r->answer_length = 0;
-	bpf_probe_read_user(r->status, sizeof(r->status), (void *)from);
-	if (!bpf_probe_read_user(r->answer, AT_MOST(ANSWER_BYTES - 1, size), (void *)from))
-		r->answer_length = size;
-	return 0;
-}
-
 /* More is sent on a connection whose request has been answered: is that another answer, or a stream of events? */
 static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u64 now)
 {
 	char status[STATUS_BYTES] = {};
 
-	bpf_probe_read_user(status, sizeof(status), (void *)from);
+	if (from)
+		bpf_probe_read_user(status, sizeof(status), (void *)from);
 	if (begins_answer(status) && (r->waiting_from != r->waiting_to || is_followed_in_head(r))) {
 		follow_on(r, t, now);
 		if (r->flags & BY_STEPS && t && t->lane)
@@ -1026,7 +1019,7 @@ static __always_inline void answer(struct request *r, int length)
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	u64 now = bpf_ktime_get_ns(), from = r->protocol == TLS ? 0 : payload();
 
-	if (r->flags & ANSWERED && from && is_over(r, t, from, now))
+	if (r->flags & ANSWERED && is_over(r, t, from, now))
 		return;
 	r->sent_bytes += length;
 	if (!(r->flags & ANSWERED)) {
@@ -1094,6 +1087,8 @@ static __noinline bool sends_answer(u64 connection, u32 length, struct request *
 	passed = pass_records(tls, payload(), length, 1);
 	if (!r)
 		return false;
+	if (passed & ONLY_TICKETS && r->head_length && !r->status[0])
+		return false; /* nothing else was written yet */
 	if (passed & ONLY_TICKETS && !(r->flags & ANSWERED))
 		r->flags |= DOUBTFUL;
 	else if (passed & BEGAN_DATA)
@@ -1274,7 +1269,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (t) {
 		connection = t->connection;
 		r = t->request ? bpf_map_lookup_elem(&requests, &connection) : NULL;
-		if (r && r->id == t->request && r->flags & ANSWERED) {
+		if (r && r->id == t->request && is_answered(r)) {
 			finish(r, 0);
 		} else if (r && r->id == t->request) {
 			r->ended_ns = bpf_ktime_get_ns();

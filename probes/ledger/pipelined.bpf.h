@@ -42,6 +42,11 @@ struct {
 	__type(value, struct waiting);
 } waiting_scratch SEC(".maps");
 
+static __always_inline bool is_answered(const struct request *r)
+{
+	return r->flags & ANSWERED && !(r->flags & DOUBTFUL);
+}
+
 struct text_search {
 	const char *in;
 	u64 wanted;
@@ -190,6 +195,18 @@ static __noinline int follow_on(struct request *r, struct thread *t, u64 now)
 		t->request = t->pending.request = r->id;
 		t->answered = 0;
 	}
+	return 0;
+}
+
+/* What an answer begins with: its status, and what it is, should it turn out to take long. */
+static __noinline int read_answer(struct request *r, u64 from, u32 length)
+{
+	u32 size = length < ANSWER_BYTES ? length : ANSWER_BYTES - 1;
+
+	r->answer_length = 0;
+	bpf_probe_read_user(r->status, sizeof(r->status), (void *)from);
+	if (!bpf_probe_read_user(r->answer, AT_MOST(ANSWER_BYTES - 1, size), (void *)from))
+		r->answer_length = size;
 	return 0;
 }
 

@@ -19,7 +19,7 @@ import psutil
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.ledger import collectors
+from perfwatch.probes.ledger import cleartext, collectors
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
@@ -97,12 +97,13 @@ class LedgerProbe:
                 bpf.load()
         except Unavailable as why:
             return Availability("unavailable", why.reason, "exact ledgers: where each request's time went", why.remedy)
-        return AVAILABLE
+        return AVAILABLE if uprobes.are_possible() else cleartext.LIMITED
 
     def __enter__(self) -> Self:
         _need_first_pid_namespace()
         self._bpf = self._object()
         self._collectors = collectors.Collectors(self._bpf)
+        self._clear_text = cleartext.ClearText(self._bpf)
         try:
             self._load()
         except BaseException:
@@ -126,8 +127,9 @@ class LedgerProbe:
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
-            self._watch_collectors()
+            self._watch_libraries()
             self._collectors.drop_dear(now_ns)
+            self._clear_text.drop_dear(now_ns)
             self._miss(now_ns)
             self._scan(now_ns, records)
             self._count_losses(now_ns, records)
@@ -165,14 +167,16 @@ class LedgerProbe:
 
     def _object(self) -> BpfObject:
         bpf = BpfObject(object_file(self._machine).read_bytes())
+        programs = (*collectors.PROGRAMS, *cleartext.PROGRAMS)
         if uprobes.are_possible():
-            bpf.expect_uprobes(*collectors.PROGRAMS)
+            bpf.expect_uprobes(*programs)
         else:
-            bpf.leave_out(*collectors.PROGRAMS)
+            bpf.leave_out(*programs)
         return bpf
 
     def _close(self) -> None:
         self._collectors.close()
+        self._clear_text.close()
         self._programs.close()
         self._bpf.close()
 
@@ -186,6 +190,7 @@ class LedgerProbe:
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
         self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of)
+        self._clear_text.open()
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
@@ -201,7 +206,7 @@ class LedgerProbe:
             ) from None
         for pid in sorted(self._pids):
             self._find_listeners(pid)
-        self._watch_collectors()
+        self._watch_libraries()
 
     def _configure(self, call_classes: BpfMap) -> None:
         for number, kind in classes(self._machine).items():
@@ -242,13 +247,12 @@ class LedgerProbe:
         self._searched.pop(pid, None)
         return found
 
-    def _watch_collectors(self) -> None:
-        """Set probes on the garbage collectors of processes that are new, and outlived one scan."""
-        if not self._times_collections:
-            return
+    def _watch_libraries(self) -> None:
+        """Set probes on OpenSSL, and on the collectors, of processes that are new, and outlived one scan."""
         for pid in self._pids - self._looked_into - self._searched.keys():
             self._looked_into.add(pid)
-            interpreter = self._programs.interpreter_of(pid)
+            self._clear_text.watch(pid)
+            interpreter = self._programs.interpreter_of(pid) if self._times_collections else None
             if interpreter:
                 self._collectors.watch(pid, interpreter)
 
@@ -257,6 +261,7 @@ class LedgerProbe:
         self._looked_into.discard(pid)
         self._assembler.end_process(pid)
         self._collectors.forget(pid)
+        self._clear_text.forget(pid)
         self._programs.forget(pid)
 
     def _search_again(self, now_ns: int) -> None:
@@ -289,6 +294,8 @@ class LedgerProbe:
             self._change(event)
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
+        if event.protocol == "tls" and not event.head:
+            self._clear_text.miss(event.pid, now_ns)
         record = self._assembler.served(event, now_ns)
         if record:
             to.append(record)
@@ -377,6 +384,7 @@ class LedgerProbe:
                 self._assembler.doubt()
             if lost:
                 to.append(Loss(now_ns, self.name, lost, reason))
+        to.extend(Loss(now_ns, self.name, 1, reason) for reason in self._clear_text.reasons())
 
     # --- listeners
 

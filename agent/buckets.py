@@ -1,4 +1,4 @@
-"""What a bucket means in words, and its colour: the same on the screen, in a page and in a call tree."""
+"""What a bucket or a part of a call means in words, and its colour: on the screen, in a page and in a call tree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from perfwatch.agent.correlator.call_times import Part
     from perfwatch.agent.model import Bucket, Principle
 
 MEANING: Final[Mapping[Bucket, str]] = {
@@ -41,6 +42,21 @@ COLOUR: Final[Mapping[Bucket, str]] = {
     "send": "#56a0d8",
     "child": "#a5a6f0",
     "other": "#a08c7a",
+}
+PART_GLYPH: Final[Mapping[Part, str]] = {"connect": "+", "tls": "#", "send": ">", "wait": "░", "transfer": "="}
+PART_COLOUR: Final[Mapping[Part, str]] = {
+    "connect": "#b58cf0",
+    "tls": "#d16d9e",
+    "send": "#56a0d8",
+    "wait": "#6cb2f0",
+    "transfer": "#56cbd8",
+}
+PART_MEANING: Final[Mapping[Part, str]] = {
+    "connect": "of a call: its connection was set up",
+    "tls": "of a call: TLS handshake",
+    "send": "of a call: handed over what it asked",
+    "wait": "of a call: until the first byte of the answer",
+    "transfer": "of a call: the answer, from its first byte on",
 }
 GC_MEANING: Final = "ran the garbage collector"
 GC_COLOUR: Final = "#c3d94e"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.correlator.shown import Reported
 from perfwatch.agent.json_text import json_text
 from perfwatch.agent.report_build import build
 from perfwatch.agent.report_text import to_text
@@ -27,9 +28,11 @@ def correlate(info: SessionInfo, records: Iterable[Record]) -> tuple[View, list[
 
     A request whose record was corrected is in the list once for each time that it was judged.
     """
-    correlator = Correlator(info)
-    judged = [request for record in records for request in correlator.feed(record)]
-    return correlator.view(), judged
+    correlator, judged = Correlator(info), Reported()
+    for record in records:
+        for request in correlator.feed(record):
+            judged.add(request)
+    return correlator.view(), judged.requests
 
 
 def to_json(report: Report) -> str:

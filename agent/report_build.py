@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_contract as contract
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Endpoint, OpenRequest, Request, Verdict
+from perfwatch.agent.report_build_calls import build_calls, build_culprits
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
@@ -47,13 +48,14 @@ def build(
         endpoints=[_endpoint(endpoint) for endpoint in view.endpoints],
         in_flight=[_open(info, request, view.now_ns) for request in view.in_flight],
         in_flight_count=view.in_flight_count,
-        slow_requests=[_request(info, request) for request in listed],
+        slow_requests=[_request(info, request, latest) for request in listed],
         slow_requests_omitted=omitted,
         queues=build_queues(info, view),
         saturation=build_saturation(view),
         lost=view.lost,
         events=[contract.Event(at=info.unix_s(at_ns), text=text) for at_ns, text in view.events],
         notes=said,
+        downstream=list(view.downstream),
     )
 
 
@@ -140,6 +142,7 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         frames=build_frames(endpoint.frames),
         evidence=list(verdict.evidence),
         advice=list(verdict.advice),
+        downstream=list(endpoint.downstream),
     )
 
 
@@ -158,10 +161,11 @@ def _open(info: SessionInfo, request: OpenRequest, now_ns: int) -> contract.Open
         ledger_ms=_ledger(request.booked_ns),
         frames=build_open_frames(request, max(now_ns - arrived_ns, 0), now_ns),
         throttled_ms=_ms(request.throttled_ns),
+        threads=request.threads,
     )
 
 
-def _request(info: SessionInfo, request: Request) -> contract.RequestReport:
+def _request(info: SessionInfo, request: Request, judged: Mapping[int, Request]) -> contract.RequestReport:
     record, ledger, verdict = request.record, request.ledger, request.verdict or _UNJUDGED
     return contract.RequestReport(
         id=record.id,
@@ -187,6 +191,10 @@ def _request(info: SessionInfo, request: Request) -> contract.RequestReport:
         blockers=build_blockers(record, ledger.total_ns),
         throttled_ms=_ms(record.throttled_ns),
         fidelity=record.fidelity,
+        threads=record.threads,
+        calls=build_calls(request),
+        call_count=len(record.calls) + record.calls_lost,
+        culprits=build_culprits(request, judged),
     )
 
 

@@ -3,7 +3,8 @@
 Keys are only ever added. Times are Unix seconds, durations as their names say, shares 0..1. A ledger has
 one key for each bucket; together with `unaccounted_ms` it adds up to the latency. Strings that came from
 the target or its clients are untrusted. What was not measured is null or empty; what this version cannot
-measure is always so: `what_if_p95_ms`. The queues and resources are in `report_contract_queues.py`.
+measure is always so: `what_if_p95_ms`. The queues and resources are in `report_contract_queues.py`, calls to other
+processes in `report_contract_calls.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 # msgspec reads the annotations when a report is decoded.
-from perfwatch.agent.model import Bucket, Evidence, Latency, Mechanism, Principle  # noqa: TC001
+from perfwatch.agent.model import Bucket, Downstream, Evidence, Latency, Mechanism, Principle  # noqa: TC001
+from perfwatch.agent.report_contract_calls import Call, Culprit  # noqa: TC001
 from perfwatch.agent.report_contract_queues import Cost, Queues, Saturation, Slowed, Struct
 
 SCHEMA: Final = "perfwatch.report/1"
@@ -120,6 +122,8 @@ class EndpointReport(Struct, frozen=True):
     frames: list[Frame]
     evidence: list[Evidence]
     advice: list[str]
+    downstream: list[Downstream]
+    """Calls of all its requests, by peer and operation; what took longest first, at most 20."""
 
 
 class OpenReport(Struct, frozen=True):
@@ -137,6 +141,9 @@ class OpenReport(Struct, frozen=True):
     ledger_ms: dict[Bucket, float]
     frames: list[Frame]
     throttled_ms: float
+    threads: str
+    """`followed`: it goes through an event loop or from thread to thread, and the ledger is its own all the same;
+    `shared`, `several`: only its queue is booked."""
 
 
 class Blocker(Struct, frozen=True):
@@ -184,6 +191,14 @@ class RequestReport(Struct, frozen=True):
     """Of the run queue: its cgroup had used up its CPU quota."""
     fidelity: str
     """`sampled`: the ledger is an estimate."""
+    threads: str
+    """As in `OpenReport`; `unmatched`: it is not known which thread served it."""
+    calls: list[Call]
+    """In the order in which they were started. Of very many in one report only the slowest requests keep theirs."""
+    call_count: int
+    """All that it made, with those that are not listed."""
+    culprits: list[Culprit]
+    """Who kept its event loop, the longest first; at most 8."""
 
 
 class Event(Struct, frozen=True):
@@ -210,3 +225,5 @@ class Report(Struct, frozen=True):
     lost: int
     events: list[Event]
     notes: list[str]
+    downstream: list[Downstream]
+    """Calls of all requests, by peer and operation; what took longest first, at most 20."""

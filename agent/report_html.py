@@ -10,6 +10,8 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.report_html_calls import STYLE as CALLS_STYLE
+from perfwatch.agent.report_html_calls import called, downstream
 from perfwatch.agent.report_html_parts import STYLE, endpoints, head, told, verdict
 from perfwatch.agent.report_text import to_text
 from perfwatch.agent.trees import page
@@ -35,6 +37,8 @@ def to_html(report: Report, trees: Sequence[Tree], no_trees: str) -> str:
         head(report),
         verdict(report),
         endpoints(report),
+        called(report),
+        downstream(report),
         "<h2>Call trees</h2>",
         f"<p class='quiet'>{told(_HINT if trees else no_trees)}</p>",
         *(
@@ -48,7 +52,7 @@ def to_html(report: Report, trees: Sequence[Tree], no_trees: str) -> str:
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>\n"
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
         f"<title>{told(_title(report))}</title>\n"
-        f"<style>{application.style}\n{STYLE}{page.STYLE}</style></head>\n<body>\n"
+        f"<style>{application.style}\n{STYLE}{CALLS_STYLE}{page.STYLE}</style></head>\n<body>\n"
         + "\n".join(part for part in body if part)
         + "\n</body></html>\n"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.buckets import COLOUR, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
 from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
@@ -33,6 +34,7 @@ td.number, th.number { text-align: right; white-space: nowrap; } td b { font-wei
 summary { cursor: pointer; }
 """
 _EVIDENCE: Final = 8
+_CALLED: Final = 3
 _LEAST: Final = 0.005
 """A part of a ledger that would be shown as 0 %."""
 
@@ -91,7 +93,9 @@ def _endpoint(one: EndpointReport) -> str:
     figures = (str(one.slow_count), str(one.count), shown_ms(one.latency_ms.p50), shown_ms(one.latency_ms.p95))
     numbers = "".join(f"<td class='number'>{told(figure)}</td>" for figure in figures)
     letter = f"<td style='color:{PRINCIPLE_COLOUR[one.principle]}'><b>{LETTERS[one.principle]}</b></td>"
-    name = f"<td><b>{told(f'{one.method} {one.route}')}</b><p class='quiet'>{told(one.summary)}</p></td>"
+    lines = (one.summary, *(f"calls {asked}" for asked in in_each(one.downstream[:_CALLED])))
+    about = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
+    name = f"<td><b>{told(f'{one.method} {one.route}')}</b>{about}</td>"
     return f"<tr>{letter}{name}{numbers}<td>{_ledger(one)}</td></tr>"
 
 

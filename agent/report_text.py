@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import code_section
@@ -39,6 +40,8 @@ def to_text(report: Report, width: int = 100) -> str:
         code_section(report, width),
         _explained(report, width),
         request_table(report.slow_requests, width),
+        called_section(report, width),
+        downstream_section(report, width),
         open_table(report, width),
         queue_section(report, width),
         resource_section(report, width),

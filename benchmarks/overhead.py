@@ -137,11 +137,11 @@ def section(results: Sequence[Measurement], rounds: int, seconds: float) -> str:
     return "\n".join([*lines, END, ""])
 
 
-def write(text: str) -> None:
-    """Put the section into the page of benchmarks, in the place of the one before."""
+def write_section(text: str, begin: str, end: str) -> None:
+    """Put a section, which has this beginning and end, into the page of benchmarks, in the place of the one before."""
     page = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n\n"
-    before, begin, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2].lstrip("\n") if begin else ""
+    before, found, rest = page.partition(begin)
+    after = rest.partition(end)[2].lstrip("\n") if found else ""
     PAGE.write_text(before.rstrip("\n") + "\n\n" + text + (f"\n{after}" if after else ""))
 
 
@@ -156,7 +156,7 @@ def main() -> int:
     text = section(measure_all(rounds, seconds), rounds, seconds)
     sys.stdout.write(text)
     if options.write:
-        write(text)
+        write_section(text, BEGIN, END)
     return 0
 
 

@@ -24,6 +24,7 @@ from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.tree import TreeScreen
+from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.stack import StackRows
 
@@ -41,6 +42,7 @@ KEYS: Final = (
     ("overview", OverviewScreen),
     ("an endpoint", EndpointScreen),
     ("a request", RequestScreen),
+    ("the calls of a request", CallRows),
     ("the stack of a request or an endpoint", TreeScreen),
     ("the stack of a request or an endpoint", StackRows),
     ("the host", HostScreen),

@@ -1,6 +1,6 @@
 """Plausible records without a kernel, from a seeded generator.
 
-A gunicorn with four workers is imitated: `POST /order` waits for a lock, then for postgres,
+A gunicorn with four workers is imitated: `POST /order` waits for a lock, then asks postgres for each of its items,
 `GET /search` burns CPU, `GET /item/N` is quick, and from the eighth second on one `GET /report` hangs.
 The same arguments give the same records, byte for byte.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ProbeStatus, Record, SessionInfo
 from perfwatch.probes import records as raw
@@ -85,7 +87,49 @@ def _order(chance: random.Random, number: int, at: int) -> raw.ServedRequest:
         ("calls", chance.randrange(50, 90) * MS),
         ("on_cpu", 6 * MS),
     ]
-    return _served(chance, number, at, ("POST", f"/order/{8000 + number}"), stretches)
+    record = _served(chance, number, at, ("POST", f"/order/{8000 + number}"), stretches)
+    return msgspec.structs.replace(record, calls=order_calls(record))
+
+
+ITEMS = 12
+SELECT = "SELECT name, price FROM items WHERE id = ?"
+INSERT = "INSERT INTO orders (user_id, total) VALUES (?, ?)"
+
+
+def order_calls(record: raw.ServedRequest) -> tuple[raw.Call, ...]:
+    """What an order asks postgres for: each of its items, then to keep it; every third on a new connection."""
+    [wait] = (wait for wait in record.waits if wait.bucket == "calls")
+    opening = wait.blocked_ns // 5 if record.id % 3 == 0 else 0
+    each = (wait.blocked_ns - opening) // (ITEMS + 8)
+    calls = []
+    cursor = wait.started_ns
+    for number in range(ITEMS):
+        first = opening if number == 0 else 0
+        calls.append(_call(record, cursor, (first, each), SELECT))
+        cursor += first + each
+    return (*calls, _call(record, cursor, (0, wait.started_ns + wait.blocked_ns - cursor), INSERT))
+
+
+def _call(record: raw.ServedRequest, start: int, lengths: tuple[int, int], operation: str) -> raw.Call:
+    opening, length = lengths
+    sent = start + opening + length // 50
+    return raw.Call(
+        started_ns=start,
+        connected_ns=start + opening // 4 if opening else None,
+        secured_ns=start + opening if opening else None,
+        sent_ns=sent,
+        answered_ns=sent + length * 4 // 5,
+        ended_ns=start + opening + length,
+        peer=POSTGRES,
+        local=f"10.0.3.9:{50_000 + record.id % 40}",
+        connection=record.id % 40,
+        tid=record.tid,
+        protocol="postgresql",
+        operation=operation,
+        sent_bytes=len(operation) + 20,
+        received_bytes=380 if operation == SELECT else 24,
+        read_ns=sent + length * 4 // 5 + 20_000,
+    )
 
 
 def _served(

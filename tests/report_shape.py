@@ -11,6 +11,48 @@ LATENCY = dict.fromkeys(("p50", "p90", "p95", "p99", "max"), NUMBER)
 LEDGER = dict.fromkeys(BUCKETS, NUMBER)
 FRAMES = [{"function": str, "file": str, "line": int, "share": NUMBER, "called": (str, MAYBE)}]
 TEXT = (str, MAYBE)
+DOWNSTREAM = [
+    {
+        "peer": str,
+        "protocol": str,
+        "operation": TEXT,
+        "kind": str,
+        "count": int,
+        "requests": int,
+        **dict.fromkeys(("per_request", "p50_ms", "p95_ms", "total_ms"), NUMBER),
+        **dict.fromkeys(("connect_share", "tls_share", "transfer_share"), NUMBER),
+        **dict.fromkeys(("connections", "failed", "sent_bytes", "received_bytes"), int),
+    }
+]
+PLACE = {"function": TEXT, "file": TEXT, "line": (int, MAYBE)}
+CALLS = [
+    {
+        "peer": str,
+        "protocol": str,
+        "operation": TEXT,
+        "kind": str,
+        "outcome": str,
+        **dict.fromkeys(("offset_ms", "duration_ms", "unread_ms"), NUMBER),
+        **dict.fromkeys(("connect_ms", "tls_ms", "send_ms", "wait_ms", "transfer_ms"), NUMBER),
+        "new_connection": bool,
+        **dict.fromkeys(("sent_bytes", "received_bytes", "pid", "tid"), int),
+        "local": str,
+        **PLACE,
+    }
+]
+CULPRITS = [
+    {
+        "request": (int, MAYBE),
+        "method": TEXT,
+        "target": TEXT,
+        "held_ms": NUMBER,
+        "share": NUMBER,
+        "pid": int,
+        "tid": int,
+        **PLACE,
+        "called": TEXT,
+    }
+]
 FIGURE = (int, float, MAYBE)
 CONTRACT = {
     "schema": str,
@@ -66,8 +108,10 @@ CONTRACT = {
             "frames": FRAMES,
             "evidence": EVIDENCE,
             "advice": [str],
+            "downstream": DOWNSTREAM,
         }
     ],
+    "downstream": DOWNSTREAM,
     "in_flight": [
         {
             "start": NUMBER,
@@ -79,6 +123,7 @@ CONTRACT = {
             "ledger_ms": LEDGER,
             "throttled_ms": NUMBER,
             "frames": FRAMES,
+            "threads": str,
         }
     ],
     "slow_requests": [
@@ -94,6 +139,10 @@ CONTRACT = {
             "ledger_ms": LEDGER,
             "throttled_ms": NUMBER,
             "fidelity": str,
+            "threads": str,
+            "calls": CALLS,
+            "call_count": int,
+            "culprits": CULPRITS,
             "unaccounted_ms": NUMBER,
             "principle": str,
             "mechanism": TEXT,

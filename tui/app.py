@@ -23,6 +23,7 @@ from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
+from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.stack import StackRows
 
@@ -200,7 +201,7 @@ class PerfwatchApp(App[None]):
             ("time", FrameScreen.BINDINGS),
             ("lists (tab goes to the next)", RowList.BINDINGS),
             ("overview", OverviewScreen.BINDINGS),
-            ("a request", RequestScreen.BINDINGS),
+            ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
             ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
             ("the host", Page.BINDINGS),
         ]

@@ -78,7 +78,7 @@ def _basename(word: str) -> str:
 def duration(ms: float) -> str:
     """Write a length of time in at most 7 cells: `0.4 ms`, `38 ms`, `1.24 s`, `12.3 s`, then as `span`."""
     if ms < 9.95:
-        return f"{ms:.1f} ms"
+        return f"{0.0 if -0.05 < ms < 0 else ms:.1f} ms"
     if ms < _SECOND_MS - 0.5:
         return f"{ms:.0f} ms"
     seconds = ms / _SECOND_MS
@@ -130,6 +130,8 @@ def percent(share: float, *, digits: int = 0) -> str:
     smallest: float = 10**-digits
     if 0 < value < smallest / 2:
         return f"<{smallest:g} %"
+    if -smallest / 2 <= value < 0:
+        value = 0.0
     if share < _ALL:
         value = min(value, 100 - smallest * 0.6)
     return f"{value:.{digits}f} %"

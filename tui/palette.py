@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.buckets import COLOUR as BUCKET_COLOUR
-from perfwatch.agent.buckets import GC_COLOUR, GC_MEANING, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
+from perfwatch.agent.buckets import (
+    GC_COLOUR,
+    GC_MEANING,
+    MEANING,
+    OPEN_COLOUR,
+    PART_COLOUR,
+    PART_GLYPH,
+    PART_MEANING,
+    PRINCIPLE_COLOUR,
+)
+from perfwatch.agent.correlator.call_times import PARTS, Part
 from perfwatch.agent.model import BUCKETS, Bucket, Principle
 
 if TYPE_CHECKING:
@@ -46,6 +56,9 @@ INKS: Final[dict[Bucket, Ink]] = {
     bucket: Ink(glyph, BUCKET_COLOUR[bucket], name, MEANING[bucket]) for bucket, (glyph, name) in _DRAWN.items()
 }
 GC: Final = Ink("g", GC_COLOUR, "gc", GC_MEANING)
+PART_INKS: Final[dict[Part, Ink]] = {
+    part: Ink(PART_GLYPH[part], PART_COLOUR[part], part, PART_MEANING[part]) for part in PARTS
+}
 UNACCOUNTED: Final = Ink("·", OPEN_COLOUR, "unaccounted", "what no bucket explains; shown, never hidden")
 
 LETTER: Final[dict[Principle, str]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perfwatch.agent.correlator.keepers import name
 from perfwatch.tui.format import clean, duration_ns
 
 if TYPE_CHECKING:
@@ -57,12 +58,14 @@ def _bounded(segments: Iterator[Segment]) -> Iterator[Segment]:
 
 def _served(record: ServedRequest) -> Iterator[Segment]:
     arrived, cursor = record.arrived_ns, record.started_ns
-    if arrived is not None and cursor - arrived >= _SHORTEST_NS:
-        yield _queued(arrived, cursor)
+    # A loop that was busy with others when it came in: that wait begins before anybody read of it.
+    read_ns = min(cursor, record.waits[0].started_ns) if record.waits else cursor
+    if arrived is not None and read_ns - arrived >= _SHORTEST_NS:
+        yield _queued(arrived, read_ns)
     for wait in record.waits:
         if wait.started_ns - cursor >= _SHORTEST_NS:
             yield _running(cursor, wait.started_ns, "")
-        yield from _waited(wait)
+        yield from _waited(wait, record)
         cursor = max(cursor, wait.started_ns + wait.blocked_ns + wait.runnable_ns)
     if record.ended_ns - cursor >= _SHORTEST_NS:
         note = f"and {record.waits_lost} waits that were not delivered" if record.waits_lost else ""
@@ -77,21 +80,39 @@ def _running(start: int, end: int, note: str) -> Segment:
     return Segment(start, end - start, "on_cpu", note)
 
 
-def _waited(wait: Wait) -> Iterator[Segment]:
+def _waited(wait: Wait, record: ServedRequest) -> Iterator[Segment]:
     if wait.blocked_ns > 0:
-        yield Segment(wait.started_ns, wait.blocked_ns, wait.bucket, _note(wait), _blamed(wait))
+        yield Segment(wait.started_ns, wait.blocked_ns, wait.bucket, _note(wait, record), _blamed(wait))
     if wait.runnable_ns >= _SHORTEST_NS:
         woken = wait.started_ns + wait.blocked_ns
         ahead = wait.ahead.request if wait.ahead is not None else None
         yield Segment(woken, wait.runnable_ns, "run_queue", _queue_note(wait), ahead)
 
 
-def _note(wait: Wait) -> str:
-    about = wait.peer or " ".join(part for part in (wait.call, wait.detail) if part)
+def _note(wait: Wait, record: ServedRequest) -> str:
+    if wait.bucket == "loop" and (keeper := _keeper(wait, record)):
+        return clean(f"kept by {keeper}")
+    about = _asked(wait, record) or wait.peer or " ".join(part for part in (wait.call, wait.detail) if part)
     if wait.waker is None:
         return clean(about)
     waker = f"woken by {wait.waker.name} {wait.waker.tid}"
     return clean(f"{waker}, {about}" if about else waker)
+
+
+def _keeper(wait: Wait, record: ServedRequest) -> str | None:
+    """Name the request that kept the loop, where it is known."""
+    culprit = next((one for one in record.culprits if wait.waker and one.request == wait.waker.request), None)
+    return None if culprit is None else name(culprit.method, culprit.target, culprit.request)
+
+
+def _asked(wait: Wait, record: ServedRequest) -> str | None:
+    """Say what was asked and of whom, where most of a wait was for one call."""
+    until_ns = wait.started_ns + wait.blocked_ns
+    for call in record.calls:
+        covered_ns = min(call.ended_ns, until_ns) - max(call.started_ns, wait.started_ns)
+        if call.peer == wait.peer and call.operation and 2 * covered_ns > wait.blocked_ns:
+            return f"{call.operation}  {call.peer}"
+    return None
 
 
 def _queue_note(wait: Wait) -> str:

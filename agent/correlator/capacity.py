@@ -2,7 +2,7 @@
 
 The contract of rules stands in `findings.py`. GIL time that starvation explains counts as run queue or throttling
 (`starvation.py`); a wait in a pipe, which is booked to `other`, counts as a wait for the process at its
-other end.
+other end. The rule of `dependency` stands in `downstream.py`, with what else the time for other services is spent on.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.answers import explain_calls
 from perfwatch.agent.correlator.crowding import explain_run_queue
 from perfwatch.agent.correlator.findings import (
     Explanation,
     Finding,
     Rule,
     amount,
-    counted,
     longest,
-    milliseconds,
     released,
     waited,
     waits_in,
 )
-from perfwatch.agent.correlator.links import explain_network, on_the_way
+from perfwatch.agent.correlator.links import explain_network
 from perfwatch.agent.correlator.paging import explain_memory
 from perfwatch.agent.correlator.starvation import starved, throttled_of
 from perfwatch.agent.correlator.storage import explain_disk
@@ -31,19 +30,14 @@ from perfwatch.agent.correlator.throttling import explain_throttle
 from perfwatch.agent.model import Evidence, Request, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from perfwatch.agent.correlator.calling import Slice
     from perfwatch.agent.correlator.context import Context
 
 CHILD: Final = "child process"
 PIPE: Final = "process at the other end of a pipe"
-_MAX_ADVICE: Final = 3
 _PIPES: Final = ("pipe_", "anon_pipe_", "fifo_")
-_PEER_ADVICE: Final = (
-    "Look at the peer: is it slow itself, or far away? Check its own queue and its slow log.",
-    "Set a timeout below your own latency goal, and cache answers that may be a little old.",
-    "Make independent calls at the same time, not one after the other.",
-)
 _CHILD_ADVICE: Final = (
     "Take the child process out of the request: use a library, a long-lived helper, or a job queue.",
     "Give it a timeout, and do not wait for it while the client does.",
@@ -84,13 +78,6 @@ def network(request: Request, context: Context) -> Iterator[Finding]:
         yield Finding("network", spent_ns, partial(explain_network, request, context))
 
 
-def dependency(request: Request, context: Context) -> Iterator[Finding]:
-    """Wait for another process <- `calls`, `child`, and pipes of `other`."""
-    spent_ns = request.ledger["calls"] + request.ledger["child"] + piped_ns(request)
-    if spent_ns:
-        yield Finding("dependency", spent_ns, partial(_explain_dependency, request, context))
-
-
 def piped_ns(request: Request) -> int:
     """Return how much of `other` was spent on pipes, as far as single waits of 1 ms or more tell."""
     return min(sum(wait.blocked_ns for wait in _pipe_waits(request)), request.ledger["other"])
@@ -107,11 +94,11 @@ def _pipe_waits(request: Request) -> tuple[Wait, ...]:
     )
 
 
-def _explain_dependency(request: Request, context: Context) -> Explanation:
-    ledger = request.ledger
-    parts = {"calls": ledger["calls"], "child": ledger["child"], "pipe": piped_ns(request)}
+def explain_dependency(request: Request, context: Context, slices: Sequence[Slice]) -> Explanation:
+    """Say which other process it was: `slices` is what of `calls` is its slowness, and not the way it was asked."""
+    parts = {"calls": sum(one.spent_ns for one in slices), "child": request.ledger["child"], "pipe": piped_ns(request)}
     if parts["calls"] >= max(parts["child"], parts["pipe"]):
-        return _explain_calls(request, context)
+        return explain_calls(request, context, slices)
     if parts["child"] >= parts["pipe"]:
         told = waited(request, "child", "a child process")
         whom = Evidence("peer", CHILD, f"waited for a {CHILD}")
@@ -125,24 +112,4 @@ def _explain_dependency(request: Request, context: Context) -> Explanation:
     return Explanation(evidence, _CHILD_ADVICE)
 
 
-def _explain_calls(request: Request, context: Context) -> Explanation:
-    told = waited(request, "calls", "other services")
-    peer = max(request.record.peers, key=lambda one: one.wait_ns, default=None)
-    if peer is None:
-        return Explanation(told, _PEER_ADVICE)
-    count = counted(peer.waits, "wait")
-    text = f"waited {milliseconds(peer.wait_ns):.1f} ms for {peer.address}, in {count}"
-    way, advice = on_the_way(peer, request, context)
-    evidence = [
-        Evidence("peer", peer.address, text),
-        Evidence("peer_waits", peer.waits, f"{count} for {peer.address}"),
-        *told,
-        *way,
-    ]
-    if len(request.record.peers) > 1:
-        others = len(request.record.peers) - 1
-        evidence.append(Evidence("other_peers", others, f"and for {counted(others, 'other peer')}"))
-    return Explanation(tuple(evidence), (*advice, *_PEER_ADVICE)[:_MAX_ADVICE])
-
-
-RULES: Final[tuple[Rule, ...]] = (run_queue, throttle, disk, memory, network, dependency)
+RULES: Final[tuple[Rule, ...]] = (run_queue, throttle, disk, memory, network)

@@ -16,13 +16,17 @@ from perfwatch.agent.correlator.findings import (
     longest,
     milliseconds,
     released,
-    waited,
+    waited_in,
     waits_in,
 )
 from perfwatch.agent.correlator.holding import awaits_signal, explain_holder, holdings
 from perfwatch.agent.correlator.interlock import explain_gil
 from perfwatch.agent.correlator.listening import explain_queue
+from perfwatch.agent.correlator.looping import explain_loop
+from perfwatch.agent.correlator.pools import explain_pool, pooled_ns
+from perfwatch.agent.correlator.refining import pooled
 from perfwatch.agent.correlator.starvation import starved
+from perfwatch.agent.correlator.workers import explain_worker, worker_ns
 from perfwatch.agent.model import Evidence, Request
 
 if TYPE_CHECKING:
@@ -43,9 +47,11 @@ _SIGNAL_ADVICE: Final = (
 
 
 def queue(request: Request, context: Context) -> Iterator[Finding]:
-    """Unread until a worker was free <- `queue`."""
-    if request.ledger["queue"]:
-        yield Finding("queue", request.ledger["queue"], partial(explain_queue, request, context))
+    """Unread until a worker was free, or read and not begun until a thread of a pool was <- `queue`."""
+    spent_ns = request.ledger["queue"]
+    if spent_ns:
+        explain = explain_worker if 2 * worker_ns(request) > spent_ns else explain_queue
+        yield Finding("queue", spent_ns, partial(explain, request, context))
 
 
 def gil(request: Request, context: Context) -> Iterator[Finding]:
@@ -56,16 +62,31 @@ def gil(request: Request, context: Context) -> Iterator[Finding]:
 
 
 def lock(request: Request, context: Context) -> Iterator[Finding]:
-    """Blocked on any other lock <- `lock`."""
-    if request.ledger["lock"]:
-        yield Finding("lock", request.ledger["lock"], partial(_explain_lock, request, context))
+    """Blocked on any other lock <- `lock`, without what was a pool's or a permit's."""
+    own_ns = request.ledger["lock"] - pooled_ns(request)
+    if own_ns:
+        yield Finding("lock", own_ns, partial(_explain_lock, request, own_ns, context))
 
 
-def _explain_lock(request: Request, context: Context) -> Explanation:
-    waits, is_signal = waits_in(request, "lock"), awaits_signal(request)
-    held = holdings(request, "lock", context)
-    holder = list(explain_holder(held, request.ledger["lock"], "signalled" if is_signal else "released it", context))
-    first, *others = waited(request, "lock", "a signal" if is_signal else "a lock")
+def pool(request: Request, context: Context) -> Iterator[Finding]:
+    """Blocked until another request gave back a pooled connection or a permit <- that part of `lock`."""
+    spent_ns = pooled_ns(request)
+    if spent_ns:
+        yield Finding("pool", spent_ns, partial(explain_pool, request, context))
+
+
+def event_loop(request: Request, context: Context) -> Iterator[Finding]:
+    """Ready to run while its event loop ran something else <- `loop`."""
+    if request.ledger["loop"]:
+        yield Finding("event-loop", request.ledger["loop"], partial(explain_loop, request, context))
+
+
+def _explain_lock(request: Request, spent_ns: int, context: Context) -> Explanation:
+    waits = tuple(wait for wait in waits_in(request, "lock") if not pooled(wait))
+    is_signal = awaits_signal(request, waits, spent_ns)
+    held = holdings(request, waits, context)
+    holder = list(explain_holder(held, spent_ns, "signalled" if is_signal else "released it", context))
+    first, *others = waited_in(request, "lock", spent_ns, waits, "a signal" if is_signal else "a lock")
     evidence = [first, *holder, *others]
     if is_signal:
         evidence.append(Evidence("awaits", "signal", "it waited until another thread signalled: nobody held the lock"))
@@ -84,4 +105,4 @@ def _explain_lock(request: Request, context: Context) -> Explanation:
     return Explanation(tuple(evidence), (advice.format(place), *more))
 
 
-RULES: Final[tuple[Rule, ...]] = (queue, lock, gil)
+RULES: Final[tuple[Rule, ...]] = (queue, event_loop, pool, lock, gil)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.habits import Habits
 from perfwatch.agent.correlator.lines import without_stacks
+from perfwatch.agent.correlator.loops import Loops
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
 
@@ -50,6 +52,8 @@ class Traffic:
         self._named: Recent[int, ServedRequest] = Recent(_NAMED)
         self._by_process: dict[int, deque[ServedRequest]] = {}
         self._open_beyond = 0
+        self.habits = Habits()
+        self.loops = Loops()
 
     @property
     def open(self) -> tuple[OpenRequest, ...]:
@@ -69,7 +73,8 @@ class Traffic:
     def served(self, record: ServedRequest) -> None:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
-        if record.code.frames or record.ran:
+        self.habits.served(record)
+        if record.code.frames or record.ran or record.calls:
             record = without_stacks(record)
         self._named.put(record.id, record)
         passed = self._by_process.get(record.pid)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import BUCKETS, Endpoint, Latency, Ledger, Request, Verdict
+from perfwatch.agent.model import BUCKETS, Endpoint, Evidence, Latency, Ledger, Mechanism, Request, Verdict
 
 if TYPE_CHECKING:
+    from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.loops import Loops
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import StackTime
 
 MAX_ENDPOINTS: Final = 500
+_MAX_CALLED: Final = 32
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NOTHING: Final = Latency(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -26,10 +31,13 @@ class EndpointState:
 
     __slots__ = (
         "_booked_ns",
+        "_known",
+        "_loops",
         "_made",
         "_slow",
         "_slowness",
         "_usual",
+        "downstream",
         "errors",
         "latencies",
         "method",
@@ -37,13 +45,17 @@ class EndpointState:
         "slow_count",
     )  # fmt: skip
 
-    def __init__(self, method: str, route: str, slowness: Slowness) -> None:
+    def __init__(self, method: str, route: str, slowness: Slowness, loops: Loops) -> None:
         self.method = method
         self.route = route
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
+        self.downstream = Called(_MAX_CALLED)
         self._slowness = slowness
+        self._loops = loops
+        self._known: tuple[object, ...] = ()
+        """What it was made of that other endpoints' requests tell."""
         self._booked_ns = [0] * len(BUCKETS)
         self._slow = Pool()
         self._usual = Pool()
@@ -80,8 +92,9 @@ class EndpointState:
 
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
-        if self._made is None:
+        if self._made is None or self._known != self._told_by_others():
             self._made = self._make()
+            self._known = self._told_by_others()
         return self._made
 
     @property
@@ -110,6 +123,7 @@ class EndpointState:
             verdict=verdict,
             stacks=pool.stacks.times(),
             frames=frames,
+            downstream=self.downstream.largest(),
         )
 
     def _mean(self) -> Ledger:
@@ -125,7 +139,16 @@ class EndpointState:
         if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
             # Slow ones are rare: the p95 would not show them.
             subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
-        return verdict_on(subject, pool)
+        return verdict_on(subject, pool, self._known_later)
+
+    def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
+        return known_later(mechanism, told, (self.method, self.route), self._loops)
+
+    def _told_by_others(self) -> tuple[object, ...]:
+        """Return what of other endpoints' requests its verdict is made of: changes when that does."""
+        keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
+        deed = None if keeper is None else self._loops.deed_of(keeper)
+        return (self._loops.held_by((self.method, self.route)), deed)
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)
@@ -136,8 +159,9 @@ class EndpointState:
 class Endpoints:
     """All endpoints of a session, at most `MAX_ENDPOINTS`; the routes beyond that share one per method."""
 
-    def __init__(self, slowness: Slowness) -> None:
+    def __init__(self, slowness: Slowness, loops: Loops) -> None:
         self._slowness = slowness
+        self._loops = loops
         self._states: dict[tuple[str, str], EndpointState] = {}
 
     def of(self, method: str, route: str) -> EndpointState:
@@ -147,7 +171,7 @@ class Endpoints:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:
             method, route = method if method in _METHODS else "?", OTHER
-        return self._states.setdefault((method, route), EndpointState(method, route, self._slowness))
+        return self._states.setdefault((method, route), EndpointState(method, route, self._slowness, self._loops))
 
     def ranked(self) -> list[EndpointState]:
         """Return those that have requests: what costs users most first, then what is slow, then the busiest."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from perfwatch.agent.correlator.called import Called, timed
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
@@ -18,23 +19,28 @@ from perfwatch.agent.correlator.judge import judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.refining import refine
 from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.shown import Shown
 from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
+from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
-from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Ledger, Request, ServedRequest, View
+from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
+    from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import OpenRequest, Record, SessionInfo
 
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
+_MAX_CALLED: Final = 512
 _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
@@ -49,6 +55,8 @@ class _Counted(NamedTuple):
     failed: bool
     second: int
     balance: Balance | None
+    calls: int
+    """So many of its calls were summed: those that it made until then."""
 
 
 class Correlator:
@@ -64,19 +72,21 @@ class Correlator:
         self._errors = 0
         self._latencies = Latencies()
         self._routes = Routes()
-        self._endpoints = Endpoints(self._slowness)
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
-        self._judged: dict[int, Request] = {}
+        self._judged = Shown()
+        self._downstream = Called(_MAX_CALLED)
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus))
         self._traffic = Traffic()
+        self._endpoints = Endpoints(self._slowness, self._traffic.loops)
+        self._tasks = Tasks()
         self._chronicle = Chronicle(info.started_ns)
 
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Take in one record; returns the requests judged by it.
 
-        About 6 us for a fast request, 40-120 us for a judged one and 80-180 us more for its stacks; 2-50 us for a
-        sample, a second of all probes 0.14 ms; 0.3 us for each stack that was read from outside.
+        About 6 us for a fast request, 40-120 us for a judged one and 80-180 us more for its stacks, 4 us for each call
+        that it made; 2-50 us for a sample, a second of all probes 0.14 ms; 0.3 us for each stack read from outside.
         """
         if record.at_ns > self._now_ns:
             self._first_ns = self._first_ns or record.at_ns
@@ -84,7 +94,7 @@ class Correlator:
         self._timeline.advance(self._now_ns)
         match record:
             case ServedRequest():
-                return self._serve(_sound(record))
+                return self._serve(*refine(_sound(record), self._tasks))
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
@@ -101,7 +111,7 @@ class Correlator:
             case Loss():
                 self._chronicle.loss(record)
             case TasksSample():
-                pass
+                self._tasks.take(record)
             case _:
                 self._around.take(record)
         return ()
@@ -125,7 +135,7 @@ class Correlator:
             concurrency=self._latencies.total_ns / 1e9 / passed_s if passed_s > 0 else 0.0,
             latency_ms=self._latencies.summary(),
             endpoints=tuple(state.endpoint() for state in ranked),
-            requests=tuple(self._judged.values()),
+            requests=self._judged.requests,
             in_flight=self._traffic.open,
             in_flight_count=self._traffic.open_count,
             timeline=self._timeline.instants(),
@@ -146,12 +156,13 @@ class Correlator:
             saturation_overall=saturations(around, ever),
             own_cost=around.costs.own,
             slowed_probes=around.costs.slowed,
+            downstream=self._downstream.largest(),
         )
 
     def _context(self) -> Context:
         return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
 
-    def _serve(self, record: ServedRequest) -> tuple[Request, ...]:
+    def _serve(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
         earlier = self._counted.pop(record.id)
         if earlier is not None:
             self._retract(record.id, earlier)
@@ -160,31 +171,40 @@ class Correlator:
         route = self._around.code.spans.route_of(record, self._routes.fold(record.target))
         endpoint = self._endpoints.of(record.method or "?", route)
         endpoint.latencies.add(duration_ns)
+        if earlier is None:
+            self._traffic.loops.served(record, (endpoint.method, endpoint.route))
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)
         request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None)
         balance = None
         if judged:
-            request, balance = self._judge(request, endpoint)
+            request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
+        self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
-        self._counted.put(record.id, _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance))
+        counted = _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls))
+        self._counted.put(record.id, counted)
         self._traffic.served(record)
         return (request,) if judged else ()
 
-    def _judge(self, request: Request, endpoint: EndpointState) -> tuple[Request, Balance]:
-        judged = judge(request, self._context())
+    def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
+        judged = judge(request, self._context(), looks)
         request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         endpoint.judged(request, judged)
-        self._judged[request.record.id] = request
-        if len(self._judged) > MAX_JUDGED:
-            del self._judged[next(iter(self._judged))]
+        self._judged.put(request)
         return request, judged.balance
+
+    def _sum_calls(self, record: ServedRequest, endpoint: EndpointState, earlier: _Counted | None) -> None:
+        """Add the calls of a request; of a corrected one those that it made since: a correction only adds to them."""
+        calls = timed(record.calls[earlier.calls :] if earlier is not None else record.calls)
+        if calls:
+            for sums in (self._downstream, endpoint.downstream):
+                sums.take(calls, is_more=earlier is not None and earlier.calls > 0)
 
     def _retract(self, request_id: int, counted: _Counted) -> None:
         endpoint, duration_ns = counted.endpoint, counted.duration_ns
@@ -192,7 +212,7 @@ class Correlator:
         endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
         if counted.balance is not None:
             # One that is no longer listed leaves its stacks in those of its endpoint.
-            judged = self._judged.pop(request_id, None)
+            judged = self._judged.pop(request_id)
             stacks = judged.stacks if judged is not None else ()
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
         self._latencies.remove(duration_ns)

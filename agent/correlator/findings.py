@@ -104,11 +104,17 @@ def counted(count: int, what: str) -> str:
 
 def waited(request: Request, bucket: Bucket, for_what: str) -> tuple[Evidence, ...]:
     """Say how long a request was blocked, in how many waits, and where the longest was."""
-    waits = waits_in(request, bucket)
+    return waited_in(request, bucket, request.ledger[bucket], waits_in(request, bucket), for_what)
+
+
+def waited_in(
+    request: Request, name: str, spent_ns: int, waits: tuple[Wait, ...], for_what: str
+) -> tuple[Evidence, ...]:
+    """Say the same of some of its waits."""
     text = f"waited {{}} for {for_what}"
     if waits and not request.record.waits_lost:
         text += f", in {counted(len(waits), 'wait')} of 1 ms or more"
-    told = [amount(bucket, request.ledger[bucket], text)]
+    told = [amount(name, spent_ns, text)]
     worst = longest(waits)
     if worst is not None:
         where = f" in {worst.call}" if worst.call else ""

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.agent.correlator.collecting import blocked_for, is_inside
 from perfwatch.agent.correlator.findings import counted, milliseconds, request_of, serving, thread_name, waits_in
 from perfwatch.agent.correlator.lines import line_before
-from perfwatch.agent.correlator.places import is_scaffolding, module_of, telling
+from perfwatch.agent.correlator.permits import awaited
+from perfwatch.agent.correlator.places import is_scaffolding, telling
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.wording import at
-from perfwatch.agent.model import Bucket, Evidence, Frame, Request
+from perfwatch.agent.model import Evidence, Frame, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from perfwatch.agent.correlator.code import Sighting
     from perfwatch.agent.correlator.context import Context
+    from perfwatch.agent.model import Wait
     from perfwatch.probes.records import Waker
 
 MOSTLY: Final = 0.5
 _MAX_READINGS: Final = 512
-_INNERMOST: Final = 6
+_SIGNALS: Final = frozenset({"signal", "item"})
 _TELLING: Final = 3
 """So many readings, or waits that a thread ended, stand for the others."""
 
@@ -38,12 +40,12 @@ class Holding(NamedTuple):
     """Of how many waits that ended one."""
 
 
-def holdings(request: Request, bucket: Bucket, context: Context) -> list[Holding]:
-    """Return where those were that a request waited for, the one that it waited for longest first."""
+def holdings(request: Request, waits: Iterable[Wait], context: Context) -> list[Holding]:
+    """Return where those were that a request waited for in some waits, the one that it waited for longest first."""
     kept: dict[str, Counter[Waker]] = {}
     times: Counter[str] = Counter()
     known: dict[tuple[int, int | None], str | None] = {}
-    for wait in waits_in(request, bucket):
+    for wait in waits:
         for one in line_before(request.record, wait, context.traffic):
             stack = (one.record.id, one.stack)
             if stack not in known:
@@ -77,7 +79,7 @@ def explain_gil_holder(request: Request, context: Context) -> Iterator[Evidence]
     A wait for this lock ends by the clock each 5 ms, and then by nobody. So those that were seen giving it up stand for
     all, unless readings of all threads found who held it meanwhile.
     """
-    held, spent_ns = holdings(request, "gil", context), request.ledger["gil"]
+    held, spent_ns = holdings(request, waits_in(request, "gil"), context), request.ledger["gil"]
     told_ns = sum(one.kept_ns for one in held)
     seen = _holding(request, context)
     if told_ns < MOSTLY * spent_ns and len(seen) >= _TELLING:
@@ -109,25 +111,19 @@ def _seen_holding(seen: Sequence[Sighting], pid: int, context: Context) -> Itera
         yield from serving(context.traffic.served_by(pid, tid, seen[-1].at_ns))
 
 
-def awaits_signal(request: Request) -> bool:
-    """Whether most of the time for locks was spent until another thread signalled: a result, an event, an item.
+def awaits_signal(request: Request, waits: Iterable[Wait], spent_ns: int) -> bool:
+    """Whether most of these waits lasted until another thread or task signalled: a result, an event, an item.
 
-    Its stack tells: `threading` waits for those on a lock of its own, that nobody holds for long.
+    Their stacks tell: `threading` waits for those on a lock of its own, that nobody holds for long.
     """
     spent: Counter[int] = Counter()
-    for wait in waits_in(request, "lock"):
+    for wait in waits:
         if wait.stack is not None:
             spent[wait.stack] += wait.blocked_ns
     code = request.record.code
-    signalled_ns = sum(spent_ns for stack, spent_ns in spent.items() if _is_signal(code.stack(stack)))
-    return signalled_ns > MOSTLY * request.ledger["lock"]
-
-
-def _is_signal(frames: Sequence[Frame]) -> bool:
-    inner = [frame for frame in frames[:_INNERMOST] if not frame.is_native]
-    waiting = [frame for frame in inner if module_of(frame) == "threading"]
-    permit = any(frame.function.rpartition(".")[2] in ("acquire", "__enter__") for frame in waiting)
-    return bool(waiting) and inner[0] is waiting[0] and not permit
+    known = {stack: awaited(code.stack(stack)) for stack in spent}
+    signalled = (spent[stack] for stack, one in known.items() if one is not None and one.kind in _SIGNALS)
+    return sum(signalled) > MOSTLY * spent_ns
 
 
 def _place(frames: Sequence[Frame]) -> str | None:

@@ -6,30 +6,37 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from perfwatch.agent.correlator import capacity, concurrency, efficiency
+from perfwatch.agent.correlator import capacity, concurrency, downstream, efficiency
 from perfwatch.agent.correlator.collecting import is_estimate
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings_of
-from perfwatch.agent.correlator.findings import Finding, Rule, amount, counted, longest, waits_in
+from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, longest, waits_in
+from perfwatch.agent.correlator.looks import NOBODY, Looks
+from perfwatch.agent.correlator.looping import blocked_others
+from perfwatch.agent.correlator.places import telling
+from perfwatch.agent.correlator.refining import is_suspended
 from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, places_told
-from perfwatch.agent.correlator.stack_times import stack_times
+from perfwatch.agent.correlator.stack_times import EXACT, stack_times
 from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
-from perfwatch.agent.correlator.wording import did, percent
+from perfwatch.agent.correlator.wording import at, did, percent
 from perfwatch.agent.model import PRINCIPLE_OF, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.correlator.context import Context
+    from perfwatch.agent.model import Wait
 
-RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficiency.RULES)
+RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficiency.RULES, *downstream.RULES)
 _NOTABLE: Final = 0.05
 BLAMED: Final = frozenset({"holder", "one_holder"})
 """Evidence of who held what was waited for."""
+_PLACES: Final = frozenset({"place", "one_place", "other_place"})
 _LOSS_TRUST: Final = 0.9
+_MAX_ADVICE: Final = 3
 _NOT_ONE: Final = {
-    "shared": "its thread served other requests meanwhile (an event loop): perfwatch cannot yet follow a "
-    "request through it, only the time before its first read is known",
-    "several": "another thread answered it: perfwatch cannot yet follow a request from thread to thread, "
+    "shared": "its thread served other requests meanwhile, and it could not be followed among them: "
+    "only the time before its first read is known",
+    "several": "another thread answered it, and it could not be followed to that one: "
     "only the time before its first read is known",
     "unmatched": "sampling could not tell which thread served it",
 }
@@ -44,15 +51,25 @@ class Judged(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def judge(request: Request, context: Context) -> Judged:
-    """Judge a request; costs 40-120 us, and 80-180 us more where its stacks are known."""
+def judge(request: Request, context: Context, looks: Looks = NOBODY) -> Judged:
+    """Judge a request; `looks` is what `refine` says of it.
+
+    Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
+    """
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
     found = [finding for rule in RULES for finding in rule(request, context)]
     spent = {finding.mechanism: finding.spent_ns for finding in found}
     booked_ns = sum(request.ledger.booked_ns)
     other_ns = booked_ns - sum(spent.values())
-    balance = Balance(request.ledger.total_ns, spent, other_ns, readings_of(request))
+    balance = Balance(
+        request.ledger.total_ns,
+        spent,
+        other_ns,
+        readings_of(request),
+        _suspended_ns(request),
+        looks,
+    )
     weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
     if weighing.mechanism is None:
         return Judged(_unknown(request, balance), balance, stacks, ())
@@ -60,7 +77,22 @@ def judge(request: Request, context: Context) -> Judged:
         weighing = weighing._replace(confidence=weighing.confidence * POLLED)
     winner = next(finding for finding in found if finding.mechanism == weighing.mechanism)
     frames = frame_shares(places_in(stacks, winner.mechanism), winner.mechanism, request.ledger.total_ns)
-    return Judged(_verdict(request, winner, weighing, balance, frames), balance, stacks, frames)
+    verdict = _verdict(request, winner, weighing, balance, frames)
+    verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))
+    return Judged(verdict, balance, stacks, frames)
+
+
+def _with_others(own: Verdict, others: Explanation) -> Verdict:
+    """Add what a request did to others behind what it did and where, and what to do about that before all."""
+    told = own.evidence
+    first = next((at for at, one in enumerate(told) if at and one.name not in _PLACES), len(told))
+    advice = (*others.advice[:1], *own.advice)[:_MAX_ADVICE] if others.advice else own.advice
+    return msgspec.structs.replace(own, evidence=(*told[:first], *others.evidence, *told[first:]), advice=advice)
+
+
+def _suspended_ns(request: Request) -> int:
+    """Return how long its coroutine was suspended in what nobody saw: unknown, or a timer that was inferred."""
+    return sum(max(wait.blocked_ns, 0) for wait in request.record.waits if is_suspended(wait))
 
 
 def also(balance: Balance, winner: Mechanism | None) -> tuple[Evidence, ...]:
@@ -104,9 +136,9 @@ def _unknown(request: Request, balance: Balance) -> Verdict:
 
 def _doubt(request: Request, balance: Balance) -> str:
     if request.record.threads == "shared":
-        return "served by an event loop, which perfwatch cannot yet look into"
+        return "it shared its thread with others, and could not be followed"
     if request.record.threads == "several":
-        return "served by several threads, which perfwatch cannot yet follow"
+        return "it went through several threads, and could not be followed"
     if request.record.threads == "unmatched":
         return "sampling could not tell which thread served it"
     return undecided(balance)
@@ -118,6 +150,9 @@ def undecided(balance: Balance) -> str:
         return f"too short to be sampled: {counted(balance.readings, 'reading')} of its thread"
     if balance.part(balance.unaccounted_ns) >= CERTAIN:
         return f"{percent(balance.part(balance.unaccounted_ns))} of it is unaccounted"
+    suspended = balance.part(min(balance.suspended_ns, balance.other_ns))
+    if suspended >= CERTAIN:
+        return f"{percent(suspended)} of it its coroutine was suspended, no telling in what"
     if balance.part(balance.other_ns) >= CERTAIN:
         return f"{percent(balance.part(balance.other_ns))} of it is blocked in the kernel, no telling why"
     largest = [f"{name} {percent(balance.part(balance.spent_ns[name]))}" for name in balance.ranked()[:2]]
@@ -126,13 +161,21 @@ def undecided(balance: Balance) -> str:
 
 def _why_not(request: Request) -> tuple[Evidence, ...]:
     threads = request.record.threads
-    told = [] if threads == "one" else [Evidence("threads", threads, _NOT_ONE[threads])]
+    told = [] if threads in EXACT else [Evidence("threads", threads, _NOT_ONE[threads])]
     wait = longest(waits_in(request, "other"))
-    if wait is not None:
+    if wait is not None and is_suspended(wait):
+        where = _suspended_in(request, wait)
+        told.append(Evidence("suspended_in", where, f"its coroutine was suspended for longest in {where}"))
+    elif wait is not None:
         where = wait.detail or "an unnamed kernel function"
         call = f" (system call {wait.call})" if wait.call else ""
         told.append(Evidence("kernel_function", where, f"its longest other wait was in {where}{call}"))
     return tuple(told)
+
+
+def _suspended_in(request: Request, wait: Wait) -> str:
+    frame = telling(request.record.code.stack(wait.stack))
+    return "a place that is not known" if frame is None else at(frame.function, frame.file, frame.line)
 
 
 def _gaps(request: Request, balance: Balance) -> tuple[Evidence, ...]:
@@ -150,6 +193,11 @@ def _gaps(request: Request, balance: Balance) -> tuple[Evidence, ...]:
 def _undecided(request: Request) -> tuple[str, ...]:
     if request.record.fidelity == "sampled":
         return ("Sampling sees this much; `perfwatch doctor` says what would give exact ledgers here.",)
-    if request.record.threads != "one":
+    if request.record.threads not in EXACT:
         return ("Record a worker that serves one request per thread to see where its time goes.",)
+    if any(is_suspended(wait) for wait in request.record.waits):
+        return (
+            "What a coroutine awaits is read from asyncio's tasks, where that can be done: `perfwatch doctor` says so.",
+            "Ask for the rest with the middleware (`perfwatch middleware --spans`): it tells the tree of its calls.",
+        )
     return ("Look at the ledger's largest buckets one after the other: each explains a part.",)

@@ -50,7 +50,7 @@ def line_before(record: ServedRequest, wait: Wait, traffic: Traffic) -> Iterator
 
 
 def without_stacks(record: ServedRequest) -> ServedRequest:
-    """Return a request without its stacks, which are large; of those it waited for at locks one frame stays, each."""
+    """Return a request without stacks and calls, which are large; of those it waited for at locks one frame stays."""
     told: dict[int | None, Frame] = {}
     for wait in record.waits:
         if wait.bucket == "lock" and wait.waker_stack not in told:
@@ -66,7 +66,7 @@ def without_stacks(record: ServedRequest) -> ServedRequest:
         for wait in record.waits
     )
     code = StackTable(tuple(told.values()), tuple((number,) for number in range(len(told))))
-    return msgspec.structs.replace(record, waits=waits, code=code, ran=())
+    return msgspec.structs.replace(record, waits=waits, code=code, ran=(), calls=())
 
 
 def _waited_too(wait: Wait, from_ns: int, until_ns: int, traffic: Traffic) -> tuple[ServedRequest, Wait] | None:

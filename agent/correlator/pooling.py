@@ -7,34 +7,42 @@ verdict names the same mechanism: what most of them name (a peer, a thread, a lo
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.fidelity import POLLED
-from perfwatch.agent.correlator.findings import amount, counted, milliseconds
+from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
 from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
-from perfwatch.agent.correlator.shares import BUCKETS_OF, frame_shares, places_told
+from perfwatch.agent.correlator.looks import NOBODY
+from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
 from perfwatch.agent.correlator.stack_sums import StackSums
-from perfwatch.agent.correlator.weighing import Balance, weigh
+from perfwatch.agent.correlator.weighing import Balance, estimated, weigh
 from perfwatch.agent.correlator.wording import does
 from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, FrameShare, Ledger, Mechanism, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from perfwatch.agent.model import StackTime
 
+Later: TypeAlias = "Callable[[Mechanism, tuple[Evidence, ...]], Explanation]"
+"""What is added to the evidence of many by what became known after each of them was judged."""
 _VERDICTS: Final = 64
+_MAX_ADVICE: Final = 3
 _TELLING: Final = 0.25
 _MOSTLY: Final = 0.5
-_LEFT_OUT: Final = frozenset({"also", "kernel_function", "place", "one_place", "other_place"})
-_OF_MOST: Final = frozenset({"holder", "awaits"})
+_LEFT_OUT: Final = frozenset({"also", "kernel_function", "suspended_in", "place", "one_place", "other_place"})
+_OF_UNKNOWN: Final = frozenset({"threads", "kernel_function", "suspended_in", "fidelity"})
+_OF_MOST: Final = frozenset({"holder", "awaits", "keeper", "kept_in", "kept_by", "permit", "queued_for"})
 """What the summary says of all of them."""
 _MEASURED: Final = (
     *("waiting_threads", "others_cpus", "steal", "device_await_ms", "limit_hits", "major_faults_s"),
     *("rwnd_limited", "sndbuf_limited", "retransmits", "peer_rtt_ms", "overflows"),
     *("gil_held", "convoy", "gil_collected_ms", "gc_runs", "gc_longest_ms", "gc_collected", "gc_held_up"),
     *("cpu_own", "cpu_library", "cpu_stdlib", "cpu_native"),
+    *("could_overlap_ms", "repeated", "opened", "handshakes", "transferred_bytes", "call_mean_ms", "first_byte_ms"),
+    *("unread_ms", "failed_calls", "publishes", "worker_queue_ms"),
 )
 """Numbers that tell why, of which the median of the requests stands for all."""
 
@@ -42,13 +50,26 @@ _MEASURED: Final = (
 class Pool:
     """Sums over judged requests, and the latest of their verdicts; what was added can be removed again."""
 
-    __slots__ = ("_latest", "booked_ns", "count", "other_ns", "readings", "spent_ns", "stacks", "total_ns")
+    __slots__ = (
+        "_latest",
+        "booked_ns",
+        "count",
+        "looks",
+        "other_ns",
+        "readings",
+        "spent_ns",
+        "stacks",
+        "suspended_ns",
+        "total_ns",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.count = 0
         self.total_ns = 0
         self.other_ns = 0
         self.readings = 0
+        self.suspended_ns = 0
+        self.looks = NOBODY
         self.booked_ns = [0] * len(BUCKETS)
         self.spent_ns: dict[Mechanism, int] = {}
         self.stacks = StackSums()
@@ -71,7 +92,7 @@ class Pool:
     def __add__(self, other: Pool) -> Pool:
         both = Pool()
         for pool in (self, other):
-            both._sum(1, pool.booked_ns, Balance(pool.total_ns, pool.spent_ns, pool.other_ns, pool.readings))
+            both._sum(1, pool.booked_ns, pool._sums())
             both._latest.update(pool._latest)
         both.count = self.count + other.count
         both.stacks = self.stacks + other.stacks
@@ -84,7 +105,7 @@ class Pool:
 
     def frames(self, mechanism: Mechanism) -> tuple[FrameShare, ...]:
         """Return where in the code a mechanism spent its time, in all requests together; costs 1 us for each stack."""
-        places = self.stacks.places(BUCKETS_OF[mechanism], is_gc=mechanism == "gc")
+        places = self.stacks.places(partial(is_of, mechanism))
         return frame_shares(places, mechanism, self.total_ns)
 
     def ledger(self) -> Ledger:
@@ -92,16 +113,34 @@ class Pool:
         return mean_ledger(self.total_ns, self.booked_ns, self.count)
 
     def balance(self) -> Balance:
-        """Return the mean balance; its readings are those of all requests together."""
-        count = max(self.count, 1)
-        spent = {name: spent_ns // count for name, spent_ns in self.spent_ns.items() if spent_ns}
-        return Balance(self.total_ns // count, spent, self.other_ns // count, self.readings)
+        """Return the mean balance, with what is estimated of it; its readings are those of all requests together."""
+        count, sums = max(self.count, 1), estimated(self._sums())
+        spent = {name: spent_ns // count for name, spent_ns in sums.spent_ns.items() if spent_ns}
+        return sums._replace(
+            total_ns=self.total_ns // count,
+            spent_ns=spent,
+            other_ns=sums.other_ns // count,
+            suspended_ns=self.suspended_ns // count,
+        )
+
+    def _sums(self) -> Balance:
+        return Balance(
+            self.total_ns,
+            self.spent_ns,
+            self.other_ns,
+            self.readings,
+            self.suspended_ns,
+            self.looks,
+        )
 
     def _sum(self, sign: int, booked_ns: Sequence[int], balance: Balance) -> None:
         self.count += sign
         self.total_ns += sign * balance.total_ns
         self.other_ns += sign * balance.other_ns
         self.readings += sign * balance.readings
+        self.suspended_ns += sign * balance.suspended_ns
+        if balance.looks is not NOBODY:
+            self.looks = self.looks.plus(balance.looks, sign)
         self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, booked_ns, strict=True)]
         for mechanism, spent_ns in balance.spent_ns.items():
             self.spent_ns[mechanism] = self.spent_ns.get(mechanism, 0) + sign * spent_ns
@@ -120,12 +159,15 @@ class Pooled(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def verdict_on(subject: str, pool: Pool) -> Pooled:
+def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
     """Judge the requests of a pool by their mean; `subject` opens the summary."""
     balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
     weighing = weigh(balance)
     if weighing.mechanism is None:
-        evidence = (*also(balance, None), *_pooled(verdicts, {"threads", "kernel_function", "fidelity"}))
+        evidence = (
+            *also(balance, None),
+            *_pooled(verdicts, _OF_UNKNOWN),
+        )
         advice = _most_common_advice(verdicts)
         summary = f"{subject}: {undecided(balance)}"
         return Pooled(Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice), ())
@@ -135,6 +177,8 @@ def verdict_on(subject: str, pool: Pool) -> Pooled:
     frames = pool.frames(weighing.mechanism)
     where = places_told(frames, weighing.mechanism, spent_ns, balance.total_ns)
     told = _pooled(agreeing, None)
+    added = Explanation((), ()) if later is None else later(weighing.mechanism, told)
+    told = (*(one for one in told if one.name not in {new.name for new in added.evidence}), *added.evidence)
     blamed = [one for one in told if one.name in BLAMED]
     evidence = (*blamed, *where, *(one for one in told if one.name not in BLAMED))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
@@ -149,15 +193,26 @@ def verdict_on(subject: str, pool: Pool) -> Pooled:
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
             *evidence,
+            *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),
         ),
-        advice=_most_common_advice(agreeing),
+        advice=_joined(added.advice, _most_common_advice(agreeing)),
     )
     return Pooled(verdict, frames)
 
 
-def _pooled(verdicts: Sequence[Verdict], names: set[str] | None) -> tuple[Evidence, ...]:
+def _estimated(spent_ns: int) -> Iterator[Evidence]:
+    if spent_ns > 0:
+        yield amount("estimated", spent_ns, "{} of it are estimated, from those of its tasks that were looked at")
+
+
+def _joined(added: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
+    """Return advice with some of it put first; no more than three."""
+    return tuple(dict.fromkeys((*added[:1], *usual)))[:_MAX_ADVICE] if added else usual
+
+
+def _pooled(verdicts: Sequence[Verdict], names: frozenset[str] | None) -> tuple[Evidence, ...]:
     """Return the evidence that is a name (not a number) and that at least a quarter of the verdicts share."""
     values: dict[str, Counter[str]] = {}
     texts: dict[tuple[str, str], str] = {}

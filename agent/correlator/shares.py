@@ -29,8 +29,14 @@ BUCKETS_OF: Final[dict[Mechanism, tuple[Bucket, ...]]] = {
     "cpu": ("on_cpu",),
     "gc": ("on_cpu",),
     "sleep": ("sleep",),
+    "chatty": ("calls",),
+    "connect": ("calls",),
+    "tls": ("calls",),
+    "transfer": ("calls",),
     "gil": ("gil",),
     "lock": ("lock",),
+    "event-loop": (),
+    "pool": ("lock",),
     "queue": (),
     "run-queue": (),
     "throttle": (),
@@ -41,21 +47,32 @@ BUCKETS_OF: Final[dict[Mechanism, tuple[Bucket, ...]]] = {
 }
 """What a mechanism's time is booked to; of `on_cpu` the collector's part is `gc`, the rest `cpu`. Nothing where the
 place says nothing of the cause: what the request was about to compute when it had no CPU."""
+_PARTS: Final[frozenset[Mechanism]] = frozenset({"chatty", "connect", "tls", "transfer", "pool"})
+"""Those that share a bucket, and whose part of it is told as such."""
 _ADVICE: Final[dict[Mechanism, tuple[int, str]]] = {
     "cpu": (0, "Make {} cheaper, or cache what it makes."),
     "sleep": (0, "Remove the sleep in {}, or wait for the event itself (a condition, a queue, a future)."),
+    "chatty": (1, "Look at the loop in {}: what it asks for one by one can be asked for at once."),
+    "connect": (1, "Look at {}: it opens the connections."),
+    "tls": (1, "Look at {}: it opens the connections that need a handshake."),
     "disk": (1, "Take the input and output in {} out of the request: batch it, or leave it to a background thread."),
     "dependency": (1, "Look at the calls in {}: can answers be kept, or asked for at the same time?"),
 }
 """Advice that names a place, and where it belongs: the first takes the place of the general one."""
 
 
+def is_of(mechanism: Mechanism, bucket: Bucket, is_gc: bool, part: Mechanism | None) -> bool:  # noqa: FBT001
+    """Whether time that was spent for this reason is a mechanism's; `part` is told where a bucket has several."""
+    if bucket not in BUCKETS_OF[mechanism] or is_gc != (mechanism == "gc"):
+        return False
+    return mechanism not in _PARTS if part is None else part == mechanism
+
+
 def places_in(times: Iterable[StackTime], mechanism: Mechanism) -> list[tuple[Place, int]]:
     """Return the places of a mechanism's time, as far as the code is known."""
-    buckets, is_gc = BUCKETS_OF[mechanism], mechanism == "gc"
     found = []
     for one in times:
-        if one.bucket in buckets and one.is_gc == is_gc:
+        if is_of(mechanism, one.bucket, one.is_gc, one.mechanism):
             place = place_of(one.frames)
             if place is not None:
                 found.append((place, one.spent_ns))

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from perfwatch.agent.correlator.places import Place, place_of
-from perfwatch.agent.model import Bucket, Frame, StackTime
+from perfwatch.agent.model import Bucket, Frame, Mechanism, StackTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MAX_STACKS: Final = 256
 _REASONS: Final = 32
 """More than there are: so much room is left for what has no frames."""
-_Key: TypeAlias = tuple[tuple[Frame, ...], Bucket, bool]
+_Key: TypeAlias = tuple[tuple[Frame, ...], Bucket, bool, Mechanism | None]
 
 
 class _Sum:
@@ -42,7 +42,7 @@ class StackSums:
     def add(self, times: Iterable[StackTime]) -> None:
         """Add times; costs about 3 us for each stack of 25 frames."""
         for one in times:
-            self.book(one.frames, one.bucket, one.spent_ns, is_gc=one.is_gc)
+            self.book(one.frames, one.bucket, one.spent_ns, is_gc=one.is_gc, mechanism=one.mechanism)
 
     def __add__(self, other: StackSums) -> StackSums:
         """Return the sums of both, for reading: what only one of them has is shared with it."""
@@ -57,9 +57,17 @@ class StackSums:
             both._make_room()
         return both
 
-    def book(self, frames: tuple[Frame, ...], bucket: Bucket, spent_ns: int, *, is_gc: bool = False) -> None:
+    def book(
+        self,
+        frames: tuple[Frame, ...],
+        bucket: Bucket,
+        spent_ns: int,
+        *,
+        is_gc: bool = False,
+        mechanism: Mechanism | None = None,
+    ) -> None:
         """Add one time."""
-        key = (frames, bucket, is_gc)
+        key = (frames, bucket, is_gc, mechanism)
         known = self._sums.get(key)
         if known is None:
             if len(self._sums) >= MAX_STACKS:
@@ -72,7 +80,7 @@ class StackSums:
         for one in times:
             left = one.spent_ns
             for frames in (one.frames, _coarser(one.frames), ()):
-                key = (frames, one.bucket, one.is_gc)
+                key = (frames, one.bucket, one.is_gc, one.mechanism)
                 known = self._sums.get(key)
                 if known is None or not left:
                     continue
@@ -84,12 +92,15 @@ class StackSums:
 
     def times(self) -> tuple[StackTime, ...]:
         """Return all of it, the largest first."""
-        return tuple(StackTime(frames, bucket, is_gc, one.spent_ns) for (frames, bucket, is_gc), one in self._ranked())
+        return tuple(
+            StackTime(frames, bucket, is_gc, one.spent_ns, mechanism)
+            for (frames, bucket, is_gc, mechanism), one in self._ranked()
+        )
 
-    def places(self, buckets: tuple[Bucket, ...], *, is_gc: bool) -> Iterator[tuple[Place, int]]:
-        """Yield the places of what was spent for these reasons, as far as the code is known."""
-        for (frames, bucket, collecting), one in self._sums.items():
-            if frames and bucket in buckets and collecting == is_gc:
+    def places(self, is_meant: Callable[[Bucket, bool, Mechanism | None], bool]) -> Iterator[tuple[Place, int]]:
+        """Yield the places of what was spent for some reasons, as far as the code is known."""
+        for (frames, bucket, is_gc, mechanism), one in self._sums.items():
+            if frames and is_meant(bucket, is_gc, mechanism):
                 one.place = one.place or place_of(frames)
                 if one.place is not None:
                     yield one.place, one.spent_ns
@@ -102,8 +113,8 @@ class StackSums:
         for is_last in (False, True):
             ranked = self._ranked()
             self._sums = dict(ranked[: MAX_STACKS // 2])
-            for (frames, bucket, is_gc), one in ranked[MAX_STACKS // 2 :]:
-                key = (() if is_last else _coarser(frames, one.place), bucket, is_gc)
+            for (frames, bucket, is_gc, mechanism), one in ranked[MAX_STACKS // 2 :]:
+                key = (() if is_last else _coarser(frames, one.place), bucket, is_gc, mechanism)
                 self._sums.setdefault(key, _Sum()).spent_ns += one.spent_ns
             if len(self._sums) <= MAX_STACKS - _REASONS:
                 return

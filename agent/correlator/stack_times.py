@@ -4,6 +4,8 @@ Each wait of 1 ms or more has its own stack: its blocked time goes there under i
 under `run_queue`. The readings that found the thread on a CPU come at even distances of CPU time, so that they share
 `on_cpu` evenly; those that fell into a run of the garbage collector share its part.
 
+The time for other services is told by its calls (`calling.py`): those too that were too short to be waits of 1 ms.
+
 Where the kernel walked no stacks (the sampled fidelity), those that were read from outside meanwhile take their
 place: one inside of a wait is that wait's, any other is one on a CPU.
 
@@ -20,10 +22,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.calling import divide
 from perfwatch.agent.correlator.collecting import gc_ns_of, is_inside, own_pauses, stretches
+from perfwatch.agent.correlator.refining import pooled
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.stack_sums import StackSums
-from perfwatch.agent.model import BUCKETS, Bucket, Frame, Ledger, Request, StackTime, Wait
+from perfwatch.agent.model import BUCKETS, Bucket, Frame, Ledger, Mechanism, Request, StackTime, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from perfwatch.probes.frames import Span as Told
     from perfwatch.probes.records import ServedRequest
 
+EXACT: Final = frozenset({"one", "followed"})
+"""How a request must have been served for its ledger to be its own."""
 _MAX_WAITS: Final = 512
 _MAX_READINGS: Final = 512
 
@@ -48,12 +54,20 @@ class _Booking:
         self.left = _within_total(ledger)
         self.sums = StackSums()
 
-    def book(self, frames: tuple[Frame, ...], bucket: Bucket, spent_ns: int, *, is_gc: bool = False) -> None:
+    def book(
+        self,
+        frames: tuple[Frame, ...],
+        bucket: Bucket,
+        spent_ns: int,
+        *,
+        is_gc: bool = False,
+        mechanism: Mechanism | None = None,
+    ) -> None:
         """Give time to a stack, as far as it is left."""
         taken = min(max(spent_ns, 0), self.left[bucket])
         if taken:
             self.left[bucket] -= taken
-            self.sums.book(frames, bucket, taken, is_gc=is_gc)
+            self.sums.book(frames, bucket, taken, is_gc=is_gc, mechanism=mechanism)
 
     def share(self, readings: Sequence[_Reading], bucket: Bucket, spent_ns: int, *, is_gc: bool = False) -> None:
         """Give time to the stacks of readings, evenly; it stays without frames where there are none."""
@@ -74,14 +88,17 @@ class _Booking:
 def stack_times(request: Request, code: Code) -> tuple[StackTime, ...]:
     """Return the latency by stack and reason, the largest first, at most 256; costs 20-80 us."""
     booking, record = _Booking(request.ledger), request.record
-    if record.threads != "one":
+    if record.threads not in EXACT:
         return _as_told(booking, code.spans.of(record))
     waits = record.waits[:_MAX_WAITS]
     inside, running = _sorted_out(waits, _sighted(record, code))
+    if record.calls:
+        _book_calls(booking, request)
     for number, wait in enumerate(waits):
         frames = record.code.stack(wait.stack)
         if frames:
-            booking.book(frames, wait.bucket, wait.blocked_ns)
+            mechanism: Mechanism | None = "pool" if pooled(wait) else None
+            booking.book(frames, wait.bucket, wait.blocked_ns, mechanism=mechanism)
             booking.book(frames, "run_queue", wait.runnable_ns)
         elif number in inside:
             booking.share(inside[number], wait.bucket, wait.blocked_ns)
@@ -89,6 +106,17 @@ def stack_times(request: Request, code: Code) -> tuple[StackTime, ...]:
     ran = [_Reading(one.at_ns, record.code.stack(one.stack)) for one in record.ran[:_MAX_READINGS]]
     _book_running(booking, request, ran or running, code)
     return booking.times()
+
+
+def _book_calls(booking: _Booking, request: Request) -> None:
+    """Give the time for other services to the stacks of its waits, else to those of its calls."""
+    table = request.record.code
+    for one in divide(request.record, booking.left["calls"]):
+        place = one.wait.stack if one.wait is not None and one.wait.stack is not None else None
+        if place is None and one.call is not None:
+            place = one.call.stack
+        mechanism = None if one.part == "dependency" else one.part
+        booking.book(table.stack(place), "calls", one.spent_ns, mechanism=mechanism)
 
 
 def _as_told(booking: _Booking, span: Told | None) -> tuple[StackTime, ...]:
@@ -112,7 +140,8 @@ def _book_running(booking: _Booking, request: Request, readings: list[_Reading],
 
 def _sighted(record: ServedRequest, code: Code) -> list[_Reading]:
     """Return what its thread was seen doing from outside, where the kernel did not say; at most 512, evenly spread."""
-    if record.ran and all(wait.stack is not None for wait in record.waits):
+    is_told = record.ran and all(wait.stack is not None for wait in record.waits)
+    if is_told or record.threads != "one":
         return []
     seen = code.sightings(record.tid, Span(record.started_ns, record.ended_ns))
     return [_Reading(one.at_ns, one.frames) for one in seen[:: len(seen) // _MAX_READINGS + 1]]

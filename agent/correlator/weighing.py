@@ -6,8 +6,8 @@ least 30 % and its principle as a whole explains 60 %. Everything else is `unkno
 than not knowing.
 
 Computing under contention is one cause and not two: of n threads that share a CPU or the GIL each
-computes for 1/n of its time, and so it is under a quota. So `cpu` and `gc` are no rivals to a `gil`, `run-queue` or
-`throttle` that is larger than them. Of equal shares a wait wins over work.
+computes for 1/n of its time, and so it is under a quota or on an event loop. So `cpu` and `gc` are no rivals to a
+`gil`, `event-loop`, `run-queue` or `throttle` that is larger than them. Of equal shares a wait wins over work.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, trust
+from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF, Mechanism
 
 CERTAIN: Final = 0.5
@@ -22,7 +23,9 @@ _LIKELY: Final = 0.35
 _LEAD: Final = 1.5
 _PLAUSIBLE: Final = 0.3
 _PRINCIPLE: Final = 0.6
-_CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "run-queue", "throttle"})
+_DOUBT: Final = 0.25
+"""What a confidence loses where all is suspended: what resumed a coroutine was inferred for the rest, too."""
+_CONTENDED: Final[frozenset[Mechanism]] = frozenset({"gil", "event-loop", "run-queue", "throttle"})
 _COMPUTING: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
 _WORK: Final[frozenset[Mechanism]] = _COMPUTING | {"sleep"}
 
@@ -37,6 +40,10 @@ class Balance(NamedTuple):
     """Booked, but to no mechanism."""
     readings: int = 0
     """Of thread states, that it was made of; 0 where it was measured exactly."""
+    suspended_ns: int = 0
+    """A coroutine was suspended, and nothing that was seen tells in what."""
+    looks: Looks = NOBODY
+    """What looking at its tasks says of the time in which nobody did."""
 
     @property
     def unaccounted_ns(self) -> int:
@@ -60,6 +67,19 @@ class Weighing(NamedTuple):
     confidence: float
 
 
+def estimated(balance: Balance) -> Balance:
+    """Return a balance of many requests with the time in which nobody looked given to what it was spent on."""
+    spent, other_ns = dict(balance.spent_ns), balance.other_ns
+    for mechanism, change_ns in balance.looks.changes().items():
+        if mechanism is None:
+            other_ns += change_ns
+        else:
+            spent[mechanism] = spent.get(mechanism, 0) + change_ns
+    return balance._replace(
+        spent_ns={name: spent_ns for name, spent_ns in spent.items() if spent_ns}, other_ns=other_ns
+    )
+
+
 _ORDER: Final[dict[Mechanism, int]] = {name: place for place, name in enumerate(MECHANISMS)}
 
 
@@ -79,6 +99,7 @@ def weigh(balance: Balance, kept: float = 1.0) -> Weighing:
     if share < CERTAIN and not leads and not related:
         return Weighing(None, share, 0.0)
     confidence = _confidence(share, share - second, unaccounted) * kept * trust(balance.readings)
+    confidence *= 1.0 - _DOUBT * balance.part(balance.suspended_ns)
     return Weighing(top, share, round(confidence, 3))
 
 

@@ -13,9 +13,15 @@ _DID: Final[dict[Mechanism, str]] = {
     "cpu": "ran {time} on the CPU{where}",
     "gc": "collected garbage for {time}{where}",
     "sleep": "slept {time}{where}",
+    "chatty": "spent {time} on many calls of one kind to {whom}{where}",
+    "connect": "spent {time} on opening connections to {whom}{where}",
+    "tls": "spent {time} on TLS handshakes with {whom}{where}",
+    "transfer": "spent {time} on moving data of {whom}{where}",
     "gil": "waited {time} for the GIL{held}",
     "lock": "waited {time} for a {lock}",
-    "queue": "waited {time} for a free worker",
+    "event-loop": "waited {time} for its event loop{kept}",
+    "pool": "waited {time} for {permit}{where}",
+    "queue": "waited {time} for a free {worker}",
     "run-queue": "waited {time} for a CPU",
     "throttle": "waited {time} for its CPU quota",
     "disk": "waited {time} for the disk{where}",
@@ -27,9 +33,15 @@ _DOES: Final[dict[Mechanism, str]] = {
     "cpu": "is its own code on the CPU{where}",
     "gc": "is garbage collection{where}",
     "sleep": "is sleep{where}",
+    "chatty": "is many calls of one kind to {whom}{where}",
+    "connect": "is opening connections to {whom}{where}",
+    "tls": "is TLS handshakes with {whom}{where}",
+    "transfer": "is moving data of {whom}{where}",
     "gil": "waits for the GIL{held}",
     "lock": "waits for a {lock}",
-    "queue": "waits for a free worker",
+    "event-loop": "waits for its event loop{kept}",
+    "pool": "waits for {permit}{where}",
+    "queue": "waits for a free {worker}",
     "run-queue": "waits for a CPU",
     "throttle": "waits for its CPU quota",
     "disk": "waits for the disk{where}",
@@ -112,8 +124,18 @@ def _known(mechanism: Mechanism, evidence: Sequence[Evidence]) -> dict[str, str]
         "where": where,
         "held": f" held by {holder}" if holder else "",
         "lock": ("signal" if is_signal else "lock") + by,
+        "kept": _kept(values),
+        "worker": values.get("queued_for", "worker"),
+        "permit": values.get("permit", "a pooled connection or a permit"),
         "whom": _whom(mechanism, values),
     }
+
+
+def _kept(values: Mapping[str, str]) -> str:
+    if "keeper" not in values:
+        return ""
+    where = f" in {values['kept_in']}" if "kept_in" in values else ""
+    return f", kept by {values['keeper']}{where}"
 
 
 def _whom(mechanism: Mechanism, values: Mapping[str, str]) -> str:

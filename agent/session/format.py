@@ -21,10 +21,11 @@ the table `verdicts` in the same manner. A second is written once and never chan
 
 **Plain and dense.** What one queries is in plain tables, one column per field, units in the names, one
 column per bucket of a ledger. What is dense is in `dense`, one zlib-compressed msgpack blob a second
-(`stored.Dense`): the peers, waits and stacks of requests, records that hold lists (open requests, CPUs,
-sockets, threads and their stacks, costs of probes), and any record that no row could hold exactly (an
-integer beyond 64 bits signed). Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session`
-says which wall time `started_ns` was.
+(`stored.Dense`): of requests their peers, waits, stacks, calls to other processes (about 40 bytes each on the
+disk) and who kept their event loop; records that hold lists (open requests, CPUs, sockets, threads and their
+stacks, costs of probes); and any record that no row could hold exactly (an integer beyond 64 bits signed).
+Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session` says which wall time `started_ns`
+was.
 
 **Checksums.** `seconds.crc32` is the CRC-32 of these, one after the other: the msgpack array of that row
 without its checksum; for each table from `requests` to `verdicts`, in the order of the schema, each row of

@@ -31,12 +31,12 @@ _MORE_OBJECTS: Final = "- - -  - -  - - -  - bytes.size bytes.data  - str.state 
 _COLLECTOR: Final = "sz.gc gc.collecting"
 _FIELDS: Final = {
     (3, 13): (
-        f"{_RUNTIME} sz.interp is.id is.next is.threads_head is.gc - - - {_GIL} {_THREAD} {_FRAME} {_CODE} "
+        f"{_RUNTIME} sz.interp is.id is.next is.threads_head is.gc is.modules - - {_GIL} {_THREAD} {_FRAME} {_CODE} "
         f"{_OBJECTS} {_MORE_OBJECTS} {_COLLECTOR}"
     ).split(),
     (3, 14): (
-        f"{_RUNTIME} sz.interp is.id is.next is.threads_head - is.gc - - - {_GIL} - - {_THREAD} {_FRAME} - - {_CODE} - "
-        f"{_OBJECTS} - - - - {_MORE_OBJECTS} {_COLLECTOR}"
+        f"{_RUNTIME} sz.interp is.id is.next is.threads_head - is.gc is.modules - - {_GIL} - - {_THREAD} {_FRAME} - - "
+        f"{_CODE} - {_OBJECTS} - - - - {_MORE_OBJECTS} {_COLLECTOR}"
     ).split(),
 }
 _NOT_A_FUNCTION: Final = 3

@@ -18,12 +18,13 @@ from perfwatch.probes.cpython.layout import OFFSETS
 
 VERSIONS: Final = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 _SOURCE: Final = Path(__file__).with_name("offsets.c")
+_OWN_STRUCTS: Final = Path(__file__).with_name("own_structs.py")
 _OWN_OPCODES: Final = Path(__file__).with_name("own_opcodes.py")
 _INSTALLED: Final = Path.home() / ".pyenv" / "versions"
 
 
 def offsets_of(minor: str) -> dict[str, int]:
-    """Return the offsets that the headers of a version give."""
+    """Return the offsets that the headers of a version give, and those that its interpreter measured itself."""
     home = _home(minor)
     include = home / "include" / f"python{minor}"
     with tempfile.TemporaryDirectory() as directory:
@@ -31,13 +32,19 @@ def offsets_of(minor: str) -> dict[str, int]:
         compiling = ["cc", "-w", f"-I{include}", f"-I{include}/internal", str(_SOURCE), "-o", str(program)]
         subprocess.run(compiling, check=True)
         found: dict[str, int] = json.loads(subprocess.run([program], check=True, capture_output=True).stdout)
-    return found
+    return {**found, **_said_by(home, minor, _OWN_STRUCTS)}
 
 
 def opcodes_of(minor: str) -> dict[str, dict[str, Any]]:
     """Return what an interpreter says of its instructions; see own_opcodes.py."""
-    command = [str(_home(minor) / "bin" / "python"), "-I", str(_OWN_OPCODES)]
-    found: dict[str, dict[str, Any]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found: dict[str, dict[str, Any]] = _said_by(_home(minor), minor, _OWN_OPCODES)
+    return found
+
+
+def _said_by(home: Path, minor: str, script: Path) -> dict[str, Any]:
+    """Return what an interpreter prints, as JSON, when it runs one of our scripts."""
+    command = [str(home / "bin" / f"python{minor}"), "-I", str(script)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 
 

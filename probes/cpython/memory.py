@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import struct
 from typing import TYPE_CHECKING, Final
@@ -77,6 +78,14 @@ class Memory:
         """Return the unsigned 64 bits at an address."""
         data = self.read(address, _WORD.size)
         return None if data is None else int(_WORD.unpack(data)[0])
+
+    def text(self, address: int, limit: int) -> str:
+        """Return a C string, at most `limit` bytes of it; empty if there is none."""
+        data = self.read(address, limit)
+        if data is None:  # it may stand at the end of what is mapped
+            room = -address % mmap.PAGESIZE
+            data = self.read(address, min(room, limit)) if room else None
+        return (data or b"").partition(b"\0")[0].decode(errors="replace")
 
     def read_each(self, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
         """Return what lies at each (address, size)."""

@@ -3,7 +3,8 @@
  *
  *   rt _PyRuntime · is interpreter state · ts thread state · f frame · co code object · gil · gc collector state ·
  *   gen one of its generations · stat one of its statistics · chunk of the data stack · ob, type, tuple, bytes, str
- *   objects · sz sizes of structs
+ *   objects · dict, keys, values of dictionaries and instances · set, weakref, cell, method objects · coro coroutines and
+ *   generators · sz sizes of structs
  */
 #define Py_BUILD_CORE 1
 #include <Python.h>
@@ -11,7 +12,9 @@
 #include <stdio.h>
 
 #include "frameobject.h"
+#include "structmember.h"
 #if PY_VERSION_HEX >= 0x030B0000
+#include "internal/pycore_dict.h"
 #include "internal/pycore_frame.h"
 #endif
 #if PY_VERSION_HEX >= 0x03090000
@@ -24,6 +27,12 @@
 #include "internal/pycore_ceval.h"
 #include "internal/pycore_gil.h"
 #include "internal/pycore_pystate.h"
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define LONG_DIGITS long_value.ob_digit
+#else
+#define LONG_DIGITS ob_digit
+#endif
 
 #define VALUE(name, number) printf("%s\n  \"" name "\": %zu", before, (size_t)(number)), before = ","
 #define AT(name, type, member) VALUE(name, offsetof(type, member))
@@ -176,6 +185,86 @@ static void print_objects(void) {
     VALUE("sz.compact", sizeof(PyCompactUnicodeObject));
 }
 
+static void print_containers(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    AT("is.modules", PyInterpreterState, imports.modules);
+#else
+    AT("is.modules", PyInterpreterState, modules);
+#endif
+    AT("dict.used", PyDictObject, ma_used);
+    AT("dict.keys", PyDictObject, ma_keys);
+    AT("dict.values", PyDictObject, ma_values);
+    VALUE("sz.dict", sizeof(PyDictObject));
+#if PY_VERSION_HEX >= 0x030B0000
+    AT("keys.log2_size", PyDictKeysObject, dk_log2_size);
+    AT("keys.log2_index_bytes", PyDictKeysObject, dk_log2_index_bytes);
+    AT("keys.kind", PyDictKeysObject, dk_kind);
+    AT("keys.entries", PyDictKeysObject, dk_nentries);
+    AT("keys.indices", PyDictKeysObject, dk_indices);
+    VALUE("KEYS_GENERAL", DICT_KEYS_GENERAL);
+    AT("values.items", PyDictValues, values);
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    AT("values.valid", PyDictValues, valid);
+#endif
+    AT("set.fill", PySetObject, fill);
+    AT("set.used", PySetObject, used);
+    AT("set.mask", PySetObject, mask);
+    AT("set.table", PySetObject, table);
+    AT("set.key", setentry, key);
+    AT("set.hash", setentry, hash);
+    VALUE("sz.set", sizeof(PySetObject));
+    VALUE("sz.set_entry", sizeof(setentry));
+    AT("weakref.object", PyWeakReference, wr_object);
+    AT("cell.content", PyCellObject, ob_ref);
+    AT("method.self", PyMethodObject, im_self);
+    AT("method.function", PyMethodObject, im_func);
+    AT("list.size", PyListObject, ob_base.ob_size);
+    AT("list.items", PyListObject, ob_item);
+    AT("long.digits", PyLongObject, LONG_DIGITS);
+}
+
+static void print_instances(void) {
+    AT("type.flags", PyTypeObject, tp_flags);
+    AT("type.basic_size", PyTypeObject, tp_basicsize);
+    AT("type.base", PyTypeObject, tp_base);
+    AT("type.dict_offset", PyTypeObject, tp_dictoffset);
+    AT("type.members", PyTypeObject, tp_members);
+    AT("type.cached_keys", PyHeapTypeObject, ht_cached_keys);
+    AT("member.name", struct PyMemberDef, name);
+    AT("member.offset", struct PyMemberDef, offset);
+    VALUE("sz.member", sizeof(struct PyMemberDef));
+}
+
+static void print_coroutines(void) {
+#if PY_VERSION_HEX >= 0x030B0000
+    AT("coro.frame", PyGenObject, gi_iframe);
+    AT("coro.state", PyGenObject, gi_frame_state);
+    VALUE("FRAME_SUSPENDED", (unsigned char)FRAME_SUSPENDED);
+    VALUE("FRAME_EXECUTING", (unsigned char)FRAME_EXECUTING);
+    AT("f.stack_top", Frame, stacktop);
+#else
+    AT("coro.frame", PyGenObject, gi_frame);
+    AT("f.coro", Frame, f_gen);
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    VALUE("FRAME_SUSPENDED_YIELD_FROM", (unsigned char)FRAME_SUSPENDED_YIELD_FROM);
+#elif PY_VERSION_HEX >= 0x030A0000 && PY_VERSION_HEX < 0x030B0000
+    AT("f.state", Frame, f_state);
+    AT("f.value_stack", Frame, f_valuestack);
+    AT("f.stack_depth", Frame, f_stackdepth);
+    VALUE("FRAME_SUSPENDED", (unsigned char)FRAME_SUSPENDED);
+    VALUE("FRAME_EXECUTING", (unsigned char)FRAME_EXECUTING);
+#elif PY_VERSION_HEX < 0x030A0000
+    AT("f.stack_top", Frame, f_stacktop);
+    AT("f.executing", Frame, f_executing);
+#endif
+    AT("co.nlocals", PyCodeObject, co_nlocals);
+#if PY_VERSION_HEX >= 0x030B0000
+    AT("co.nlocalsplus", PyCodeObject, co_nlocalsplus);
+#endif
+}
+
 int main(void) {
     printf("{");
     print_states();
@@ -184,6 +273,9 @@ int main(void) {
     print_frame();
     print_code();
     print_objects();
+    print_containers();
+    print_instances();
+    print_coroutines();
     printf("\n}\n");
     return 0;
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from perfwatch.probes.frames import GcPause, StackTable
-from perfwatch.probes.ledger import accounts
+from perfwatch.probes.ledger import accounts, under_way
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.calls import Calls, placed
 from perfwatch.probes.ledger.code_events import WOKE
+from perfwatch.probes.ledger.exchanges import Exchange
 from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from perfwatch.probes.frames import Frame
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
+    from perfwatch.probes.ledger.exchanges import Rest
     from perfwatch.probes.ledger.step_events import StepEvent
     from perfwatch.probes.ledger.symbols import KernelSymbols
 
@@ -28,8 +31,6 @@ MAX_WAITS: Final = 512
 """As many long waits of one request are kept; what comes after them is counted (`waits_lost`)."""
 MAX_WOKE: Final = 1024
 _KNOWN: Final = {"one", "followed"}
-_ON_CPU: Final = BUCKETS.index("on_cpu")
-_RUN_QUEUE: Final = BUCKETS.index("run_queue")
 
 
 class Placed(NamedTuple):
@@ -48,13 +49,12 @@ class Assembler:
         symbols: KernelSymbols,
         unix_name: Callable[[bytes], str | None],
         head_of: Callable[[int, int], bytes],
+        rest_of: Callable[[int], Rest | None] = lambda _: None,
     ) -> None:
         """`head_of` gives the first bytes of a request that is under way, by connection and id; empty: it is not."""
         self._heads: dict[int, bytes] = {}
         self._open_head_of = head_of
-        self._naming = accounts.Naming(
-            unix_name, lambda connection, id_: self._heads.get(id_) or head_of(connection, id_)
-        )
+        self._naming = accounts.Naming(unix_name, self._head_of)
         self._woke: dict[int, Placed] = {}  # stacks of wakers of lanes, by the moment
         self._machine = machine
         self._symbols = symbols
@@ -64,15 +64,23 @@ class Assembler:
         self._code: dict[int, RequestCode] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
-        self._flow = Flow(self._owned)
+        self._calls = Calls(unix_name, rest_of)
+        self._flow = Flow(self._owned, self._calls.move)
 
     def expect(self, events: Iterable[ev.Event]) -> None:
         """Look at the events that are to come: an earlier one may name a request that a later one tells."""
         self._heads = {event.id: event.head for event in events if isinstance(event, ev.RequestEvent)}
 
     def add_step(self, event: StepEvent) -> None:
-        """Follow a step of an event loop or a worker."""
-        self._flow.take(event)
+        """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
+        owner: int | None = event.request
+        if event.is_late:  # it changes nothing in whose the thread's time was
+            owner = self._calls.owner_of(event.connection)
+        elif not event.request or not event.ends:
+            owner = self._flow.take(event)
+        begun = self._calls.take(event, owner or None)
+        if begun and not owner:  # a worker's, of which it shows later for whom it works
+            self._flow.hold(event.tid, event.at_ns - 1, begun)
 
     def doubt(self) -> None:
         """Give up on what is under way in event loops: steps were lost."""
@@ -94,6 +102,8 @@ class Assembler:
             self._keep_wait(event._replace(request=request))
         elif isinstance(event, Placed):
             self._code.setdefault(request, RequestCode()).add(event.stack, event.frames)
+        elif isinstance(event, Exchange):
+            self._calls.give(event, request)
 
     def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Keep a stack until its request ends."""
@@ -148,7 +158,9 @@ class Assembler:
         waits = self._waits.get(event.id, [])
         lost = self._waits_lost.get(event.id, 0)
         code = self._code.get(event.id)
+        calls, calls_lost = self._calls.of(event.id, event.ended_ns), self._calls.lost(event.id)
         if final:
+            self._calls.forget(event.id)
             self._code.pop(event.id, None)
             self._waits.pop(event.id, None)
             self._waits_lost.pop(event.id, None)
@@ -186,6 +198,8 @@ class Assembler:
             gc_ns=account.gc_ns,
             code=code.table() if code else StackTable(),
             ran=code.ran(event.ended_ns) if code else (),
+            calls=placed(calls, waits) if threads in _KNOWN else (),
+            calls_lost=calls_lost if threads in _KNOWN else 0,
             culprits=account.culprits,
             protocol=event.protocol,
         )
@@ -208,40 +222,29 @@ class Assembler:
             return accounts.unknown(event, "shared" if event.flags & ev.SHARED else "several")
         return accounts.of_thread(event, waits, self._unix_name)
 
+    def thread_of(self, event: ev.RequestEvent) -> int | None:
+        """Tell which thread works for a request that has not ended; None: none does, it waits."""
+        if not event.flags & ev.BY_STEPS:
+            return event.tid
+        way = self._flow.way(event.id)
+        return way.thread if way else None
+
     def open(
-        self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int, stack: Iterable[Frame] = ()
+        self, event: ev.RequestEvent, thread: ev.ThreadState | None, now_ns: int, stack: tuple[Frame, ...] = ()
     ) -> OpenRequest:
-        """Describe a request that has not ended; `thread` is what its thread does now, if it still serves it.
+        """Describe a request that has not ended; `thread` is what its thread does now.
 
         `stack` is what that thread waits in, the innermost frame first; what it runs was told before.
         """
-        method, target = ev.parse_request_line(event.head)
-        own = thread if thread and thread.request == event.id else None
-        threads = "shared" if own and own.loops else _threads(event.flags)
-        bucket, since_ns, booked = _present(own, event, now_ns)
+        way = self._flow.way(event.id) if event.flags & ev.BY_STEPS else None
+        if way and way.is_whole:
+            now = under_way.of_way(way, thread, now_ns)
+        else:
+            now = under_way.of_thread(event, thread, now_ns)
         code = self._code.get(event.id)
-        if bucket == _ON_CPU and code:
-            stack = code.running(since_ns)
-        return OpenRequest(
-            id=event.id,
-            pid=event.pid,
-            tid=event.tid,
-            arrived_ns=event.arrived_ns,
-            started_ns=event.started_ns,
-            method=method,
-            target=target,
-            booked_ns=accounts.with_queue(booked, event, exact=threads == "one"),
-            state=BUCKETS[bucket],
-            state_since_ns=since_ns,
-            call=name_of(self._machine, own.call) if own and own.state == ev.BLOCKED else None,
-            detail=f"{own.futex:#x}" if own and own.state == ev.BLOCKED and own.futex else None,
-            peer=own.peer.text(self._unix_name) if own and own.state == ev.BLOCKED and own.peer.known else None,
-            local=event.local.text(self._unix_name),
-            threads=threads,
-            throttled_ns=(own or event).throttled_ns if threads == "one" else 0,
-            gc_ns=(own or event).gc_ns if threads == "one" else 0,
-            stack=tuple(stack) if threads == "one" else (),
-        )
+        if now.state == "on_cpu" and code:
+            stack = code.running(now.since_ns)
+        return under_way.request(now, event, stack, self._unix_name, self._machine)
 
     def is_told(self, stage: ev.RequestStage) -> bool:
         """Whether this end of the request was told already."""
@@ -249,12 +252,14 @@ class Assembler:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""
-        absent = {id_ for kept in (self._waits, self._waits_lost, self._told, self._code) for id_ in kept.keys() - ids}
+        kept_of = (self._waits, self._waits_lost, self._told, self._code)
+        absent = {id_ for kept in kept_of for id_ in kept.keys() - ids} | (self._calls.requests - ids)
         for gone in absent & self._absent:
             self._waits.pop(gone, None)
             self._waits_lost.pop(gone, None)
             self._told.pop(gone, None)
             self._code.pop(gone, None)
+            self._calls.forget(gone)
         self._absent = absent - self._absent
         self._flow.forget_all_but(ids)
         self._woke.clear()
@@ -285,30 +290,7 @@ def _waker(who: ev.Who | None) -> Waker | None:
     return Waker(who.pid, who.tid, who.name, who.request or None) if who else None
 
 
-def _present(thread: ev.ThreadState | None, event: ev.RequestEvent, now_ns: int) -> tuple[int, int, tuple[int, ...]]:
-    """Tell what the thread does now (a bucket), since when, and its ledger with that booked up to now.
-
-    The thread's entry is read while it changes: a figure may be of a moment earlier. Good enough for what is in flight.
-    """
-    if thread is None:
-        return BUCKETS.index("other"), event.started_ns, event.booked_ns
-    booked = list(thread.booked_ns)
-    bucket, since_ns = _ON_CPU, thread.since_ns
-    if thread.state == ev.PREEMPTED:
-        bucket = _RUN_QUEUE
-    elif thread.state == ev.BLOCKED:
-        bucket = thread.bucket if thread.bucket < len(BUCKETS) else BUCKETS.index("other")
-    booked[bucket] += max(now_ns - since_ns, 0)
-    return bucket, since_ns, tuple(booked)
-
-
 def _outcome(flags: int) -> Literal["answered", "aborted", "died"]:
     if flags & ev.DIED:
         return "died"
     return "aborted" if flags & ev.ABORTED else "answered"
-
-
-def _threads(flags: int) -> Literal["one", "shared", "several"]:
-    if flags & (ev.SHARED | ev.BY_STEPS):
-        return "shared"
-    return "several" if flags & ev.SEVERAL else "one"

@@ -12,23 +12,6 @@
  */
 #pragma once
 
-struct crypt { /* a thread that calls OpenSSL */
-	u64 connection; /* that it has read of; 0: an SSL object has taken that */
-	u64 object; /* of the call under way */
-	u64 buffer;
-	u64 length_at; /* where it says how much it returned; 0: by its result */
-	u32 written; /* as much clear text went to the peer of a connection that the process opened, last */
-	u32 head_length;
-	char head[STEP_HEAD_BYTES];
-};
-
-struct { /* by tid */
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u32);
-	__type(value, struct crypt);
-} crypts SEC(".maps");
-
 struct ssl_object {
 	u64 address;
 	u64 pid;
@@ -47,16 +30,6 @@ struct { /* how often OpenSSL was called, by process: what that cost */
 	__type(key, u32);
 	__type(value, u64);
 } ssl_calls SEC(".maps");
-
-static __noinline struct crypt *crypt_of(u32 tid)
-{
-	struct crypt *c = bpf_map_lookup_elem(&crypts, &tid), new = {};
-
-	if (c)
-		return c;
-	bpf_map_update_elem(&crypts, &tid, &new, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&crypts, &tid);
-}
 
 /* The thread has read of a connection. Costs one look-up where nobody looks at OpenSSL. */
 static __noinline int note_ciphertext(u64 connection)
@@ -122,18 +95,6 @@ static __noinline int read_clear_answer(u64 connection, u64 from, u32 length)
 
 	if (is_unanswered(r) && !bpf_probe_read_user(status, sizeof(status), (void *)from) && begins_answer(status))
 		read_answer(r, from, length);
-	return 0;
-}
-
-/* Of a connection that the process opened itself: kept until a record of that length is sent (take_clear_head). */
-static __noinline int keep_clear_head(struct crypt *c, u64 from, u32 length)
-{
-	u32 size = length < STEP_HEAD_BYTES ? length : STEP_HEAD_BYTES;
-
-	c->written = length;
-	c->head_length = 0;
-	if (!bpf_probe_read_user(c->head, AT_MOST(STEP_HEAD_BYTES, size), (void *)from))
-		c->head_length = size;
 	return 0;
 }
 

@@ -152,6 +152,8 @@ class ThreadState(NamedTuple):
     throttled_ns: int
     gc_ns: int
     loops: bool
+    idles: bool
+    """It is an event loop that waits for whatever comes."""
     waits_at: StackEvent | None
     """Where in its code it blocks, while it does."""
 
@@ -200,10 +202,13 @@ def parse_request(data: bytes) -> RequestEvent:
         raise Malformed(f"a request of {len(data)} bytes")
     f = REQUEST.unpack_from(data)
     head_length, booked = f[13], f[24:40]
-    peers = tuple(
-        PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
-        for peer in (f[at : at + 6] for at in range(40, 40 + 6 * PEERS, 6))
-        if peer[0]
+    peers = (
+        f[40]
+        and tuple(  # they fill up from the first
+            PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
+            for peer in (f[at : at + 6] for at in range(40, 40 + 6 * PEERS, 6))
+            if peer[0]
+        )
     )
     return RequestEvent(
         id=f[2],
@@ -221,7 +226,7 @@ def parse_request(data: bytes) -> RequestEvent:
         booked_ns=booked[: len(BUCKETS)],
         throttled_ns=booked[THROTTLED],
         gc_ns=booked[GC],
-        peers=peers,
+        peers=peers or (),
         status=f[-1],
         head=nth_head(data[REQUEST.size : REQUEST.size + head_length], f[14]),
         protocol=PROTOCOLS[f[15]],
@@ -268,6 +273,7 @@ def parse_thread(data: bytes) -> ThreadState:
         throttled_ns=f[_THREAD_BOOKED + THROTTLED],
         gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
+        idles=f[7] == BLOCKED and bool(f[_LOOPS + 4]),
         waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
     )
 

@@ -63,12 +63,17 @@ struct sock_common {
 	atomic64_t skc_cookie;
 } RELOCATED;
 
+struct sk_buff_head {
+	u32 qlen;
+} RELOCATED;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	int sk_err;
 	u16 sk_type;
 	u16 sk_protocol;
 	u8 sk_shutdown;
-	int sk_err;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 } RELOCATED;
@@ -185,6 +190,8 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 
 #define PF_KTHREAD 0x00200000
 #define TASK_UNINTERRUPTIBLE 0x0002
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
 #define TCP_LISTEN 10
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
@@ -194,12 +201,14 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define MSG_PEEK 2
 #define SEND_SHUTDOWN 2
 #define EINTR 4
 #define EAGAIN 11
 #define EPIPE 32
 #define ECONNRESET 104
+#define EINPROGRESS 115
 #define POLLIN 1
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
@@ -216,6 +225,7 @@ struct pt_regs {
 #define CALL_ARG1(regs) ((regs)->di)
 #define CALL_ARG2(regs) ((regs)->si)
 #define CALL_ARG3(regs) ((regs)->dx)
+#define CALL_ARG5(regs) ((regs)->r8)
 #define USER_IP(regs) ((regs)->ip)
 #define USER_SP(regs) ((regs)->sp)
 #define FIRST_ARGUMENT(regs) ((regs)->di) /* of a function of user space */
@@ -264,6 +274,7 @@ struct pt_regs {
 #define CALL_ARG1(regs) ((regs)->orig_x0)
 #define CALL_ARG2(regs) ((regs)->regs[1])
 #define CALL_ARG3(regs) ((regs)->regs[2])
+#define CALL_ARG5(regs) ((regs)->regs[4])
 #define USER_IP(regs) ((regs)->pc)
 #define USER_SP(regs) ((regs)->sp)
 #define FIRST_ARGUMENT(regs) ((regs)->regs[0])

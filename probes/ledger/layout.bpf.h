@@ -211,11 +211,29 @@ struct step {
 	u64 request;  /* that the connection, or else the thread, serves; 0: none, or it is an event loop */
 	u64 since_ns; /* 0: not known */
 	s64 bytes;    /* of SENT and RECEIVED: also those that were not told one by one; CLOSED: negative: an errno */
-	u64 other;    /* a tid; READ: a hash of its first line; IDLED: when it could run; TOOK: since when it waited */
+	u64 other;    /* a tid; READ: a hash of its first line; IDLED: when it could run; TOOK: since when it waited;
+		       * SENT, RECEIVED: 1 for the rest of a turn, told later, as of when the last of it was handed over */
 	u64 booked[BUCKETS]; /* what the thread did since its last step; of a thread that is not a lane: zeros */
 	struct address local; /* of STEP_CONNECTING and later; the others end here */
 	struct address peer;
 	char head[STEP_HEAD_BYTES]; /* head_length of it, and so much is sent */
+};
+
+struct conversation { /* on a connection that the process opened itself */
+	u64 connection;
+	u64 request; /* that it was last used for */
+	u64 began_ns; /* to be connected; 0: it stood before, or that was no event */
+	u64 asked_ns; /* the turn's first bytes were sent */
+	u64 readable_ns; /* since when bytes lie there unread; 0: none do */
+	u64 told_ns; /* the last step of this turn */
+	u64 last_ns; /* the last of what is untold */
+	s64 untold; /* bytes of this turn, behind those that a step told */
+	u64 sent_bytes;
+	u64 received_bytes;
+	u32 pid;
+	u32 tid;
+	u32 turn; /* enum turn */
+	u32 told; /* steps of this turn */
 };
 
 struct process {

@@ -668,6 +668,16 @@ static __noinline u64 payload(void)
 	return vector;
 }
 
+static __always_inline u32 unread_bytes(const struct sock *sk)
+{
+	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
+
+	return sk->__sk_common.skc_family == AF_UNIX ? 0 : tcp->rcv_nxt - tcp->copied_seq;
+}
+
+#include "clearheads.bpf.h"
+#include "calls.bpf.h"
+
 static __noinline bool writes_one_piece(void)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
@@ -844,13 +854,6 @@ static __always_inline struct request *read_head(u64 from, int length)
 	return &s->request;
 }
 
-static __always_inline u32 unread_bytes(const struct sock *sk)
-{
-	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
-
-	return sk->__sk_common.skc_family == AF_UNIX ? 0 : tcp->rcv_nxt - tcp->copied_seq;
-}
-
 /* How much lay there to be read: bursts between two looks at the queues are seen. */
 static __always_inline void note_depth(const struct sock *sk, u32 read)
 {
@@ -929,16 +932,20 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	struct request *r, *new;
 	struct tls *tls;
 
-	if (!target || flags & MSG_PEEK || sk->sk_type != SOCK_STREAM)
+	if (!target || flags & MSG_PEEK)
 		return 0;
 	if (length < 0)
-		return fail_to_receive(sk, length);
+		fail_to_receive(sk, length);
+	if (length < 0 || sk->sk_type != SOCK_STREAM)
+		return call_received(sk, length);
 	role = role_of(sk);
+	if (role == CONNECTED) {
+		note_ciphertext(sk->__sk_common.skc_cookie.counter); /* it may be that */
+		return call_received(sk, length);
+	}
 	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk))) {
 		if (role == NO_ROLE)
 			tell_pipe(STEP_NOTICED);
-		else if (length)
-			note_ciphertext(bpf_get_socket_cookie(sk)); /* it may be that */
 		return 0;
 	}
 	connection = bpf_get_socket_cookie(sk);
@@ -1109,9 +1116,11 @@ int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r && sk->__sk_common.skc_family == AF_UNIX && role_of(sk) == NO_ROLE)
 		return tell_pipe(STEP_NOTIFIED);
-	if (length > 0 && (!r || r->protocol == TLS) && !sends_answer(connection, length, r))
+	if (length > 0 && (!r || r->protocol == TLS) && !sends_answer(connection, length, r) && r)
 		return 0;
-	if (!r || r->flags & FINAL)
+	if (!r)
+		return call_sent(sk, length);
+	if (r->flags & FINAL)
 		return 0;
 	if (length > 0)
 		answer(r, length);
@@ -1126,8 +1135,12 @@ int BPF_PROG(on_arrived, const struct sock *sk)
 	u64 key = listener_key(sk, sk->__sk_common.skc_family), connection, now, *unread;
 	struct listener *listener = key ? bpf_map_lookup_elem(&listeners, &key) : NULL;
 
-	if (!listener)
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->__sk_common.skc_state == TCP_LISTEN)
+		note_unix_connect(sk, bpf_ktime_get_ns());
+	if (!listener) {
+		call_arrived(sk);
 		return 0;
+	}
 	if (sk->__sk_common.skc_state == TCP_LISTEN) {
 		if (listener->sock != (u64)sk)
 			return 0; /* another's, at the same port of another address or network */
@@ -1152,7 +1165,7 @@ static __always_inline bool client_has_left(const struct sock *sk, int before, i
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
+int BPF_PROG(on_tcp_state, struct sock *sk, int before, int state)
 {
 	u64 connection = sk->__sk_common.skc_cookie.counter;
 	struct request *r;
@@ -1161,6 +1174,10 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int state)
 		add_listener(sk);
 	else if (before == TCP_LISTEN)
 		remove_listener(sk);
+	else if (state == TCP_SYN_SENT && is_target(bpf_get_current_pid_tgid() >> 32))
+		call_connecting(sk);
+	else
+		call_changed(sk, before, state);
 	if (!connection || (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE))
 		return 0;
 	bpf_map_delete_elem(&arrivals, &connection);

@@ -23,6 +23,7 @@ from perfwatch.probes.ledger import cleartext, collectors
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
+from perfwatch.probes.ledger.exchanges import CONVERSATION, Rest, parse_rest
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.step_events import StepEvent
@@ -188,9 +189,12 @@ class LedgerProbe:
         self._threads = bpf.map("threads", 4, ev.THREAD.size)
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
+        self._conversations = bpf.map("conversations", 8, CONVERSATION.size)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
-        self._assembler = Assembler(self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of)
         self._clear_text.open()
+        self._assembler = Assembler(
+            self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of, self._rest_of
+        )
         self._configure(bpf.map("call_classes", 4, 1))
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
@@ -293,6 +297,10 @@ class LedgerProbe:
         else:
             self._change(event)
 
+    def _rest_of(self, connection: int) -> Rest | None:
+        data = self._conversations.get(struct.pack("=Q", connection))
+        return parse_rest(data) if data else None
+
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
         if event.protocol == "tls" and not event.head:
             self._clear_text.miss(event.pid, now_ns)
@@ -371,8 +379,9 @@ class LedgerProbe:
         return ev.parse_thread(data) if data else None
 
     def _open(self, event: ev.RequestEvent, now_ns: int) -> OpenRequest:
-        thread = self._thread(event.tid)
-        waits_at = thread.waits_at if thread else None
+        tid = self._assembler.thread_of(event)
+        thread = self._thread(tid) if tid else None
+        waits_at = thread.waits_at if thread and not thread.idles else None
         return self._assembler.open(event, thread, now_ns, self._programs.frames(waits_at) if waits_at else ())
 
     def _count_losses(self, now_ns: int, to: list[Record]) -> None:

@@ -56,6 +56,11 @@ class StepEvent(NamedTuple):
     """By `BUCKETS`, then how much of `run_queue` was the quota's, and of `on_cpu` the garbage collector's."""
     ends: Ends | None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it tells as of an earlier moment what was only added up: the rest of a turn."""
+        return self.ends is not None and self.other != 0
+
 
 def parse_step(data: bytes) -> StepEvent:
     """Read `struct step`; raises Malformed if it is shorter than it must be."""

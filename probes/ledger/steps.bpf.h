@@ -15,13 +15,11 @@ struct told { /* the fields of a step that its kind decides */
 	u64 other;
 };
 
-static __always_inline void fill_step(struct step *step, struct thread *t, u32 kind, u64 now, const struct told *told)
+static __always_inline void fill_told(struct step *step, u32 kind, u64 now, const struct told *told)
 {
 	step->size = sizeof(*step);
 	step->kind = EVENT_STEP;
 	step->at_ns = now;
-	step->pid = t->pid;
-	step->tid = t->tid;
 	step->step = kind;
 	step->head_length = 0;
 	step->connection = told->connection;
@@ -29,7 +27,12 @@ static __always_inline void fill_step(struct step *step, struct thread *t, u32 k
 	step->since_ns = told->since_ns;
 	step->bytes = told->bytes;
 	step->other = told->other;
-	if (t->lane) {
+}
+
+/* What a lane did since its last step goes with this one. */
+static __always_inline void take_booked(struct step *step, struct thread *t)
+{
+	if (t && t->lane) {
 		__builtin_memcpy(step->booked, t->ledger.booked, sizeof(step->booked));
 		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
 	} else {
@@ -46,7 +49,10 @@ static __noinline int tell_step(struct thread *t, u32 kind, u64 now, const struc
 		count(LOST_STEPS);
 		return 0;
 	}
-	fill_step(step, t, kind, now, told);
+	fill_told(step, kind, now, told);
+	step->pid = t->pid;
+	step->tid = t->tid;
+	take_booked(step, t);
 	bpf_ringbuf_submit(step, BPF_RB_NO_WAKEUP);
 	return 0;
 }

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.collector import Collector
+from perfwatch.probes.cpython.interning import Interner
 from perfwatch.probes.cpython.python import open_python
 from perfwatch.probes.cpython.walk import Walker
 from perfwatch.probes.frames import Frame, GilHold, PythonSample, StackSample, ThreadStacks
-from perfwatch.probes.stacks.interning import Interner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

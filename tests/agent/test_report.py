@@ -11,6 +11,7 @@ import queued
 from report_shape import CONTRACT, MAYBE, faults
 
 from perfwatch.agent import report_contract as contract
+from perfwatch.agent import report_contract_calls as call_contract
 from perfwatch.agent import report_contract_queues as queue_contract
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.report import build, correlate, to_json
@@ -41,7 +42,10 @@ def test_every_field_of_the_contract_is_there():
         assert report[key], f"nothing in {key} to check"
     for key in CONTRACT["queues"]:
         assert report["queues"][key], f"nothing in queues.{key} to check"
-    assert any(one["blockers"] for one in report["slow_requests"])
+    for key in ("blockers", "calls"):
+        assert any(one[key] for one in report["slow_requests"]), f"no {key} to check"
+    assert report["downstream"]
+    assert any(one["downstream"] for one in report["endpoints"])
 
 
 def test_the_check_itself_finds_faults():
@@ -66,7 +70,8 @@ def test_the_structs_describe_the_json():
 
 
 def test_every_struct_of_the_contract_is_documented():
-    classes = [one for module in (contract, queue_contract) for one in vars(module).values() if isinstance(one, type)]
+    modules = (contract, queue_contract, call_contract)
+    classes = [one for module in modules for one in vars(module).values() if isinstance(one, type)]
     structs = {one for one in classes if issubclass(one, contract.Struct)}
     assert len(structs) > 18
     assert all(one.__doc__ and typing.get_type_hints(one) is not None for one in structs)

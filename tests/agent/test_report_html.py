@@ -7,6 +7,7 @@ import re
 import socket
 from html.parser import HTMLParser
 
+import asking as a
 import fake_records
 import making as m
 import msgspec
@@ -44,7 +45,10 @@ def poisoned(port=9):
         f"</script></style></pre>{MARK}<img src=http://127.0.0.1:{port}/x onerror='document.title=1'>\"'&\u2028\x1b[2J"
     )
     info = m.info(command=evil, hostname=evil, server=evil, python=evil, listeners=(evil,))
-    view, judged = correlate(info, [m.served(1, 1000, lock=600, target="/" + evil, method=evil)])
+    record = m.served(1, 1000, lock=600, target="/" + evil, method=evil)
+    call = a.call(500, 100, peer=evil, local=evil, operation=evil)
+    record = a.asks(record, call, culprits=(a.culprit(1, 50, "/" + evil, evil),))
+    view, judged = correlate(info, [record])
     endpoint = msgspec.structs.replace(view.endpoints[0], route=evil, method=evil)
     report = build(info, msgspec.structs.replace(view, endpoints=(endpoint,)), judged)
     frames = (Frame(evil, evil, 1), Frame(evil[::-1], "/" + evil, 2))
@@ -108,10 +112,22 @@ def test_it_refers_to_nothing_outside_and_runs_only_what_it_names(make):
     assert "//fonts." not in html
 
 
+def test_calls_and_who_kept_the_loop_are_told_and_drawn():
+    culprit = m.served(9, 900, sleep=580, target="/block")
+    record = a.asks(m.served(1, 1000, loop=300, calls=300), a.call(900, 30, connect=60), culprits=(a.culprit(9, 300),))
+    view, judged = correlate(m.info(), [culprit, record])
+    html = to_html(build(m.info(), view, judged), [], "none")
+    assert f"{a.SELECT}<p class='quiet'>{a.POSTGRES} postgresql</p>" in html
+    assert "loop 300 ms, kept by GET /block 300 ms" in html
+    assert re.findall(r"left:(\S+?)%;width:(\S+?)%", html) == [("83.333", "10.000"), ("93.333", "5.000")]
+    assert "<h2>Downstream</h2>" in html
+    assert f"calls 1 x 90 ms {a.SELECT}</p>" in html
+
+
 def test_hostile_names_are_text_in_every_place():
     html = poisoned()
     assert MARK not in html
-    assert html.count("&lt;b id=&quot;injected&quot;&gt;") > 10
+    assert html.count("&lt;b id=&quot;injected&quot;&gt;") > 15
     assert "\x1b" not in html
     assert "\u2028" not in html
 

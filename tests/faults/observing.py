@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import serving
-from recording import record_and_report
+from recording import record_and_report, recording
 
 from perfwatch.examples.load import Load, Sample
 
@@ -43,6 +44,11 @@ class Observed:
         assert len(found) == 1, [endpoint["route"] for endpoint in self.report["endpoints"]]
         return found[0]
 
+    def slow_requests(self, route):
+        """The report's slow requests of a route."""
+        prefix = route.replace("{}", "")
+        return [request for request in self.report["slow_requests"] if (request["target"] or "").startswith(prefix)]
+
 
 def observe(fault: Fault, *, slow_ms, record=record_and_report):
     """Start what the fault needs, load it, record it."""
@@ -59,6 +65,47 @@ def observe(fault: Fault, *, slow_ms, record=record_and_report):
         load.stop()
         samples = [sample for sample in load.samples if begun_ns < sample.start_ns and sample.end_ns < ended_ns]
         return Observed(samples, serving.truth(server.address), report, environment)
+
+
+def observe_whole(fault, *, slow_ms):
+    """The same with each endpoint asked once before, and all of the load within the recording."""
+    with contextlib.ExitStack() as stack:
+        environment = {}
+        for around in fault.around:
+            environment |= stack.enter_context(around())
+        server = stack.enter_context(fault.server(environment=environment))
+        for endpoint in fault.load:
+            serving.get(server.address, endpoint.call.path.replace("{n}", "0"))
+        recorder = stack.enter_context(recording(server.pid, slow_ms=slow_ms))
+        with Load(server.address, fault.load) as load:
+            load.wait(fault.seconds)
+        report = recorder.finish()
+        return Observed(load.samples, serving.truth(server.address), report, environment)
+
+
+def assert_whole(observed):
+    """Assert that each request that was sent is there once, under its endpoint."""
+    sent = collections.Counter(route_of(sample) for sample in observed.samples)
+    assert {sample.status for sample in observed.samples} == {200}
+    seen = {endpoint["route"]: endpoint["count"] for endpoint in observed.report["endpoints"]}
+    assert seen == sent
+
+
+def party_slow(party, observed, slow_ms):
+    """Return the requests of an endpoint that were slow by the client's clock."""
+    return [sample for sample in observed.samples if route_of(sample) == party.route and sample.latency_ms >= slow_ms]
+
+
+def held_share(samples, truth, route):
+    """Return for which part of the client's latency a request of that route was at work, or in its wait."""
+    prefix = route.replace("{}", "")
+    held = [entry for entry in truth if entry.kind != "handler" and entry.path.startswith(prefix)]
+    overlap_ns = sum(
+        max(0, min(entry.end_ns, sample.end_ns) - max(entry.start_ns, sample.start_ns))
+        for sample in samples
+        for entry in held
+    )
+    return overlap_ns / sum(sample.end_ns - sample.start_ns for sample in samples)
 
 
 def assert_present(fault: Fault, observed, *, slow_ms):
@@ -97,6 +144,11 @@ def _outside(samples, truth):
         for sample in samples
         if (path := without_query(sample.path)) in handled
     }
+
+
+def route_of(sample):
+    """Return the endpoint of a request, as a report names it."""
+    return without_query(sample.endpoint).replace("{n}", "{}")
 
 
 def without_query(path):

@@ -12,9 +12,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 import serving
 from cgroups import cgroup, join, quota
@@ -42,6 +44,7 @@ with open(sys.argv[2], "wb") as file:
 """
 IMAGE_BYTES = 96 << 20
 JOURNAL_MB = 8
+POLL_S = 0.02
 
 
 @contextlib.contextmanager
@@ -147,11 +150,29 @@ def postgres():
         )
         try:
             await_listening(process, f"127.0.0.1:{port}", serving.READY_S)
-            yield {"FAULTY_PG": f"host=127.0.0.1 port={port} user=postgres dbname=postgres", "PG": str(port)}
+            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            make_items(url)
+            yield {"FAULTY_PG": url, "PG": str(port)}
         except NotServing as error:
             pytest.skip(f"PostgreSQL does not start: {error}")
         finally:
             end_group(process)
+
+
+def make_items(url):
+    """Make the table of a thousand items, as soon as the server has started up."""
+    deadline = time.monotonic() + serving.READY_S
+    while True:
+        try:
+            connection = psycopg.connect(url)
+            break
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
+    with connection:
+        connection.execute("CREATE TABLE items AS SELECT id, 'item ' || id AS name FROM generate_series(0, 999) AS id")
+        connection.execute("ALTER TABLE items ADD PRIMARY KEY (id)")
 
 
 def postgres_program(name):

@@ -1,5 +1,6 @@
 """What comes from the target, its clients or a recording is shown, never obeyed."""
 
+import asking
 import msgspec
 import pytest
 import queued
@@ -26,7 +27,10 @@ def poisoned():
                 replace(wait, detail=EVIL, peer=wait.peer and EVIL, waker=Waker(1, 2, EVIL, None))
                 for wait in record.waits
             )
-            yield replace(record, method=EVIL, target="/" + EVIL, remote=EVIL, waits=waits)
+            calls = tuple(replace(call, peer=EVIL, local=EVIL, operation=EVIL) for call in record.calls)
+            culprits = (asking.culprit(record.id, 5, "/" + EVIL, EVIL),)
+            evil = {"method": EVIL, "target": "/" + EVIL, "remote": EVIL, "calls": calls, "culprits": culprits}
+            yield replace(record, waits=waits, **evil)
         elif isinstance(record, InFlight):
             evil = [replace(r, method=EVIL, target=EVIL, call=EVIL, detail=EVIL) for r in record.requests]
             yield replace(record, requests=tuple(evil))
@@ -50,7 +54,7 @@ def assert_harmless(text):
     assert not any(evil in text for evil in ("\x1b", "\u202e", "\u0301"))
 
 
-@pytest.mark.parametrize("keys", [[], ["enter"], ["tab", "enter"], ["tab", "tab", "enter"]])
+@pytest.mark.parametrize("keys", [[], ["enter"], ["tab", "enter"], ["tab", "tab", "enter"], ["tab", "enter", "d"]])
 @pytest.mark.parametrize("size", [(60, 16), (160, 40)])
 @scenario
 async def test_screens_show_hostile_strings_as_text(keys, size):

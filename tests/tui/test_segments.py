@@ -1,5 +1,6 @@
 import itertools
 
+import asking
 import msgspec
 from fake_records import booked
 from fakes import MS, START_NS, generate
@@ -50,6 +51,33 @@ def test_a_run_queue_says_whom_it_queued_behind_and_that_a_quota_was_used_up():
     assert notes() == ("preempted, no CPU free", None)
     assert notes(ahead=neighbour) == ("preempted, behind spin\\x1b[2J 813", 9)
     assert notes(throttled_ns=4 * MS) == ("preempted, its quota used up for 4.0 ms", None)
+
+
+def test_a_wait_for_one_call_says_what_was_asked_and_one_for_the_loop_who_kept_it():
+    record = served("/search")
+    start = record.started_ns
+    waits = (
+        Wait(start, 5 * MS, 0, "calls", "recvfrom", None, asking.POSTGRES, None),
+        Wait(start + 6 * MS, 5 * MS, 0, "calls", "recvfrom", None, asking.REDIS, None),
+        Wait(start + 12 * MS, 5 * MS, 0, "loop", None, None, None, Waker(1, 2, "loop", 77)),
+        Wait(start + 18 * MS, 5 * MS, 0, "loop", None, None, None, Waker(1, 2, "loop", 78)),
+    )
+    calls = [
+        asking.call(0, 4, started_ns=start, ended_ns=start + 4 * MS, operation="GET \x1b ?"),
+        asking.call(0, 2, started_ns=start + 6 * MS, ended_ns=start + 8 * MS, peer=asking.REDIS),
+    ]
+    told = asking.asks(record, *calls, waits=waits, culprits=(asking.culprit(77, 5, "/\x1b"),))
+    notes = [part.note for part in segments.of_served(told) if part.bucket in {"calls", "loop"}]
+    assert notes == ["GET \\x1b ?  10.0.0.5:5432", asking.REDIS, "kept by GET /\\x1b", "woken by loop 2"]
+
+
+def test_a_request_that_came_while_its_loop_was_busy_did_not_queue_then():
+    record = served("/search")
+    arrived = record.started_ns - 60 * MS
+    waits = (Wait(arrived + 2 * MS, 58 * MS, 0, "loop", None, None, None, Waker(1, 2, "loop", 77)),)
+    parts = segments.of_served(msgspec.structs.replace(record, arrived_ns=arrived, waits=waits))
+    assert [(part.bucket, part.length_ns) for part in parts[:2]] == [("queue", 2 * MS), ("loop", 58 * MS)]
+    assert parts[2].start_ns == record.started_ns
 
 
 def test_a_request_of_a_million_waits_is_bounded():

@@ -5,6 +5,7 @@ The view is a stored one, so that a new wording of a verdict does not change the
 
 from pathlib import Path
 
+import asking
 import msgspec
 import pytest
 import queued
@@ -16,7 +17,7 @@ from perfwatch.agent.model import View
 from perfwatch.tui.app import PerfwatchApp
 
 REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
-VIEW = stacked.with_endpoint_stacks(queued.crowded(REQUESTS))
+VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUESTS)))
 
 
 class Stored:
@@ -51,6 +52,8 @@ async def shown(pilot):
         ("request", (120, 40), ["tab", "enter"]),
         ("stack", (80, 24), ["tab", "enter", "t"]),
         ("endpoint", (120, 40), ["enter"]),
+        ("calls", (80, 24), ["tab", "enter", "d"]),
+        ("loop", (100, 30), ["tab", "down", "enter"]),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )

@@ -55,7 +55,7 @@ async def test_tab_and_enter_lead_there_too_and_a_click_does():
     async with with_code(size=SMALL) as pilot:
         await pilot.press("tab", "enter")
         await shows(pilot, ONE_LINE)
-        await pilot.press("tab", "enter")
+        await pilot.press("tab", "tab", "enter")
         await shows(pilot, TREE[0])
         await pilot.press("t")
         await shows(pilot, ONE_LINE)

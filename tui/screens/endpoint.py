@@ -9,6 +9,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
+from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
@@ -51,6 +52,7 @@ class EndpointScreen(TreeScreen):
         yield Static(id="quantiles")
         yield LedgerPanel("ledger")
         yield WhyPanel()
+        yield Static(id="called")
         yield StackRows()
         yield RequestRows(id="slow")
         yield Timeline().data_bind(FrameScreen.frame)
@@ -79,6 +81,8 @@ class EndpointScreen(TreeScreen):
         )
         self.query_one(LedgerPanel).show(whose, endpoint.ledger)
         self.query_one(WhyPanel).show(endpoint.verdict)
+        self.query_one("#called", Static).update(_called(endpoint))
+        self.set_class(bool(endpoint.downstream), "-calling")
 
     @on(RowList.Chosen, "#slow")
     def _open_request(self, event: RowList.Chosen) -> None:
@@ -93,6 +97,12 @@ def _title(endpoint: Endpoint) -> Text:
         (f"   {count(endpoint.errors)} failed", palette.ALARM if endpoint.errors else palette.QUIET),
         no_wrap=True,
     )
+
+
+def _called(endpoint: Endpoint) -> Text:
+    """Say what one of its requests asks of other processes, on average."""
+    told = "   ".join(clean(line) for line in in_each(endpoint.downstream))
+    return Text.assemble(("calls  ", palette.STRONG), (told, palette.QUIET), no_wrap=True)
 
 
 def _quantiles(endpoint: Endpoint) -> Text:

@@ -1,20 +1,23 @@
-"""One request: its stretches over time, its ledger, why it was slow and what to do; also while it hangs."""
+"""One request: its stretches over time, its ledger, why it was slow and what to do, its calls; also while it hangs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
+from perfwatch.agent.correlator.keepers import keepers, told
 from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
+from perfwatch.agent.report_sentences import counted
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette, segments
 from perfwatch.tui.format import clean, clock, duration_ns, size
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.tree import TreeScreen
+from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, doing
 from perfwatch.tui.widgets.ledger import LedgerPanel
@@ -28,8 +31,10 @@ from perfwatch.tui.widgets.why import WhyPanel
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from perfwatch.agent.model import SessionInfo, View
+    from perfwatch.agent.model import Bucket, View
     from perfwatch.tui.messages import Frame
+
+_KEEPERS: Final = 2
 
 
 class RequestScreen(TreeScreen):
@@ -41,6 +46,7 @@ class RequestScreen(TreeScreen):
         Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
         Binding("right_square_bracket", "step(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
+        Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
         Binding("9", "app.host", "host", show=False),  # the footer of a narrow terminal has no room for it
     ]
 
@@ -57,6 +63,8 @@ class RequestScreen(TreeScreen):
         yield Waterfall(id="waterfall")
         yield LedgerPanel("ledger")
         yield WhyPanel()
+        yield CallRows()
+        yield Static(id="call")
         yield StackRows()
         yield Timeline().data_bind(FrameScreen.frame)
         yield Footer(compact=True, show_command_palette=False)
@@ -65,7 +73,7 @@ class RequestScreen(TreeScreen):
         """Show the request as it is now."""
         found = _find(frame.view, self._request_id)
         if isinstance(found, Request) and found is not self._shown:
-            self._show_finished(found, frame.info)
+            self._show_finished(found, frame)
         elif isinstance(found, OpenRequest):
             self._show_open(found, frame.view)
         elif found is None and isinstance(self._shown, OpenRequest):
@@ -74,8 +82,8 @@ class RequestScreen(TreeScreen):
             self.query_one(StackRows).tell(*_stacks(found, frame), is_new=type(found) is not type(self._shown))
         self._shown = found or self._shown
 
-    def _show_finished(self, request: Request, info: SessionInfo) -> None:
-        record = request.record
+    def _show_finished(self, request: Request, frame: Frame) -> None:
+        record, info = request.record, frame.info
         line = _line(record.method, record.target, duration_ns(request.ledger.total_ns))
         line.append("   sampled" if record.fidelity == "sampled" else "", palette.WARN)
         status = str(record.status) if record.status is not None else record.outcome
@@ -87,7 +95,8 @@ class RequestScreen(TreeScreen):
         line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
         line.append(f"   from {clean(record.remote)}", palette.QUIET)
         self._title(line)
-        self._parts(segments.of_served(record), request.ledger)
+        self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
+        self._tell_calls(request)
         self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads))
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
@@ -97,15 +106,43 @@ class RequestScreen(TreeScreen):
         line.append(f"   {_thread(request.pid, request.tid)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
+        self._tell_calls(None)
         state = f"it has not ended; its state: {palette.INKS[request.state].name} {doing(request, hanging.state_ns)}"
         self.query_one(WhyPanel).show(None, state)
 
     def _title(self, line: Text) -> None:
         self.query_one("#title", Static).update(line)
 
-    def _parts(self, stretches: tuple[segments.Segment, ...], ledger: Ledger) -> None:
+    def _parts(
+        self, stretches: tuple[segments.Segment, ...], ledger: Ledger, notes: tuple[tuple[Bucket, str], ...] = ()
+    ) -> None:
         self.query_one(Waterfall).plot(stretches)
-        self.query_one(LedgerPanel).show("ledger", ledger)
+        self.query_one(LedgerPanel).show("ledger", ledger, notes)
+
+    def _tell_calls(self, request: Request | None) -> None:
+        self.query_one(CallRows).tell(request)
+        self.set_class(request is not None and bool(request.record.calls), "-calling")
+
+    # In place of the rest
+
+    @on(CallRows.RoomWanted)
+    def action_calls(self) -> None:
+        """Show each call in place of the other parts, or these again."""
+        self.remove_class("-stack")
+        self.toggle_class("-calls")
+        rows, is_each = self.query_one(CallRows), self.has_class("-calls")
+        rows.show_each(is_each=is_each)
+        self.set_focus(rows if is_each else self.query_one(Waterfall))
+
+    @on(CallRows.Pointed)
+    def _tell_call(self, event: CallRows.Pointed) -> None:
+        self.query_one("#call", Static).update(event.detail)
+
+    def action_stack(self) -> None:
+        """Show the call tree in place of the other parts, or these again."""
+        if self.has_class("-calls"):
+            self.action_calls()
+        super().action_stack()
 
     # Other requests
 
@@ -119,11 +156,12 @@ class RequestScreen(TreeScreen):
             self.notify("no slow request there yet", markup=False)
 
     def action_culprit(self) -> None:
-        """Go to the request whose thread ended the longest wait."""
+        """Go to the request whose thread ended the longest wait, or that kept the loop longest."""
         record = self._shown.record if isinstance(self._shown, Request) else None
-        blamed = [] if record is None else [part for part in segments.of_served(record) if part.blamed is not None]
-        longest = max(blamed, key=lambda part: part.length_ns, default=None)
-        self._go_to_blamed(None if longest is None else longest.blamed)
+        blamed = [] if record is None else [(part.length_ns, part.blamed) for part in segments.of_served(record)]
+        blamed += [] if record is None else [(one.held_ns, one.request) for one in record.culprits]
+        known = [(spent_ns, request) for spent_ns, request in blamed if request is not None]
+        self._go_to_blamed(max(known)[1] if known else None)
 
     @on(RowList.Chosen)
     def _stretch_chosen(self, event: RowList.Chosen) -> None:
@@ -144,6 +182,16 @@ class RequestScreen(TreeScreen):
             self.show_frame(self.frame)
 
 
+def _kept(request: Request, view: View) -> tuple[tuple[Bucket, str], ...]:
+    """Say who kept its loop: the first two, and how many more."""
+    record = request.record
+    found = keepers(record, lambda number: next((one for one in view.requests if one.record.id == number), None))
+    lines = [f"kept by {told(keeper)}" for keeper in found[:_KEEPERS]]
+    if left := record.culprits[_KEEPERS:]:
+        lines[-1] += f", and {counted(len(left), 'other')} {duration_ns(sum(one.held_ns for one in left))}"
+    return tuple(("loop", line) for line in lines)
+
+
 def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTime, ...], str]:
     """Return the stacks of a request, and why there are none where there are none."""
     if isinstance(request, Request) and is_code_known(request.stacks):
@@ -154,6 +202,8 @@ def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTi
         return stood, "what its thread executes is not known"
     if request.verdict is None:
         return (), "it was not judged: its stacks were not kept"
+    if request.record.threads == "followed":
+        return (), "it went from thread to thread, or through an event loop: no stack of its own was seen"
     if request.record.threads != "one":
         return (), "its thread served other requests meanwhile: no stack is its alone"
     return (), "; ".join(why_no_stacks(frame.info))
@@ -176,6 +226,6 @@ def _thread(pid: int, tid: int) -> str:
 
 
 def _unjudged(threads: str) -> str:
-    if threads == "one":
+    if threads in {"one", "followed"}:
         return "it was not slow: not judged"
     return "its thread served other requests meanwhile: only the queue is booked"

@@ -1,4 +1,4 @@
-"""A ledger in full: one bar, and below it every bucket that is not empty, with glyph, length and share."""
+"""A ledger in full: one bar, and below it every bucket that is not empty, with glyph, length, share; then notes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from textual.widget import Widget
 
 from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
-from perfwatch.tui.format import duration_ns, fit, percent
+from perfwatch.tui.format import clean, duration_ns, fit, percent
 from perfwatch.tui.palette import UNACCOUNTED
 from perfwatch.tui.widgets.panel import joined
 
 if TYPE_CHECKING:
-    from perfwatch.agent.model import Ledger
+    from perfwatch.agent.model import Bucket, Ledger
     from perfwatch.tui.palette import Ink
 
 _ENTRY: Final = 32
@@ -29,11 +29,12 @@ class LedgerPanel(Widget):
         super().__init__(id=id)
         self._title = title
         self._ledger: Ledger | None = None
+        self._notes: tuple[tuple[Bucket, str], ...] = ()
 
-    def show(self, title: str, ledger: Ledger) -> None:
-        """Take another ledger."""
-        if (title, ledger) != (self._title, self._ledger):
-            self._title, self._ledger = title, ledger
+    def show(self, title: str, ledger: Ledger, notes: tuple[tuple[Bucket, str], ...] = ()) -> None:
+        """Take another ledger; `notes` are untrusted lines on some of its buckets."""
+        if (title, ledger, notes) != (self._title, self._ledger, self._notes):
+            self._title, self._ledger, self._notes = title, ledger, notes
             self.refresh(layout=True)
 
     def render(self) -> Text:
@@ -48,7 +49,7 @@ class LedgerPanel(Widget):
             (f"  {duration_ns(ledger.total_ns)}", palette.STRONG),
         )
         bar = Text.assemble("   ", stacked(parts, width))
-        return joined([title, bar, *_legend(parts, ledger, width)])
+        return joined([title, bar, *_legend(parts, ledger, width), *(_note(*note, width) for note in self._notes)])
 
 
 def _legend(parts: list[tuple[Ink, int]], ledger: Ledger, width: int) -> list[Text]:
@@ -59,6 +60,11 @@ def _legend(parts: list[tuple[Ink, int]], ledger: Ledger, width: int) -> list[Te
     columns = max(1, (width + 2) // _ENTRY)
     rows = [entries[start : start + columns] for start in range(0, len(entries), columns)]
     return [Text.assemble("   ", *row) for row in rows]
+
+
+def _note(bucket: Bucket, text: str, width: int) -> Text:
+    ink = palette.INKS[bucket]
+    return Text.assemble("   ", (f"{ink.glyph} ", ink.colour), (fit(clean(text), width - 2), palette.TEXT))
 
 
 def _entry(ink: Ink, ns: int, total_ns: int) -> Text:

@@ -40,7 +40,7 @@ class Waterfall(RowList[Segment]):
         left, bars = _split(width)
         return Text.assemble(
             (fit("where the time went", left), palette.STRONG),
-            (_scale(self._length_ns / _NS_PER_MS, bars), palette.QUIET),
+            (scale(self._length_ns / _NS_PER_MS, bars), palette.QUIET),
         )
 
     def row(self, item: Segment, width: int) -> Text:
@@ -70,8 +70,8 @@ def _split(width: int) -> tuple[int, int]:
     return left, max(1, width - left)
 
 
-def _scale(length_ms: float, width: int) -> str:
-    """Write round times at their places, as many as fit well."""
+def scale(length_ms: float, width: int) -> str:
+    """Write round times at their places on an axis, as many as fit well."""
     step = next((step for step in _round_steps() if length_ms / step * 10 <= width), length_ms)
     line = " " * width
     for number in range(int(length_ms / step) + 1):

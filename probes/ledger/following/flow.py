@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Habits
-from perfwatch.probes.ledger.following.jobs import Job
+from perfwatch.probes.ledger.following.jobs import NOTHING, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.ways import Came, Way
 
@@ -48,8 +48,10 @@ class Handed(NamedTuple):
 class Flow:
     """Follows the requests of all lanes that are watched."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, moved: Callable[[int, int], None]) -> None:
+        """Take with `moved` a connection whose call turned out to be another's, and the right owner's id."""
         self._sink = sink
+        self._moved = moved
         self._lanes: dict[int, Lane] = {}
         self._held: dict[int, list[tuple[int, object]]] = {}
         self._ways: dict[int, Way] = {}
@@ -135,6 +137,7 @@ class Flow:
             owner.ran(lane.told_ns, until_ns, step.booked_ns, lane)
             lane.woken_ns = None
         lane.actor = owner or lane.actor
+        lane.wakes = False
         self._release(lane, owner)
         lane.close(until_ns, owner)
 
@@ -153,7 +156,7 @@ class Flow:
             while (first := lane.ready.popleft()) is not way:
                 if isinstance(first, Job) and way.is_suspended and self._habits.may(way.kind, steps.HANDED):
                     self._give(first, way)
-        elif way is not lane.actor and way.is_suspended and self._habits.may(way.kind, steps.HANDED):
+        elif way is not lane.actor and way.is_suspended:
             self._explain(lane, way)
         return way
 
@@ -161,12 +164,18 @@ class Flow:
         """Find what came for a request that acts without any of it: it was thought to be for another."""
         for one in lane.ready:
             if isinstance(one, Job):
+                if self._habits.may(way.kind, steps.HANDED):
+                    lane.ready.remove(one)
+                    self._give(one, way)
+                    return
+            elif came := next((came for came in one.came if self._may_be_for(way, came)), None):
                 lane.ready.remove(one)
-                self._give(one, way)
+                self._correct(one, way, came)
                 return
-            if any(came.job and not came.job.certain for came in one.came):
-                self._correct(lane, one, way)
-                return
+
+    def _may_be_for(self, way: Way, came: Came) -> bool:
+        """Whether something that came for another can have been for this one."""
+        return not came.certain and self._habits.may(way.kind, steps.HANDED if came.job else steps.SENT)
 
     def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
@@ -186,21 +195,23 @@ class Flow:
     def _give(job: Job, way: Way) -> None:
         """Settle whom a worker's job was for."""
         job.owner = way
-        way.came.append(Came(job.done_ns or job.started_ns, "other", None, job))
+        way.came.append(Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain))
 
-    def _correct(self, lane: Lane, taken: Way, way: Way) -> None:
+    def _correct(self, taken: Way, way: Way, came: Came) -> None:
         """Hand on what came for one request: it was another's, as its answer shows."""
-        for came in taken.came:
-            if came.job and not came.job.certain:
-                taken.came.remove(came)
-                self._give(came.job, way)
-                lane.ready.remove(taken)
-                return
+        taken.came.remove(came)
+        if came.job:
+            self._give(came.job, way)
+            return
+        way.came.append(came)
+        known = self._connections.get(came.connection)
+        if known:
+            known.owner = way
+        self._moved(came.connection, way.id)
 
     # --- steps of loops
 
     def _read(self, lane: Lane, step: StepEvent) -> Way | None:
-        self._close(lane, step, lane.actor)
         arrived_ns = step.since_ns or step.at_ns
         if (way := self._ways.get(step.request)) is None:
             way = self._ways[step.request] = Way(
@@ -208,8 +219,7 @@ class Flow:
             )
             self._habits.lives(step.other)
         way.came.append(Came(arrived_ns, "receive"))
-        lane.actor = way
-        lane.woken_ns = None
+        self._turn(lane, step, way)
         lane.expect(way)
         return way
 
@@ -232,13 +242,18 @@ class Flow:
         lane.told_ns = lane.busy_since_ns = step.other  # from there on the loop could run
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None
+        lane.wakes = True
         return None
 
-    def _notice(self, lane: Lane, step: StepEvent) -> Way | None:
-        self._close(lane, step, lane.actor)
-        first = lane.ready[0] if lane.ready else None
-        lane.actor = first if isinstance(first, Way) else None
+    def _turn(self, lane: Lane, step: StepEvent, way: Way | None) -> None:
+        """Let a loop turn to what has come; if it wakes up for that, its waking is a part of it."""
+        self._close(lane, step, way if lane.wakes else lane.actor)
+        lane.actor = way
         lane.woken_ns = None
+
+    def _notice(self, lane: Lane, step: StepEvent) -> Way | None:
+        first = lane.ready[0] if lane.ready else None
+        self._turn(lane, step, first if isinstance(first, Way) else None)
         return None
 
     def _hand(self, lane: Lane, step: StepEvent) -> Way | None:
@@ -312,7 +327,7 @@ class Flow:
         way = job.owner
         loop = lane.given_by
         if way:
-            way.came.append(Came(at_ns, "other", None, job))
+            way.came.append(Came(at_ns, "other", None, job, 0, job.certain))
             if way.job is job:
                 way.job = None
             for event in job.held:
@@ -327,7 +342,7 @@ class Flow:
         job.add(step.booked_ns)
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
-        way.ran(step.at_ns, step.at_ns, step.booked_ns[:0], lane)
+        way.ran(step.at_ns, step.at_ns, NOTHING, lane)
         lane.job = Job(lane.tid, way, step.at_ns, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
@@ -343,6 +358,8 @@ class Flow:
     def _ask(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         owner: Way | None
+        if not any(step.booked_ns):  # the kernel tells late what it added up
+            return known.owner if known else None
         if lane.job and lane.job.done_ns is None:
             return self._within(lane, lane.job, step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
@@ -361,35 +378,46 @@ class Flow:
         return way is lane.actor or connection in way.calling or way in lane.ready
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
-        self._close(lane, step, lane.actor)
         known = self._connections.get(step.connection)
         way = known.owner if known else None
-        lane.actor = way
-        lane.woken_ns = None
+        if not any(step.booked_ns):
+            return way
+        if lane.job and lane.job.done_ns is None:
+            return self._within(lane, lane.job, step)
         if way:
             self._deliver(lane, way, step)
+        self._turn(lane, step, way)
         return way
 
-    def _connected(self, lane: Lane, step: StepEvent) -> Way | None:
-        """Take the kernel's own doing: the thread that waits for it learns of it later."""
+    def _connected(self, _: Lane, step: StepEvent) -> Way | None:
+        """Take the kernel's own doing: who waits for it acts next on this very connection, and is not looked for."""
         known = self._connections.get(step.connection)
         if known and known.owner and step.since_ns:
-            self._deliver(lane, known.owner, step)
+            known.owner.came.append(self._came(step, known))
         return known.owner if known else None
+
+    @staticmethod
+    def _came(step: StepEvent, known: Connection | None) -> Came:
+        peer = step.ends.peer if step.ends else None
+        certain = known is None or known.certain
+        return Came(step.since_ns or step.at_ns, "calls", peer, None, step.connection, certain)
 
     def _deliver(self, lane: Lane, way: Way, step: StepEvent) -> None:
         """Note that a connection has something for a request."""
         way.calling.pop(step.connection, None)
-        way.came.append(Came(step.since_ns or step.at_ns, "calls", step.ends.peer if step.ends else None))
+        way.came.append(self._came(step, self._connections.get(step.connection)))
         lane.expect(way)
 
-    def _hang_up(self, _: Lane, step: StepEvent) -> Way | None:
+    def _hang_up(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.pop(step.connection, None)
-        if known and known.owner:
-            known.owner.calling.pop(step.connection, None)
-        return known.owner if known else None
+        way = known.owner if known else None
+        if any(step.booked_ns):
+            if lane.job and lane.job.done_ns is None:
+                return self._within(lane, lane.job, step)
+            self._close(lane, step, lane.actor)
+        if way and step.connection in way.calling:
+            self._deliver(lane, way, step)
+        return way
 
 
 def _came_ns(one: Way | Job) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy as copied
+from operator import add
 from typing import TYPE_CHECKING
 
 from perfwatch.probes.records import BUCKETS
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 FIGURES = 16
 """`BUCKETS`, then the quota's part of `run_queue`, and the collector's of `on_cpu`."""
+NOTHING = (0,) * FIGURES
 _LOCK = BUCKETS.index("lock")
 
 
@@ -37,7 +40,7 @@ class Job:
 
     def add(self, booked_ns: tuple[int, ...]) -> None:
         """Book what its thread did since the last step."""
-        self.booked_ns = list(map(sum, zip(self.booked_ns, booked_ns, strict=True)))
+        self.booked_ns = list(map(add, self.booked_ns, booked_ns))
 
     def go_on(self, booked_ns: tuple[int, ...], since_ns: int, until_ns: int) -> None:
         """Take in that it was not done, but waited for a lock."""
@@ -45,9 +48,15 @@ class Job:
         self.booked_ns[_LOCK] += until_ns - since_ns
         self.rested_ns = None
 
+    def with_more(self, booked_ns: tuple[int, ...]) -> Job:
+        """Return a copy of a job that goes on, with what its thread did since its last step."""
+        more = copied(self)
+        more.add(booked_ns)
+        return more
+
     def part(self, since_ns: int, until_ns: int) -> list[int]:
         """Return what of its time lies in between, each bucket in proportion."""
-        done_ns = self.done_ns if self.done_ns is not None else until_ns
+        done_ns = self.done_ns or self.rested_ns or until_ns
         whole, part = done_ns - self.started_ns, min(until_ns, done_ns) - max(since_ns, self.started_ns)
         if part <= 0 or whole <= 0:
             return [0] * FIGURES

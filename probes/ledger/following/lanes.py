@@ -36,6 +36,8 @@ class Lane:
         """Since when it has not waited for events."""
         self.woken_ns: int | None = None
         """When the wait that ended last was ended; None once something said why."""
+        self.wakes = False
+        """It has waited for events, and nothing of what it does since was told."""
         self.actor: Way | None = None
         """Who runs now, as far as is known."""
         self.ready: deque[Way | Job] = deque()

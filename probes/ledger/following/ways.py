@@ -6,9 +6,11 @@ came (an answer, a worker, more of its own bytes), and from then on for its turn
 
 from __future__ import annotations
 
+from copy import copy as copied
+from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.ledger.following.jobs import FIGURES, Job
+from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, Job
 from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
-_RUN_QUEUE: Final = _PLACE["run_queue"]
+_WAKING_NS: Final = 200_000  # a thread that wakes a loop tells so only when it has done so
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -30,6 +32,10 @@ class Came(NamedTuple):
     """What waiting for it is booked to: `calls`, `receive`."""
     peer: Address | None = None
     job: Job | None = None
+    connection: int = 0
+    """On which it came; 0: on its own, or from a worker."""
+    certain: bool = True
+    """It can have been for no other."""
 
 
 class Gap(NamedTuple):
@@ -56,6 +62,15 @@ class Piece(NamedTuple):
     lane: Lane
     busy_since_ns: int
     woken_ns: int | None
+
+
+class SoFar(NamedTuple):
+    """How things stand with a request that has not ended."""
+
+    booked_ns: tuple[int, ...]
+    state: Bucket
+    since_ns: int
+    peer: Address | None
 
 
 class Way:
@@ -91,7 +106,7 @@ class Way:
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        came = tuple(one for one in self.came if one.at_ns <= started_ns)
+        came = tuple(one for one in self.came if one.at_ns <= started_ns + _WAKING_NS)
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
 
@@ -104,15 +119,35 @@ class Way:
     def ended(self, at_ns: int) -> None:
         """Book all until its end, which was none of its own steps."""
         self.answered()
-        self._fill(at_ns, Piece(at_ns, at_ns, (0,) * FIGURES, tuple(self.came), self.lane, at_ns, None))
+        self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
 
-    def state(self, now_ns: int) -> tuple[Bucket, Address | None]:
-        """Tell what it waits for now: a worker or a call; `on_cpu` while its own stretch lasts; else `other`."""
-        if self.lane.actor is self and self.lane.told_ns < now_ns and not self.calling:
-            return "on_cpu", None
-        if self.calling:
-            return "calls", next(iter(self.calling.values()))
-        return "other", None
+    @property
+    def thread(self) -> int | None:
+        """The thread that works for it now, by what was told last; None: none does."""
+        if self.job:
+            return self.job.tid
+        return self.lane.tid if self.lane.actor is self else None
+
+    def so_far(self, now_ns: int, running_ns: tuple[int, ...] | None) -> SoFar:
+        """Tell where its time went until now, and what it waits for.
+
+        `running_ns` is what the thread that works for it did since its last step; None: none does.
+        """
+        copy = copied(self)
+        copy.booked_ns, copy.came, copy.gaps = list(self.booked_ns), list(self.came), []
+        copy.peers, copy.keepers = {}, {}
+        copy._pieces = list(self._pieces)  # noqa: SLF001 - its own
+        copy.answered()
+        since_ns = copy.booked_until_ns
+        lane = self.lane
+        if self.job and running_ns:
+            copy.job = self.job.with_more(running_ns)
+        if running_ns and not self.job:
+            copy._book(Piece(lane.told_ns, now_ns, running_ns, tuple(copy.came), lane, lane.busy_since_ns, None))  # noqa: SLF001
+        else:
+            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, tuple(copy.came), lane, lane.busy_since_ns, None))  # noqa: SLF001
+        state: Bucket = "calls" if self.calling else "loop" if self.came else "other"
+        return SoFar(tuple(copy.booked_ns), state, since_ns, next(iter(self.calling.values()), None))
 
     def _book(self, piece: Piece) -> None:
         if piece.started_ns > self.booked_until_ns:
@@ -121,9 +156,10 @@ class Way:
         length = piece.ended_ns - piece.started_ns
         if late_ns >= length > 0:
             return
-        for place, ns in enumerate(piece.booked_ns):
-            if ns:
-                self.booked_ns[place] += ns if late_ns <= 0 else ns * (length - late_ns) // length
+        booked_ns = piece.booked_ns
+        if late_ns > 0:
+            booked_ns = tuple(ns * (length - late_ns) // length for ns in booked_ns)
+        self.booked_ns = list(map(add, self.booked_ns, booked_ns))
         self.booked_until_ns = max(self.booked_until_ns, piece.ended_ns)
 
     def _fill(self, until_ns: int, piece: Piece) -> None:
@@ -137,7 +173,6 @@ class Way:
         elif self.calling:
             self._wait(until_ns, "calls", next(iter(self.calling.values())))
         elif self.job:
-            self.job.done_ns = self.job.done_ns or self.job.rested_ns
             self._work(self.job, until_ns, piece.lane)
         elif piece.woken_ns is not None:
             self._wait(min(piece.woken_ns, until_ns), "sleep", None, is_told=False)
@@ -164,7 +199,7 @@ class Way:
             self._take_turn(min(job.handed_ns, until_ns), lane)
         else:
             self._wait(min(job.started_ns, until_ns), "queue", None)
-        end_ns = min(job.done_ns if job.done_ns is not None else until_ns, until_ns)
+        end_ns = min(job.done_ns or job.rested_ns or until_ns, until_ns)
         if end_ns <= self.booked_until_ns:
             return
         for place, ns in enumerate(job.part(self.booked_until_ns, end_ns)):
@@ -172,15 +207,20 @@ class Way:
         self.booked_until_ns = end_ns
 
     def _take_turn(self, until_ns: int, lane: Lane) -> None:
-        """Book the rest of a gap, in which it could have run: others kept the loop, or the loop had no CPU."""
+        """Book the rest of a gap, in which it could have run: others kept the loop.
+
+        A loop that waits for events has nothing to do for it: then there was something else that it waited for.
+        """
         since_ns = self.booked_until_ns
         length = until_ns - since_ns
         if length <= 0:
             return
         busy_ns = min(lane.busy_ns(since_ns, until_ns), length)
         self.booked_ns[_PLACE["loop"]] += busy_ns
-        self.booked_ns[_RUN_QUEUE] += length - busy_ns
+        self.booked_ns[_PLACE[self._unseen]] += length - busy_ns
         self.booked_until_ns = until_ns
+        if length - busy_ns >= LONG_WAIT_NS:
+            self._keep(Gap(since_ns, since_ns + length - busy_ns, self._unseen, None, None, lane, is_told=False))
         if busy_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
@@ -189,6 +229,13 @@ class Way:
             self.keepers[owner] = self.keepers.get(owner, 0) + ns
         keeper = max(held, key=held.__getitem__, default=None)
         self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
+
+    @property
+    def _unseen(self) -> Bucket:
+        """What it waits for while its loop idles."""
+        if not any(self.booked_ns):
+            return "queue"
+        return "calls" if self.calling else "other"
 
     def _keep(self, gap: Gap) -> None:
         if gap.ended_ns - gap.started_ns >= LONG_WAIT_NS and len(self.gaps) < MAX_GAPS:

@@ -6,6 +6,7 @@ import types
 import typing
 
 import around_in_bulk as bulk
+import looped as lo
 import making as m
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.correlator.surroundings import Sample
 from perfwatch.agent.report import build, correlate, to_json, to_text
 from perfwatch.agent.report_cells import cells
+from perfwatch.probes import frames
 from perfwatch.probes import records as raw
 
 TEXT = st.text(max_size=40)
@@ -23,10 +25,19 @@ MAYBE = st.none() | TEXT
 NS = st.integers(-(2**62), 2**62)
 COUNT = st.integers(0, 2**40)
 LEDGER = st.lists(NS, max_size=20).map(tuple)
-THREADS = st.sampled_from(["one", "shared", "several", "unmatched"])
+THREADS = st.sampled_from(["one", "shared", "several", "unmatched", "followed"])
 BUCKET = st.sampled_from(raw.BUCKETS)
 WAKER = st.none() | st.builds(raw.Waker, COUNT, COUNT, TEXT, st.none() | COUNT)
 WAIT = st.builds(raw.Wait, NS, NS, NS, BUCKET, MAYBE, MAYBE, MAYBE, WAKER, NS, WAKER)
+CALL = st.builds(
+    raw.Call,
+    started_ns=NS, connected_ns=st.none() | NS, secured_ns=st.none() | NS, sent_ns=st.none() | NS,
+    answered_ns=st.none() | NS, ended_ns=NS, peer=TEXT, local=TEXT, connection=COUNT, tid=COUNT,
+    protocol=st.sampled_from(["postgresql", "unknown"]), operation=MAYBE, sent_bytes=NS, received_bytes=NS,
+    kind=st.sampled_from(["call", "publish"]), outcome=st.sampled_from(["answered", "unanswered", "failed"]),
+    stack=st.none() | NS, read_ns=st.none() | NS,
+)  # fmt: skip
+CULPRIT = st.builds(raw.Culprit, st.none() | COUNT, MAYBE, MAYBE, NS, COUNT, COUNT)
 SERVED = st.builds(
     raw.ServedRequest,
     at_ns=NS, id=st.integers(0, 9), connection=COUNT, pid=st.integers(0, 3), tid=COUNT, arrived_ns=st.none() | NS,
@@ -34,7 +45,8 @@ SERVED = st.builds(
     peers=st.lists(st.builds(raw.Peer, TEXT, NS, COUNT), max_size=3).map(tuple),
     waits=st.lists(WAIT, max_size=4).map(tuple), received_bytes=COUNT, sent_bytes=COUNT, local=TEXT, remote=TEXT,
     outcome=st.sampled_from(["answered", "aborted", "died"]), threads=THREADS, waits_lost=COUNT,
-    throttled_ns=NS, fidelity=st.sampled_from(["exact", "sampled"]),
+    throttled_ns=NS, fidelity=st.sampled_from(["exact", "sampled"]), calls=st.lists(CALL, max_size=3).map(tuple),
+    calls_lost=COUNT, culprits=st.lists(CULPRIT, max_size=2).map(tuple),
 )  # fmt: skip
 OPEN = st.builds(
     raw.OpenRequest,
@@ -83,6 +95,8 @@ SAMPLE = st.one_of(*map(anything, KINDS))
 RECORD = st.one_of(
     SAMPLE,
     SERVED,
+    SERVED_NEAR,
+    anything(frames.TasksSample),
     st.builds(raw.InFlight, NS, COUNT, st.lists(OPEN, max_size=4).map(tuple)),
     st.builds(raw.HostSample, NS, NS, NS, NS, COUNT, NS, NS),
     st.builds(raw.ProcessSample, NS, st.integers(0, 3), st.sampled_from(["target", "perfwatch"]), NS, NS, COUNT),
@@ -177,6 +191,12 @@ def test_nothing_grows_with_the_number_of_requests():
     for number in range(60_000):
         ms = 600 if number % 20 == 0 else 5
         correlator.feed(m.served(number, number, ms=ms, pid=number % 1000, target=f"/{number}/a"))
+    for number in range(60_000, 70_000):
+        culprits = tuple(lo.culprit(number * 9 + one, 20, f"/{number}/{one}") for one in range(8))
+        calls = (lo.call(number, 20, peer=f"10.0.0.1:{number}"), lo.call(number, 9, peer=f"10.0.0.2:{number}"))
+        record = lo.followed(number, number, loop=160, calls=29, pid=number, culprits=culprits)
+        correlator.feed(msgspec.structs.replace(record, calls=calls))
+        correlator.feed(lo.tasks(number, *((f"10.0.0.1:{number}{one}", lo.SEMAPHORE) for one in range(9))))
     for number in range(10_000):
         correlator.feed(raw.ProcessSample(m.START + number, number, "target", 1, 1, 1))
         correlator.feed(raw.ListenerSample(m.START, f"unix:{number}", 1, 1))
@@ -188,6 +208,10 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(correlator._counted) <= 2 * 16_384
     assert len(correlator._traffic._named) <= 2 * 4096
     assert len(correlator._traffic._by_process) <= 256
+    assert len(correlator._traffic.habits) <= 2 * 1024
+    assert len(correlator._traffic.loops) <= 2 * 4096
+    assert len(correlator._tasks) <= 2 * 32_768
+    assert not any(one.calls for one in correlator._traffic._named.values())
     assert len(correlator._around.host._processes) <= 1024
     around = correlator._around
     names = (

@@ -123,7 +123,6 @@ SIGNALS = {
 }
 LOCKS = {
     "a lock": c.GET,
-    "a permit": (c.RESULT[0], c.Frame("Semaphore.acquire", c.RESULT[0].file, 430), c.own("get")),
     "a queue's mutex": (c.Frame("Queue.put", f"{c.STDLIB}/queue.py", 137), c.own("put")),
     "no stack": (),
 }

@@ -104,11 +104,16 @@ def _blobs():
     short = msgspec.structs.replace(request(1, START_NS), booked_ns=LEDGER[:-1])
     deep = b"\x91" * MEBIBYTE + b"\xc0"
     wait = (START_NS, 5, 3, "nowhere", None, None, None, None)
+    call = (1, None, None, 2, 3, 4, "a:1", "b:2", 7, 8, "telepathy", "GET /", 1, 2)
+    culprit = (9, "GET", "/block", "long", 1, 1)
     return {
         "a ledger with a bucket too few": _dense(records=[(4, short)]),
         "parts of a request that is not there": _dense(parts=[(999, (), ())]),
         "a record in the place of another": _dense(records=[(1, msgspec.Raw(encode(second_of(0)[-1])))]),
         "an unknown bucket": _dense(parts=[(2, (), (wait,))]),
+        "calls of an unknown protocol": _dense(parts=[(2, (), (), ((), ()), (), (call,))]),
+        "a call that says too little": _dense(parts=[(2, (), (), ((), ()), (), (call[:9],))]),
+        "a culprit without figures": _dense(parts=[(2, (), (), ((), ()), (), (), 0, (culprit,))]),
         "a record of no kind": _dense(records=[(4, ("nonsense", 1))]),
         "nothing": zlib.compress(b""),
         "no msgpack": zlib.compress(b"\xc1" * 100),

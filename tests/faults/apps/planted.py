@@ -17,6 +17,7 @@ import threading
 import time
 
 from coding import CODING
+from pooling import POOLING
 from truth import measured, native_id
 
 DIRECTORY = os.environ.get("FAULTY_DIR", "/var/tmp")
@@ -268,5 +269,6 @@ FAULTS = {
         ),
         *(call, call_timeout, call_select, call_epoll, call_unix, postgres, child, child_pipe),
         *CODING,
+        *POOLING,
     )
 }

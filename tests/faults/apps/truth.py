@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import json
 import os
-import threading
 import time
 
 # One line: cpu time, time on the run queue, slices. The run queue figure is the kernel's own sum of waits.
@@ -17,7 +17,8 @@ SCHEDSTAT = "/proc/thread-self/schedstat"
 MAX_ENTRIES = 100_000
 
 _entries = collections.deque(maxlen=MAX_ENTRIES)
-_thread = threading.local()
+_path = contextvars.ContextVar("path", default="")
+"""Of the request that is worked for: a thread's own, a task's or a greenlet's."""
 
 
 def native_id():
@@ -33,9 +34,17 @@ def run_delay_ns():
 
 @contextlib.contextmanager
 def request(path):
-    """Name the request that this thread works for, and clock its handler as `handler`."""
-    _thread.path = path
+    """Name the request that is worked for here, and clock its handler as `handler`."""
+    _path.set(path)
     with measured("handler"):
+        yield
+
+
+@contextlib.contextmanager
+def serving(path):
+    """Name the request that a coroutine works for, and clock its handler as `handler`."""
+    _path.set(path)
+    with awaited("handler"):
         yield
 
 
@@ -49,7 +58,42 @@ def measured(kind):
         end_ns = time.monotonic_ns()
         cpu_ns = time.thread_time_ns() - cpu_ns
         delay_ns = run_delay_ns() - delay_ns
-        _entries.append((_thread.path, kind, start_ns, end_ns, cpu_ns, delay_ns, native_id()))
+        _entries.append((_path.get(), kind, start_ns, end_ns, cpu_ns, delay_ns, native_id()))
+
+
+@contextlib.contextmanager
+def awaited(kind):
+    """Clock a stretch in which a coroutine waits: its thread works for others meanwhile, so no CPU time is its own."""
+    start_ns = time.monotonic_ns()
+    try:
+        yield
+    finally:
+        waited(kind, start_ns, time.monotonic_ns())
+
+
+def waited(kind, start_ns, end_ns):
+    """Note a stretch that was clocked elsewhere, in which this request waited."""
+    _entries.append((_path.get(), kind, start_ns, end_ns, 0, 0, native_id()))
+
+
+class Stepped:
+    """Drives a coroutine, and clocks each stretch in which it runs as `step`: the thread is its own there."""
+
+    def __init__(self, coroutine):
+        self._coroutine = coroutine
+
+    def __await__(self):
+        resume, sent = self._coroutine.send, None
+        while True:
+            with measured("step"):
+                try:
+                    yielded = resume(sent)
+                except StopIteration as stop:
+                    return stop.value
+            try:
+                resume, sent = self._coroutine.send, (yield yielded)
+            except Exception as error:  # noqa: BLE001 - it is the coroutine's
+                resume, sent = self._coroutine.throw, error
 
 
 def as_json():

@@ -1,0 +1,109 @@
+"""What the coroutines of requests were suspended in: the newest readings of asyncio's tasks, by their clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from perfwatch.agent.correlator.permits import Awaited, awaited
+from perfwatch.agent.correlator.recent import RecentLists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from perfwatch.agent.correlator.series import Span
+    from perfwatch.agent.model import Frame
+    from perfwatch.probes.frames import StackTable, TasksSample
+
+_Client: TypeAlias = tuple[int, str]
+_READINGS: Final = 32_768
+"""Of all clients: half a minute of 50 in flight at 20 Hz."""
+_MAX_TASKS: Final = 1000
+_MAX_PROCESSES: Final = 256
+_LONGEST_NS: Final = 1_000_000_000
+_NAMELESS: Final = "unix:"
+
+
+class _Reading(NamedTuple):
+    at_ns: int
+    table: StackTable
+    places: tuple[int, ...]
+    """One for each task that serves this client and waits."""
+
+
+class _Watched(NamedTuple):
+    """When a process was read."""
+
+    first_ns: int
+    last_ns: int
+    period_ns: int
+    """From one reading to the next, of late."""
+
+
+class Suspension(NamedTuple):
+    """What a coroutine was found waiting in."""
+
+    frames: tuple[Frame, ...]
+    """The innermost first."""
+    awaited: Awaited | None
+
+
+class Tasks:
+    """The newest readings; bounded."""
+
+    def __init__(self) -> None:
+        self._by_client: RecentLists[_Client, _Reading] = RecentLists(_READINGS)
+        self._watched: dict[int, _Watched] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_client) + len(self._watched)
+
+    def take(self, sample: TasksSample) -> None:
+        """Keep a reading; costs about 1 us for each task that serves a client."""
+        self._note(sample)
+        places: dict[str, list[int]] = {}
+        for task in sample.tasks[:_MAX_TASKS]:
+            if task.client and task.awaits is not None and not task.client.startswith(_NAMELESS):
+                places.setdefault(task.client, []).append(task.stack)
+        for client, stacks in places.items():
+            self._by_client.add((sample.pid, client), _Reading(sample.at_ns, sample.table, tuple(stacks)))
+
+    def suspended(self, pid: int, client: str, span: Span) -> list[tuple[int, Suspension]]:
+        """Return when in a stretch of time its coroutine was found waiting in what, in order of time."""
+        return [*self._found(pid, client, span)][::-1]
+
+    def period_ns(self, pid: int) -> int:
+        """Return how long it is from one reading of a process to the next, of late; 0 where that is not known."""
+        return self._watched[pid].period_ns if pid in self._watched else 0
+
+    def is_watching(self, pid: int, at_ns: int) -> bool:
+        """Whether the tasks of a process were read by then."""
+        return pid in self._watched and self._watched[pid].first_ns <= at_ns
+
+    def _found(self, pid: int, client: str, span: Span) -> Iterator[tuple[int, Suspension]]:
+        for reading in self._by_client.newest((pid, client)):
+            if reading.at_ns < (span.from_ns or 0):
+                return
+            if reading.at_ns <= span.until_ns:
+                told = _told([reading.table.stack(place) for place in reading.places])
+                if told is not None:
+                    yield reading.at_ns, told
+
+    def _note(self, sample: TasksSample) -> None:
+        before = self._watched.pop(sample.pid, None)
+        if before is None:
+            if len(self._watched) >= _MAX_PROCESSES:
+                del self._watched[next(iter(self._watched))]
+            self._watched[sample.pid] = _Watched(sample.at_ns, sample.at_ns, 0)
+            return
+        passed_ns = min(max(sample.at_ns - before.last_ns, 0), _LONGEST_NS)
+        period_ns = (before.period_ns * 3 + passed_ns) // 4 if before.period_ns else passed_ns
+        self._watched[sample.pid] = _Watched(before.first_ns, sample.at_ns, period_ns)
+
+
+def _told(stacks: Sequence[tuple[Frame, ...]]) -> Suspension | None:
+    """Return what one task of several waits for, where no other one says otherwise: those may be the server's own."""
+    every = [Suspension(frames, awaited(frames)) for frames in stacks if frames]
+    telling = [one for one in every if one.awaited is not None]
+    if len({one.awaited for one in telling}) > 1 or not every:
+        return None
+    return (telling or every)[0]

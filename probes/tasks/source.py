@@ -1,0 +1,158 @@
+"""The tasks of one process: a reading looks at all of them, and follows anew those that are not as they were."""
+
+from __future__ import annotations
+
+import time
+from itertools import accumulate, count, islice, pairwise
+from typing import TYPE_CHECKING, Final
+
+from perfwatch.probes.cpython.attributes import Attributes
+from perfwatch.probes.cpython.awaiting import Awaiting, Chain, Fault
+from perfwatch.probes.cpython.codes import Codes
+from perfwatch.probes.cpython.interning import Interner
+from perfwatch.probes.cpython.kinds import Kinds
+from perfwatch.probes.cpython.memory import Places
+from perfwatch.probes.cpython.objects import POINTER
+from perfwatch.probes.cpython.python import open_python
+from perfwatch.probes.cpython.task_list import TaskList
+from perfwatch.probes.cpython.variables import Variables
+from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.frames import MAX_FRAMES, Task, TasksSample
+from perfwatch.probes.tasks.clients import Clients
+from perfwatch.probes.tasks.links import Links
+from perfwatch.probes.tasks.naming import Names
+from perfwatch.probes.tasks.serving import served
+from perfwatch.probes.tasks.watched import Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from perfwatch.probes.readers.interpreter import Interpreter
+
+MAX_TOLD: Final = 1000
+BATCH: Final = 16
+"""So many tasks are followed together."""
+_LEFT_OUT_BYTES: Final = 4
+"""Of what shows that a task is still not to be told: its state, or its type."""
+
+
+class TaskSource:
+    """Reads them. Opening it raises Vanished or Unavailable, its methods Vanished or Unavailable too."""
+
+    def __init__(self, pid: int, interpreter: Interpreter) -> None:
+        self._python = python = open_python(pid, interpreter)
+        self.pid = pid
+        self._layout, self._memory = python.layout, python.memory
+        try:
+            if python.layout.get("task.coro") is None:
+                raise Unavailable(f"where Python {python.version} keeps its tasks is not known", "")  # noqa: TRY301
+            kinds, attributes = Kinds(python), Attributes(python)
+            variables = Variables(python, kinds, attributes)
+            self._list = TaskList(python, kinds, attributes)
+            self._awaiting = Awaiting(python, kinds)
+            self._codes = codes = Codes(python)
+            self._clients = Clients(python, kinds, attributes, variables, codes)
+            self._links = Links(python, kinds, attributes, variables, codes)
+            self._names = Names(python, kinds)
+        except BaseException:
+            python.close()
+            raise
+        self._watched: dict[int, Watched] = {}
+        """By the weak reference that leads to it; those that were looked at longest ago first."""
+        self._ids = count(1)
+
+    def close(self) -> None:
+        """Let go of the process; may be called again."""
+        self._python.close()
+
+    def read(self, now_ns: int, until_ns: int) -> TasksSample | None:
+        """Return what all tasks await; None where there is none. Not much longer than `until_ns` of perf_counter_ns."""
+        references = self._list.references()
+        if not references:
+            self._watched.clear()
+            return None
+        listed = set(references)
+        for gone in self._watched.keys() - listed:
+            del self._watched[gone]
+        for new in listed - self._watched.keys():
+            self._watched[new] = Watched()
+        changed = iter(self._changed())
+        while (batch := list(islice(changed, BATCH))) and time.perf_counter_ns() < until_ns:
+            self._follow(batch)
+        sample = self._sample(now_ns)
+        self._memory.check()
+        return sample
+
+    def _changed(self) -> list[int]:
+        """Glance at all tasks by one call, and return those that are not as they were."""
+        watched = list(self._watched.items())
+        known = [(reference, each) for reference, each in watched if each.glance.size]
+        glances = [each.glance for _, each in known]
+        joined = Places.joined(glances)
+        (data,) = self._memory.read_all([joined]) if joined.size else (None,)
+        if data is None:  # of some not all can be read, or it is too much for one call
+            contents = self._memory.read_all(glances)
+        else:
+            ends = list(accumulate((glance.size for glance in glances), initial=0))
+            contents = [data[start:end] for start, end in pairwise(ends)]
+        for (_, each), content in zip(known, contents, strict=True):
+            if not each.is_same(content):
+                each.forget()
+        return [reference for reference, each in watched if not each.glance.size]
+
+    def _follow(self, references: Sequence[int]) -> None:
+        """Look anew at some tasks."""
+        tasks = self._list.tasks(references)
+        for reference, task, found in zip(references, tasks, self._awaiting.follow(tasks), strict=True):
+            # Those that are not reached within the budget come first next time.
+            watched = self._watched[reference] = self._watched.pop(reference)
+            leads = (reference + self._layout["weakref.object"], task.to_bytes(POINTER, "little"))
+            if isinstance(found, Chain):
+                self._know(watched, found, leads)
+            elif found is not Fault.TORN:
+                place = task + self._layout["task.state" if found is Fault.ENDED else "ob.type"]
+                watched.leave_out([leads, (place, self._memory.read(place, _LEFT_OUT_BYTES) or b"")])
+        # Whom a task serves was found while it ran on: it holds if the task is still where it was.
+        known = [self._watched[reference] for reference in references if self._watched[reference].glance.size]
+        contents = self._memory.read_all([each.glance for each in known])
+        for each, content in zip(known, contents, strict=True):
+            if not each.is_same(content):
+                each.forget()
+                each.client = None
+
+    def _know(self, watched: Watched, chain: Chain, leads: tuple[int, bytes]) -> None:
+        """Take in the chain of a task; `leads` is what leads to it."""
+        task, name = chain.tasks[0], self._names.of(chain.tasks[0])
+        watched.identify(task, name.content, self._ids)
+        if watched.client and not (watched.client.is_lasting and name.is_counted):
+            watched.client = None
+        if watched.client is None and watched.is_to_be_searched(time.monotonic_ns()):
+            watched.client = self._clients.of(chain)
+        watched.links = self._links.of(chain)
+        evidence = [leads, (name.place, name.content)] if name.content else [leads]
+        if watched.client and not (watched.client.is_lasting and name.is_counted):
+            evidence += watched.client.evidence
+        watched.keep(chain, evidence)
+
+    def _sample(self, now_ns: int) -> TasksSample:
+        living = [each for each in self._watched.values() if not each.is_left_out]
+        known = [each for each in living if each.chain]
+        clients = served(known)
+        known.sort(key=lambda each: (each.id not in clients, each.id))
+        interner = Interner()
+        tasks = []
+        for watched in known[:MAX_TOLD]:
+            stack = self._place(interner, watched.chain) if watched.chain else None
+            if watched.chain and stack is not None:
+                tasks.append(Task(watched.id, clients.get(watched.id), stack, watched.chain.awaits))
+        return TasksSample(now_ns, self.pid, len(living), interner.table(), tuple(tasks))
+
+    def _place(self, interner: Interner, chain: Chain) -> int | None:
+        """Return the place of a chain in the table; None if a frame of it executes no code."""
+        stack = chain.stack[:MAX_FRAMES]
+        place = interner.place(stack)
+        if place is None:
+            frames = [self._codes.frame(*each) for each in stack]
+            named = [frame for frame in frames if frame]
+            place = interner.add(stack, named) if len(named) == len(stack) else None
+        return place

@@ -1,0 +1,51 @@
+"""A server with the planted faults of event loops: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. ASGI.
+
+With LOOPING_STEPS in the environment it also clocks each stretch in which a handler runs.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import parse_qs
+
+import truth
+from storing import STORING
+from suspending import SUSPENDING
+
+DEFAULT_MS = "80"
+FAULTS = {**SUSPENDING, **STORING}
+STEPS = "LOOPING_STEPS" in os.environ
+
+
+async def answer(path, query):
+    """Return status and bytes for a request."""
+    name = path.split("/")[1]
+    if name == "_truth":
+        return 200, truth.as_json()
+    if name not in FAULTS:
+        return 404, b"no such fault"
+    seconds = float(parse_qs(query).get("ms", [DEFAULT_MS])[0]) / 1000
+    with truth.serving(path):
+        handling = FAULTS[name](seconds)
+        return 200, await (truth.Stepped(handling) if STEPS else handling)
+
+
+async def app(scope, receive, send):
+    """The ASGI application."""
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
+    more = True
+    while more:
+        more = (await receive()).get("more_body", False)
+    status, body = await answer(scope["path"], scope["query_string"].decode())
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def live(receive, send):
+    """Say that start and end went well: nothing is to be done at either."""
+    for event in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})

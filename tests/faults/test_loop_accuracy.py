@@ -1,0 +1,116 @@
+"""Fifty requests at a time in one event loop: each ledger against what the server says that this request did."""
+
+import collections
+import functools
+
+import pytest
+import serving_loops
+from faults import services
+from faults.following import booked_ns, follow, latency_ns, most, unaccounted
+from faults.observing import without_query
+
+from perfwatch.examples.http_client import Call
+from perfwatch.examples.load import Endpoint, Load
+
+pytestmark = [pytest.mark.fault, pytest.mark.ledger, pytest.mark.slow]
+SECONDS = 3
+IN_FLIGHT = 50
+MOST_UNACCOUNTED = 0.02
+MOST_OFF = 0.1
+MOST_OFF_NS = 1e6
+LATE_NS = 5e6
+LEAST_RIGHT = 0.9
+
+WAITING = {
+    "/nap/{n}?ms=100": ("sleep", "sleep", 22),
+    "/call/{n}?ms=100": ("calls", "calls", 14),
+    "/thread/{n}?ms=100": ("sleep", "sleep", 8),
+}
+"""Path, the server's name for its wait, the ledger's bucket, how many clients."""
+COMPUTING = {"/burn/{n}?ms=8": 2, "/fast/{n}": 2}
+BLOCKING = {"/block/{n}?ms=8": 2}
+LOAD = (
+    *(Endpoint(Call(path), count) for path, (*_, count) in WAITING.items()),
+    *(Endpoint(Call(path), count, pause_s=0.1) for path, count in (COMPUTING | BLOCKING).items()),
+)
+KEEPERS = ("/burn/", "/block/")
+"""What alone keeps the loop for long."""
+
+
+def drive(address):
+    with Load(address, LOAD) as load:
+        load.wait(SECONDS)
+    return load.samples
+
+
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def followed(request):
+    serve = functools.partial(serving_loops.uvicorn, loop=request.param)
+    found, _ = follow(serve, drive, services.web, environment={"LOOPING_STEPS": "1"})
+    assert sum(endpoint.clients for endpoint in LOAD) == IN_FLIGHT
+    assert {sample.status for sample in found.samples} == {200}
+    return found
+
+
+def test_each_request_is_there_once(followed):
+    sent = collections.Counter(without_query(sample.path) for sample in followed.samples)
+    assert collections.Counter(record.target for record in followed.records) == sent
+    assert {record.threads for record in followed.records} == {"followed"}
+
+
+def test_every_ledger_adds_up(followed):
+    off = [unaccounted(record) for record in followed.records]
+    assert most(off) <= MOST_UNACCOUNTED, sorted(off)[-10:]
+    assert max(sum(record.booked_ns) - latency_ns(record) for record in followed.records) <= 20_000
+
+
+@pytest.mark.parametrize("path", WAITING)
+def test_a_wait_is_as_long_as_the_server_says(followed, path):
+    """It lasts at least what was asked for, and at most until the coroutine ran again, which may be late."""
+    kind, bucket, _ = WAITING[path]
+    asked_ns = float(path.rpartition("=")[2]) * 1e6
+    off = []
+    for sample, record in followed.pairs(path):
+        waited_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
+        assert waited_ns >= asked_ns
+        booked = booked_ns(record, bucket)
+        off.append(max(asked_ns - booked, booked - waited_ns, 0) / waited_ns)
+    assert most(off) <= MOST_OFF, sorted(off)[-10:]
+
+
+@pytest.mark.parametrize("path", [*COMPUTING, *BLOCKING])
+def test_on_cpu_is_its_own(followed, path):
+    """The server clocks the handler alone: parsing and writing, which are its own too, come to less than the bound."""
+    off = []
+    for sample, record in followed.pairs(path):
+        used_ns = followed.clocked(sample.path, "step", lambda entry: entry.cpu_ns)
+        off_ns = abs(booked_ns(record, "on_cpu") - used_ns)
+        off.append(0 if off_ns <= MOST_OFF_NS else off_ns / max(used_ns, MOST_OFF_NS))
+    assert most(off) <= MOST_OFF, sorted(off)[-10:]
+
+
+def test_whoever_kept_the_loop_is_named(followed):
+    late = [record for record in followed.records if booked_ns(record, "loop") >= LATE_NS]
+    assert len(late) >= IN_FLIGHT
+    right = [record for record in late if record.culprits and (record.culprits[0].target or "").startswith(KEEPERS)]
+    assert len(right) >= LEAST_RIGHT * len(late), [record.culprits[:2] for record in late if record not in right][:5]
+
+
+def test_time_in_the_loop_is_what_others_ran_meanwhile(followed):
+    """What others' handlers are known to have run before a handler began is less than that: servers work too."""
+    begun = {}
+    for entry in followed.truth:
+        if entry.kind == "step":
+            begun[entry.path] = min(entry.start_ns, begun.get(entry.path, entry.start_ns))
+    steps = [entry for entry in followed.truth if entry.kind == "step" and entry.path.startswith(KEEPERS)]
+    run_ns = booked = 0
+    for sample in followed.samples:
+        path = without_query(sample.path)
+        run_ns += sum(
+            max(0, min(step.end_ns, begun[path]) - max(step.start_ns, sample.start_ns))
+            for step in steps
+            if step.path != path
+        )
+        booked += booked_ns(followed.by_target[path], "loop")
+    assert run_ns > 0
+    assert booked >= LEAST_RIGHT * run_ns

@@ -1,0 +1,116 @@
+"""Requests are followed through every kind of event loop, and through servers that hand them from thread to thread."""
+
+import functools
+
+import pytest
+import serving_loops
+from faults import services
+from faults.following import booked_ns, follow, latency_ns, most, send_in_turn, unaccounted
+from faults.observing import without_query
+
+from perfwatch.examples.http_client import Call
+from perfwatch.probes.records import BUCKETS
+
+pytestmark = [pytest.mark.fault, pytest.mark.ledger]
+ROUNDS = 10
+MOST_OFF = 0.05
+MOST_OFF_NS = 1e6
+MOST_UNACCOUNTED = 0.02
+MOST_TELL = 0.8
+
+COROUTINES = {
+    "/nap/{n}?ms=30": ("sleep", "sleep"),
+    "/burn/{n}?ms=30": ("cpu", "on_cpu"),
+    "/block/{n}?ms=30": ("sleep", "sleep"),
+    "/call/{n}?ms=30": ("calls", "calls"),
+    "/thread/{n}?ms=30": ("sleep", "sleep"),
+    "/thread-burn/{n}?ms=30": ("cpu", "on_cpu"),
+}
+"""Path, the server's name for what it spends, the ledger's bucket."""
+FUNCTIONS = {
+    "/sleep/{n}?ms=30": ("sleep", "sleep"),
+    "/cpu/{n}?ms=30": ("cpu", "on_cpu"),
+    "/web-call/{n}?ms=30": ("calls", "calls"),
+}
+GREENLETS = {**FUNCTIONS, "/block/{n}?ms=30": ("sleep", "sleep")}
+WORKERS = {f"/sync-{path[1:]}": spent for path, spent in FUNCTIONS.items()}
+uvicorn, script = serving_loops.uvicorn, serving_loops.script
+SERVERS = {
+    "uvicorn-asyncio-h11": (uvicorn, COROUTINES),
+    "uvicorn-asyncio-httptools": (functools.partial(uvicorn, http="httptools"), COROUTINES),
+    "uvicorn-uvloop-h11": (functools.partial(uvicorn, loop="uvloop"), COROUTINES),
+    "uvicorn-uvloop-httptools": (functools.partial(uvicorn, loop="uvloop", http="httptools"), COROUTINES),
+    "uvicorn-worker-threads": (functools.partial(uvicorn, "looping_api:app"), WORKERS),
+    "hypercorn-asyncio": (serving_loops.hypercorn, COROUTINES),
+    "hypercorn-uvloop": (functools.partial(serving_loops.hypercorn, loop="uvloop"), COROUTINES),
+    "aiohttp": (functools.partial(script, "looping_aiohttp.py"), COROUTINES),
+    "tornado": (functools.partial(script, "looping_tornado.py"), COROUTINES),
+    "gunicorn-uvicorn": (serving_loops.gunicorn_uvicorn, COROUTINES),
+    "gunicorn-gevent": (serving_loops.gunicorn_gevent, GREENLETS),
+    "waitress": (serving_loops.waitress, FUNCTIONS),
+}
+OTHERS = (Call("/fast/{n}"), Call("/missing/{n}"))
+QUICK = {"uvicorn-asyncio-h11", "uvicorn-uvloop-httptools", "waitress"}
+
+
+def parameters():
+    for name in SERVERS:
+        yield pytest.param(name, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("name", parameters())
+def test_each_request_is_followed(name):
+    serve, spending = SERVERS[name]
+    others = [Call(f"/sync-{other.path[1:]}") if spending is WORKERS else other for other in OTHERS[:1]]
+    calls = [*(Call(path) for path in spending), *others, Call("/missing/{n}/of/none")]
+    followed, environment = follow(serve, lambda address: send_in_turn(address, calls, ROUNDS), services.web)
+    assert_each_once(followed)
+    wrong = [flaw for path in spending for flaw in misspent(followed, path, *spending[path])]
+    called = {
+        tuple(peer.address for peer in record.peers)
+        for path, (_, bucket) in spending.items()
+        for _, record in followed.pairs(path)
+        if bucket == "calls"
+    }
+    wrong += [f"called: {peers}" for peers in called if environment["FAULTY_WEB"] not in peers]
+    wrong += [f"{threads} threads" for threads in {record.threads for record in followed.records} - {"followed"}]
+    off = [unaccounted(record) for record in followed.records]
+    if most(off) > MOST_UNACCOUNTED:
+        wrong.append(f"unaccounted: {sorted(off)[-10:]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def assert_each_once(followed):
+    """Assert that each request was recorded once and as what it was, and took as long as its client says.
+
+    The client may have waited for a CPU before it saw the answer; the kernel knows for how long.
+    """
+    sent = sorted((without_query(sample.path), sample.status) for sample in followed.samples)
+    assert sorted((record.target, record.status) for record in followed.records) == sent
+    assert {record.method for record in followed.records} == {"GET"}
+    off = []
+    for sample in followed.samples:
+        taken_ns = sample.end_ns - sample.start_ns
+        latency = latency_ns(followed.by_target[without_query(sample.path)])
+        off.append(off_of(max(latency - taken_ns, taken_ns - sample.waited_ns - latency), taken_ns))
+    assert most(off) <= MOST_OFF, sorted(off)[-10:]
+
+
+def misspent(followed, path, kind, bucket):
+    """Say which requests of a path were booked to a bucket for less than was asked or more than the server says."""
+    asked_ns = float(path.rpartition("=")[2]) * 1e6
+    off = []
+    for sample, record in followed.pairs(path):
+        taken_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
+        assert taken_ns >= asked_ns
+        booked = booked_ns(record, bucket)
+        off.append(off_of(max(asked_ns - booked, booked - taken_ns), asked_ns))
+    if most(off, MOST_TELL) > MOST_OFF:
+        record = followed.pairs(path)[-1][1]
+        ledger = {name: ns / 1e6 for name, ns in zip(BUCKETS, record.booked_ns, strict=True) if ns}
+        yield f"{path}: {bucket} is off by {[round(part, 3) for part in sorted(off)]}: {record.target} {ledger}"
+
+
+def off_of(off_ns, whole_ns):
+    """Return a difference as part of the whole; up to a millisecond, two clocks differ in good faith."""
+    return 0 if off_ns <= MOST_OFF_NS else off_ns / whole_ns

@@ -61,8 +61,8 @@ _TOO_DEAR: Final = "TLS: method and path are unknown in process {pid} from here 
 class ClearText:
     """The probes of a process tree; to be closed."""
 
-    def __init__(self, bpf: BpfObject) -> None:
-        self._bpf = bpf
+    def __init__(self, bpf: BpfObject, *, is_wanted: bool = True) -> None:
+        self._bpf, self._is_wanted = bpf, is_wanted
         self._calls: BpfMap | None = None
         self._links: dict[int, list[int]] = {}
         self._left_alone: set[int] = set()
@@ -83,12 +83,13 @@ class ClearText:
 
     def watch(self, pid: int) -> None:
         """Set probes in a process that has OpenSSL."""
-        if pid not in self._links and uprobes.are_possible():
+        if self._is_wanted and pid not in self._links and uprobes.are_possible():
             self._attach(pid, find_openssl(roots.PROC, pid))
 
     def miss(self, pid: int, now_ns: int) -> None:
         """Take note that a request was not read: its process may have loaded OpenSSL since it was looked at."""
-        if pid in self._links or pid in self._left_alone or now_ns < self._look_again.get(pid, 0):
+        is_settled = pid in self._links or pid in self._left_alone or not self._is_wanted
+        if is_settled or now_ns < self._look_again.get(pid, 0):
             return
         first = pid not in self._look_again
         self._look_again[pid] = now_ns + LOOK_NS

@@ -73,9 +73,15 @@ class LedgerProbe:
     period_s = 0.05
 
     def __init__(
-        self, pid: int, interpreter_of: Callable[[int], Interpreter | None], *, times_collections: bool = True
+        self,
+        pid: int,
+        interpreter_of: Callable[[int], Interpreter | None],
+        *,
+        times_collections: bool = True,
+        reads_clear_text: bool = True,
     ) -> None:
         self.pid = pid
+        self._reads_clear_text = reads_clear_text
         self._times_collections = times_collections
         self._programs = Programs(interpreter_of)
         self._machine = platform.machine()
@@ -104,7 +110,7 @@ class LedgerProbe:
         _need_first_pid_namespace()
         self._bpf = self._object()
         self._collectors = collectors.Collectors(self._bpf)
-        self._clear_text = cleartext.ClearText(self._bpf)
+        self._clear_text = cleartext.ClearText(self._bpf, is_wanted=self._reads_clear_text)
         try:
             self._load()
         except BaseException:

@@ -1,8 +1,8 @@
 """One connection's conversation: which protocol it is, and what each turn asks.
 
 What is seen decides; a port only says what a weak likeness is likely to be. Once seen, a protocol stays, but for TLS
-that is begun inside of another (PostgreSQL, MySQL). What is said within TLS is known where the kernel has read it in the
-clear, as the process wrote it.
+that is begun inside of another (PostgreSQL, MySQL). What is said within TLS is known where the kernel has read it in
+the clear, as the process wrote it.
 """
 
 from __future__ import annotations

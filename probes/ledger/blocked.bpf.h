@@ -247,7 +247,7 @@ __noinline int note_block(struct thread *t, u32 state)
 		t->bucket = uninterruptible_bucket(call, class, arg1);
 	else
 		t->bucket = interruptible_bucket(t, class, arg1, CALL_ARG2(regs), CALL_ARG3(regs));
-	if (t->saw & SAW_OTHERS || (t->saw & SAW_LISTENER && t->saw & SAW_OWN))
+	if (t->saw & SAW_OTHERS || (t->saw & SAW_LISTENER && (t->saw & SAW_OWN || t->hands_over)))
 		t->idles = 1; /* also of poll and select */
 	return 0;
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -53,17 +54,19 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIIQQQQ"
+    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQ"
     f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
 LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
-_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})\r\n")
+NO_LINE: Final = 0xCBF29CE484222325
+"""The kernel's hash of a first line that it has not seen (FNV-1a of nothing)."""
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})(?:\r\n|\Z)")
 _U64: Final = struct.Struct("=Q")
 _STAGE: Final = struct.Struct("=IIIIH")  # flags, head_length, nth, protocol, the local address's family
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
-_PID: Final = _LOOPS + 11
+_PID: Final = _LOOPS + 12
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 
@@ -273,7 +276,7 @@ def parse_thread(data: bytes) -> ThreadState:
         throttled_ns=f[_THREAD_BOOKED + THROTTLED],
         gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
-        idles=f[7] == BLOCKED and bool(f[_LOOPS + 4]),
+        idles=f[7] == BLOCKED and bool(f[_LOOPS + 5]),
         waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
     )
 
@@ -312,6 +315,13 @@ def nth_head(data: bytes, nth: int) -> bytes:
         length = _LENGTH.search(head)
         data = data[int(length[1]) if length else 0 :]
     return data
+
+
+def line_kind(head: bytes) -> int:
+    """Return a number that is the same for requests of one method and path, but for digits, as the kernel's hash."""
+    method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    return zlib.crc32(method + b" " + path.translate(None, b"0123456789"))
 
 
 def parse_request_line(head: bytes) -> tuple[str | None, str | None]:

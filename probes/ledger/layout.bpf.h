@@ -294,7 +294,8 @@ struct thread {
 	u64 looked_at;
 	u64 loops; /* it waits for several connections at once: an event loop */
 	u32 lane; /* enum lane */
-	u32 saw; /* enum watched, of the wait under way */
+	u16 saw; /* enum watched, of the wait under way */
+	u16 hands_over; /* others have answered what it read */
 	u64 loop_file; /* the epoll in which it waits for all its connections */
 	u64 idles; /* the wait under way is the loop's own, for whatever comes */
 	u64 handed_ns; /* a lane woke it; it has not run since */

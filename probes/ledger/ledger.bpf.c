@@ -288,6 +288,7 @@ static __noinline int end_idling(struct thread *t, u64 until, u64 now)
 		kind = STEP_TOOK;
 		told.since_ns = t->handed_ns;
 		told.other = t->since_ns;
+		until = t->handed_ns < until ? t->handed_ns : until; /* on its way to a CPU from there on */
 	}
 	tell_step(t, kind, now, &told);
 	t->ledger.booked[RUN_QUEUE] += now - until;
@@ -387,16 +388,56 @@ static __always_inline void note_place(struct thread *t)
 		walk_python(&t->target.python, s, &t->waits_at);
 }
 
-/* From here on its time is told step by step. What it serves at the moment began before, and is not followed. */
+/* Of method and path, without digits: what is alike does alike. FNV-1a. */
+static __noinline u64 line_hash(const struct request *r)
+{
+	u64 hash = 0xcbf29ce484222325;
+	u32 spaces = 0;
+
+	for (u32 i = 0; i < HASHED_BYTES && i < r->head_length; i++) {
+		u8 c = r->head[i];
+
+		if (c == '?' || c == '\r' || (c == ' ' && spaces++))
+			break;
+		if (c >= '0' && c <= '9')
+			continue;
+		hash = (hash ^ c) * 0x100000001b3;
+	}
+	return hash;
+}
+
+/* What it serves is told from its first byte on, as if it had been known for a loop: all that it did since is one stretch. */
+static __noinline int tell_first(struct thread *t)
+{
+	u64 connection = t->connection;
+	struct request *r = bpf_map_lookup_elem(&requests, &connection);
+	struct told told = { .connection = connection };
+
+	if (!r || r->id != t->request || r->flags & (SHARED | SEVERAL))
+		return 0;
+	r->flags |= BY_STEPS;
+	told.request = r->id;
+	told.since_ns = r->arrived_ns;
+	told.bytes = r->received_bytes;
+	told.other = line_hash(r);
+	return tell_step(t, STEP_READ, r->started_ns, &told);
+}
+
+/* From here on its time is told step by step. */
 static __always_inline void become_loop(struct thread *t)
 {
+	u32 answered = t->answered;
+
 	if (t->lane == LOOP_LANE)
 		return;
-	t->lane = LOOP_LANE;
-	t->request = 0;
 	t->answered = 0;
 	t->pending.size = 0;
-	__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+	if (t->request && !answered)
+		tell_first(t); /* as one that is no lane yet it keeps its ledger for the next step */
+	else
+		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+	t->lane = LOOP_LANE;
+	t->request = 0;
 }
 
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
@@ -741,24 +782,6 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	return SHARED;
 }
 
-/* Of method and path, without digits: what is alike does alike. FNV-1a. */
-static __noinline u64 line_hash(const struct request *r)
-{
-	u64 hash = 0xcbf29ce484222325;
-	u32 spaces = 0;
-
-	for (u32 i = 0; i < HASHED_BYTES && i < r->head_length; i++) {
-		u8 c = r->head[i];
-
-		if (c == '?' || c == '\r' || (c == ' ' && spaces++))
-			break;
-		if (c >= '0' && c <= '9')
-			continue;
-		hash = (hash ^ c) * 0x100000001b3;
-	}
-	return hash;
-}
-
 static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length)
 {
 	struct told told = { .connection = r->connection, .request = r->id, .since_ns = r->arrived_ns, .bytes = length };
@@ -1003,6 +1026,15 @@ static __noinline int tell_answer(struct thread *t, const struct request *r, u64
 	return tell_step(t, STEP_ANSWERED, now, &told);
 }
 
+/* The thread that reads requests lets others answer them: its next wait for events shows that it is an event loop. */
+static __always_inline void mark_reader(u32 tid)
+{
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (t)
+		t->hands_over = 1;
+}
+
 /* More is sent on a connection whose request has been answered: is that another answer, or a stream of events? */
 static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u64 now)
 {
@@ -1043,6 +1075,7 @@ static __always_inline void answer(struct request *r, int length)
 		tell_answer(t, r, now, length);
 	} else if (r->tid != tid || !t) {
 		r->flags |= SEVERAL;
+		mark_reader(r->tid);
 	} else if (t->request != r->id) {
 		r->flags |= SHARED;
 	} else {

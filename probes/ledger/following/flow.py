@@ -185,9 +185,8 @@ class Flow:
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
+        self._habits.acted([way.kind for way in ready], act)
         chosen = ready[0] if len(ready) == 1 else max(ready, key=lambda way: self._habits.often(way.kind, act))
-        if len(ready) == 1:
-            self._habits.did(chosen.kind, act)
         lane.ready.remove(chosen)
         return chosen, len(ready) == 1
 
@@ -232,7 +231,7 @@ class Flow:
             self._answer_by_worker(lane, lane.job, way, step)
         else:
             self._close(lane, step, self._named(lane, way))
-        way.answered()
+        way.answered(step.at_ns)
         return way
 
     def _idle(self, lane: Lane, step: StepEvent) -> Way | None:
@@ -277,7 +276,7 @@ class Flow:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
             return self._pass_lock(lane, step)
         if job and job.done_ns is None:
-            self._finish(lane, job, job.rested_ns or step.other)
+            self._finish(lane, job, step.other)
         lane.given_by = handed.lane
         lane.job = Job(step.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
         lane.told_ns = step.at_ns
@@ -288,7 +287,7 @@ class Flow:
     def _pass_lock(self, lane: Lane, step: StepEvent) -> Way | None:
         """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
         job = lane.job
-        if job and job.done_ns is None:
+        if job and job.rested_ns and job.owner and job.owner.takes_back(job):
             job.go_on(step.booked_ns, step.other, step.since_ns)
         lane.told_ns = step.at_ns
         return job.owner if job else None
@@ -308,11 +307,13 @@ class Flow:
         return job.owner
 
     def _rest(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
         job = lane.job
         if job and job.done_ns is None:
             job.add(step.booked_ns)
             job.rested_ns = step.at_ns
             self._hold_for(lane, job)
+            self._finish(lane, job, step.at_ns)
             lane.told_ns = step.at_ns
         return job.owner if job else None
 
@@ -326,6 +327,8 @@ class Flow:
         job.done_ns = at_ns
         way = job.owner
         loop = lane.given_by
+        if way and way.answered_ns > job.started_ns:
+            return  # it was over before that was seen
         if way:
             way.came.append(Came(at_ns, "other", None, job, 0, job.certain))
             if way.job is job:

@@ -1,12 +1,17 @@
-"""What requests of a kind do: learnt where it can have been only one of them, used where it can have been several."""
+"""What requests of a kind do, learnt from many: used where an act can have been that of several.
+
+Each act counts for all that can have done it, divided among them: who does it was there each time, others only now and
+then. What was chosen before has no weight, so that a wrong choice does not confirm itself.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 MAX_KINDS: Final = 4096
-_FADES: Final = 1000
+FADES: Final = 1000
 """After so many requests of a kind what was seen of it counts half."""
+_ALIKE: Final = 0.5
 
 
 class Habits:
@@ -14,7 +19,7 @@ class Habits:
 
     def __init__(self) -> None:
         self._lives: dict[int, float] = {}
-        self._acts: dict[tuple[int, int], float] = {}
+        self._acts: dict[int, dict[int, float]] = {}
 
     def lives(self, kind: int) -> None:
         """Note one more request of a kind."""
@@ -22,20 +27,24 @@ class Habits:
             self._lives.clear()
             self._acts.clear()
         self._lives[kind] = self._lives.get(kind, 0) + 1
-        if self._lives[kind] >= _FADES:
+        if self._lives[kind] >= FADES:
             self._lives[kind] /= 2
-            for key in self._acts.keys() & {(kind, act) for act in range(16)}:
-                self._acts[key] /= 2
+            for counts in self._acts.values():
+                if kind in counts:
+                    counts[kind] /= 2
 
-    def did(self, kind: int, act: int) -> None:
-        """Note that a request of a kind acted so."""
-        self._acts[kind, act] = self._acts.get((kind, act), 0) + 1
+    def acted(self, kinds: list[int], act: int) -> None:
+        """Note that a request of one of these kinds acted so."""
+        counts = self._acts.setdefault(act, {})
+        for kind in kinds:
+            counts[kind] = counts.get(kind, 0) + 1 / len(kinds)
 
     def may(self, kind: int, act: int) -> bool:
-        """Tell whether a request of a kind can be expected to act so: it was seen to, or none of any kind was."""
-        return (kind, act) in self._acts or not any(known == act for _, known in self._acts)
+        """Tell whether a request of a kind is one of those that act so most often."""
+        often = self.often(kind, act)
+        return often > 0 and often >= _ALIKE * max(self.often(known, act) for known in self._acts[act])
 
     def often(self, kind: int, act: int) -> float:
-        """Tell how often a request of a kind was seen to act so, per request; 0: never, or nothing is known."""
+        """Tell how often a request of a kind acts so, per request; 0: never, or nothing is known."""
         lives = self._lives.get(kind, 0)
-        return self._acts.get((kind, act), 0) / lives if lives else 0
+        return self._acts.get(act, {}).get(kind, 0) / lives if lives else 0

@@ -46,7 +46,7 @@ class Job:
         """Take in that it was not done, but waited for a lock."""
         self.add(booked_ns)
         self.booked_ns[_LOCK] += until_ns - since_ns
-        self.rested_ns = None
+        self.rested_ns = self.done_ns = None
 
     def with_more(self, booked_ns: tuple[int, ...]) -> Job:
         """Return a copy of a job that goes on, with what its thread did since its last step."""
@@ -56,7 +56,7 @@ class Job:
 
     def part(self, since_ns: int, until_ns: int) -> list[int]:
         """Return what of its time lies in between, each bucket in proportion."""
-        done_ns = self.done_ns or self.rested_ns or until_ns
+        done_ns = self.done_ns or until_ns
         whole, part = done_ns - self.started_ns, min(until_ns, done_ns) - max(since_ns, self.started_ns)
         if part <= 0 or whole <= 0:
             return [0] * FIGURES

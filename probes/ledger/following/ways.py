@@ -86,6 +86,8 @@ class Way:
         """Method and path, once they were told."""
         self.is_whole = True
         """No step of it was lost."""
+        self.answered_ns = 0
+        """When it answered last."""
         self.booked_until_ns = arrived_ns
         self.booked_ns = [0] * FIGURES
         self.peers: dict[Address, list[int]] = {}
@@ -106,19 +108,30 @@ class Way:
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        came = tuple(one for one in self.came if one.at_ns <= started_ns + _WAKING_NS)
+        until_ns = min(started_ns + _WAKING_NS, ended_ns)
+        came = tuple(one for one in self.came if one.at_ns <= until_ns)
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
 
-    def answered(self) -> None:
+    def takes_back(self, job: Job) -> bool:
+        """Undo that a job was done, unless the request has gone on already; whether it was undone."""
+        came = next((one for one in self.came if one.job is job), None)
+        if came is None:
+            return False
+        self.came.remove(came)
+        self.job = job
+        return True
+
+    def answered(self, at_ns: int) -> None:
         """Book all so far: it belongs to the request."""
+        self.answered_ns = at_ns
         for piece in self._pieces:
             self._book(piece)
         self._pieces.clear()
 
     def ended(self, at_ns: int) -> None:
         """Book all until its end, which was none of its own steps."""
-        self.answered()
+        self.answered(at_ns)
         self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
 
     @property
@@ -137,7 +150,7 @@ class Way:
         copy.booked_ns, copy.came, copy.gaps = list(self.booked_ns), list(self.came), []
         copy.peers, copy.keepers = {}, {}
         copy._pieces = list(self._pieces)  # noqa: SLF001 - its own
-        copy.answered()
+        copy.answered(now_ns)
         since_ns = copy.booked_until_ns
         lane = self.lane
         if self.job and running_ns:
@@ -199,7 +212,7 @@ class Way:
             self._take_turn(min(job.handed_ns, until_ns), lane)
         else:
             self._wait(min(job.started_ns, until_ns), "queue", None)
-        end_ns = min(job.done_ns or job.rested_ns or until_ns, until_ns)
+        end_ns = min(job.done_ns or until_ns, until_ns)
         if end_ns <= self.booked_until_ns:
             return
         for place, ns in enumerate(job.part(self.booked_until_ns, end_ns)):

@@ -21,7 +21,8 @@ from cornering import (
     over_tls,
     request,
 )
-from ledgering import attached, requests_of
+from ledgering import attached, requests_of, script
+from pythons import EACH
 from serving import addresses, running
 
 from perfwatch.agent.target import interpreter_of
@@ -147,6 +148,52 @@ def test_a_process_that_loads_openssl_later_is_looked_at_again(both, monkeypatch
             with Client(server.address, context_of("1.3")) as client:
                 client.ask("/ok")
             ledger.until(requests_of)
+
+
+STREAMS = """
+import asyncio, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+async def serve(reader, writer):
+    while await reader.readline():
+        while (await reader.readline()).strip():
+            pass
+        await asyncio.sleep(0.01)
+        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+        await writer.drain()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+BLOCKING = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    with context.wrap_socket(listener.accept()[0], server_side=True) as client:
+        while client.recv(10000):
+            client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+"""
+
+
+@pytest.mark.ledger
+@EACH
+@pytest.mark.parametrize("source", [STREAMS, BLOCKING], ids=["memory", "socket"])
+def test_each_python_reads_and_writes_in_its_own_way(python, source, both):
+    with script(source, python=python, arguments=[both]) as (process, port), attached(process.pid) as ledger:
+        for version in TLS_VERSIONS:
+            with Client(f"127.0.0.1:{port}", context_of(version)) as client:
+                for number in range(3):
+                    client.ask(f"/{version}/{number}")
+        served = ledger.served(6)
+        losses = [each for each in ledger.records if isinstance(each, Loss)]
+    lines = [(each.method, each.target, each.status) for each in served]
+    assert lines == [("GET", f"/{version}/{number}", 200) for version in TLS_VERSIONS for number in range(3)]
+    assert losses == []
 
 
 class FakeBpf:

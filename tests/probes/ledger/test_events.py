@@ -99,3 +99,20 @@ def test_foreign_bytes_are_refused(data):
         return
     with pytest.raises(Malformed):
         ev.parse_event(data)
+
+
+@pytest.mark.parametrize(
+    ("nth", "expected"),
+    [(0, ("GET", "/a")), (1, ("POST", "/b")), (2, ("GET", "/c")), (3, (None, None)), (9, (None, None))],
+)
+def test_of_several_requests_in_one_read_each_has_its_own_line(nth, expected):
+    post = b"POST /b HTTP/1.1\r\nContent-Length: 7\r\n\r\nGET /x "
+    read = b"GET /a HTTP/1.1\r\n\r\n" + post + b"GET /c HTTP/1.1\r\nHost"
+    assert ev.parse_request_line(ev.nth_head(read, nth)) == expected
+
+
+def test_the_kind_of_a_request_is_its_line_without_digits_and_query():
+    alike = [b"GET /a/1?x HTTP/1.1\r\n", b"GET /a/22 HTTP/1.1\r\nHost: a", b"GET /a/ HTTP"]
+    assert len({ev.line_kind(head) for head in alike}) == 1
+    other = [b"POST /a/1 HTTP/1.1\r\n", b"GET /b/1 HTTP/1.1\r\n", b""]
+    assert len({ev.line_kind(head) for head in (alike[0], *other)}) == 4

@@ -782,9 +782,9 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	return SHARED;
 }
 
-static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length)
+static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length, u64 since)
 {
-	struct told told = { .connection = r->connection, .request = r->id, .since_ns = r->arrived_ns, .bytes = length };
+	struct told told = { .connection = r->connection, .request = r->id, .since_ns = since, .bytes = length };
 
 	told.other = line_hash(r);
 
@@ -850,7 +850,7 @@ static __always_inline void start_request(
 	}
 	t->connection = connection;
 	if (t->lane) {
-		tell_read(t, r, now, length);
+		tell_read(t, r, now, length, r->arrived_ns);
 		return;
 	}
 	t->since_ns = now;
@@ -1045,7 +1045,7 @@ static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u6
 	if (begins_answer(status) && (r->waiting_from != r->waiting_to || is_followed_in_head(r))) {
 		follow_on(r, t, now);
 		if (r->flags & BY_STEPS && t && t->lane)
-			tell_read(t, r, now, 0);
+			tell_read(t, r, now, 0, r->started_ns); /* before, it waited */
 	} else if (now - r->ended_ns > STREAM_PAUSE_NS && is_event_stream(r)) {
 		tell_request(r, 0);
 	}

@@ -19,7 +19,7 @@ from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.fidelity import attach, explained
 from perfwatch.agent.housekeeping import Housekeeping
-from perfwatch.agent.model import SessionInfo
+from perfwatch.agent.model import SessionInfo, TargetInfo
 from perfwatch.agent.reading import next_beat
 from perfwatch.agent.sides import Sides
 from perfwatch.probes.records import TargetChange
@@ -45,8 +45,9 @@ _SLACK_S: Final = 0.002
 class Collector:
     """Attached while it is entered. Raises PerfwatchError where neither fidelity is to be had."""
 
-    def __init__(self, target: Target, *, slow_ms: float | None = None, choices: Choices | None = None) -> None:
-        self._target = target
+    def __init__(self, *targets: Target, slow_ms: float | None = None, choices: Choices | None = None) -> None:
+        """`targets` are the processes to follow, each with all its children."""
+        self._targets = targets
         self._slow_ms = slow_ms
         self._choices = choices or Choices()
         self._stack = ExitStack()
@@ -56,7 +57,7 @@ class Collector:
     def __enter__(self) -> Self:
         _allow_descriptors()
         with ExitStack() as stack:
-            self._attached = attach(self._target.pid, self._choices)
+            self._attached = attach([target.pid for target in self._targets], self._choices)
             stack.callback(self._attached.reading.close)
             self._sides = Sides(self._tree_of, self._choices)
             stack.callback(self._sides.close)
@@ -73,7 +74,7 @@ class Collector:
 
     @property
     def pids(self) -> frozenset[int]:
-        """The processes of the target's tree that live, as of the last batch."""
+        """The processes of the targets' trees that live, as of the last batch."""
         return self._attached.core.pids
 
     def batches(self, stop: threading.Event, duration_s: float | None = None) -> Iterator[tuple[Record, ...]]:
@@ -84,9 +85,7 @@ class Collector:
         """
         started = next_batch = time.monotonic()
         self._begin(started)
-        count = max(len(self.pids) - 1, 0)
-        workers = f"{count} worker" if count == 1 else f"{count} workers"
-        yield (TargetChange(time.monotonic_ns(), self._target.pid, "attached", workers),)
+        yield self._attachments()
         records: list[Record] = []
         while not stop.is_set() and self.ended is None:
             now = time.monotonic() + _SLACK_S
@@ -102,6 +101,13 @@ class Collector:
         with _explained():
             records += self._attached.core.drain(time.monotonic_ns())
         yield self._in_order(records)
+
+    def _attachments(self) -> tuple[Record, ...]:
+        """Say whom the session is attached to; of one that is alone, also how many workers it has."""
+        now_ns, count = time.monotonic_ns(), max(len(self.pids) - 1, 0)
+        workers = f"{count} worker" if count == 1 else f"{count} workers"
+        detail = workers if len(self._targets) == 1 else ""
+        return tuple(TargetChange(now_ns, target.pid, "attached", detail) for target in self._targets)
 
     def _tree_of(self, entry: Entry) -> Tree:
         """Return whom a probe looks at: the target's processes; for collections, those that the core does not time."""
@@ -126,7 +132,9 @@ class Collector:
         records: list[Record] = []
         if now >= self._attached.reading.due_s:
             with _explained():
-                records += self._attached.reading.read(now)
+                requests = self._attached.reading.read(now)
+            self._sides.meet(requests)
+            records += requests
         records += self._sides.read_due(now)
         if now >= self._own.due_s:
             records += self._own.keep(now, self._readings())
@@ -139,15 +147,15 @@ class Collector:
         return tuple(sorted(records, key=lambda record: record.at_ns))
 
     def _describe(self) -> SessionInfo:
-        host = platform.uname()
+        host, first = platform.uname(), self._targets[0]
         return SessionInfo(
             perfwatch_version=version("perfwatch"),
             started_unix_ns=time.time_ns(),
             started_ns=time.monotonic_ns(),
-            pid=self._target.pid,
-            command=self._target.command,
-            python=self._target.python,
-            server=self._target.server,
+            pid=first.pid,
+            command=first.command,
+            python=first.python,
+            server=first.server,
             listeners=tuple(self._attached.core.listeners()),
             fidelity=self._attached.fidelity,
             slow_ms=self._slow_ms,
@@ -157,8 +165,13 @@ class Collector:
             cpus=psutil.cpu_count() or 1,
             memory_bytes=psutil.virtual_memory().total,
             probes=(*self._attached.statuses, *self._sides.statuses),
-            inner_pid=self._target.inner_pid,
+            inner_pid=first.inner_pid,
+            targets=tuple(map(_info_of, self._targets)) if len(self._targets) > 1 else (),
         )
+
+
+def _info_of(target: Target) -> TargetInfo:
+    return TargetInfo(target.pid, target.command, target.python, target.server, target.inner_pid)
 
 
 def _allow_descriptors() -> None:

@@ -74,7 +74,7 @@ def diagnose(pid: int | None = None) -> Diagnosis:
     machine = [_run(check) for check in (_machine, _kernel, _btf, _rights, _libbpf, _names, _demo)]
     subject = pid or os.getpid()
     tree = _tree(subject)
-    cores = [_probe(entry, partial(make_core, entry, subject)) for entry in CORES]
+    cores = [_probe(entry, partial(make_core, entry, (subject,))) for entry in CORES]
     sides = [_probe(entry, partial(make_side, entry, lambda: tree)) for entry in SIDE]
     can_attach = all(check.status == "ok" for check in target)
     return Diagnosis(

@@ -28,7 +28,7 @@ from perfwatch.agent.model import SessionInfo  # noqa: TC001 - msgspec reads the
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
-from perfwatch.agent.target import find_target
+from perfwatch.agent.target import find_targets
 from perfwatch.probes.records import Loss, Record
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _PR_SET_PDEATHSIG: Final = 1
 class Order(msgspec.Struct, frozen=True):
     """What the feeder is to do."""
 
-    pid: int
+    pids: tuple[int, ...]
     slow_ms: float | None
     output: str | None
     overwrite: bool
@@ -142,8 +142,8 @@ def main() -> None:
         return  # it died before that took effect
     outbox = Outbox(sys.stdout.fileno())
     try:
-        target = find_target(order.pid)
-        with stop_on_signals() as stop, Collector(target, slow_ms=order.slow_ms, choices=order.choices) as collector:
+        targets = find_targets(order.pids)
+        with stop_on_signals() as stop, Collector(*targets, slow_ms=order.slow_ms, choices=order.choices) as collector:
             outbox.put(Hello(collector.info))
             _feed(order, outbox, collector, stop)
         if collector.ended:

@@ -23,7 +23,7 @@ DOCTOR: Final = "perfwatch doctor"
 
 
 class Core(Probe, Protocol):
-    """A probe that follows a process tree and tells its requests."""
+    """A probe that follows process trees and tells their requests."""
 
     @property
     def pids(self) -> frozenset[int]:
@@ -54,10 +54,10 @@ class Attached(NamedTuple):
     """Of this probe, and of the exact one where it was not to be had."""
 
 
-def make_core(entry: Entry, pid: int, **options: bool) -> Core:
+def make_core(entry: Entry, pids: Sequence[int], **options: bool) -> Core:
     """Make one of the two probes; nothing is attached yet."""
     try:
-        core: Core = constructor(entry)(pid, interpreter_of, **options)
+        core: Core = constructor(entry)(pids[0], interpreter_of, also=pids[1:], **options)
     except ImportError as error:
         raise _unloadable(error) from None
     return core
@@ -72,17 +72,17 @@ def make_side(entry: Entry, tree: Tree) -> Probe:
     return probe
 
 
-def attach(pid: int, choices: Choices) -> Attached:
+def attach(pids: Sequence[int], choices: Choices) -> Attached:
     """Attach with the best fidelity that was asked for and is to be had; raises PerfwatchError without any."""
     if choices.fidelity == "sampled":
-        return _attach_sampled(pid, choices, _left("left out by --fidelity sampled", None))
+        return _attach_sampled(pids, choices, _left("left out by --fidelity sampled", None))
     try:
-        return _attach_exact(pid, choices)
+        return _attach_exact(pids, choices)
     except Exception as error:  # whatever it is, one can still sample, and the user is told
         if choices.fidelity == "exact":
             raise PerfwatchError(*explained(error)) from error
         ledger = _left(*explained(error))
-    return _attach_sampled(pid, choices, ledger)
+    return _attach_sampled(pids, choices, ledger)
 
 
 def explained(error: Exception) -> tuple[str, str | None]:
@@ -100,10 +100,10 @@ def status_of(probe: Probe, found: Availability) -> ProbeStatus:
     return ProbeStatus(probe.name, "limited", found.reason, found.lost, found.remedy, probe.period_s)
 
 
-def _attach_exact(pid: int, choices: Choices) -> Attached:
+def _attach_exact(pids: Sequence[int], choices: Choices) -> Attached:
     core = make_core(
         LEDGER,
-        pid,
+        pids,
         times_collections=PAUSES.name not in choices.without,
         reads_clear_text=CLEAR_TEXT not in choices.without,
     )
@@ -111,9 +111,9 @@ def _attach_exact(pid: int, choices: Choices) -> Attached:
     return Attached("exact", core, reading, (ProbeStatus(core.name, "running", period_s=core.period_s),))
 
 
-def _attach_sampled(pid: int, choices: Choices, ledger: ProbeStatus) -> Attached:
+def _attach_sampled(pids: Sequence[int], choices: Choices, ledger: ProbeStatus) -> Attached:
     try:
-        core = make_core(SAMPLED, pid)
+        core = make_core(SAMPLED, pids)
         found = core.availability()
         reading = Reading(core, choices.period_s(SAMPLED.name), SAMPLED.slowest_s)
     except Exception as error:

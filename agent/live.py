@@ -1,4 +1,4 @@
-"""A live source: a feeder process attached to a PID, and the pipe that its records come through."""
+"""A live source: a feeder process attached to a PID, or several, and the pipe that its records come through."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ class Live:
 
     def __init__(
         self,
-        pid: int,
-        *,
+        *pids: int,
         slow_ms: float | None = None,
         output: Path | None = None,
         overwrite: bool = False,
         choices: Choices | None = None,
     ) -> None:
         file = str(output) if output else None
-        order = Order(pid, slow_ms, file, overwrite, os.getpid(), choices or Choices())
+        order = Order(pids, slow_ms, file, overwrite, os.getpid(), choices or Choices())
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perfwatch.agent.feeder"],
             stdin=subprocess.PIPE,

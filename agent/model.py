@@ -15,6 +15,7 @@ from perfwatch.probes.records import Bucket as Bucket  # noqa: PLC0414
 from perfwatch.probes.records import Call as Call  # noqa: PLC0414
 from perfwatch.probes.records import Culprit as Culprit  # noqa: PLC0414
 from perfwatch.probes.records import OpenRequest as OpenRequest  # noqa: PLC0414
+from perfwatch.probes.records import PeerProcess as PeerProcess  # noqa: PLC0414
 from perfwatch.probes.records import Protocol as Protocol  # noqa: PLC0414
 from perfwatch.probes.records import Record as Record  # noqa: PLC0414
 from perfwatch.probes.records import ServedRequest as ServedRequest  # noqa: PLC0414
@@ -142,6 +143,22 @@ class FrameShare(msgspec.Struct, frozen=True):
     """What it was in the midst of calling: `json.dumps`, `hashlib.sha256`; None where it did the work itself."""
 
 
+class Callee(msgspec.Struct, frozen=True):
+    """The request of another watched service that a call was at its other end."""
+
+    call: int
+    """Place in the caller's `record.calls`."""
+    request: int
+    """Its id."""
+    pid: int
+    process: str
+    """`gunicorn (pid 4313)`."""
+    method: str
+    route: str
+    ledger: Ledger
+    verdict: Verdict
+
+
 class Request(msgspec.Struct, frozen=True):
     """A finished request: what was measured, and what was concluded."""
 
@@ -158,16 +175,25 @@ class Request(msgspec.Struct, frozen=True):
     Without frames what no stack is known of; of that `other` holds what is unaccounted too."""
     frames: tuple[FrameShare, ...] = ()
     """Where in the code the mechanism of the verdict spent its time, the largest share first; at most 8."""
+    service: int | None = None
+    """PID of the target that served it; None where only one is watched."""
+    callees: tuple[Callee, ...] = ()
+    """Of a judged request: what its calls were in other services that are watched, in the order of the calls."""
 
     @property
     def endpoint(self) -> tuple[str, str]:
-        """Method and route."""
-        return (self.record.method or "?", self.route)
+        """Method and route; of several services also which one."""
+        return (self.record.method or "?", told_route(self.route, self.service))
 
     @property
     def failed(self) -> bool:
         """Answered with 5xx, or not answered."""
         return self.record.outcome != "answered" or (self.record.status or 0) >= 500  # noqa: PLR2004
+
+
+def told_route(route: str, service: int | None) -> str:
+    """Return a route as it is shown: `/users/{}`; of one of several services `/users/{} @4312`."""
+    return route if service is None else f"{route} @{service}"
 
 
 class Downstream(msgspec.Struct, frozen=True):
@@ -230,8 +256,15 @@ class Endpoint(msgspec.Struct, frozen=True):
     or by their reason, so that no time is lost."""
     frames: tuple[FrameShare, ...] = ()
     """As in `Request`, over the judged requests."""
+    service: int | None = None
+    """As in `Request`."""
     downstream: tuple[Downstream, ...] = ()
     """Of all its requests, what took longest first; at most 20."""
+
+    @property
+    def place(self) -> str:
+        """Its route as it is shown."""
+        return told_route(self.route, self.service)
 
 
 class Instant(msgspec.Struct, frozen=True):
@@ -463,7 +496,7 @@ class View(msgspec.Struct, frozen=True):
     runnable_mean: float | None = None
     """Threads that ran or could run, of the whole host."""
     workers: int | None = None
-    """Processes of the target besides the one that was named; None where that is not known."""
+    """Processes of the target besides the one that was named, or those; None where that is not known."""
     in_flight_at_ns: int | None = None
     """When `in_flight` was taken: what its ledgers are booked up to; None before the first."""
     queues: Queues = Queues()
@@ -479,6 +512,8 @@ class View(msgspec.Struct, frozen=True):
     seconds: those that follow a sample, and `why` says which."""
     downstream: tuple[Downstream, ...] = ()
     """Of all requests, what took longest first; at most 20."""
+    peers: tuple[PeerProcess, ...] = ()
+    """The processes of this host that the target called, as each of its own processes sees them."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):
@@ -491,6 +526,21 @@ class ProbeStatus(msgspec.Struct, frozen=True):
     """What is not known without it."""
     remedy: str | None = None
     period_s: float | None = None
+
+
+class TargetInfo(msgspec.Struct, frozen=True):
+    """One of several processes that are watched in one session; fields as in `SessionInfo`."""
+
+    pid: int
+    command: str
+    python: str | None
+    server: str | None
+    inner_pid: int | None = None
+
+    @property
+    def named(self) -> str:
+        """`gunicorn (pid 4312)`."""
+        return f"{self.server} (pid {self.pid})" if self.server else f"pid {self.pid}"
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -519,6 +569,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     probes: tuple[ProbeStatus, ...]
     inner_pid: int | None = None
     """`pid` in its own PID namespace, where that is another: inside its container."""
+    targets: tuple[TargetInfo, ...] = ()
+    """All that are watched, the first as above; empty where it is the only one."""
 
     def unix_s(self, at_ns: int) -> float:
         """Turn a monotonic time of this session into Unix seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_contract as contract
-from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Endpoint, OpenRequest, Request, Verdict
+from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Callee, Endpoint, OpenRequest, Request, Verdict
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
@@ -35,6 +35,7 @@ def build(
     latest = {request.record.id: request for request in (view.requests if requests is None else requests)}
     listed = list(latest.values())[-MAX_LISTED:]
     omitted = len(latest) - len(listed)
+    callers = {callee.request: request.record.id for request in listed for callee in request.callees}
     said = list(notes)
     if omitted:
         said.append(f"{omitted} judged requests are left out of the list, the oldest ones")
@@ -48,7 +49,7 @@ def build(
         endpoints=[_endpoint(endpoint) for endpoint in view.endpoints],
         in_flight=[_open(info, request, view.now_ns) for request in view.in_flight],
         in_flight_count=view.in_flight_count,
-        slow_requests=[_request(info, request, latest) for request in listed],
+        slow_requests=[_request(info, request, latest, callers.get(request.record.id)) for request in listed],
         slow_requests_omitted=omitted,
         queues=build_queues(info, view),
         saturation=build_saturation(view),
@@ -94,6 +95,14 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
         target_gone=view.target_gone,
         cost=build_cost(view.own_cost),
         slowed=build_slowed(view.slowed_probes),
+        peers=[
+            contract.PeerProcess(one.seen_by, encodable(one.address), one.pid, encodable(one.name), one.is_target)
+            for one in view.peers
+        ],
+        targets=[
+            contract.Target(pid=one.pid, python=one.python, command=encodable(one.command), server=one.server)
+            for one in info.targets
+        ],
     )
 
 
@@ -143,6 +152,7 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         evidence=list(verdict.evidence),
         advice=list(verdict.advice),
         downstream=list(endpoint.downstream),
+        service=endpoint.service,
     )
 
 
@@ -165,7 +175,9 @@ def _open(info: SessionInfo, request: OpenRequest, now_ns: int) -> contract.Open
     )
 
 
-def _request(info: SessionInfo, request: Request, judged: Mapping[int, Request]) -> contract.RequestReport:
+def _request(
+    info: SessionInfo, request: Request, judged: Mapping[int, Request], caller: int | None
+) -> contract.RequestReport:
     record, ledger, verdict = request.record, request.ledger, request.verdict or _UNJUDGED
     return contract.RequestReport(
         id=record.id,
@@ -195,6 +207,29 @@ def _request(info: SessionInfo, request: Request, judged: Mapping[int, Request])
         calls=build_calls(request),
         call_count=len(record.calls) + record.calls_lost,
         culprits=build_culprits(request, judged),
+        service=request.service,
+        callees=tuple(map(_callee, request.callees)),
+        caller=caller,
+    )
+
+
+def _callee(callee: Callee) -> contract.CalleeReport:
+    verdict = callee.verdict
+    return contract.CalleeReport(
+        call=callee.call,
+        request=callee.request,
+        pid=callee.pid,
+        process=encodable(callee.process),
+        method=callee.method,
+        route=callee.route,
+        duration_ms=_ms(callee.ledger.total_ns),
+        ledger_ms=_ledger(callee.ledger.booked_ns),
+        unaccounted_ms=_ms(callee.ledger.unaccounted_ns),
+        principle=verdict.principle,
+        mechanism=verdict.mechanism,
+        share=verdict.share,
+        confidence=verdict.confidence,
+        summary=verdict.summary,
     )
 
 

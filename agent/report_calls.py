@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from perfwatch.agent.model import Downstream
-    from perfwatch.agent.report_contract import Report, RequestReport
+    from perfwatch.agent.report_contract import PeerProcess, Report, RequestReport
     from perfwatch.agent.report_contract_calls import Call, Culprit
 
 UNKNOWN: Final = "(operation not known)"
@@ -41,9 +41,11 @@ def downstream_section(report: Report, width: int) -> list[str]:
         return []
     head = f"{'calls':>6}  {'/req':>5}  {'p50':>7}  {'p95':>7}  {'set-up':>6}  {'bytes':>7}"
     lines = [rule("downstream", width), " " * (width - _FIGURES) + f"  {head}"]
+    processes = peer_processes(report.session.peers)
     for (peer, protocol), kinds in groupby(shown, key=lambda one: (one.peer, one.protocol)):
         listed = list(kinds)
-        lines.append(fit(clean(f"{peer}  {protocol}{_about(listed)}"), width))
+        who = f"  {processes[peer]}" if peer in processes else ""
+        lines.append(fit(clean(f"{peer}  {protocol}{who}{_about(listed)}"), width))
         lines += [_kind(one, width) for one in listed]
     left = len(report.downstream) - len(shown)
     return [*lines, *([f"   and {left} more"] if left else [])]
@@ -70,6 +72,14 @@ def slowest_calling(report: Report) -> list[RequestReport]:
 
 def _fastest_last(one: RequestReport) -> float:
     return -one.duration_ms
+
+
+def peer_processes(peers: Iterable[PeerProcess]) -> dict[str, str]:
+    """Name the processes of this host by their address: `postgres (pid 812)`; not where callers see different ones."""
+    found: dict[str, set[str]] = {}
+    for one in peers:
+        found.setdefault(one.address, set()).add(f"{one.name} (pid {one.pid})")
+    return {address: names.pop() for address, names in found.items() if len(names) == 1}
 
 
 def asked(operation: str | None, kind: str, outcome: str = "answered") -> str:

@@ -44,6 +44,27 @@ class Probe(Struct, frozen=True):
     """Time between its readings, as it was meant to be."""
 
 
+class Target(Struct, frozen=True):
+    """One of several processes that were watched."""
+
+    pid: int
+    python: str | None
+    command: str
+    server: str | None
+
+
+class PeerProcess(Struct, frozen=True):
+    """A process of this host that listens where a process of the target called."""
+
+    seen_by: int
+    """PID of the process that called: an address means something only in a network namespace."""
+    address: str
+    pid: int
+    name: str
+    is_target: bool
+    """It is watched too."""
+
+
 class Session(Struct, frozen=True):
     """What was watched, when, and how."""
 
@@ -62,6 +83,10 @@ class Session(Struct, frozen=True):
     """How the target ended; null where it was alive at the end."""
     cost: Cost | None
     slowed: list[Slowed]
+    peers: list[PeerProcess]
+    """The processes of this host that were called, as each caller sees them."""
+    targets: list[Target]
+    """All that were watched, where there were several; else empty."""
 
 
 class Requests(Struct, frozen=True):
@@ -124,6 +149,8 @@ class EndpointReport(Struct, frozen=True):
     advice: list[str]
     downstream: list[Downstream]
     """Calls of all its requests, by peer and operation; what took longest first, at most 20."""
+    service: int | None = None
+    """PID of the target that serves it; null where one is watched."""
 
 
 class OpenReport(Struct, frozen=True):
@@ -163,8 +190,32 @@ class Blocker(Struct, frozen=True):
     share: float
 
 
+class CalleeReport(Struct, frozen=True):
+    """What a call of a request was at its other end: a request of another watched service."""
+
+    call: int
+    """Place among the calls of the request."""
+    request: int
+    """Its id; `slow_requests` has it too, unless it was left out."""
+    pid: int
+    process: str
+    method: str
+    route: str
+    duration_ms: float
+    ledger_ms: dict[Bucket, float]
+    unaccounted_ms: float
+    principle: Principle
+    mechanism: Mechanism | None
+    share: float
+    confidence: float
+    summary: str
+
+
 class RequestReport(Struct, frozen=True):
-    """One judged request; `slow` is false for the usual ones of an endpoint that is always slow."""
+    """One judged request.
+
+    `slow` is false for the usual ones of an endpoint that is always slow, and for those that a judged one made.
+    """
 
     id: int
     start: float
@@ -199,6 +250,12 @@ class RequestReport(Struct, frozen=True):
     """All that it made, with those that are not listed."""
     culprits: list[Culprit]
     """Who kept its event loop, the longest first; at most 8."""
+    service: int | None = None
+    """PID of the target that served it; null where one is watched."""
+    callees: tuple[CalleeReport, ...] = ()
+    """In the order of its calls; those that were followed into a service that is watched too."""
+    caller: int | None = None
+    """Id of the judged request that made this one; null where that is not known."""
 
 
 class Event(Struct, frozen=True):

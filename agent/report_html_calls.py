@@ -8,7 +8,7 @@ from perfwatch.agent.buckets import COLOUR, PART_COLOUR, PART_MEANING
 from perfwatch.agent.call_bars import stretches
 from perfwatch.agent.correlator.call_times import PARTS, alike
 from perfwatch.agent.correlator.wording import percent
-from perfwatch.agent.report_calls import ROWS, asked, kept_by, slowest_calling, times_each
+from perfwatch.agent.report_calls import ROWS, asked, kept_by, peer_processes, slowest_calling, times_each
 from perfwatch.agent.report_html_parts import told
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_sentences import counted, octets, took
@@ -32,7 +32,8 @@ def downstream(report: Report) -> str:
     if not report.downstream:
         return ""
     heads = "".join(f"<th class='number'>{head}</th>" for head in _HEADS)
-    rows = "".join(map(_kind, report.downstream))
+    processes = peer_processes(report.session.peers)
+    rows = "".join(_kind(one, processes.get(one.peer)) for one in report.downstream)
     return f"<h2>Downstream</h2><table><tr><th>peer</th><th>operation</th>{heads}</tr>{rows}</table>"
 
 
@@ -52,7 +53,7 @@ def called(report: Report) -> str:
     )
 
 
-def _kind(one: Downstream) -> str:
+def _kind(one: Downstream, process: str | None) -> str:
     figures = (
         str(one.count),
         f"{one.per_request:.3g}",
@@ -66,7 +67,8 @@ def _kind(one: Downstream) -> str:
         octets(one.received_bytes),
     )
     numbers = "".join(f"<td class='number'>{told(figure)}</td>" for figure in figures)
-    peer = f"{told(one.peer)}<p class='quiet'>{told(one.protocol)}</p>"
+    who = f"{one.protocol}, {process}" if process else one.protocol
+    peer = f"{told(one.peer)}<p class='quiet'>{told(who)}</p>"
     return f"<tr><td>{peer}</td><td>{told(asked(one.operation, one.kind))}</td>{numbers}</tr>"
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.buckets import COLOUR, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
 from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
+from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +55,7 @@ def head(report: Report) -> str:
     counts = f"{totals.count} requests, {totals.errors} failed, {totals.slow_count} slow"
     latency = totals.latency_ms
     quantiles = "" if latency is None else f"; p50 {shown_ms(latency.p50)}, p95 {shown_ms(latency.p95)}"
-    lines = (" · ".join(part for part in what if part), when, counts + quantiles)
+    lines = (" · ".join(part for part in what if part), *also_watched(session), when, counts + quantiles)
     told_lines = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
     return f"<h1>{told(session.command)}</h1>{told_lines}"
 
@@ -95,7 +97,7 @@ def _endpoint(one: EndpointReport) -> str:
     letter = f"<td style='color:{PRINCIPLE_COLOUR[one.principle]}'><b>{LETTERS[one.principle]}</b></td>"
     lines = (one.summary, *(f"calls {asked}" for asked in in_each(one.downstream[:_CALLED])))
     about = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
-    name = f"<td><b>{told(f'{one.method} {one.route}')}</b>{about}</td>"
+    name = f"<td><b>{told(f'{one.method} {told_route(one.route, one.service)}')}</b>{about}</td>"
     return f"<tr>{letter}{name}{numbers}<td>{_ledger(one)}</td></tr>"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.wording import at, cut, percent
-from perfwatch.agent.model import Frame
+from perfwatch.agent.model import Frame, told_route
 from perfwatch.agent.report_cells import clean, fit
 from perfwatch.agent.report_layout import moment, rule
 from perfwatch.agent.report_sentences import counted, share, took
@@ -34,7 +34,7 @@ def code_section(report: Report, width: int) -> list[str]:
     lines = [
         line
         for one in report.endpoints[:_ENDPOINTS]
-        for line in _listed(f"{one.method} {one.route}", one.frames, width)
+        for line in _listed(f"{one.method} {told_route(one.route, one.service)}", one.frames, width)
     ]
     slowest = sorted(report.slow_requests, key=lambda one: -one.duration_ms)[:_REQUESTS]
     for one in slowest:

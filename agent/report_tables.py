@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.wording import percent
+from perfwatch.agent.model import told_route
 from perfwatch.agent.report_cells import bar, cells, clean, fit
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import place_in
@@ -56,7 +57,7 @@ def endpoint_table(endpoints: Sequence[EndpointReport], width: int) -> list[str]
     head = f"{'slow/all':>9}  {'p50':>7}  {'p95':>7}  {fit('time', drawn)}  cause"
     lines = [rule("endpoints", width), f"   {fit('endpoint', named)}  {head}"]
     for one in shown:
-        name = fit(clean(f"{one.method} {one.route}"), named)
+        name = fit(clean(f"{one.method} {told_route(one.route, one.service)}"), named)
         counts = f"{_count(one.slow_count)}/{_count(one.count)}"
         p50, p95 = shown_ms(one.latency_ms.p50), shown_ms(one.latency_ms.p95)
         spent = bar(_shares(one.ledger_ms, one.unaccounted_ms), drawn)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.model import Evidence
-    from perfwatch.agent.report_contract import Probe, Report
+    from perfwatch.agent.report_contract import Probe, Report, Session
 
 LEAST_WIDTH: Final = 72
 _EXPLAINED: Final = 4
 _EVENTS: Final = 10
+_TARGETS: Final = 15
 _EVIDENCE: Final = 8
 
 
@@ -59,8 +60,18 @@ def _head(report: Report, width: int) -> list[str]:
     started = moment(session.started_at, "%Y-%m-%d %H:%M:%S")
     when = f"{started} UTC, {duration(session.duration_s * 1e9)}, {where}"
     ports = ", ".join(session.listeners) or "no socket"
-    lines = [f"perfwatch report · {what}", session.command, when, f"listening on {ports}"]
+    lines = [f"perfwatch report · {what}", session.command, *also_watched(session), when, f"listening on {ports}"]
     return [fit(clean(line), width) for line in lines]
+
+
+def also_watched(session: Session) -> list[str]:
+    """Say which other processes were watched, one a line."""
+    others = session.targets[1:]
+    lines = [
+        f"and pid {one.pid} · {one.server or 'unknown server'} · Python {one.python or '?'}: {one.command}"
+        for one in others[:_TARGETS]
+    ]
+    return [*lines, f"and {len(others) - _TARGETS} more"] if len(others) > _TARGETS else lines
 
 
 def _sampled(report: Report, width: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from perfwatch.agent.fidelity import explained, make_side, status_of
 from perfwatch.agent.model import ProbeStatus
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.choices import Choices
     from perfwatch.probes.records import Record
+
+
+@runtime_checkable
+class Guest(Protocol):
+    """A probe that looks at what the requests of the stream tell of."""
+
+    def meet(self, records: Sequence[Record]) -> None:
+        """Take note of it."""
 
 
 class Sides:
@@ -40,6 +48,12 @@ class Sides:
         """Set the beat of their readings: not all in one moment of each second."""
         for place, reading in enumerate(self.readings):
             reading.begin(now_s + place * apart_s)
+
+    def meet(self, records: Sequence[Record]) -> None:
+        """Show the stream to the probe that looks for whom the target calls, if it runs."""
+        for reading in self.readings:
+            if isinstance(reading.probe, Guest):
+                reading.probe.meet(records)
 
     def read_due(self, now_s: float) -> list[Record]:
         """Read those whose time has come; what fails is switched off, and that is told as a `Loss`."""

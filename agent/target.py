@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import psutil
@@ -14,6 +14,9 @@ from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.readers import proc
 from perfwatch.probes.readers.interpreter import Interpreter, find_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_COMMAND_CHARS: Final = 500
 _SECRET_NAME: Final = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|credential|auth)")
@@ -91,6 +94,19 @@ def find_target(pid: int) -> Target:
     return Target(pid, command_line(words), interpreters[0].version, server_kind(words), inner_pid(pid))
 
 
+def find_targets(pids: Sequence[int]) -> tuple[Target, ...]:
+    """Look at some PIDs, each once; raises PerfwatchError as `find_target`, and where one belongs to another."""
+    targets = tuple(find_target(pid) for pid in dict.fromkeys(pids))
+    for target in targets:
+        followed = next((other for other in targets if other is not target and _is_below(target.pid, other.pid)), None)
+        if followed is not None:
+            raise PerfwatchError(
+                f"process {target.pid} belongs to process {followed.pid}, which is followed with all its children",
+                f"leave out --pid {target.pid}",
+            )
+    return targets
+
+
 def interpreter_of(pid: int) -> Interpreter | None:
     """Return the Python of a process; None without one, or if the process has just ended."""
     try:
@@ -165,6 +181,13 @@ def process_name(process: psutil.Process) -> str:
         return str(process.name())
     except psutil.Error:
         return "?"
+
+
+def _is_below(pid: int, ancestor: int) -> bool:
+    try:
+        return any(parent.pid == ancestor for parent in psutil.Process(pid).parents())
+    except psutil.Error:
+        return False
 
 
 def _is_hidden(pid: int) -> bool:

@@ -343,6 +343,31 @@ class TargetChange(msgspec.Struct, frozen=True, array_like=True, tag="target"):
     detail: str
 
 
+class TreeMember(msgspec.Struct, frozen=True, array_like=True, tag="member"):
+    """A process belongs to the tree of one of the targets; told only where several are watched."""
+
+    at_ns: int
+    pid: int
+    target: int
+    """PID of the target, as it was named."""
+
+
+class PeerProcess(msgspec.Struct, frozen=True, array_like=True, tag="peer"):
+    """Who listens on an address that a process of the target called: a process of this host."""
+
+    at_ns: int
+    seen_by: int
+    """PID of the process that called it: an address means something only in a network namespace."""
+    address: str
+    """The format of `Peer.address`."""
+    pid: int
+    """Of a server that forks its workers, the one that they come from."""
+    name: str
+    """In the kernel, at most 15 characters; untrusted."""
+    is_target: bool
+    """It is watched too."""
+
+
 class Loss(msgspec.Struct, frozen=True, array_like=True, tag="loss"):
     """Events that a probe could not deliver since its last record of this kind."""
 
@@ -382,6 +407,8 @@ Record: TypeAlias = (
     | GcPause
     | Span
     | TasksSample
+    | TreeMember
+    | PeerProcess
 )
 
 

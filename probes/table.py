@@ -40,7 +40,7 @@ LEDGER: Final = Entry(
 )
 SAMPLED: Final = Entry(
     "sampled",
-    "sampled.probe:SampledProbe",
+    "sampled.several:sampled",
     "requests and their ledgers, sampled; in the place of the ledger",
     "`/proc/PID/task/*`, packets of the listening ports",
     "0.1 ms, 3 µs a thread that rests, 30 µs one that does not",
@@ -121,6 +121,15 @@ SIDE: Final = (
         30.0,
     ),
     Entry(
+        "peers",
+        "peers:PeersProbe",
+        "which processes of this host the target calls: PID and name",
+        "NETLINK_SOCK_DIAG, `/proc/PID/fd`, `/proc/PID/net`",
+        "5 µs; a new peer: 10 µs a process of the host, 4 µs a descriptor, at most 5 ms a reading",
+        "which processes answer the calls of the target",
+        2.0,
+    ),
+    Entry(
         "network",
         "network:NetworkProbe",
         "counters of the target's network namespace: retransmits, overflows, drops",
@@ -184,9 +193,9 @@ NAMES: Final = tuple(entry.name for entry in (*CORES, *SIDE))
 
 
 def constructor(entry: Entry) -> Callable[..., Any]:
-    """Import the class of a probe: one of `CORES` is made of a PID and `interpreter_of`, any other of a `Tree`.
+    """Import what makes a probe: one of `CORES` is made of a PID and `interpreter_of`, any other of a `Tree`.
 
-    Raises ImportError where a library that it needs is missing or broken.
+    One of `CORES` also takes `also`: further PIDs. Raises ImportError where a library is missing or broken.
     """
     module, _, name = entry.place.partition(":")
     found: Callable[..., Any] = getattr(import_module(f"perfwatch.probes.{module}"), name)

@@ -84,6 +84,8 @@ CONTRACT = {
             "probes": [{"name": str, "cpu": NUMBER, "period_s": NUMBER}],
         },
         "slowed": [{"probe": str, "period_s": NUMBER, "reason": str}],
+        "peers": [{"seen_by": int, "address": str, "pid": int, "name": str, "is_target": bool}],
+        "targets": [{"pid": int, "python": TEXT, "command": str, "server": TEXT}],
     },
     "requests": {
         "count": int,
@@ -108,6 +110,7 @@ CONTRACT = {
             "frames": FRAMES,
             "evidence": EVIDENCE,
             "advice": [str],
+            "service": (int, MAYBE),
             "downstream": DOWNSTREAM,
         }
     ],
@@ -158,6 +161,23 @@ CONTRACT = {
                     "file": TEXT,
                     "line": (int, MAYBE),
                     "share": NUMBER,
+                }
+            ],
+            "service": (int, MAYBE),
+            "caller": (int, MAYBE),
+            "callees": [
+                VERDICT
+                | {
+                    "call": int,
+                    "request": int,
+                    "pid": int,
+                    "process": str,
+                    "method": str,
+                    "route": str,
+                    "duration_ms": NUMBER,
+                    "ledger_ms": LEDGER,
+                    "unaccounted_ms": NUMBER,
+                    "summary": str,
                 }
             ],
         }

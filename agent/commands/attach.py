@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 Examples:
   perfwatch                      choose among the running Python processes
   perfwatch 4312 --slow-ms 100
+  perfwatch --pid 4312 --pid 4400      two servers, and the requests that go from one into the other
   perfwatch 4312 -o today.perfwatch    watch, and record at the same time
 """
 )
 @click.argument("process", type=options.PID, required=False, metavar="[PID]")
-@click.option("--pid", type=options.PID, help="The same as PID.")
+@options.pids()
 @options.slow_ms
 @options.output
 @options.choices
 def attach(  # noqa: PLR0913 - one for each option
     *,
     process: int | None,
-    pid: int | None,
+    pids: tuple[int, ...],
     slow_ms: float | None,
     output: Path | None,
     overwrite: bool,
@@ -44,12 +45,12 @@ def attach(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Watch a running server in the terminal; without a PID, choose one."""
 
-    def source(chosen: int) -> Live:
-        return Live(chosen, slow_ms=slow_ms, output=output, overwrite=overwrite, choices=choices)
+    def source(*chosen: int) -> Live:
+        return Live(*chosen, slow_ms=slow_ms, output=output, overwrite=overwrite, choices=choices)
 
     need_terminal("perfwatch record --pid PID, then perfwatch report, work without one")
-    chosen = process or pid
-    show(source(chosen) if chosen else None, source)
+    chosen = ((process,) if process else ()) + pids
+    show(source(*chosen) if chosen else None, source)
 
 
 def need_terminal(instead: str) -> None:

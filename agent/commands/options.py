@@ -18,6 +18,27 @@ _Result = TypeVar("_Result")
 
 PID = click.IntRange(min=1, max=2**22)
 FILE = click.Path(path_type=Path)
+MAX_TARGETS: Final = 16
+
+
+def pids(*, required: bool = False) -> Callable[[_Command], _Command]:
+    """`--pid`, once or several times: the command is given them as `pids`."""
+    return click.option(
+        "--pid",
+        "pids",
+        type=PID,
+        multiple=True,
+        required=required,
+        callback=_few,
+        help="The server; its workers are followed. Repeat it to follow requests from one server into another.",
+    )
+
+
+def _few(context: click.Context, parameter: click.Parameter, given: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse more targets than are followed at a time."""
+    if len(given) > MAX_TARGETS:
+        raise click.BadParameter(f"at most {MAX_TARGETS} processes are followed at a time", context, parameter)
+    return given
 
 
 def slow_ms(command: _Command) -> _Command:

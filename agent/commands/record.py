@@ -14,10 +14,13 @@ from perfwatch.agent.commands.lacks import tell_lacks
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
-from perfwatch.agent.target import find_target
+from perfwatch.agent.target import find_targets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perfwatch.agent.choices import Choices
+    from perfwatch.agent.target import Target
 
 
 @click.command(
@@ -25,17 +28,18 @@ if TYPE_CHECKING:
 Examples:
   perfwatch record --pid 4312 --duration 60 -o slow.perfwatch
   perfwatch record --pid 4312 --slow-ms 100        until Ctrl-C
+  perfwatch record --pid 4312 --pid 4400           two servers: calls are followed from one into the other
   perfwatch record --pid 4312 --fidelity sampled --without wire --rate disk=0.2
 """
 )
-@click.option("--pid", type=options.PID, required=True, help="The server; its workers are followed.")
+@options.pids(required=True)
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds.")
 @options.slow_ms
 @options.output
 @options.choices
 def record(  # noqa: PLR0913 - one for each option
     *,
-    pid: int,
+    pids: tuple[int, ...],
     duration: float | None,
     slow_ms: float | None,
     output: Path | None,
@@ -43,14 +47,14 @@ def record(  # noqa: PLR0913 - one for each option
     choices: Choices,
 ) -> None:
     """Record a running server to a file, for `report` and `replay`."""
-    target = find_target(pid)
-    path = output or Path(f"perfwatch-{pid}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
+    targets = find_targets(pids)
+    path = output or Path(f"perfwatch-{pids[0]}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
     with (
         stop_on_signals() as stop,
-        Collector(target, slow_ms=slow_ms, choices=choices) as collector,
+        Collector(*targets, slow_ms=slow_ms, choices=choices) as collector,
         SessionWriter(path, collector.info, overwrite=overwrite) as writer,
     ):
-        click.echo(f"recording process {target.named} to {path}; Ctrl-C ends it", err=True)
+        click.echo(f"recording {_named(targets)} to {path}; Ctrl-C ends it", err=True)
         tell_lacks(collector.info)
         for state, _ in recorded(collector, writer, stop, duration):
             correlator = state
@@ -62,3 +66,8 @@ def record(  # noqa: PLR0913 - one for each option
         f"recorded {view.count} requests, {view.slow_count} slow, in {seconds:.1f} s; perfwatch report {path}",
         err=True,
     )
+
+
+def _named(targets: Sequence[Target]) -> str:
+    kind = "process" if len(targets) == 1 else "processes"
+    return f"{kind} {', '.join(target.named for target in targets)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.latencies import Latencies
@@ -10,7 +10,17 @@ from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import BUCKETS, Endpoint, Evidence, Latency, Ledger, Mechanism, Request, Verdict
+from perfwatch.agent.model import (
+    BUCKETS,
+    Endpoint,
+    Evidence,
+    Latency,
+    Ledger,
+    Mechanism,
+    Request,
+    Verdict,
+    told_route,
+)
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.findings import Explanation
@@ -24,6 +34,15 @@ MAX_ENDPOINTS: Final = 500
 _MAX_CALLED: Final = 32
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NOTHING: Final = Latency(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class EndpointName(NamedTuple):
+    """What one endpoint is told from the others by."""
+
+    method: str
+    route: str
+    service: int | None
+    """As in `Request`."""
 
 
 class EndpointState:
@@ -42,12 +61,12 @@ class EndpointState:
         "latencies",
         "method",
         "route",
+        "service",
         "slow_count",
     )  # fmt: skip
 
-    def __init__(self, method: str, route: str, slowness: Slowness, loops: Loops) -> None:
-        self.method = method
-        self.route = route
+    def __init__(self, name: EndpointName, slowness: Slowness, loops: Loops) -> None:
+        self.method, self.route, self.service = name
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
@@ -70,6 +89,7 @@ class EndpointState:
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""
+        self._made = None
         pool = self._slow if request.slow else self._usual
         pool.add(request.record.id, request.ledger.booked_ns, judged)
 
@@ -84,6 +104,11 @@ class EndpointState:
     ) -> None:
         """Take a judged request back."""
         (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Method and route, as they are shown."""
+        return (self.method, told_route(self.route, self.service))
 
     @property
     def cost_ns(self) -> int:
@@ -123,6 +148,7 @@ class EndpointState:
             verdict=verdict,
             stacks=pool.stacks.times(),
             frames=frames,
+            service=self.service,
             downstream=self.downstream.largest(),
         )
 
@@ -130,7 +156,7 @@ class EndpointState:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
 
     def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Pooled:
-        name = f"{self.method} {self.route}"
+        name = " ".join(self.name)
         subject = (
             f"{name} always takes long (p50 {duration(latency.p50 * 1e6)})"
             if always
@@ -142,13 +168,13 @@ class EndpointState:
         return verdict_on(subject, pool, self._known_later)
 
     def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
-        return known_later(mechanism, told, (self.method, self.route), self._loops)
+        return known_later(mechanism, told, self.name, self._loops)
 
     def _told_by_others(self) -> tuple[object, ...]:
         """Return what of other endpoints' requests its verdict is made of: changes when that does."""
         keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
         deed = None if keeper is None else self._loops.deed_of(keeper)
-        return (self._loops.held_by((self.method, self.route)), deed)
+        return (self._loops.held_by(self.name), deed)
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)
@@ -162,19 +188,25 @@ class Endpoints:
     def __init__(self, slowness: Slowness, loops: Loops) -> None:
         self._slowness = slowness
         self._loops = loops
-        self._states: dict[tuple[str, str], EndpointState] = {}
+        self._states: dict[EndpointName, EndpointState] = {}
 
-    def of(self, method: str, route: str) -> EndpointState:
-        """Return the state of an endpoint, a new one for a new name."""
-        state = self._states.get((method, route))
+    def of(self, method: str, route: str, service: int | None) -> EndpointState:
+        """Return the state of an endpoint, a new one for a new name; one route of two services is two endpoints."""
+        state = self._states.get(EndpointName(method, route, service))
         if state is not None:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:
-            method, route = method if method in _METHODS else "?", OTHER
-        return self._states.setdefault((method, route), EndpointState(method, route, self._slowness, self._loops))
+            method, route, service = method if method in _METHODS else "?", OTHER, None
+        name = EndpointName(method, route, service)
+        return self._states.setdefault(name, EndpointState(name, self._slowness, self._loops))
 
     def ranked(self) -> list[EndpointState]:
         """Return those that have requests: what costs users most first, then what is slow, then the busiest."""
         states = [state for state in self._states.values() if state.latencies.count]
-        states.sort(key=lambda one: (-one.cost_ns, -one.slow_count, -one.latencies.count, one.route, one.method))
+        states.sort(
+            key=lambda one: (
+                *(-one.cost_ns, -one.slow_count, -one.latencies.count),
+                *(one.route, one.method, one.service or 0),
+            )
+        )
         return states

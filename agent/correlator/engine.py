@@ -14,8 +14,9 @@ from perfwatch.agent.correlator.called import Called, timed
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
+from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
-from perfwatch.agent.correlator.judge import judge
+from perfwatch.agent.correlator.judge import Judged, judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
@@ -76,10 +77,12 @@ class Correlator:
         self._judged = Shown()
         self._downstream = Called(_MAX_CALLED)
         self._timeline = Timeline(info.started_ns)
-        self._around = Surroundings(Host(info.cpus))
+        self._around = Surroundings(Host(info.cpus), info.targets)
         self._traffic = Traffic()
         self._endpoints = Endpoints(self._slowness, self._traffic.loops)
         self._tasks = Tasks()
+        self._quick: list[Request] = []
+        self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
     def feed(self, record: Record) -> tuple[Request, ...]:
@@ -94,7 +97,7 @@ class Correlator:
         self._timeline.advance(self._now_ns)
         match record:
             case ServedRequest():
-                return self._serve(*refine(_sound(record), self._tasks))
+                return self._take(*refine(_sound(record), self._tasks))
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
@@ -149,18 +152,26 @@ class Correlator:
             losses=chronicle.losses,
             cpu_use_mean=host.cpu_use_mean,
             runnable_mean=host.runnable_mean,
-            workers=host.workers(self._now_ns),
+            workers=host.workers(self._now_ns, besides=max(len(self._info.targets), 1)),
             queues=queues(around, lately),
             queues_overall=queues(around, ever),
             saturation=saturations(around, lately),
             saturation_overall=saturations(around, ever),
             own_cost=around.costs.own,
             slowed_probes=around.costs.slowed,
+            peers=around.services.peers,
             downstream=self._downstream.largest(),
         )
 
     def _context(self) -> Context:
         return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
+
+    def _take(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
+        """Serve a request; then judge those anew that called it."""
+        self._following.take(record)
+        told = [*self._serve(record, looks), *self._following.judged_anew(record, self._judge_anew)]
+        quick, self._quick = self._quick, []
+        return (*quick, *told)
 
     def _serve(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
         earlier = self._counted.pop(record.id)
@@ -169,16 +180,19 @@ class Correlator:
         arrived_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
         duration_ns = max(record.ended_ns - arrived_ns, 0)
         route = self._around.code.spans.route_of(record, self._routes.fold(record.target))
-        endpoint = self._endpoints.of(record.method or "?", route)
+        service = self._around.services.of(record.pid)
+        endpoint = self._endpoints.of(record.method or "?", route, service)
         endpoint.latencies.add(duration_ns)
         if earlier is None:
-            self._traffic.loops.served(record, (endpoint.method, endpoint.route))
+            self._traffic.loops.served(record, endpoint.name)
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)
-        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None)
+        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None, service=service)
         balance = None
         if judged:
+            self._following.ask(record)
+            request = self._following.followed(request, self._judge_quick)
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
@@ -194,10 +208,35 @@ class Correlator:
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
         judged = judge(request, self._context(), looks)
-        request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
+        request = self._keep(request, judged)
         endpoint.judged(request, judged)
-        self._judged.put(request)
         return request, judged.balance
+
+    def _judge_anew(self, request: Request) -> tuple[Request, ...]:
+        """Judge a request again if its callees are others now, or were judged otherwise."""
+        followed = self._following.followed(request, self._judge_quick)
+        counted = self._counted.get(request.record.id)
+        if followed is request or counted is None:
+            return ()
+        if counted.balance is None:
+            return (self._keep(followed, judge(followed, self._context())),)
+        before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
+        counted.endpoint.unjudged(*before, slow=counted.slow)
+        anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
+        self._counted.pop(request.record.id)
+        self._counted.put(request.record.id, counted._replace(balance=balance))
+        return (anew,)
+
+    def _judge_quick(self, request: Request) -> Request:
+        """Judge a request that a judged one called: it is shown with it, and is no part of its endpoint's verdict."""
+        judged = self._keep(request, judge(request, self._context()))
+        self._quick.append(judged)
+        return judged
+
+    def _keep(self, request: Request, judged: Judged) -> Request:
+        request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
+        self._judged.put(request)
+        return request
 
     def _sum_calls(self, record: ServedRequest, endpoint: EndpointState, earlier: _Counted | None) -> None:
         """Add the calls of a request; of a corrected one those that it made since: a correction only adds to them."""

@@ -72,9 +72,9 @@ class Host:
         used = [process.cpus for process in self._alive(role, now_ns) if process.cpus is not None]
         return sum(used) if used else None
 
-    def workers(self, now_ns: int) -> int | None:
+    def workers(self, now_ns: int, besides: int = 1) -> int | None:
         """Return how many processes the target has besides its first; None where they were not sampled."""
-        return max(len(self._alive("target", now_ns)) - 1, 0) if self._processes else None
+        return max(len(self._alive("target", now_ns)) - besides, 0) if self._processes else None
 
     def files(self, now_ns: int) -> tuple[int, int, int | None] | None:
         """Return (PID, open descriptors, limit) of the target's process that is nearest to its limit."""

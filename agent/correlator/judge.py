@@ -12,6 +12,7 @@ from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings
 from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, longest, waits_in
 from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.correlator.looping import blocked_others
+from perfwatch.agent.correlator.neighbours import with_neighbours
 from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.refining import is_suspended
 from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, places_told
@@ -76,6 +77,7 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY) -> Judged:
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
         weighing = weighing._replace(confidence=weighing.confidence * POLLED)
     winner = next(finding for finding in found if finding.mechanism == weighing.mechanism)
+    winner = with_neighbours(winner, request, context)
     frames = frame_shares(places_in(stacks, winner.mechanism), winner.mechanism, request.ledger.total_ns)
     verdict = _verdict(request, winner, weighing, balance, frames)
     verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))

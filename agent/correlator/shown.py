@@ -36,6 +36,10 @@ class Shown:
         """All of them, the newest last."""
         return tuple(self._requests.values())
 
+    def get(self, key: int) -> Request | None:
+        """Return a request that is kept."""
+        return self._requests.get(key)
+
     def put(self, request: Request) -> None:
         """Keep a request, in place of an earlier one with its id; the oldest ones give way."""
         key, calls = request.record.id, len(request.record.calls)

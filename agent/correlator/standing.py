@@ -57,16 +57,21 @@ def _stuck(
     context: Context,
 ) -> Hanging | None:
     """Judge the open requests that are slow by now and older than any that ended on their endpoint."""
-    longest = {(state.method, state.route): state.latencies.max_ns for state in ranked}
+    longest = {(state.method, state.route, state.service): state.latencies.max_ns for state in ranked}
+    service_of = context.around.services.of
     old = [one for one in context.traffic.open if age_ns_of(one, at_ns) > slowness.certain_ns]
-    stuck = [one for one in old if age_ns_of(one, at_ns) > longest.get((one.method or "?", fold(one.target)), 0)]
+    stuck = [
+        one
+        for one in old
+        if age_ns_of(one, at_ns) > longest.get((one.method or "?", fold(one.target), service_of(one.pid)), 0)
+    ]
     return hanging(stuck, at_ns, context, info.fidelity) if stuck else None
 
 
 def _healthy(info: SessionInfo, ranked: Sequence[EndpointState], now_ns: int) -> Verdict:
     slowest = max(ranked, key=lambda state: state.latencies.max_ns)
     count = sum(state.latencies.count for state in ranked)
-    name = f"{slowest.method} {slowest.route}"
+    name = " ".join(slowest.name)
     over = duration(max(now_ns - info.started_ns, 0))
     took = duration(slowest.latencies.max_ns)
     summary = f"no slow request in {over} ({counted(count, 'request')}); slowest {took}, {name}"

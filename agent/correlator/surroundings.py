@@ -11,12 +11,16 @@ from perfwatch.agent.correlator.cpus import Cpus
 from perfwatch.agent.correlator.disks import Disks
 from perfwatch.agent.correlator.limits import Cgroups, Pressures
 from perfwatch.agent.correlator.memory import Memory
+from perfwatch.agent.correlator.services import Services
 from perfwatch.agent.correlator.sockets import Sockets
 from perfwatch.agent.correlator.threads import ThreadStates, ThreadTimes
-from perfwatch.probes import frames, samples
+from perfwatch.probes import frames, records, samples
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perfwatch.agent.correlator.host import Host
+    from perfwatch.agent.model import TargetInfo
 
 Sample: TypeAlias = (
     samples.CpuSample
@@ -40,13 +44,15 @@ Sample: TypeAlias = (
     | frames.PythonSample
     | frames.GcPause
     | frames.Span
+    | records.TreeMember
+    | records.PeerProcess
 )
 
 
 class Surroundings:
     """One state for each resource; each takes in the records of its probe."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, targets: Sequence[TargetInfo] = ()) -> None:
         self.host = host
         self.cpus = Cpus(host.cpus)
         self.memory = Memory()
@@ -59,6 +65,7 @@ class Surroundings:
         self.thread_times = ThreadTimes()
         self.costs = Costs()
         self.code = Code()
+        self.services = Services(targets)
 
     def take(self, record: Sample) -> None:  # noqa: C901, PLR0912 - one line for each kind of record
         """Hand a record to its state."""
@@ -99,5 +106,9 @@ class Surroundings:
                 self.costs.change(record)
             case frames.ThreadStacks() | frames.PythonSample() | frames.GcPause() | frames.Span():
                 self.code.take(record)
+            case records.TreeMember():
+                self.services.member(record)
+            case records.PeerProcess():
+                self.services.peer(record)
             case _:
                 assert_never(record)

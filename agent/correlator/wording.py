@@ -75,6 +75,11 @@ def does(mechanism: Mechanism, share: float, evidence: Sequence[Evidence]) -> st
     return f"{percent(share)} of it {_DOES[mechanism].format(**_known(mechanism, evidence))}"
 
 
+def does_here(mechanism: Mechanism, evidence: Sequence[Evidence]) -> str:
+    """Say it without a share: `waits for a lock held by refresh() at cache.py:88`."""
+    return _DOES[mechanism].format(**_known(mechanism, evidence))
+
+
 def at(function: str, file: str, line: int) -> str:
     """Return a place in the code as a person says it: `Cache.get() at cache.py:61`, `hashlib.sha256`."""
     name = cut(function.rpartition("<locals>.")[2], _MAX_FUNCTION)
@@ -117,7 +122,7 @@ def _known(mechanism: Mechanism, evidence: Sequence[Evidence]) -> dict[str, str]
     """Return what the evidence adds to a sentence; empty where it says nothing of it."""
     values = {one.name: str(one.value) for one in evidence}
     place, holder = values.get("place"), values.get("holder")
-    where = f" in {place}" if place else ""
+    where = f" in {place}" if place and "callee" not in values else ""
     is_signal = values.get("awaits") == "signal"
     by = f" {'from' if is_signal else 'held by'} {holder}" if holder else where
     return {
@@ -141,4 +146,9 @@ def _kept(values: Mapping[str, str]) -> str:
 def _whom(mechanism: Mechanism, values: Mapping[str, str]) -> str:
     if mechanism == "network":
         return _CLIENT.get(values.get("direction", ""), "its client")
-    return values.get("peer", "another process")
+    callee, there = values.get("callee"), values.get("callee_does")
+    if callee:
+        where = f"{callee} in {values.get('callee_process', 'another process')}"
+        return f"{where}, where it {there}" if there else where
+    process = f" ({values['peer_process']})" if "peer_process" in values else ""
+    return values.get("peer", "another process") + process

@@ -1,4 +1,4 @@
-"""The session file, format 2: what is in it, in which order, and what may be relied on.
+"""The session file, format 3: what is in it, in which order, and what may be relied on.
 
 One recording is one SQLite file. Its `application_id` is `APPLICATION_ID`, its `user_version` the number of
 this format. Any SQLite tool can query it; the comments in the schema say what the columns mean.
@@ -35,8 +35,9 @@ and counted, never shown.
 
 **Change.** A file whose `user_version` is greater than the reader's is refused; one that is smaller is read.
 Columns and tables are only ever added, at the end, with a new number: format 2 added the tables from
-`pressure` to `gc_pauses`, and the last columns of `requests`, `processes` and `listeners`. The reader wants the
-schema of that number word for word and refuses a file with anything else in it.
+`pressure` to `gc_pauses`, and the last columns of `requests`, `processes` and `listeners`; format 3 the tables
+`members` and `peer_processes`. The reader wants the schema of that number word for word and refuses a file with
+anything else in it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from perfwatch.agent.session import queues
+from perfwatch.agent.session import ends, queues
 from perfwatch.agent.session.columns import (
     HOST,
     LISTENERS,
@@ -62,10 +63,12 @@ from perfwatch.probes.records import (
     HostSample,
     ListenerSample,
     Loss,
+    PeerProcess,
     ProcessSample,
     Record,
     ServedRequest,
     TargetChange,
+    TreeMember,
 )
 from perfwatch.probes.samples import (
     CgroupSample,
@@ -83,7 +86,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 APPLICATION_ID: Final = int.from_bytes(b"PWSE")
-VERSION: Final = 2
+VERSION: Final = 3
 
 MAX_RECORD_BYTES: Final = 4 << 20
 """Of one record as msgpack; the writer refuses a longer one."""
@@ -206,7 +209,12 @@ _FORMAT_2: Final[Mapping[type[Record], Table]] = {
     RateChange: Table("rates", queues.RATES, "probes that were read less often, or more often again"),
     GcPause: Table("gc_pauses", queues.GC_PAUSES, "runs of the garbage collector"),
 }
-FORMATS: Final = {1: Format(_FORMAT_1), 2: Format(_FORMAT_2)}
+_FORMAT_3: Final[Mapping[type[Record], Table]] = {
+    **_FORMAT_2,
+    TreeMember: Table("members", ends.MEMBERS, "whose processes are, where several targets were watched"),
+    PeerProcess: Table("peer_processes", ends.PEER_PROCESSES, "who listens where the target called, on this host"),
+}
+FORMATS: Final = {1: Format(_FORMAT_1), 2: Format(_FORMAT_2), 3: Format(_FORMAT_3)}
 """All that can be read, by version."""
 CURRENT: Final = FORMATS[VERSION]
 """What is written."""

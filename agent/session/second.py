@@ -26,7 +26,7 @@ from perfwatch.agent.session.format import (
     encode_row,
 )
 from perfwatch.agent.session.stored import Damaged, Dense, Head, Parts, Second, StoredVerdict
-from perfwatch.probes.records import BUCKETS, InFlight, Record, ServedRequest, encode
+from perfwatch.probes.records import BUCKETS, InFlight, PeerProcess, Record, ServedRequest, encode
 from perfwatch.probes.samples import Connection, ThreadTime
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
 _FIELDS: Final = ServedRequest.__struct_fields__
 _BOOKED: Final = _FIELDS.index("booked_ns")
-_ANSWERS: Final = {Connection.__struct_fields__.index(name) for name in ("resumed", "reset")}
+_ANSWERS: Final[dict[type[Record], set[int]]] = {
+    kind: {kind.__struct_fields__.index(name) for name in names}
+    for kind, names in ((Connection, ("resumed", "reset")), (PeerProcess, ("is_target",)))
+}
+"""Fields that are yes or no."""
 _DENSE: Final = slice(_FIELDS.index("peers"), _FIELDS.index("waits") + 1)
 _CODE: Final = _FIELDS.index("code")
 _DENSE_NAMES: Final = Parts.__struct_fields__[1:]
@@ -151,8 +155,9 @@ def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | 
         fields = (*fields[:_BOOKED], booked, parts.peers, parts.waits, *fields[_BOOKED + len(BUCKETS) :])
         if len(fields) == _CODE:  # format 1 ends earlier, and its requests have no stacks
             fields = (*fields, *msgspec.structs.astuple(parts)[3:])
-    if record_type is Connection:
-        fields = [_told(value) if place in _ANSWERS else value for place, value in enumerate(fields)]
+    answers = _ANSWERS.get(record_type)
+    if answers:
+        fields = [_told(value) if place in answers else value for place, value in enumerate(fields)]
     return msgspec.convert((record_type.__struct_config__.tag, *fields), record_type)
 
 
@@ -161,7 +166,7 @@ def _row(seq: int, record: Record) -> Row:
     fields = msgspec.structs.astuple(record)
     if isinstance(record, ServedRequest):
         fields = (*fields[:_BOOKED], *record.booked_ns, *fields[_DENSE.stop : _CODE])
-    if isinstance(record, Connection):
+    if type(record) in _ANSWERS:
         fields = tuple(int(value) if isinstance(value, bool) else value for value in fields)
     return (seq, *fields)
 

@@ -71,7 +71,7 @@ def of_way(way: Way, event: ev.RequestEvent, waits: list[Wait], naming: Naming) 
     return Account(
         threads="followed",
         booked_ns=tuple(booked),
-        peers=tuple(Peer(peer.text(naming.unix_name), ns, count) for peer, (ns, count) in way.peers.items()),
+        peers=_peers(way, waits, naming),
         waits=tuple(sorted(inside, key=_start)),
         throttled_ns=way.booked_ns[ev.THROTTLED],
         gc_ns=way.booked_ns[ev.GC],
@@ -84,6 +84,17 @@ def with_queue(booked_ns: tuple[int, ...], event: ev.RequestEvent, *, exact: boo
     booked = list(booked_ns) if exact else [0] * len(BUCKETS)
     booked[_QUEUE] = event.started_ns - event.arrived_ns if event.arrived_ns else 0
     return tuple(booked)
+
+
+def _peers(way: Way, waits: list[Wait], naming: Naming) -> tuple[Peer, ...]:
+    """Sum up whom it waited for: between its stretches, and blocked in a loop or a worker."""
+    waited = [(peer.text(naming.unix_name), ns, count) for peer, (ns, count) in way.peers.items()]
+    waited += [(wait.peer, wait.blocked_ns, 1) for wait in waits if wait.peer and wait.bucket == "calls"]
+    summed: dict[str, Peer] = {}
+    for address, ns, count in waited:
+        known = summed.get(address, Peer(address, 0, 0))
+        summed[address] = Peer(address, known.wait_ns + ns, known.waits + count)
+    return tuple(summed.values())
 
 
 def _culprits(way: Way, naming: Naming) -> tuple[Culprit, ...]:

@@ -293,7 +293,8 @@ struct thread {
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
 	u64 loops; /* it waits for several connections at once: an event loop */
-	u32 lane; /* enum lane */
+	u16 lane; /* enum lane */
+	u16 watched; /* sockets, of the wait under way */
 	u16 saw; /* enum watched, of the wait under way */
 	u16 hands_over; /* others have answered what it read */
 	u64 loop_file; /* the epoll in which it waits for all its connections */

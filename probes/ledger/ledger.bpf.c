@@ -52,6 +52,13 @@ struct { /* when unread bytes arrived on a connection */
 	__type(value, u64);
 } arrivals SEC(".maps");
 
+struct { /* threads that were seen waiting for events: one that reads requests as well is an event loop */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32); /* tid */
+	__type(value, u32); /* tgid */
+} epoll_waiters SEC(".maps");
+
 #include "stacks.bpf.h"
 
 enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, LOST_STACKS, LOST_PAUSES, LOST_STEPS, LOST_TLS, HTTP_2, COUNTERS };
@@ -105,15 +112,18 @@ static __always_inline struct thread *thread_of(u32 pid, u32 tid)
 {
 	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
 	struct scratch *s;
-	u32 zero = 0;
+	u32 zero = 0, *waits;
 
 	if (t)
 		return t;
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!s)
 		return NULL;
+	waits = bpf_map_lookup_elem(&epoll_waiters, &tid);
 	s->thread.pid = s->thread.waits_at.pid = pid; /* all else of it is 0, and stays so */
 	s->thread.tid = s->thread.waits_at.tid = tid;
+	s->thread.lane = waits && *waits == pid ? LOOP_LANE : NO_LANE;
+	s->thread.since_ns = bpf_ktime_get_ns();
 	if (!bpf_map_update_elem(&threads, &tid, &s->thread, BPF_NOEXIST))
 		__sync_fetch_and_add(&followed[tid & (FOLLOWED - 1)], 1);
 	return bpf_map_lookup_elem(&threads, &tid);

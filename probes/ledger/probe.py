@@ -28,12 +28,14 @@ from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.step_events import StepEvent
 from perfwatch.probes.ledger.symbols import KernelSymbols
+from perfwatch.probes.ledger.waiting import waiting_for_events
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers import uprobes
 from perfwatch.probes.readers.calls import NAMES, classes
 from perfwatch.probes.readers.libbpf import BpfMap, BpfObject
 from perfwatch.probes.readers.perf_event import online_cpus, open_clock
-from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, TargetChange
+from perfwatch.probes.records import InFlight, ListenerSample, Loss, OpenRequest, ServedRequest, TargetChange
+from perfwatch.probes.trees import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +52,7 @@ SCAN_NS: Final = 250_000_000
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
 SEARCH_NS: Final = 30_000_000_000
+NEW_NS: Final = 10_000_000_000
 FORGET_NS: Final = 10_000_000_000
 _LOSSES: Final = (  # by enum counter
     "requests came faster than they were read",
@@ -67,7 +70,10 @@ _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 
 
 class LedgerProbe:
-    """Follows one process tree. `interpreter_of` gives a process's Python, or None if it has none."""
+    """Follows a process tree, or several: `also` has the roots of the others.
+
+    `interpreter_of` gives a process's Python, or None if it has none.
+    """
 
     name = "ledger"
     period_s = 0.05
@@ -77,10 +83,11 @@ class LedgerProbe:
         pid: int,
         interpreter_of: Callable[[int], Interpreter | None],
         *,
+        also: Sequence[int] = (),
         times_collections: bool = True,
         reads_clear_text: bool = True,
     ) -> None:
-        self.pid = pid
+        self._trees = Trees((pid, *also))
         self._reads_clear_text = reads_clear_text
         self._times_collections = times_collections
         self._programs = Programs(interpreter_of)
@@ -89,6 +96,7 @@ class LedgerProbe:
         self._refused: list[Loss] = []  # what could not be attached
         self._pids: set[int] = set()
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
+        self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
@@ -135,6 +143,7 @@ class LedgerProbe:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
             self._watch_libraries()
+            self._look_for_loops(now_ns)
             self._collectors.drop_dear(now_ns)
             self._clear_text.drop_dear(now_ns)
             self._miss(now_ns)
@@ -145,16 +154,19 @@ class LedgerProbe:
             self._sample_listeners(now_ns, records)
         changes, self._changes = self._changes, []
         refused, self._refused = self._refused, []
-        return [*changes, *refused, *records]
+        return [*self._trees.told(now_ns), *changes, *refused, *records]
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
-        records: list[Record] = []
-        for _, data in self._requests.entries():  # before the events: one that ends in between is told by its own
+        entries = [data for _, data in self._requests.entries()]  # before the events, which bring their steps
+        records = list(self.read(now_ns))
+        told = {record.id for record in records if isinstance(record, ServedRequest)}
+        for data in entries:
             stage = ev.parse_stage(data)
-            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not self._assembler.is_told(stage):
+            is_told = stage.id in told or self._assembler.is_told(stage)  # one that ended in between, by its own event
+            if stage.flags & (ev.ANSWERED | ev.FINAL) == ev.ANSWERED and not is_told:
                 self._tell(ev.parse_request(data), now_ns, records)
-        return [*records, *self.read(now_ns)]
+        return records
 
     def listeners(self) -> list[str]:
         """Addresses that the target listens on."""
@@ -196,6 +208,7 @@ class LedgerProbe:
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
         self._conversations = bpf.map("conversations", 8, CONVERSATION.size)
+        self._epoll_waiters = bpf.map("epoll_waiters", 4, 4)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
         self._clear_text.open()
         self._assembler = Assembler(
@@ -205,18 +218,22 @@ class LedgerProbe:
         bpf.open_ring("events", self._events_sink)
         bpf.attach()
         self._attach_clocks()
-        try:
-            self._add(self.pid)
-            # Its forks are seen from here on; who was forked before is found now.
-            for pid in _descendants(self.pid):
-                self._add(pid)
-        except OSError as error:
-            raise Unavailable(
-                f"the ledger cannot take up process {self.pid} ({error.strerror})", "attach to one of its children"
-            ) from None
+        for target in self._trees.targets:
+            self._take_up(target)
         for pid in sorted(self._pids):
             self._find_listeners(pid)
         self._watch_libraries()
+
+    def _take_up(self, target: int) -> None:
+        try:
+            self._add(target, target)
+            # Its forks are seen from here on; who was forked before is found now.
+            for pid in _descendants(target):
+                self._add(pid, target)
+        except OSError as error:
+            raise Unavailable(
+                f"the ledger cannot take up process {target} ({error.strerror})", "attach to one of its children"
+            ) from None
 
     def _configure(self, call_classes: BpfMap) -> None:
         for number, kind in classes(self._machine).items():
@@ -241,9 +258,10 @@ class LedgerProbe:
     def _events_sink(self, data: bytes) -> None:
         self._events.append(data)
 
-    def _add(self, pid: int) -> None:
+    def _add(self, pid: int, target: int) -> None:
         self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
         self._pids.add(pid)
+        self._trees.take_up(pid, target)
 
     def _renew(self, pid: int) -> None:
         """Say where the interpreter of a process is now; of one that has ended meanwhile the kernel keeps nothing."""
@@ -256,6 +274,14 @@ class LedgerProbe:
             return bytes(ev.TARGET.size)
         self._searched.pop(pid, None)
         return found
+
+    def _look_for_loops(self, now_ns: int) -> None:
+        """Note the threads of new processes that wait for events."""
+        for pid, until_ns in list(self._new.items()):
+            if now_ns > until_ns or pid not in self._pids:
+                del self._new[pid]
+            for tid in waiting_for_events(pid, self._machine):
+                self._epoll_waiters.put(struct.pack("=I", tid), struct.pack("=I", pid))
 
     def _watch_libraries(self) -> None:
         """Set probes on OpenSSL, and on the collectors, of processes that are new, and outlived one scan."""
@@ -317,6 +343,7 @@ class LedgerProbe:
     def _change(self, event: ev.ProcessEvent) -> None:
         if event.kind == ev.EVENT_FORK:
             self._pids.add(event.pid)
+            self._trees.fork(event.pid, event.parent)
             if event.parent in self._searched:
                 self._searched[event.pid] = event.at_ns + SEARCH_NS
             self._say(event, "forked", f"by {event.parent}")
@@ -324,13 +351,14 @@ class LedgerProbe:
             self._forget(event.pid)
             self._renew(event.pid)
             self._find_listeners(event.pid)
+            self._new[event.pid] = event.at_ns + NEW_NS
             self._say(event, "executed", _command(event.pid))
         elif event.pid in self._pids:
             self._pids.discard(event.pid)
             self._forget(event.pid)
-            self._say(event, "exited", "")
+            self._say(event, "exited", self._trees.end(event.pid))
             if not self._pids:
-                self._say(event, "gone", f"process {self.pid} and all its children have ended")
+                self._say(event, "gone", self._trees.gone())
 
     def _miss(self, now_ns: int) -> None:
         """Notice processes whose end was not told: it came before the attaching, or its event was lost."""

@@ -566,6 +566,15 @@ def test_a_probe_that_does_not_exist_is_one_line(command, arguments, words):
     assert_explained(run(command, *arguments, *rest), words)
 
 
+def test_what_is_wrong_with_one_of_several_targets_is_one_line():
+    with script(IDLE) as (process, _):
+        both = ("--pid", process.pid, "--pid", 4_194_303)
+        assert_explained(run("record", *both), "there is no process 4194303")
+    ended = run("record", *["--pid", 1] * 17)
+    assert ended.returncode == 2
+    assert "at most 16 processes are followed at a time" in ended.stderr
+
+
 def test_every_command_has_help_with_examples():
     from perfwatch.agent.cli import COMMANDS
 

@@ -87,6 +87,22 @@ def test_a_collector_that_is_killed_ends_the_stream():
 
 
 @pytest.mark.ledger
+def test_several_are_followed_as_one_stream():
+    with script(IDLE) as (one, _), script(IDLE) as (other, _):
+        source = Live(one.pid, other.pid)
+        try:
+            assert [target.pid for target in source.info.targets] == [one.pid, other.pid]
+            one.kill()
+            assert not source.pull(1).ended
+            other.kill()
+            while not (batch := source.pull(1)).ended:
+                pass
+        finally:
+            source.close()
+    assert batch.ended == f"processes {one.pid} and {other.pid} and all their children have ended"
+
+
+@pytest.mark.ledger
 def test_what_is_asked_of_the_probes_goes_through_the_pipe():
     choices = Choices("sampled", (("host", 0.25),), ("wire", "disk"), 0.5)
     with script(IDLE) as (process, _):

@@ -14,7 +14,7 @@ from perfwatch.agent.model import FrameShare
 from perfwatch.agent.report import build, correlate, to_json, to_text
 from perfwatch.agent.report_cells import cells
 from perfwatch.probes.frames import Frame
-from perfwatch.probes.records import MAX_CALLS, MAX_OPERATION_CHARS
+from perfwatch.probes.records import MAX_CALLS, MAX_OPERATION_CHARS, PeerProcess
 
 EVIL = "\x1b[2J\u202e" + "漢" * 60
 SLEEPS = Frame("slow", "/srv/shop/app.py", 12)
@@ -175,6 +175,16 @@ def test_what_was_asked_of_whom_is_a_table():
         "unix:/run/pg.sock  postgresql  (1 new connection, 1 failed)",
         "   (operation not known)                                1      1   5.0 ms   5.0 ms   100 %     60 B",
     ]
+
+
+def test_a_peer_on_this_host_is_named_beside_its_address():
+    def listening(pid, seen_by):
+        return PeerProcess(m.START, seen_by, a.POSTGRES, pid, "post\x1bgres", is_target=False)
+
+    text = to_text(report_of(listening(812, 4313), order()))
+    assert "10.0.0.5:5432  postgresql  post\\x1bgres (pid 812)  (1 new connection)" in section(text, "downstream")
+    text = to_text(report_of(listening(812, 4313), listening(813, 4314), order()))
+    assert "10.0.0.5:5432  postgresql  (1 new connection)" in section(text, "downstream")
 
 
 def test_where_nothing_was_called_nothing_is_said_of_it():

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from fakes import SECOND, START_NS, FakeSource, generate
 from tui_driving import opened, scenario, screen, settled, shows, until
+from two_ends import BACK, FRONT, INFO, MEMBERS, call, callee, caller_of
 
 from perfwatch.agent.model import ServedRequest
 from perfwatch.tui.screens.help import Sheet
@@ -255,6 +256,25 @@ async def test_c_goes_to_the_request_that_held_the_lock():
         await shows(pilot, "GET /search  ")
         await pilot.press("c")
         await shows(pilot, "no other request is to blame for it")
+
+
+@scenario
+async def test_f_goes_into_the_service_that_was_called_and_u_back():
+    records = [*MEMBERS, caller_of(1, 102, call(9, 101)), callee(2, 10, 100), callee(3, 300, 400, "127.0.0.1:9")]
+    async with opened(FakeSource(records, info=INFO)) as pilot:
+        assert f"pid {FRONT}+{BACK}" in screen(pilot)
+        assert f"/price/{{}} @{BACK}" in screen(pilot)
+        pilot.app.push_screen(RequestScreen(1, pilot.app.frame))
+        await shows(pilot, "GET /buy/7")
+        await shows(pilot, "GET /price/{} in gunicorn (pid 4401)")
+        await pilot.press("f")
+        await shows(pilot, "GET /price/7")
+        await pilot.press("f")
+        await shows(pilot, "no call of it was followed")
+        await pilot.press("u")
+        await shows(pilot, "GET /buy/7")
+        await pilot.press("u")
+        await shows(pilot, "no slow request of another service")
 
 
 @scenario

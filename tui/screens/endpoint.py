@@ -61,7 +61,7 @@ class EndpointScreen(TreeScreen):
     def show_frame(self, frame: Frame) -> None:
         """Show the endpoint as it is now."""
         view = frame.view
-        found = next((end for end in view.endpoints if key_of((end.method, end.route)) == self._key), None)
+        found = next((end for end in view.endpoints if key_of((end.method, end.place)) == self._key), None)
         if found is None:
             self.query_one("#title", Static).update(Text(f"{clean(self._key)}   no request yet", style=palette.QUIET))
             return
@@ -92,7 +92,7 @@ class EndpointScreen(TreeScreen):
 def _title(endpoint: Endpoint) -> Text:
     numbers = f"   {count(endpoint.count)} requests   {count(endpoint.slow_count)} slow"
     return Text.assemble(
-        (f"{clean(endpoint.method)} {clean(endpoint.route)}", palette.STRONG),
+        (f"{clean(endpoint.method)} {clean(endpoint.place)}", palette.STRONG),
         (numbers, palette.QUIET),
         (f"   {count(endpoint.errors)} failed", palette.ALARM if endpoint.errors else palette.QUIET),
         no_wrap=True,

@@ -66,7 +66,7 @@ class OverviewScreen(FrameScreen):
     def show_frame(self, frame: Frame) -> None:
         """Hand the lists their rows."""
         view = frame.view
-        endpoints = [(key_of((end.method, end.route)), end) for end in view.endpoints]
+        endpoints = [(key_of((end.method, end.place)), end) for end in view.endpoints]
         self.query_one(EndpointRows).show([row for row in endpoints if self._matches(row[0])])
         slow = view.requests
         if self.needle:

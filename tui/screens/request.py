@@ -47,6 +47,8 @@ class RequestScreen(TreeScreen):
         Binding("right_square_bracket", "step(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
         Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
+        Binding("f", "callee", "follow its call into the service that it called", show=False),
+        Binding("u", "caller", "up to the request that made this one", show=False),
         Binding("9", "app.host", "host", show=False),  # the footer of a narrow terminal has no room for it
     ]
 
@@ -96,7 +98,7 @@ class RequestScreen(TreeScreen):
         line.append(f"   from {clean(record.remote)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
-        self._tell_calls(request)
+        self._tell_calls(request, frame.view)
         self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads))
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
@@ -106,7 +108,7 @@ class RequestScreen(TreeScreen):
         line.append(f"   {_thread(request.pid, request.tid)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
-        self._tell_calls(None)
+        self._tell_calls(None, view)
         state = f"it has not ended; its state: {palette.INKS[request.state].name} {doing(request, hanging.state_ns)}"
         self.query_one(WhyPanel).show(None, state)
 
@@ -119,8 +121,8 @@ class RequestScreen(TreeScreen):
         self.query_one(Waterfall).plot(stretches)
         self.query_one(LedgerPanel).show("ledger", ledger, notes)
 
-    def _tell_calls(self, request: Request | None) -> None:
-        self.query_one(CallRows).tell(request)
+    def _tell_calls(self, request: Request | None, view: View) -> None:
+        self.query_one(CallRows).tell(request, view.peers)
         self.set_class(request is not None and bool(request.record.calls), "-calling")
 
     # In place of the rest
@@ -163,18 +165,39 @@ class RequestScreen(TreeScreen):
         known = [(spent_ns, request) for spent_ns, request in blamed if request is not None]
         self._go_to_blamed(max(known)[1] if known else None)
 
+    def action_callee(self) -> None:
+        """Go to what its longest call was in the other service."""
+        callees = self._shown.callees if isinstance(self._shown, Request) else ()
+        longest = max(callees, key=lambda one: one.ledger.total_ns, default=None)
+        if longest is None:
+            self.notify("no call of it was followed into another service that is watched", markup=False)
+        else:
+            self._go_if_kept(longest.request, "the request that it made there is not kept any more")
+
+    def action_caller(self) -> None:
+        """Go to the request whose call this one was."""
+        caller = None if self.frame is None else _caller_of(self.frame.view, self._request_id)
+        if caller is None:
+            self.notify("no slow request of another service that is watched made this one", markup=False)
+        else:
+            self._go(caller)
+
     @on(RowList.Chosen)
     def _stretch_chosen(self, event: RowList.Chosen) -> None:
         stretch = self.query_one(Waterfall).item(event.key)
         self._go_to_blamed(None if stretch is None else stretch.blamed)
 
     def _go_to_blamed(self, request_id: int | None) -> None:
-        if request_id is None or self.frame is None:
+        if request_id is None:
             self.notify("no other request is to blame for it", markup=False)
-        elif _find(self.frame.view, request_id) is None:
-            self.notify("the request that ended it was not slow, and is not kept", markup=False)
         else:
+            self._go_if_kept(request_id, "the request that ended it was not slow, and is not kept")
+
+    def _go_if_kept(self, request_id: int, otherwise: str) -> None:
+        if self.frame is not None and _find(self.frame.view, request_id) is not None:
             self._go(request_id)
+        else:
+            self.notify(otherwise, markup=False)
 
     def _go(self, request_id: int) -> None:
         self._request_id, self._shown = request_id, None
@@ -207,6 +230,12 @@ def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTi
     if request.record.threads != "one":
         return (), "its thread served other requests meanwhile: no stack is its alone"
     return (), "; ".join(why_no_stacks(frame.info))
+
+
+def _caller_of(view: View, request_id: int) -> int | None:
+    """Return which of the requests in a view made this one, the latest that says so."""
+    made = (one.record.id for one in reversed(view.requests) for each in one.callees if each.request == request_id)
+    return next(made, None)
 
 
 def _find(view: View, request_id: int) -> Request | OpenRequest | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from textual import events
 
-    from perfwatch.agent.model import Call, Request
+    from perfwatch.agent.model import Call, PeerProcess, Request
 
 _NAME: Final = "calls"
 _NOTABLE_NS: Final = 1_000_000
@@ -51,11 +51,17 @@ class CallRows(RowList[tuple["Call", ...]]):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._request: Request | None = None
+        self._names: dict[str, str] = {}
         self._is_each = False
 
-    def tell(self, request: Request | None) -> None:
-        """Take the calls of a request; None: it has not ended, and they are not known yet."""
+    def tell(self, request: Request | None, peers: Sequence[PeerProcess] = ()) -> None:
+        """Take the calls of a request; None: it has not ended, and they are not known yet.
+
+        `peers` are the processes of this host that are known to be called.
+        """
         self._request = request
+        mine = [] if request is None else [one for one in peers if one.seen_by == request.record.pid]
+        self._names = {one.address: f" ({one.name}, pid {one.pid})" for one in mine}
         self.set_class(request is None or not (request.record.calls or request.record.calls_lost), "-none")
         self._refill()
 
@@ -139,7 +145,7 @@ class CallRows(RowList[tuple["Call", ...]]):
 
     def _whence(self, call: Call) -> tuple[str, ...]:
         place = None if self._request is None else telling(self._request.record.code.stack(call.stack))
-        peer = f"{call.protocol} {call.peer}"
+        peer = f"{call.protocol} {call.peer}{self._names.get(call.peer, '')}"
         return (peer,) if place is None else (at(place.function, place.file, place.line), peer)
 
     def _detail(self, calls: Sequence[Call]) -> Text:

@@ -56,7 +56,7 @@ class EndpointRows(RowList[Endpoint]):
         columns = _Columns.fitting(width)
         verdict, ledger = item.verdict, item.ledger
         text = Text.assemble(
-            (name_of(item.method, item.route, columns.name), palette.TEXT),
+            (name_of(item.method, item.place, columns.name), palette.TEXT),
             (f" {palette.LETTER[verdict.principle]} ", f"bold {palette.COLOUR[verdict.principle]}"),
             " ",
         )
@@ -75,7 +75,7 @@ class EndpointRows(RowList[Endpoint]):
 
 
 def key_of(endpoint: tuple[str, str]) -> str:
-    """Return the key of a (method, route)."""
+    """Return the key of a (method, route as it is shown)."""
     return f"{endpoint[0]} {endpoint[1]}"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 _PORTS = 2
+_PIDS = 4
 _DOTS = {"live": ("●", palette.ALARM), "paused": ("‖", palette.WARN), "ended": ("■", palette.QUIET)}
 
 
@@ -42,7 +43,8 @@ class Header(Panel):
 def _facts(frame: Frame) -> list[str]:
     """Return the facts of the target; the last ones are dropped first where the line is short."""
     info, workers = frame.info, frame.view.workers
-    pid = f"pid {info.pid}" + (f" +{workers} worker{'s' if workers > 1 else ''}" if workers else "")
+    pids = "+".join(str(target.pid) for target in info.targets[:_PIDS]) or info.pid
+    pid = f"pid {pids}" + (f" +{workers} worker{'s' if workers > 1 else ''}" if workers else "")
     ports = [port_of(address) for address in info.listeners]
     more = f" +{len(ports) - _PORTS}" if len(ports) > _PORTS else ""
     python = f"py{minor(info.python)}" if info.python else ""

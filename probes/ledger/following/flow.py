@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Habits
-from perfwatch.probes.ledger.following.jobs import NOTHING, Job
+from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.ways import Came, Way
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Sink = Callable[[object, int], None]
 """Takes an event that was held until its owner was known, and the owner's id."""
+_AS_OFTEN: Final = 0.5
 MAX_HELD: Final = 4096
 MAX_CONNECTIONS: Final = 4096
 
@@ -82,6 +83,7 @@ class Flow:
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
         owner = self._takers[step.step](lane, step)
+        lane.has_answered = step.step == steps.ANSWERED
         return owner.id if owner else None
 
     def follows(self, tid: int) -> bool:
@@ -139,7 +141,7 @@ class Flow:
         lane.actor = owner or lane.actor
         lane.wakes = False
         self._release(lane, owner)
-        lane.close(until_ns, owner)
+        lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
 
     def _release(self, lane: Lane, owner: Way | None) -> None:
         held = self._held.get(lane.tid)
@@ -180,13 +182,21 @@ class Flow:
     def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
-        Of several it is the one whose kind does so most often; of several such, the first in the loop's order.
+        Of several it is the first in the loop's order, but for those whose kind hardly ever does so, and for those that
+        have made all the calls that their kind makes: they may have run, to wait for the rest of an answer.
         """
         ready = [one for one in lane.ready if isinstance(one, Way)]
         if not ready:
             return lane.actor, lane.actor is not None
         self._habits.acted([way.kind for way in ready], act)
-        chosen = ready[0] if len(ready) == 1 else max(ready, key=lambda way: self._habits.often(way.kind, act))
+        often = [self._habits.often(way.kind, act) for way in ready]
+        usual = [
+            way
+            for way, times in zip(ready, often, strict=True)
+            if times >= max(often) * _AS_OFTEN or not self._habits.is_known(way.kind)
+        ]
+        new = [way for way in usual if act != steps.SENT or not self._habits.has_asked(way.kind, way.calls)]
+        chosen = (new or usual)[0]
         lane.ready.remove(chosen)
         return chosen, len(ready) == 1
 
@@ -227,8 +237,8 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if lane.job:
-            self._answer_by_worker(lane, lane.job, way, step)
+        if lane.is_worker:
+            self._answer_by_worker(lane, self._work(lane), way, step)
         else:
             self._close(lane, step, self._named(lane, way))
         way.answered(step.at_ns)
@@ -264,7 +274,7 @@ class Flow:
         else:
             owner, certain = self._next(lane, steps.HANDED)
             self._close(lane, step, owner)
-        self._handed[step.other] = Handed(owner, lane, step.at_ns, certain)
+        self._handed.setdefault(step.other, Handed(owner, lane, step.at_ns, certain))  # woken once, it runs once
         return owner
 
     # --- steps of workers
@@ -346,7 +356,7 @@ class Flow:
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, step.at_ns, step.at_ns, certain=True)
+        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
     # --- connections that the process opened
@@ -363,8 +373,8 @@ class Flow:
         owner: Way | None
         if not any(step.booked_ns):  # the kernel tells late what it added up
             return known.owner if known else None
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
+        if lane.is_worker:
+            return self._within(lane, self._work(lane), step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
         else:
@@ -372,21 +382,25 @@ class Flow:
         self._close(lane, step, owner)
         self._connections[step.connection] = Connection(owner, certain=certain)
         if owner:
+            if step.step == steps.SENT:
+                owner.calls += 1
+                self._habits.asked(owner.kind)
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
 
     @staticmethod
     def _goes_on(lane: Lane, way: Way, connection: int) -> bool:
         """Whether what is sent belongs to an exchange that is under way."""
-        return way is lane.actor or connection in way.calling or way in lane.ready
+        acts = way is lane.actor and not lane.has_answered  # else it may have given the connection back
+        return acts or connection in way.calling or way in lane.ready
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         way = known.owner if known else None
         if not any(step.booked_ns):
             return way
-        if lane.job and lane.job.done_ns is None:
-            return self._within(lane, lane.job, step)
+        if lane.is_worker:
+            return self._within(lane, self._work(lane), step)
         if way:
             self._deliver(lane, way, step)
         self._turn(lane, step, way)
@@ -415,8 +429,8 @@ class Flow:
         known = self._connections.pop(step.connection, None)
         way = known.owner if known else None
         if any(step.booked_ns):
-            if lane.job and lane.job.done_ns is None:
-                return self._within(lane, lane.job, step)
+            if lane.is_worker:
+                return self._within(lane, self._work(lane), step)
             self._close(lane, step, lane.actor)
         if way and step.connection in way.calling:
             self._deliver(lane, way, step)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 MAX_KINDS: Final = 4096
-FADES: Final = 1000
+_ENOUGH: Final = 10
+_FADES: Final = 1000
 """After so many requests of a kind what was seen of it counts half."""
 _ALIKE: Final = 0.5
 
@@ -20,16 +21,18 @@ class Habits:
     def __init__(self) -> None:
         self._lives: dict[int, float] = {}
         self._acts: dict[int, dict[int, float]] = {}
+        self._asked: dict[int, float] = {}
 
     def lives(self, kind: int) -> None:
         """Note one more request of a kind."""
         if kind not in self._lives and len(self._lives) >= MAX_KINDS:
             self._lives.clear()
             self._acts.clear()
+            self._asked.clear()
         self._lives[kind] = self._lives.get(kind, 0) + 1
-        if self._lives[kind] >= FADES:
+        if self._lives[kind] >= _FADES:
             self._lives[kind] /= 2
-            for counts in self._acts.values():
+            for counts in (self._asked, *self._acts.values()):
                 if kind in counts:
                     counts[kind] /= 2
 
@@ -38,6 +41,18 @@ class Habits:
         counts = self._acts.setdefault(act, {})
         for kind in kinds:
             counts[kind] = counts.get(kind, 0) + 1 / len(kinds)
+
+    def is_known(self, kind: int) -> bool:
+        """Tell whether there were enough requests of a kind to say what they do."""
+        return self._lives.get(kind, 0) >= _ENOUGH
+
+    def asked(self, kind: int) -> None:
+        """Note that a request of a kind made a call, whether or not it can only have been that one."""
+        self._asked[kind] = self._asked.get(kind, 0) + 1
+
+    def has_asked(self, kind: int, calls: int) -> bool:
+        """Tell whether a request has made as many calls as those of its kind make, on average."""
+        return self.is_known(kind) and calls >= max(round(self._asked.get(kind, 0) / self._lives[kind]), 1)
 
     def may(self, kind: int, act: int) -> bool:
         """Tell whether a request of a kind is one of those that act so most often."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FIGURES = 16
 """`BUCKETS`, then the quota's part of `run_queue`, and the collector's of `on_cpu`."""
 NOTHING = (0,) * FIGURES
+RUN_QUEUE = BUCKETS.index("run_queue")
 _LOCK = BUCKETS.index("lock")
 
 

@@ -22,6 +22,8 @@ class Kept(NamedTuple):
     started_ns: int
     ended_ns: int
     owner: Way | None
+    ran: float
+    """How much of it the loop had a CPU, or waited for something else: 0..1."""
 
 
 class Lane:
@@ -40,6 +42,8 @@ class Lane:
         """It has waited for events, and nothing of what it does since was told."""
         self.actor: Way | None = None
         """Who runs now, as far as is known."""
+        self.has_answered = False
+        """The last step was an answer."""
         self.ready: deque[Way | Job] = deque()
         """What something came for and who has not acted since, in the order in which it came: a loop's own order. A job
         stands for whoever waits for it."""
@@ -50,25 +54,29 @@ class Lane:
         """Of a worker: the loop that woke it last."""
         self._ends: list[int] = []
         self._busy_ns: list[int] = []  # from the first stretch to the end of each
+        self._queued_ns: list[int] = []  # of that: how long it waited for a CPU
         self._long: list[Kept] = []
 
-    def close(self, until_ns: int, owner: Way | None) -> None:
-        """End the stretch that began when the last one was told."""
+    def close(self, until_ns: int, owner: Way | None, queued_ns: int) -> None:
+        """End the stretch that began when the last one was told; for `queued_ns` of it, it had no CPU."""
         length = until_ns - self.told_ns
         if length <= 0:
             return
         self._ends.append(until_ns)
         self._busy_ns.append((self._busy_ns[-1] if self._busy_ns else 0) + length)
-        if length >= LONG_NS:
-            self._long.append(Kept(self.told_ns, until_ns, owner))
+        self._queued_ns.append((self._queued_ns[-1] if self._queued_ns else 0) + min(queued_ns, length))
+        if length - queued_ns >= LONG_NS:
+            self._long.append(Kept(self.told_ns, until_ns, owner, 1 - queued_ns / length))
         self.told_ns = until_ns
         if len(self._ends) > MAX_STRETCHES:
-            del self._ends[: MAX_STRETCHES // 2], self._busy_ns[: MAX_STRETCHES // 2]
+            for kept in (self._ends, self._busy_ns, self._queued_ns):
+                del kept[: MAX_STRETCHES // 2]
             self._long = [kept for kept in self._long if kept.ended_ns > self._ends[0]]
 
-    def busy_ns(self, since_ns: int, until_ns: int) -> int:
-        """Tell how long it was busy in between, by the stretches that have ended."""
-        return max(self._busy_until(until_ns) - self._busy_until(since_ns), 0)
+    def busy_ns(self, since_ns: int, until_ns: int) -> tuple[int, int]:
+        """Tell how long it was busy in between, and without a CPU for how much of that; by ended stretches."""
+        ran, ran_before = self._until(until_ns), self._until(since_ns)
+        return max(ran[0] - ran_before[0], 0), max(ran[1] - ran_before[1], 0)
 
     def keepers(self, since_ns: int, until_ns: int) -> list[tuple[Way | None, int]]:
         """Tell whose the long stretches in between were, and how much of each lies there."""
@@ -78,7 +86,7 @@ class Lane:
                 break
             held_ns = min(kept.ended_ns, until_ns) - max(kept.started_ns, since_ns)
             if held_ns > 0:
-                found.append((kept.owner, held_ns))
+                found.append((kept.owner, int(held_ns * kept.ran)))
         return found
 
     def expect(self, one: Way | Job) -> None:
@@ -86,11 +94,12 @@ class Lane:
         if one not in self.ready and len(self.ready) < MAX_READY:
             self.ready.append(one)
 
-    def _busy_until(self, at_ns: int) -> int:
-        """Tell how long it was busy, from the first stretch that is known until then."""
+    def _until(self, at_ns: int) -> tuple[int, int]:
+        """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU."""
         place = bisect_right(self._ends, at_ns)
         if place == len(self._ends):
-            return self._busy_ns[-1] if self._busy_ns else 0
-        before = self._busy_ns[place - 1] if place else 0
-        length = self._busy_ns[place] - before
-        return before + max(at_ns - (self._ends[place] - length), 0)
+            return (self._busy_ns[-1], self._queued_ns[-1]) if self._busy_ns else (0, 0)
+        before = (self._busy_ns[place - 1], self._queued_ns[place - 1]) if place else (0, 0)
+        length, queued = self._busy_ns[place] - before[0], self._queued_ns[place] - before[1]
+        inside = max(at_ns - (self._ends[place] - length), 0)
+        return before[0] + inside, before[1] + queued * inside // length

@@ -10,7 +10,7 @@ from copy import copy as copied
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, Job
+from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class Way:
         self.came: list[Came] = []
         self.job: Job | None = None
         """That a worker does for it now."""
+        self.calls = 0
+        """So many it has made."""
         self.calling: dict[int, Address | None] = {}
         """Connections on which it waits for an answer."""
         self._pieces: list[Piece] = []  # since its last answer: none of it, unless more is sent
@@ -228,13 +230,16 @@ class Way:
         length = until_ns - since_ns
         if length <= 0:
             return
-        busy_ns = min(lane.busy_ns(since_ns, until_ns), length)
-        self.booked_ns[_PLACE["loop"]] += busy_ns
+        busy_ns, queued_ns = lane.busy_ns(since_ns, until_ns)
+        busy_ns = min(busy_ns, length)
+        queued_ns = min(queued_ns, busy_ns)
+        self.booked_ns[_PLACE["loop"]] += busy_ns - queued_ns
+        self.booked_ns[RUN_QUEUE] += queued_ns  # a loop that has no CPU is nobody's fault
         self.booked_ns[_PLACE[self._unseen]] += length - busy_ns
         self.booked_until_ns = until_ns
         if length - busy_ns >= LONG_WAIT_NS:
             self._keep(Gap(since_ns, since_ns + length - busy_ns, self._unseen, None, None, lane, is_told=False))
-        if busy_ns < _NOBODYS_NS:
+        if busy_ns - queued_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
         for owner, ns in lane.keepers(since_ns, until_ns):

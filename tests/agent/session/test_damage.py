@@ -197,4 +197,4 @@ def test_a_newer_session_is_refused_and_says_so(tmp_path):
     with sqlite3.connect(tmp_path / "s") as db:
         db.execute(f"PRAGMA user_version = {layout.VERSION + 1}")
     db.close()
-    assert _refused(tmp_path / "s") == "FILE was made by a newer perfwatch (format 3, this one reads 2)"
+    assert _refused(tmp_path / "s") == "FILE was made by a newer perfwatch (format 4, this one reads 3)"

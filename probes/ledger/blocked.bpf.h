@@ -165,7 +165,7 @@ static __always_inline u32 epoll_bucket(struct thread *t, u32 fd)
 	if (!tree.nodes[0]) /* it watches nothing: a timer */
 		return SLEEP;
 	bpf_loop(EPOLL_NODES - 1, watch_epoll, &tree, 0);
-	if (t->saw & (SAW_OWN | SAW_OTHERS) || (t->saw && t->lane == LOOP_LANE)) {
+	if ((t->saw & (SAW_OWN | SAW_OTHERS) && t->watched > 1) || (t->saw && t->lane == LOOP_LANE)) {
 		t->idles = 1;
 		t->loop_file = (u64)file;
 	}

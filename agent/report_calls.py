@@ -123,7 +123,7 @@ def _kind(one: Downstream, width: int) -> str:
         f"{_count(one.count):>6}  {one.per_request:>5.3g}  {took(one.p50_ms):>7}  {took(one.p95_ms):>7}  "
         f"{percent(one.connect_share + one.tls_share):>6}  {octets(one.sent_bytes + one.received_bytes):>7}"
     )
-    return f"   {fit(clean(asked(one.operation, one.kind)), width - _FIGURES - 3)}  {figures}"
+    return fit(f"   {fit(clean(asked(one.operation, one.kind)), width - _FIGURES - 3)}  {figures}", width)
 
 
 def _request(one: RequestReport, width: int) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _request(one: RequestReport, width: int) -> Iterator[str]:
     yield from (_folded(calls, one, width) for calls in folded[:ROWS])
     untold = one.call_count - sum(map(len, folded[:ROWS]))
     if untold > 0:
-        yield f"   and {counted(untold, 'more call')}"
+        yield fit(f"   and {counted(untold, 'more call')}", width)
 
 
 def _folded(calls: Sequence[Call], request: RequestReport, width: int) -> str:
@@ -149,7 +149,8 @@ def _folded(calls: Sequence[Call], request: RequestReport, width: int) -> str:
         what = fit(what, max(room - cells(peer) - 2, room // 2)).rstrip() + f"  {peer}"
     count = f"{len(calls)}x" if len(calls) > 1 else ""
     total = took(sum(one.duration_ms for one in calls))
-    return f"   {count:>4} {fit(what, room)}  {total:>7}  {times_each(calls):>12}  {_axis(calls, request, axis)}"
+    figures = f"{total:>7}  {times_each(calls):>12}  {_axis(calls, request, axis)}"
+    return fit(f"   {count:>4} {fit(what, room)}  {figures}", width)
 
 
 def _axis(calls: Iterable[Call], request: RequestReport, width: int) -> str:

@@ -202,7 +202,7 @@ def counted(number: int, name: str) -> str:
 
 def octets(number: float) -> str:
     """Return a number of bytes on their way, by powers of 1000: `412 B`, `1.2 kB`, `34 MB`."""
-    return _scaled(number, 1000, ("kB", "MB", "GB", "TB"))
+    return _scaled(number, 1000, ("kB", "MB", "GB", "TB", "PB", "EB"))
 
 
 def binary(number: float) -> str:

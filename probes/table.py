@@ -161,7 +161,7 @@ SIDE: Final = (
         "tasks.probe:TasksProbe",
         "the asyncio tasks: which coroutines each awaits, and which connection it serves",
         "the memory of the target's interpreters (process_vm_readv)",
-        "0.1 ms a process with an event loop, 15 µs a task that rests, 0.3 ms one that does not, in all 2 ms",
+        "0.1 ms a process with an event loop, 15 µs a task that rests, 0.3 ms one that does not, in all 3 ms",
         "what the coroutines of an event loop wait for",
         0.5,
     ),

@@ -7,6 +7,7 @@ besides them is spread over the calls that no wait covers. Each nanosecond is gi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -30,6 +31,8 @@ _ABREAST: Final = 1.25
 _LARGE_BYTES: Final = 65_536
 """What is smaller fits into one window: that it came slowly, its size is not to blame for."""
 _MAX_WAITS: Final = 512
+_LAST: Final = 1
+"""After all that is told by the negative of a moment."""
 
 
 class Shape(NamedTuple):
@@ -49,6 +52,8 @@ class Stretch(NamedTuple):
     until_ns: int
     part: Part
     call: Call
+    is_closing: bool = False
+    """After the last answer on a connection of its own: a wait for that peer is one for the end of the connection."""
 
 
 class Slice(NamedTuple):
@@ -132,8 +137,22 @@ def _stretches(record: ServedRequest) -> Iterator[Stretch]:
         for from_ns, until_ns, part in _pieces(call, "chatty" if id(call) in chatty else "dependency")
         if from_ns < until_ns and from_ns < last_ns and until_ns > first_ns
     ]
+    pieces += _closings(calls, last_ns)
     pieces.sort(key=itemgetter(0))
     return _one_at_a_time(pieces)
+
+
+def _closings(calls: Sequence[Call], last_ns: int) -> Iterator[Stretch]:
+    """Yield the time from the end of each connection's last call, if it was opened for it, to the next call."""
+    last = {call.connection: call for call in calls}
+    starts = [call.started_ns for call in calls]
+    opened = {call.connection for call in calls if call.connected_ns is not None}
+    for connection, call in last.items():
+        if connection in opened and call.answered_ns is not None and call.ended_ns < last_ns:
+            at = bisect_left(starts, call.ended_ns)
+            until_ns = min(starts[at], last_ns) if at < len(starts) else last_ns
+            if call.ended_ns < until_ns:
+                yield Stretch(call.ended_ns, until_ns, "connect", call, is_closing=True)
 
 
 def _one_at_a_time(pieces: Sequence[Stretch]) -> Iterator[Stretch]:
@@ -143,13 +162,12 @@ def _one_at_a_time(pieces: Sequence[Stretch]) -> Iterator[Stretch]:
     begun = 0
     for from_ns, until_ns in pairwise(moments):
         while begun < len(pieces) and pieces[begun].from_ns <= from_ns:
-            heappush(under_way, (-pieces[begun].call.ended_ns, begun))
+            heappush(under_way, (_LAST if pieces[begun].is_closing else -pieces[begun].call.ended_ns, begun))
             begun += 1
         while under_way and pieces[under_way[0][1]].until_ns <= from_ns:
             heappop(under_way)
         if under_way:
-            _, _, part, call = pieces[under_way[0][1]]
-            yield Stretch(from_ns, until_ns, part, call)
+            yield Stretch(from_ns, until_ns, *pieces[under_way[0][1]][2:])
 
 
 def _pieces(call: Call, usual: Part) -> Iterator[tuple[int, int, Part]]:
@@ -189,6 +207,8 @@ def _waited(stretches: Sequence[Stretch], waits: Sequence[Wait]) -> Iterator[Sli
             at += 1
         known_ns = 0
         for one in _from(stretches, at, until_ns):
+            if one.is_closing and wait.peer != one.call.peer:
+                continue
             spent_ns = min(one.until_ns, until_ns) - max(one.from_ns, from_ns)
             known_ns += spent_ns
             yield Slice(one.part, one.call, wait, spent_ns)
@@ -201,7 +221,8 @@ def _between(stretches: Sequence[Stretch], waits: Sequence[Wait], booked_ns: int
     Where some calls were only counted (not `is_whole`), the others stand for them.
     """
     left_ns = booked_ns - sum(wait.blocked_ns for wait in waits if wait.bucket == "calls")
-    bare = list(_uncovered(stretches, waits)) if left_ns > 0 else []
+    meant = [one for one in stretches if not one.is_closing]
+    bare = list(_uncovered(meant, waits)) if left_ns > 0 else []
     bare_ns = sum(spent_ns for _, spent_ns in bare)
     if bare_ns <= 0:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.givers import Givers
 from perfwatch.agent.correlator.habits import Habits
 from perfwatch.agent.correlator.lines import without_stacks
 from perfwatch.agent.correlator.loops import Loops
@@ -54,6 +55,7 @@ class Traffic:
         self._open_beyond = 0
         self.habits = Habits()
         self.loops = Loops()
+        self.givers = Givers()
 
     @property
     def open(self) -> tuple[OpenRequest, ...]:
@@ -83,6 +85,11 @@ class Traffic:
                 del self._by_process[next(iter(self._by_process))]
             passed = self._by_process[record.pid] = deque(maxlen=_PER_PROCESS)
         passed.append(record)
+
+    def counted(self, record: ServedRequest, endpoint: tuple[str, str]) -> None:
+        """Take in what a request tells of others, under the name of its endpoint; once, whatever corrects it later."""
+        self.loops.served(record, endpoint)
+        self.givers.served(record, endpoint)
 
     def find(self, request_id: int) -> ServedRequest | OpenRequest | None:
         """Return a request by its id, if it is open or ended not long ago."""

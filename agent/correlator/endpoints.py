@@ -8,6 +8,7 @@ from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
+from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
@@ -23,9 +24,9 @@ from perfwatch.agent.model import (
 )
 
 if TYPE_CHECKING:
+    from perfwatch.agent.correlator.context import Traffic
     from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
-    from perfwatch.agent.correlator.loops import Loops
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import StackTime
@@ -51,10 +52,10 @@ class EndpointState:
     __slots__ = (
         "_booked_ns",
         "_known",
-        "_loops",
         "_made",
         "_slow",
         "_slowness",
+        "_traffic",
         "_usual",
         "downstream",
         "errors",
@@ -65,14 +66,14 @@ class EndpointState:
         "slow_count",
     )  # fmt: skip
 
-    def __init__(self, name: EndpointName, slowness: Slowness, loops: Loops) -> None:
+    def __init__(self, name: EndpointName, slowness: Slowness, traffic: Traffic) -> None:
         self.method, self.route, self.service = name
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
         self.downstream = Called(_MAX_CALLED)
         self._slowness = slowness
-        self._loops = loops
+        self._traffic = traffic
         self._known: tuple[object, ...] = ()
         """What it was made of that other endpoints' requests tell."""
         self._booked_ns = [0] * len(BUCKETS)
@@ -168,13 +169,16 @@ class EndpointState:
         return verdict_on(subject, pool, self._known_later)
 
     def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
-        return known_later(mechanism, told, self.name, self._loops)
+        if mechanism in ("pool", "lock"):
+            return given_back(told, self._traffic.givers.of(self.name))
+        return known_later(mechanism, told, self.name, self._traffic.loops)
 
     def _told_by_others(self) -> tuple[object, ...]:
         """Return what of other endpoints' requests its verdict is made of: changes when that does."""
         keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
-        deed = None if keeper is None else self._loops.deed_of(keeper)
-        return (self._loops.held_by(self.name), deed)
+        loops = self._traffic.loops
+        deed = None if keeper is None else loops.deed_of(keeper)
+        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name))
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)
@@ -185,9 +189,9 @@ class EndpointState:
 class Endpoints:
     """All endpoints of a session, at most `MAX_ENDPOINTS`; the routes beyond that share one per method."""
 
-    def __init__(self, slowness: Slowness, loops: Loops) -> None:
+    def __init__(self, slowness: Slowness, traffic: Traffic) -> None:
         self._slowness = slowness
-        self._loops = loops
+        self._traffic = traffic
         self._states: dict[EndpointName, EndpointState] = {}
 
     def of(self, method: str, route: str, service: int | None) -> EndpointState:
@@ -198,7 +202,7 @@ class Endpoints:
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:
             method, route, service = method if method in _METHODS else "?", OTHER, None
         name = EndpointName(method, route, service)
-        return self._states.setdefault(name, EndpointState(name, self._slowness, self._loops))
+        return self._states.setdefault(name, EndpointState(name, self._slowness, self._traffic))
 
     def ranked(self) -> list[EndpointState]:
         """Return those that have requests: what costs users most first, then what is slow, then the busiest."""

@@ -79,7 +79,7 @@ class Correlator:
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
         self._traffic = Traffic()
-        self._endpoints = Endpoints(self._slowness, self._traffic.loops)
+        self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
         self._quick: list[Request] = []
         self._following = Following(self._around.services, self._judged.get)
@@ -184,7 +184,7 @@ class Correlator:
         endpoint = self._endpoints.of(record.method or "?", route, service)
         endpoint.latencies.add(duration_ns)
         if earlier is None:
-            self._traffic.loops.served(record, endpoint.name)
+            self._traffic.counted(record, endpoint.name)
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)

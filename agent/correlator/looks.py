@@ -11,14 +11,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from perfwatch.agent.model import Mechanism
+    from perfwatch.agent.model import Bucket, Mechanism
 
 Times: TypeAlias = "Mapping[Mechanism | None, int]"
 """By mechanism; None: it stays unknown."""
 _NONE: Final[Times] = MappingProxyType({})
 _TELLING: Final = 5
+_BOOKED_TO: Final[dict[Mechanism | None, Bucket]] = {
+    "pool": "lock",
+    "lock": "lock",
+    "sleep": "sleep",
+    "queue": "queue",
+    "dependency": "calls",
+    "network": "receive",
+}
 
 
 class Looks(NamedTuple):
@@ -37,6 +45,8 @@ class Looks(NamedTuple):
 
     def plus(self, other: Looks, sign: int = 1) -> Looks:
         """Return both together; with sign -1 what is left without the other."""
+        if self is NOBODY and sign > 0:
+            return other
         return Looks(
             self.found + sign * other.found,
             *(_sum(mine, its, sign) for mine, its in zip(self[1:], other[1:], strict=True)),
@@ -55,6 +65,11 @@ class Looks(NamedTuple):
                     changes[before] = changes.get(before, 0) - part_ns
                     changes[after] = changes.get(after, 0) + part_ns
         return changes
+
+    def bookings(self) -> Iterator[tuple[Bucket, int]]:
+        """Yield the same by buckets."""
+        for mechanism, change_ns in self.changes().items():
+            yield _BOOKED_TO.get(mechanism, "other"), change_ns
 
 
 NOBODY: Final = Looks()

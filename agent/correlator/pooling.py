@@ -109,8 +109,11 @@ class Pool:
         return frame_shares(places, mechanism, self.total_ns)
 
     def ledger(self) -> Ledger:
-        """Return the mean ledger."""
-        return mean_ledger(self.total_ns, self.booked_ns, self.count)
+        """Return the mean ledger, with what is estimated of it."""
+        booked_ns = list(self.booked_ns)
+        for bucket, change_ns in self.looks.bookings():
+            booked_ns[BUCKETS.index(bucket)] += change_ns
+        return mean_ledger(self.total_ns, booked_ns, self.count)
 
     def balance(self) -> Balance:
         """Return the mean balance, with what is estimated of it; its readings are those of all requests together."""

@@ -12,20 +12,23 @@ from perfwatch.agent.correlator.findings import (
     longest,
     milliseconds,
     released,
+    request_of,
     serving,
     waits_in,
 )
 from perfwatch.agent.correlator.holding import explain_holder, holdings
+from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.refining import pooled
 from perfwatch.agent.correlator.routes import fold
-from perfwatch.agent.correlator.wording import cut
-from perfwatch.agent.model import Evidence, ServedRequest
+from perfwatch.agent.correlator.wording import cut, percent
+from perfwatch.agent.model import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from perfwatch.agent.correlator.context import Context
-    from perfwatch.agent.model import OpenRequest, Request, Wait
+    from perfwatch.agent.correlator.givers import Giver
+    from perfwatch.agent.model import Request, Wait
 
 _MAX_NAME: Final = 80
 _MOSTLY: Final = 0.5
@@ -59,7 +62,7 @@ def explain_pool(request: Request, context: Context) -> Explanation:
         amount("pool", spent_ns, f"waited {{}} for {what}, in {counted(len(waits), 'wait')} of 1 ms or more"),
         Evidence("permit", cut(what, _MAX_NAME), f"what it waited for: {cut(what, _MAX_NAME)}"),
         *holder,
-        *_givers(waits, spent_ns, context),
+        *_givers(request, waits, spent_ns, context),
     ]
     if not holder:
         evidence += _waker(waits, context)
@@ -68,35 +71,43 @@ def explain_pool(request: Request, context: Context) -> Explanation:
     return Explanation(tuple(evidence), (first.format(place), *more))
 
 
-def _givers(waits: tuple[Wait, ...], spent_ns: int, context: Context) -> Iterator[Evidence]:
-    """Name the requests that gave it back, by endpoint, and how long those of the first one took."""
+def given_back(told: Sequence[Evidence], giver: Giver | None) -> Explanation:
+    """Add to an endpoint's verdict whose requests gave back what its own waited for, if those could not name them."""
+    if giver is None or any(one.name in ("giver", "holder") for one in told):
+        return Explanation((), ())
+    name = f"{giver.endpoint[0]} {giver.endpoint[1]}"
+    text = (
+        f"{percent(giver.kept_ns / giver.whole_ns)} of that time ended at the very moment "
+        f"at which a request of {name} did: it gave it back"
+    )
+    return Explanation((Evidence("giver", name, text),), ())
+
+
+def _givers(request: Request, waits: tuple[Wait, ...], spent_ns: int, context: Context) -> Iterator[Evidence]:
+    """Name the endpoint whose requests had it for longest, and how long those took that gave it back themselves."""
     kept: Counter[str] = Counter()
     took: dict[str, list[int]] = {}
     for wait in waits:
-        giver = None if wait.waker is None or wait.waker.request is None else context.traffic.find(wait.waker.request)
-        if giver is not None:
-            name = f"{giver.method or '?'} {fold(giver.target)}"
-            kept[name] += wait.blocked_ns
-            took.setdefault(name, []).append(_took_ns(giver, wait))
+        for one in line_before(request.record, wait, context.traffic):
+            giver = request_of(one.holder, context)
+            if giver is not None and giver.id != request.record.id:
+                name = f"{giver.method or '?'} {fold(giver.target)}"
+                kept[name] += one.kept_ns
+                took.setdefault(name, []).append(max(wait.started_ns + wait.blocked_ns - giver.started_ns, 0))
     for name, kept_ns in kept.most_common(1):
         many = counted(len(took[name]), "request")
         text = (
             f"{milliseconds(kept_ns):.1f} ms of it until {many} of {name} gave it back, "
-            f"each of which had been served for {milliseconds(max(took[name])):.1f} ms at most"
+            f"after {milliseconds(max(took[name])):.1f} ms of service at most"
         )
         yield Evidence("giver" if kept_ns >= _MOSTLY * spent_ns else "one_giver", name, text)
-
-
-def _took_ns(giver: ServedRequest | OpenRequest, wait: Wait) -> int:
-    """Return how long a request had been served when it gave back what was waited for."""
-    return max(wait.started_ns + wait.blocked_ns - giver.started_ns, 0)
 
 
 def _waker(waits: tuple[Wait, ...], context: Context) -> Iterator[Evidence]:
     worst = longest(waits)
     if worst is None or worst.waker is None:
         return
-    giver = None if worst.waker.request is None else context.traffic.find(worst.waker.request)
+    giver = request_of(worst.waker, context)
     if giver is None:
         yield from released(worst, context)
     else:

@@ -118,7 +118,8 @@ class _Refining:
         found = self._tasks.suspended(self._record.pid, self._record.remote, span)
         if not found:
             self._waits.append(wait)
-            self._looks = self._looks.plus(self._unseen(wait))
+            if is_suspended(wait) and wait.blocked_ns > 0:
+                self._looks = self._looks.plus(self._unseen(wait))
             return
         for part, suspension in _parts(wait, found):
             self._waits.append(self._known(part, suspension, wait.blocked_ns))
@@ -126,6 +127,8 @@ class _Refining:
     def made(self) -> Refined:
         """Return the record."""
         waits = (*self._waits, *self._record.waits[_MAX_WAITS:])
+        if waits == self._record.waits:
+            return Refined(self._record, self._looks)
         code, booked_ns = self._code.table(), tuple(self._booked)
         record = msgspec.structs.replace(self._record, waits=waits, booked_ns=booked_ns, code=code)
         return Refined(record, self._looks)
@@ -147,8 +150,6 @@ class _Refining:
 
     def _unseen(self, wait: Wait) -> Looks:
         """Return what is to be said of a wait in which nobody looked."""
-        if not is_suspended(wait) or wait.blocked_ns <= 0:
-            return NOBODY
         times: dict[Mechanism | None, int] = {"sleep" if wait.bucket == "sleep" else None: wait.blocked_ns}
         is_watched = self._tasks.is_watching(self._record.pid, wait.started_ns)
         return Looks(short_ns=times) if is_watched else Looks(unwatched_ns=times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.permits import Awaited, awaited
+from perfwatch.agent.correlator.places import module_of
 from perfwatch.agent.correlator.recent import RecentLists
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _READINGS: Final = 32_768
 _MAX_TASKS: Final = 1000
 _MAX_PROCESSES: Final = 256
 _LONGEST_NS: Final = 1_000_000_000
+_TASKS, _WAIT_FOR = "asyncio.tasks", "wait_for"
 _NAMELESS: Final = "unix:"
 
 
@@ -102,8 +104,15 @@ class Tasks:
 
 def _told(stacks: Sequence[tuple[Frame, ...]]) -> Suspension | None:
     """Return what one task of several waits for, where no other one says otherwise: those may be the server's own."""
-    every = [Suspension(frames, awaited(frames)) for frames in stacks if frames]
+    every = [Suspension(frames, awaited(frames)) for frames in _joined([frames for frames in stacks if frames])]
     telling = [one for one in every if one.awaited is not None]
     if len({one.awaited for one in telling}) > 1 or not every:
         return None
     return (telling or every)[0]
+
+
+def _joined(stacks: list[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:
+    """Put the stack of a task under that of the one that waits for it: before Python 3.12 `wait_for` makes two."""
+    waiting = [frames for frames in stacks if module_of(frames[0]) == _TASKS and frames[0].function == _WAIT_FOR]
+    others = [frames for frames in stacks if frames not in waiting]
+    return [others[0] + waiting[0]] if len(waiting) == len(others) == 1 else stacks

@@ -20,7 +20,7 @@ _SUGGESTS: Final[dict[Bucket, str]] = {
     "on_cpu": "work that is expensive (cpu)",
     "gil": "threads that compete for the interpreter lock (gil)",
     "lock": "a contended lock, or pool workers that wait for each other (lock)",
-    "loop": "an event loop that is held up",
+    "loop": "an event loop that is held up (event-loop)",
     "run_queue": "too few CPUs, busy neighbours or a CPU quota (run-queue, throttle)",
     "disk": "a slow or a full disk (disk)",
     "fault": "memory that is short, or files that are not in it (memory)",

@@ -63,9 +63,9 @@ class Attributes:
         self._types: dict[int, _Type | None] = {}
         self._until_ns = 0
 
-    def of(self, instance: int, name: str) -> Found | None:
-        """Return an attribute of an instance."""
-        kind = self._memory.word(instance + self._type)
+    def of(self, instance: int, name: str, kind: int | None = None) -> Found | None:
+        """Return an attribute of an instance; `kind` is the address of its type, if that is known already."""
+        kind = kind or self._memory.word(instance + self._type)
         known = self._kind(kind) if kind else None
         if known is None:
             return None

@@ -1,16 +1,17 @@
 """Follows tasks into what they await: coroutines, generators, other tasks, down to the future that all wait for.
 
-A task resumes the outermost coroutine, which resumes what it awaits: so as long as the innermost rests, all rest, and
-what was read of them is of one moment. To be sure of it all is read once more, by one call, and must be the same.
-Chains are followed together, step by step, two or three calls a step. Cost: 5 us a frame, and 10 us a step.
+A task resumes the outermost coroutine, which resumes what it awaits: so as long as the innermost rests, all rest. What
+was read of them one after the other may be of several moments: it holds if all of it is read once more, by one call,
+and is the same. That is left to whoever follows them, for what else belongs to them is read in between. Chains are
+followed together, step by step, one or two calls a step. Cost: 4 us a frame, and 10 us a step.
 """
 
 from __future__ import annotations
 
 import time
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from perfwatch.probes.cpython.chain import MAX_FRAMES, Chain, Fault, Path
 from perfwatch.probes.cpython.coroutine_form import CoroutineForm, Standing
 from perfwatch.probes.cpython.kinds import KEPT_FOR_NS, MAX_KEPT
 from perfwatch.probes.cpython.memory import Places
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from perfwatch.probes.cpython.kinds import Kinds
     from perfwatch.probes.cpython.python import Python
 
-MAX_FRAMES: Final = 256
-"""Of a longer chain nothing is told."""
 MAX_STEPS: Final = 2 * MAX_FRAMES
 """Between two coroutines there can be an awaitable that is none."""
 _RUNS: Final = frozenset({"coroutine", "generator", "async_generator"})
@@ -42,58 +41,6 @@ _INT: Final = 4
 _REACH_BYTES: Final = 24 * POINTER
 """Of a frame's variables and values so much is read with it: what it awaits is the last of them."""
 _INSTRUCTION_BYTES: Final = 2
-
-
-class Fault(Enum):
-    """Why there is no chain."""
-
-    ENDED = auto()
-    """The task has."""
-    FOREIGN = auto()
-    """It is no task of the C module."""
-    TORN = auto()
-    """It changed while it was followed, or makes no sense."""
-
-
-class Chain(NamedTuple):
-    """What a task awaits, at one moment."""
-
-    stack: tuple[tuple[int, int], ...]
-    """Code object's address and position (see codes.py) of each frame, the innermost first."""
-    variables: tuple[int, ...]
-    """Of each of these frames, where its local variables lie."""
-    own: int
-    """So many of the outermost frames are its own; the others are of tasks that it awaits."""
-    awaits: str | None
-    """Type of what the innermost waits for; None: it runs, or it could."""
-    tasks: tuple[int, ...]
-    """Addresses of the task, and of those that it awaits."""
-    future: int
-    """Address of the future at the end of the chain; 0: there is none."""
-    places: Places
-    """What shows, as long as it is `content`, that the chain is the same."""
-    content: bytes
-
-
-class _Path:
-    """A chain that is being followed."""
-
-    __slots__ = ("awaits", "fault", "frames", "future", "next", "own", "pieces", "tasks", "waits_for")
-
-    def __init__(self) -> None:
-        self.next = 0
-        """Address of the awaitable that is looked at next; 0: this is the end."""
-        self.frames: list[Standing] = []
-        self.pieces: list[tuple[int, bytes]] = []
-        """What was read, by its address."""
-        self.tasks: list[int] = []
-        self.waits_for = 0
-        """What the last of the tasks is registered with."""
-        self.own = 0
-        """How many frames it had before it led to another task; 0: it has not."""
-        self.future = 0
-        self.awaits: str | None = None
-        self.fault: Fault | None = None
 
 
 class Awaiting:
@@ -116,7 +63,7 @@ class Awaiting:
 
     def follow(self, tasks: Sequence[int]) -> list[Chain | Fault]:
         """Return the chain of each task."""
-        paths = [_Path() for _ in tasks]
+        paths = [Path() for _ in tasks]
         for path, task, data in zip(paths, tasks, self._whole(tasks, self._task_bytes), strict=True):
             if not data or not self._enter(path, task, data):
                 path.fault = self._why_not(data) if data else Fault.TORN
@@ -127,7 +74,7 @@ class Awaiting:
             self._step(going)
         for path in paths:
             self._settle(path)
-        return self._checked(paths)
+        return [path.chain() for path in paths]
 
     def _why_not(self, task: bytes) -> Fault:
         if not self._kinds.is_task(integer(task, self._type)):
@@ -141,7 +88,7 @@ class Awaiting:
             return self._memory.read_each([(address, size) for address in addresses])
         return [data[at : at + size] for at in range(0, len(data), size)]
 
-    def _enter(self, path: _Path, task: int, data: bytes) -> bool:
+    def _enter(self, path: Path, task: int, data: bytes) -> bool:
         """Go on with the coroutine of a task; whether it is one that has not ended."""
         layout = self._layout
         is_task = self._kinds.is_task(integer(data, self._type))
@@ -154,10 +101,10 @@ class Awaiting:
         path.waits_for = integer(data, layout["task.waits_for"])
         return True
 
-    def _step(self, paths: Sequence[_Path]) -> None:
+    def _step(self, paths: Sequence[Path]) -> None:
         """Look at the next awaitable of each path."""
         form, name_of = self._form, self._kinds.name
-        apart: list[tuple[_Path, int, int]] = []
+        apart: list[tuple[Path, int, int]] = []
         for path, read in zip(paths, self._whole([path.next for path in paths], self._head_bytes), strict=True):
             address, path.next = path.next, 0
             head = read or self._memory.read(address, form.head_bytes) or self._memory.read(address, _LEAD_BYTES)
@@ -177,7 +124,7 @@ class Awaiting:
                 copy = read or self._memory.read(frame, form.frame_bytes)
                 self._stand(path, frame, copy or b"", form.apart(coroutine, frame, copy) if copy else None)
 
-    def _stand(self, path: _Path, base: int, copy: bytes, standing: Standing | None) -> None:
+    def _stand(self, path: Path, base: int, copy: bytes, standing: Standing | None) -> None:
         """Take in where a coroutine stands, and go on with what it awaits; `copy` is of its frame, from `base` on."""
         if standing is None or len(path.frames) >= MAX_FRAMES:
             path.fault = Fault.TORN
@@ -217,7 +164,7 @@ class Awaiting:
         instruction = self._memory.read(start + _INSTRUCTION_BYTES, _INSTRUCTION_BYTES) if start else None
         return bool(instruction) and self._form.awaits(instruction or b"")
 
-    def _lead(self, path: _Path, address: int, name: str, head: bytes) -> None:
+    def _lead(self, path: Path, address: int, name: str, head: bytes) -> None:
         """Go on behind an awaitable that runs nothing itself, or end there."""
         path.pieces.append((address, head))
         lead = _LEADS.get(name)
@@ -227,7 +174,7 @@ class Awaiting:
         future = integer(head, self._layout["iter.future"]) if name == _ITERATOR else path.waits_for
         self._end(path, future, name)
 
-    def _end(self, path: _Path, future: int, name: str) -> None:
+    def _end(self, path: Path, future: int, name: str) -> None:
         """End at a future, or go on if it is a task that has not ended; `name` is that of what awaits it."""
         if not future:
             path.awaits = name or None
@@ -247,33 +194,10 @@ class Awaiting:
         is_done = name == _ITERATOR and integer(head, self._layout["task.state"], _INT) != _PENDING
         path.awaits = None if is_done else kind
 
-    def _settle(self, path: _Path) -> None:
+    def _settle(self, path: Path) -> None:
         """Take in how a chain has ended that was followed as far as it led."""
         if path.next:
             path.fault = Fault.TORN
         elif not path.fault and not path.future and not path.awaits and path.waits_for:
             self._end(path, path.waits_for, "")  # its innermost generator has yielded the future itself
             path.fault = Fault.TORN if path.next else path.fault
-
-    def _checked(self, paths: Sequence[_Path]) -> list[Chain | Fault]:
-        """Read all of it again, and return those that are the same."""
-        plans = [Places([(at, len(data)) for at, data in path.pieces] if not path.fault else []) for path in paths]
-        found: list[Chain | Fault] = []
-        for path, places, content in zip(paths, plans, self._memory.read_all(plans), strict=True):
-            if not content or not places.size or content != b"".join([data for _, data in path.pieces]):
-                found.append(path.fault or Fault.TORN)
-                continue
-            frames = path.frames[::-1]
-            found.append(
-                Chain(
-                    tuple((frame.code, frame.position) for frame in frames),
-                    tuple(frame.variables for frame in frames),
-                    path.own or len(frames),
-                    path.awaits,
-                    tuple(path.tasks),
-                    path.future,
-                    places,
-                    content,
-                )
-            )
-        return found

@@ -96,18 +96,19 @@ class Containers:
             return None
         return keys + layout["keys.indices"] + indices, count, width
 
-    def members(self, head: bytes) -> list[int]:
-        """Return what a set holds; `head` is a copy of it."""
+    def table(self, head: bytes) -> bytes:
+        """Return the hash table of a set, of which `head` is a copy; empty if it cannot be."""
         layout = self._layout
         mask, fill = integer(head, layout["set.mask"]), integer(head, layout["set.fill"])
         if mask >= MAX_SLOTS or fill > mask + 1 or mask & (mask + 1):
-            return []
-        width = layout["sz.set_entry"]
-        data = self._memory.read(integer(head, layout["set.table"]), (mask + 1) * width)
-        if data is None:
-            return []
-        words = memoryview(data).cast("Q")
-        keys, hashes = (words[layout[name] // POINTER :: width // POINTER] for name in ("set.key", "set.hash"))
+            return b""
+        return self._memory.read(integer(head, layout["set.table"]), (mask + 1) * layout["sz.set_entry"]) or b""
+
+    def members(self, table: bytes) -> list[int]:
+        """Return what the hash table of a set holds."""
+        layout = self._layout
+        words, step = memoryview(table).cast("Q").tolist(), layout["sz.set_entry"] // POINTER
+        keys, hashes = (words[layout[name] // POINTER :: step] for name in ("set.key", "set.hash"))
         return [key for key, hashed in zip(keys, hashes, strict=True) if key and hashed != _REMOVED]
 
     def items(self, sequence: int) -> list[int]:

@@ -1,7 +1,7 @@
 """What an object is, by its type: the name that the type has, and whether that is one of asyncio's tasks in C.
 
-A type is known by the address in an object's head. That it is one is seen by its own type, and the type of that: after
-a few steps it is `type`, which is its own. Names are kept for a second: a class can be freed, and another come to lie
+A type is known by the address in an object's head. That it is one is seen by its own type, which is `type` or made of
+it. Names are kept for a second: a class can be freed, and another come to lie
 there. Cost: 6 us for a type that is new, 0.1 us for one that is known.
 """
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 MAX_NAME_BYTES: Final = 96
 KEPT_FOR_NS: Final = 1_000_000_000
 MAX_KEPT: Final = 4096
-MAX_STEPS: Final = 4
-"""From a type to `type`, over metaclasses."""
 MAX_BASES: Final = 16
 NO_TYPE: Final = ""
 TASK: Final = "_asyncio.Task"
@@ -85,16 +83,17 @@ class Kinds:
 
     def _read(self, kind: int) -> str:
         data = self._memory.read(kind, self._bytes)
-        if data is None or not self._leads_to_type(integer(data, self._type)):
+        if data is None or not self._is_metaclass(integer(data, self._type)):
             return NO_TYPE
         return self._memory.text(integer(data, self._name), MAX_NAME_BYTES)
 
-    def _leads_to_type(self, kind: int) -> bool:
-        for _ in range(MAX_STEPS):
-            above = self._memory.word(kind + self._type)
-            if above is None:
+    def _is_metaclass(self, kind: int) -> bool:
+        """Whether the objects of a type are types: it is `type`, the one type that is its own, or made of it."""
+        for _ in range(MAX_BASES):
+            data = self._memory.read(kind, self._bytes) if kind else None
+            if data is None:
                 return False
-            if above == kind:
+            if integer(data, self._type) == kind:
                 return True
-            kind = above
+            kind = integer(data, self._base)
         return False

@@ -42,6 +42,9 @@ class TaskList:
         """The head of `sys.modules` when it was looked through, and the module that was found."""
         self._set = 0
         self._look_ns = 0
+        self._seen: tuple[bytes, bytes] = (b"", b"")
+        """The set when its members were listed."""
+        self._references: list[int] = []
 
     def references(self) -> list[int]:
         """Return the addresses of the weak references to tasks; none where there is no asyncio."""
@@ -52,7 +55,12 @@ class TaskList:
         head = self._memory.read(self._set, self._layout["sz.set"]) if self._set else None
         if head is None or self._kinds.name(integer(head, self._layout["ob.type"])) != "set":
             return []
-        return self._attributes.containers.members(head)[:MAX_TASKS]
+        shape = head[self._layout["set.fill"] :]
+        table = self._attributes.containers.table(head)
+        if (shape, table) != self._seen:
+            self._seen = shape, table
+            self._references = self._attributes.containers.members(table)[:MAX_TASKS]
+        return self._references
 
     def tasks(self, references: Sequence[int]) -> list[int]:
         """Return the object of each weak reference; 0 where there is none any more, or it is none."""

@@ -76,13 +76,14 @@ class Assembler:
         """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
         if event.step == steps.READ and event.other == ev.NO_LINE:  # within TLS it is seen only after the read
             event = event._replace(other=ev.line_kind(self._head_of(event.connection, event.request)))
-        owner: int | None = event.request
-        if event.is_late:  # it changes nothing in whose the thread's time was
-            owner = self._calls.owner_of(event.connection)
-        elif not event.request or not event.ends:
-            owner = self._flow.take(event)
-        begun = self._calls.take(event, owner or None)
-        if begun and not owner:  # a worker's, of which it shows later for whom it works
+        if event.is_late or (event.ends and event.request):  # it changes nothing in whose a loop's time was
+            self._calls.take(event, event.request or self._calls.owner_of(event.connection))
+            return
+        begun = self._calls.take(event, None)
+        owner = self._flow.take(event, begun.operation if begun else None)
+        if begun and owner:
+            self._calls.give(begun, owner)
+        elif begun:  # a worker's, of which it shows later for whom it works
             self._flow.hold(event.tid, event.at_ns - 1, begun)
 
     def doubt(self) -> None:

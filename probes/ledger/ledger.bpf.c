@@ -859,6 +859,7 @@ static __always_inline void start_request(
 		return;
 	}
 	t->connection = connection;
+	t->target = *target;
 	if (t->lane) {
 		tell_read(t, r, now, length, r->arrived_ns);
 		return;
@@ -869,7 +870,6 @@ static __always_inline void start_request(
 	t->answered = 0;
 	t->parked = 0;
 	t->pending.size = 0;
-	t->target = *target;
 	t->request = r->id;
 }
 

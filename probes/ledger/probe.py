@@ -223,6 +223,7 @@ class LedgerProbe:
         for pid in sorted(self._pids):
             self._find_listeners(pid)
         self._watch_libraries()
+        self._look_for_loops(time.monotonic_ns())
 
     def _take_up(self, target: int) -> None:
         try:
@@ -261,6 +262,7 @@ class LedgerProbe:
     def _add(self, pid: int, target: int) -> None:
         self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
         self._pids.add(pid)
+        self._new[pid] = time.monotonic_ns() + NEW_NS
         self._trees.take_up(pid, target)
 
     def _renew(self, pid: int) -> None:
@@ -343,6 +345,7 @@ class LedgerProbe:
     def _change(self, event: ev.ProcessEvent) -> None:
         if event.kind == ev.EVENT_FORK:
             self._pids.add(event.pid)
+            self._new[event.pid] = event.at_ns + NEW_NS
             self._trees.fork(event.pid, event.parent)
             if event.parent in self._searched:
                 self._searched[event.pid] = event.at_ns + SEARCH_NS

@@ -2,24 +2,24 @@
 
 It is looked for in the local variables of the coroutines, the outermost first, for what the server put there stands
 outside of what the application does: uvicorn's protocol (its `scope` names whom a proxy told of), the `scope` of ASGI,
-the request of aiohttp, tornado and Sanic, the writer of a server of asyncio's own streams. A client without a port (a
-Unix socket, or one that a proxy told of) is none. What leads to the address is remembered, so that it can be seen
-later that it still does. Cost: 100 us where there is a client, 5 us a frame where there is none.
+the request of aiohttp, tornado and Sanic, the connection of websockets, the writer of a server of asyncio's own
+streams. A client without a port (a Unix socket, or one that a proxy told of) is none. What leads to the address is
+remembered, so that it can be seen later that it still does. Cost: 100 us where there is a client, 5 us a frame where
+there is none.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.cpython.objects import POINTER, Objects, integer
+from perfwatch.probes.cpython.objects import POINTER
+from perfwatch.probes.tasks.addresses import Addresses
 from perfwatch.probes.tasks.rules import Rules
 
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.attributes import Attributes, Found
-    from perfwatch.probes.cpython.awaiting import Chain
+    from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.cpython.codes import Codes
     from perfwatch.probes.cpython.kinds import Kinds
     from perfwatch.probes.cpython.python import Python
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 MAX_FRAMES: Final = 64
 """So many of a task's are looked at, the outermost ones."""
-_DIGIT_BYTES: Final = 4
-_MAX_PORT: Final = (1 << 16) - 1
 _SELF: Final = "__self__"
 """Of a bound method."""
 
@@ -57,6 +55,7 @@ ROUTES: Final = (
     Route("self", "_server_request_loop", "tornado/http1connection.py", ("context", "address")),
     Route("self", "_execute", "tornado/web.py", ("request", "connection", "context", "address")),
     Route("request", "", "", ("conn_info", "peername")),
+    Route("connection", "protocol_handler", "websockets/asyncio/server.py", ("transport", "_extra", "peername")),
     Route("scope", "", "", ("client",), holds="dict"),
     Route("writer", "", "", ("_transport", "_extra", "peername"), "StreamWriter", ("_transport", "_server")),
 )
@@ -85,9 +84,7 @@ class Clients:
         self._attributes = attributes
         self._variables = variables
         self._rules = Rules(ROUTES, codes, variables)
-        self._objects = Objects(python.memory, python.layout)
-        self._size, self._items = python.layout["tuple.size"], python.layout["tuple.items"]
-        self._one_digit = 1 << 3 if python.layout.minor >= (3, 12) else 1
+        self._addresses = Addresses(python, kinds)
 
     def of(self, chain: Chain) -> Client | None:
         """Return whom a task serves."""
@@ -115,13 +112,16 @@ class Clients:
                 return None
             at = found.value
             evidence.append((found.place, at.to_bytes(POINTER, "little")))
-        return self._address(at, evidence, is_lasting=bool(route.function))
+        address = self._addresses.of(at)
+        return Client(address.text, bool(route.function), (*evidence, *address.evidence)) if address else None
 
     def _next(self, thing: int, name: str) -> Found | None:
-        kind = self._kinds.name_of(thing)
+        """Return what an attribute, or a key of a dictionary, leads to."""
+        kind = self._memory.word(thing + self._layout["ob.type"])
+        known = self._kinds.name(kind) if kind else ""
         if name == _SELF:
-            return self._attributes.at(thing + self._layout["method.self"]) if kind == "method" else None
-        return self._attributes.item(thing, name) if kind == "dict" else self._attributes.of(thing, name)
+            return self._attributes.at(thing + self._layout["method.self"]) if known == "method" else None
+        return self._attributes.item(thing, name) if known == "dict" else self._attributes.of(thing, name, kind)
 
     def _is_something(self, thing: int, path: tuple[str, ...]) -> bool:
         for name in path:
@@ -130,39 +130,3 @@ class Clients:
                 return False
             thing = found.value
         return self._kinds.name_of(thing) not in {"", "NoneType"}
-
-    def _address(self, pair: int, evidence: list[tuple[int, bytes]], *, is_lasting: bool) -> Client | None:
-        """Return the address that a tuple or list tells: host, port, and what IPv6 has more."""
-        layout = self._layout
-        head = self._memory.read(pair, self._items + 2 * POINTER)
-        kind = self._kinds.name(integer(head, layout["ob.type"])) if head else ""
-        if not head or kind not in {"tuple", "list"} or integer(head, self._size) not in {2, 4}:
-            return None
-        items = head[self._items :]
-        if kind == "tuple":
-            evidence.append((pair + self._items, items))
-        else:
-            items = self._memory.read(integer(items, 0), 2 * POINTER) or bytes(2 * POINTER)
-        host, number = integer(items, 0), integer(items, POINTER)
-        port = self._memory.read(number, layout["long.digits"] + _DIGIT_BYTES)
-        if port is None or self._kinds.name(integer(port, layout["ob.type"])) != "int":
-            return None
-        # Its count of references changes, its digits do not.
-        evidence.append((number + self._size, port[self._size :]))
-        digit = integer(port, layout["long.digits"], _DIGIT_BYTES)
-        is_port = integer(port, self._size) == self._one_digit and 0 < digit <= _MAX_PORT
-        name = self._objects.texts([host])[0] if is_port and self._kinds.name_of(host) == "str" else None
-        text = address_text(name, digit) if name else None
-        return Client(text, is_lasting, tuple(evidence)) if text else None
-
-
-@lru_cache(maxsize=1024)
-def address_text(host: str, port: int) -> str | None:
-    """Return an address as `ServedRequest.remote` has it; None for a host that is no address."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv4Address):
-        return f"{address}:{port}"
-    return f"{address.ipv4_mapped}:{port}" if address.ipv4_mapped else f"[{address}]:{port}"

@@ -2,18 +2,20 @@
 
 `gather` waits for a future that knows its children; `wait_for` (up to 3.11) and `wait` for one of their own, and have
 the tasks in a local variable; task groups, asyncio's and AnyIO's, have a set of them, and are looked for also while the
-body of their `async with` runs, under the names that they usually have. Cost: 30 us where there are some.
+body of their `async with` runs, under the names that they usually have. A group lets go of a task that has ended, and
+another may come to lie there: how many it has is remembered. Cost: 30 us where there are some.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.cpython.objects import POINTER
 from perfwatch.probes.tasks.rules import Rules
 
 if TYPE_CHECKING:
     from perfwatch.probes.cpython.attributes import Attributes
-    from perfwatch.probes.cpython.awaiting import Chain
+    from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.cpython.codes import Codes
     from perfwatch.probes.cpython.kinds import Kinds
     from perfwatch.probes.cpython.python import Python
@@ -47,7 +49,23 @@ HOLDERS: Final = (
     Holder("", "", "tg", group=True),
 )
 _GROUP, _MEMBERS = "TaskGroup", "_tasks"
+_COUNTS_BYTES: Final = 2 * POINTER
+"""Of a set: how many slots of its table are in use, and how many of them hold something."""
 _GATHERED: Final = "_GatheringFuture"
+
+
+class Linked(NamedTuple):
+    """What a task waits for."""
+
+    tasks: tuple[int, ...]
+    """Addresses."""
+    next: int
+    """The one task that it waits for by the innermost of its coroutines, which does nothing else; 0: there is none."""
+    evidence: tuple[tuple[int, bytes], ...]
+    """What shows that it is still so: places, and what lay there."""
+
+
+NOTHING: Final = Linked((), 0, ())
 
 
 class Links:
@@ -58,21 +76,27 @@ class Links:
     ) -> None:
         self._memory = python.memory
         self._set_bytes = python.layout["sz.set"]
+        self._set_counts = python.layout["set.fill"]
         self._kinds = kinds
         self._attributes = attributes
         self._variables = variables
         self._rules = Rules(HOLDERS, codes, variables)
 
-    def of(self, chain: Chain) -> tuple[int, ...]:
-        """Return the addresses of the tasks that a chain waits for."""
-        found = list(chain.tasks[1:])
-        if chain.awaits == _GATHERED:
-            found += self._gathered(chain.future)
+    def of(self, chain: Chain) -> Linked:
+        """Return the tasks that a chain waits for."""
+        evidence: list[tuple[int, bytes]] = []
+        inner = self._gathered(chain.future) if chain.awaits == _GATHERED else []
+        outer: list[int] = list(chain.tasks[1:])
         self._rules.renew()
-        for (code, position), variables in zip(chain.stack[:MAX_FRAMES], chain.variables, strict=False):
+        frames = zip(chain.stack[:MAX_FRAMES], chain.variables, strict=False)
+        for number, ((code, position), variables) in enumerate(frames):
             for holder in self._rules.of(code, position):
-                found += self._held(holder, code, variables)
-        return tuple(found[:MAX_LINKS])
+                held = self._held(holder, code, variables, evidence)
+                (inner if number == 0 and not holder.group else outer).extend(held)
+        if not inner and not outer:
+            return NOTHING
+        only = inner[0] if len(inner) == 1 and inner[0] not in chain.tasks else 0
+        return Linked((*inner, *outer)[:MAX_LINKS], only, tuple(evidence))
 
     def _gathered(self, future: int) -> list[int]:
         """Return what the future of a `gather` gathers; also by a `gather` in its turn."""
@@ -87,12 +111,18 @@ class Links:
                 (going if kind == _GATHERED else found).append(child)
         return found
 
-    def _held(self, holder: Holder, code: int, variables: int) -> list[int]:
+    def _held(self, holder: Holder, code: int, variables: int, evidence: list[tuple[int, bytes]]) -> list[int]:
         held = self._variables.of(code, variables, holder.variable)
-        if held and holder.group:
-            is_group = self._kinds.name_of(held.value) == _GROUP
-            held = self._attributes.of(held.value, _MEMBERS) if is_group else None
-        return self._tasks(held.value) if held else []
+        if not held or not holder.group:
+            return self._tasks(held.value) if held else []
+        is_group = self._kinds.name_of(held.value) == _GROUP
+        members = self._attributes.of(held.value, _MEMBERS) if is_group else None
+        if members is None:
+            return []
+        place = members.value + self._set_counts
+        counts = self._memory.read(place, _COUNTS_BYTES)
+        evidence += [(members.place, members.value.to_bytes(POINTER, "little")), (place, counts or b"")]
+        return self._tasks(members.value)
 
     def _tasks(self, thing: int) -> list[int]:
         """Return a task, or those that a list or a set holds: what else it holds is no task that is listed."""
@@ -102,4 +132,5 @@ class Links:
         if kind != "set":
             return [thing]
         head = self._memory.read(thing, self._set_bytes)
-        return self._attributes.containers.members(head) if head else []
+        containers = self._attributes.containers
+        return containers.members(containers.table(head)) if head else []

@@ -7,9 +7,9 @@ from itertools import accumulate, count, islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.attributes import Attributes
-from perfwatch.probes.cpython.awaiting import Awaiting, Chain, Fault
+from perfwatch.probes.cpython.awaiting import Awaiting
+from perfwatch.probes.cpython.chain import Chain, Fault
 from perfwatch.probes.cpython.codes import Codes
-from perfwatch.probes.cpython.interning import Interner
 from perfwatch.probes.cpython.kinds import Kinds
 from perfwatch.probes.cpython.memory import Places
 from perfwatch.probes.cpython.objects import POINTER
@@ -17,11 +17,12 @@ from perfwatch.probes.cpython.python import open_python
 from perfwatch.probes.cpython.task_list import TaskList
 from perfwatch.probes.cpython.variables import Variables
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.frames import MAX_FRAMES, Task, TasksSample
+from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.tasks.clients import Clients
 from perfwatch.probes.tasks.links import Links
 from perfwatch.probes.tasks.naming import Names
 from perfwatch.probes.tasks.serving import served
+from perfwatch.probes.tasks.telling import Telling
 from perfwatch.probes.tasks.watched import Watched
 
 if TYPE_CHECKING:
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
     from perfwatch.probes.readers.interpreter import Interpreter
 
 MAX_TOLD: Final = 1000
-BATCH: Final = 16
+BATCH: Final = 8
 """So many tasks are followed together."""
+GLANCED: Final = 32
+"""So many are looked at together, whether they are as they were: about as many as one call takes."""
+GLANCING_NS: Final = 3_000_000
+"""So much CPU time is spent on that, some 200 tasks: of thousands some are told in one reading, others in the next."""
 _LEFT_OUT_BYTES: Final = 4
 """Of what shows that a task is still not to be told: its state, or its type."""
 
@@ -60,13 +65,15 @@ class TaskSource:
         self._watched: dict[int, Watched] = {}
         """By the weak reference that leads to it; those that were looked at longest ago first."""
         self._ids = count(1)
+        self._turn = 0
+        """The number of the reading: what was not looked at in it is not told."""
 
     def close(self) -> None:
         """Let go of the process; may be called again."""
         self._python.close()
 
-    def read(self, now_ns: int, until_ns: int) -> TasksSample | None:
-        """Return what all tasks await; None where there is none. Not much longer than `until_ns` of perf_counter_ns."""
+    def read(self, now_ns: int, budget_ns: int) -> TasksSample | None:
+        """Return what the tasks await; None where there are none. What changed is followed for so much CPU time."""
         references = self._list.references()
         if not references:
             self._watched.clear()
@@ -76,29 +83,34 @@ class TaskSource:
             del self._watched[gone]
         for new in listed - self._watched.keys():
             self._watched[new] = Watched()
-        changed = iter(self._changed())
-        while (batch := list(islice(changed, BATCH))) and time.perf_counter_ns() < until_ns:
+        self._turn += 1
+        self._glance(time.thread_time_ns() + GLANCING_NS)
+        until_ns = time.thread_time_ns() + budget_ns
+        changed = iter([reference for reference, each in self._watched.items() if not each.glance.size])
+        while (batch := list(islice(changed, BATCH))) and time.thread_time_ns() < until_ns:
             self._follow(batch)
         sample = self._sample(now_ns)
         self._memory.check()
         return sample
 
-    def _changed(self) -> list[int]:
-        """Glance at all tasks by one call, and return those that are not as they were."""
-        watched = list(self._watched.items())
-        known = [(reference, each) for reference, each in watched if each.glance.size]
-        glances = [each.glance for _, each in known]
-        joined = Places.joined(glances)
-        (data,) = self._memory.read_all([joined]) if joined.size else (None,)
+    def _glance(self, until_ns: int) -> None:
+        """Look which tasks are as they were, many by one call; those that are not reached come first next time."""
+        known = iter([(reference, each) for reference, each in self._watched.items() if each.glance.size])
+        while (batch := list(islice(known, GLANCED))) and time.thread_time_ns() < until_ns:
+            for (reference, each), content in zip(batch, self._contents([each for _, each in batch]), strict=True):
+                if each.is_same(content):
+                    each.turn = self._turn
+                    self._watched[reference] = self._watched.pop(reference)
+                else:
+                    each.forget()
+
+    def _contents(self, watched: Sequence[Watched]) -> Sequence[bytes | None]:
+        """Read what shows whether some tasks are as they were."""
+        glances = [each.glance for each in watched]
+        (data,) = self._memory.read_all([Places.joined(glances)])
         if data is None:  # of some not all can be read, or it is too much for one call
-            contents = self._memory.read_all(glances)
-        else:
-            ends = list(accumulate((glance.size for glance in glances), initial=0))
-            contents = [data[start:end] for start, end in pairwise(ends)]
-        for (_, each), content in zip(known, contents, strict=True):
-            if not each.is_same(content):
-                each.forget()
-        return [reference for reference, each in watched if not each.glance.size]
+            return self._memory.read_all(glances)
+        return [data[start:end] for start, end in pairwise(accumulate((each.size for each in glances), initial=0))]
 
     def _follow(self, references: Sequence[int]) -> None:
         """Look anew at some tasks."""
@@ -114,9 +126,10 @@ class TaskSource:
                 watched.leave_out([leads, (place, self._memory.read(place, _LEFT_OUT_BYTES) or b"")])
         # Whom a task serves was found while it ran on: it holds if the task is still where it was.
         known = [self._watched[reference] for reference in references if self._watched[reference].glance.size]
-        contents = self._memory.read_all([each.glance for each in known])
-        for each, content in zip(known, contents, strict=True):
-            if not each.is_same(content):
+        for each, content in zip(known, self._contents(known), strict=True):
+            if each.is_same(content):
+                each.turn = self._turn
+            else:
                 each.forget()
                 each.client = None
 
@@ -129,30 +142,17 @@ class TaskSource:
         if watched.client is None and watched.is_to_be_searched(time.monotonic_ns()):
             watched.client = self._clients.of(chain)
         watched.links = self._links.of(chain)
-        evidence = [leads, (name.place, name.content)] if name.content else [leads]
+        evidence = [leads, *watched.links.evidence]
+        if name.content:
+            evidence.append((name.place, name.content))
         if watched.client and not (watched.client.is_lasting and name.is_counted):
             evidence += watched.client.evidence
         watched.keep(chain, evidence)
 
     def _sample(self, now_ns: int) -> TasksSample:
         living = [each for each in self._watched.values() if not each.is_left_out]
-        known = [each for each in living if each.chain]
-        clients = served(known)
+        known = [each for each in living if each.chain and each.turn == self._turn]
+        clients, telling = served(known), Telling(self._codes, known)
         known.sort(key=lambda each: (each.id not in clients, each.id))
-        interner = Interner()
-        tasks = []
-        for watched in known[:MAX_TOLD]:
-            stack = self._place(interner, watched.chain) if watched.chain else None
-            if watched.chain and stack is not None:
-                tasks.append(Task(watched.id, clients.get(watched.id), stack, watched.chain.awaits))
-        return TasksSample(now_ns, self.pid, len(living), interner.table(), tuple(tasks))
-
-    def _place(self, interner: Interner, chain: Chain) -> int | None:
-        """Return the place of a chain in the table; None if a frame of it executes no code."""
-        stack = chain.stack[:MAX_FRAMES]
-        place = interner.place(stack)
-        if place is None:
-            frames = [self._codes.frame(*each) for each in stack]
-            named = [frame for frame in frames if frame]
-            place = interner.add(stack, named) if len(named) == len(stack) else None
-        return place
+        tasks = tuple(task for each in known[:MAX_TOLD] if (task := telling.task(each, clients.get(each.id))))
+        return TasksSample(now_ns, self.pid, len(living), telling.table(), tasks)

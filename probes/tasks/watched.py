@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.memory import Places
+from perfwatch.probes.tasks.links import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perfwatch.probes.cpython.awaiting import Chain
+    from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.tasks.clients import Client
 
 MAX_SEARCHES: Final = 8
@@ -33,6 +34,7 @@ class Watched:
         "is_left_out",
         "links",
         "task",
+        "turn",
     )
 
     def __init__(self) -> None:
@@ -43,9 +45,11 @@ class Watched:
         """Tells it from others at this address."""
         self.chain: Chain | None = None
         self.client: Client | None = None
-        self.links: tuple[int, ...] = ()
+        self.links = NOTHING
         self._searches = self._search_ns = 0
         self.is_left_out = False
+        self.turn = 0
+        """The reading in which it was looked at last."""
         self.glance = _NOTHING
         """What is read to see whether it is as it was."""
         self._content: bytes | None = None
@@ -56,7 +60,7 @@ class Watched:
 
     def forget(self) -> None:
         """Take in that it has changed."""
-        self.chain, self.is_left_out, self.links = None, False, ()
+        self.chain, self.is_left_out, self.links = None, False, NOTHING
         self.glance, self._content = _NOTHING, None
 
     def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:

@@ -206,6 +206,14 @@ def test_hostile_names_stay_harmless_and_within_the_width(width):
     assert r"\x1b[2J" in text
 
 
+@pytest.mark.parametrize("figure", [-(2**63), 2**63])
+def test_figures_out_of_this_world_stay_within_the_width(figure):
+    call = a.call(0, 1, started_ns=0, ended_ns=figure, sent_bytes=figure, received_bytes=2**63, read_ns=figure)
+    record = a.asks(m.served(1, 1000, ms=600), call, call, calls_lost=2**63, culprits=(a.culprit(1, -(10.0**13)),))
+    text = to_text(report_of(record), 72)
+    assert max(map(cells, text.split("\n"))) <= 72
+
+
 def test_a_report_of_very_many_calls_is_bounded():
     operation = "S" * MAX_OPERATION_CHARS
     calls = [a.call(0, 1, operation=operation)] * MAX_CALLS

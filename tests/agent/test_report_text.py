@@ -170,7 +170,7 @@ def test_over_its_budget_is_said():
         (65536, "66 kB", "64 KiB"),
         (999_600, "1.0 MB", "976 KiB"),
         (8 << 30, "8.6 GB", "8.0 GiB"),
-        (2**63, "9223372 TB", "8388608 TiB"),
+        (2**63, "9.2 EB", "8388608 TiB"),
     ],
 )
 def test_bytes_on_their_way_are_decimal_and_in_memory_binary(number, decimal, in_memory):

@@ -33,7 +33,7 @@ class Party:
     named: str | None = None
     """The environment variable whose value the evidence must name."""
     held_by: str | None = None
-    """The route of the requests that they waited for, which must be named."""
+    """The route of the requests that they waited for, which must be named, or their function."""
 
     @property
     def route(self):

@@ -72,7 +72,7 @@ def test_a_wait_is_as_long_as_the_server_says(followed, path):
     off = []
     for sample, record in followed.pairs(path):
         waited_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
-        assert waited_ns >= asked_ns
+        assert waited_ns >= asked_ns - MOST_OFF_NS  # uvloop's timers know milliseconds
         booked = booked_ns(record, bucket)
         off.append(max(asked_ns - booked, booked - waited_ns, 0) / waited_ns)
     assert most(off) <= MOST_OFF, sorted(off)[-10:]

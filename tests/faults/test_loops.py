@@ -51,10 +51,19 @@ def flaws(party, observed):
     if largest != party.bucket:
         yield f"{party.route}: most is {largest}, not {party.bucket}: {spent(endpoint)}"
     said = json.dumps([endpoint["summary"], endpoint["evidence"]])
-    for named in (party.named and observed.environment[party.named], party.held_by and f"GET {party.held_by}"):
-        if named and named not in said:
+    for named in must_name(party, observed.environment):
+        if not any(name in said for name in named):
             yield f"{party.route}: {named} is not named: {said}"
     yield from unbalanced(party, observed)
+
+
+def must_name(party, environment):
+    """Say what the evidence must name, each in one of several ways: whoever keeps a loop by its route."""
+    if party.named:
+        yield (environment[party.named],)
+    if party.held_by:
+        function = party.held_by.split("/")[1].replace("-", "_")
+        yield (f"GET {party.held_by}", *([f"{function}()"] if party.mechanism != "event-loop" else []))
 
 
 def unbalanced(party, observed):

@@ -9,10 +9,11 @@ it was when it began. Where a later step shows that an owner was wrong, what com
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
-from perfwatch.probes.ledger.following.habits import Habits
+from perfwatch.probes.ledger.following.habits import Act, Habits
 from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.ways import Came, Way
@@ -22,18 +23,24 @@ if TYPE_CHECKING:
 
 Sink = Callable[[object, int], None]
 """Takes an event that was held until its owner was known, and the owner's id."""
-_AS_OFTEN: Final = 0.5
 MAX_HELD: Final = 4096
+_HANDS: Final[Act] = (steps.HANDED, None, None)
+_SENDS: Final[Act] = (steps.SENT, None, None)
+_AT_ONCE: Final = -1
+"""In the place of a step: it is taken while an earlier one of the same is unanswered."""
+_LIKELY: Final = 0.4
 MAX_CONNECTIONS: Final = 4096
+MAX_ASKED: Final = 64
 
 
 class Connection:
     """A connection that the process opened itself."""
 
-    __slots__ = ("certain", "owner")
+    __slots__ = ("act", "certain", "owner")
 
-    def __init__(self, owner: Way | None, *, certain: bool) -> None:
+    def __init__(self, owner: Way | None, act: Act, *, certain: bool) -> None:
         self.owner = owner
+        self.act = act
         self.certain = certain
 
 
@@ -60,6 +67,7 @@ class Flow:
         self._absent: set[int] = set()
         self._habits = Habits()
         self._handed: dict[int, Handed] = {}
+        self._act: Act = (0, None, None)
 
         self._takers: Final[dict[int, Callable[[Lane, StepEvent], Way | None]]] = {
             steps.READ: self._read,
@@ -77,8 +85,12 @@ class Flow:
             steps.CLOSED: self._hang_up,
         }
 
-    def take(self, step: StepEvent) -> int | None:
-        """Take the next step; returns the id of the request that it was for, None where that is not known."""
+    def take(self, step: StepEvent, asked: str | None = None) -> int | None:
+        """Take the next step; returns the id of the request that it was for, None where that is not known.
+
+        `asked`: what is asked by it on a connection that the process opened.
+        """
+        self._act = (step.step, step.ends.peer if step.ends else None, asked)
         lane = self._lanes.get(step.tid)
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
@@ -105,6 +117,7 @@ class Flow:
         way = self._ways.pop(id_, None)
         if way is None:
             return
+        way.lane.open.pop(id_, None)
         for connection in way.calling:
             self._connections.pop(connection, None)
         way.calling.clear()
@@ -156,7 +169,9 @@ class Flow:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
         if way in lane.ready:
             while (first := lane.ready.popleft()) is not way:
-                if isinstance(first, Job) and way.is_suspended and self._habits.may(way.kind, steps.HANDED):
+                if isinstance(first, Way):
+                    lane.passed.append(first)
+                elif way.is_suspended and self._habits.may(way.kind, _HANDS):
                     self._give(first, way)
         elif way is not lane.actor and way.is_suspended:
             self._explain(lane, way)
@@ -166,7 +181,7 @@ class Flow:
         """Find what came for a request that acts without any of it: it was thought to be for another."""
         for one in lane.ready:
             if isinstance(one, Job):
-                if self._habits.may(way.kind, steps.HANDED):
+                if self._habits.may(way.kind, _HANDS):
                     lane.ready.remove(one)
                     self._give(one, way)
                     return
@@ -177,28 +192,79 @@ class Flow:
 
     def _may_be_for(self, way: Way, came: Came) -> bool:
         """Whether something that came for another can have been for this one."""
-        return not came.certain and self._habits.may(way.kind, steps.HANDED if came.job else steps.SENT)
+        asks = self._habits.may if came.job else self._habits.is_likely
+        return not came.certain and asks(way.kind, self._act_of(came))
 
-    def _next(self, lane: Lane, act: int) -> tuple[Way | None, bool]:
+    def _act_of(self, came: Came) -> Act:
+        if came.job:
+            return _HANDS
+        known = self._connections.get(came.connection)
+        return known.act if known else _SENDS
+
+    def _next(self, lane: Lane, act: Act) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
-        Of several it is the first in the loop's order, but for those whose kind hardly ever does so, and for those that
-        have made all the calls that their kind makes: they may have run, to wait for the rest of an answer.
+        Who stands in the loop's order comes first, then who acts already, then who had his turn and left no trace: of
+        them the first of a kind that does so. If nothing is known of the kinds, it is the first in order.
         """
         ready = [one for one in lane.ready if isinstance(one, Way)]
-        if not ready:
-            return lane.actor, lane.actor is not None
-        self._habits.acted([way.kind for way in ready], act)
-        often = [self._habits.often(way.kind, act) for way in ready]
-        usual = [
-            way
-            for way, times in zip(ready, often, strict=True)
-            if times >= max(often) * _AS_OFTEN or not self._habits.is_known(way.kind)
-        ]
-        new = [way for way in usual if act != steps.SENT or not self._habits.has_asked(way.kind, way.calls)]
-        chosen = (new or usual)[0]
-        lane.ready.remove(chosen)
-        return chosen, len(ready) == 1
+        actor = lane.actor if lane.actor and lane.actor not in ready else None
+        asleep = [way for way in lane.passed if way is not actor and way not in ready]
+        candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
+        candidates = [way for way in candidates if not way.has_answered]
+        others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates]
+        cause = self._only_cause(lane)
+        chosen = (
+            cause
+            or self._likeliest(candidates, act, others)
+            or self._first([*ready, *([] if ready or not lane.actor else [lane.actor])], act)
+        )
+        self._learn(lane, candidates, act, cause)
+        if chosen:
+            self._did(chosen, act)
+            if chosen in lane.ready:
+                lane.ready.remove(chosen)
+            if chosen in lane.passed:
+                lane.passed.remove(chosen)
+        return chosen, cause is not None
+
+    @staticmethod
+    def _only_cause(lane: Lane) -> Way | None:
+        """Return the request that the loop must be busy with: it was idle, and something came for that one alone."""
+        cause = lane.causes[0] if len(lane.causes) == 1 else None
+        if isinstance(cause, Job):
+            cause = cause.owner
+        return cause if cause and not cause.has_answered else None
+
+    def _learn(self, lane: Lane, candidates: list[Way], act: Act, cause: Way | None) -> None:
+        kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
+        if cause:
+            self._habits.did(cause.kind, act)
+        elif kinds:
+            self._habits.share(kinds, act)
+
+    def _does_more(self, way: Way, act: Act) -> bool:
+        """Whether a request can be expected to do the same again, beside what it waits for."""
+        often = self._habits.often(way.kind, act)
+        at_once = self._habits.often(way.kind, (_AT_ONCE, *act[1:])) if way.calling else often
+        return way.done.get(act, 0) < round(often) and at_once >= _LIKELY * often
+
+    def _likeliest(self, ways: list[Way], act: Act, others: list[Way]) -> Way | None:
+        often = {way.kind: self._habits.often(way.kind, act) for way in (*ways, *others)}
+        least = _LIKELY * max(often.values(), default=0)
+        likely = [way for way in ways if often[way.kind] >= least > 0]
+        likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act)]
+        new = [way for way in likely if way.done.get(act, 0) < max(round(often[way.kind]), 1)]
+        return (new or likely)[0] if likely else None
+
+    def _first(self, ways: list[Way], act: Act) -> Way | None:
+        """Return the first in order, if it would be no surprise."""
+        return next((way for way in ways if self._habits.is_likely(way.kind, act)), None)
+
+    def _did(self, way: Way, act: Act) -> None:
+        if way.calling and way.done.get(act):
+            self._habits.did(way.kind, (_AT_ONCE, *act[1:]))
+        way.done[act] = way.done.get(act, 0) + 1
 
     @staticmethod
     def _give(job: Job, way: Way) -> None:
@@ -227,6 +293,7 @@ class Flow:
                 step.request, step.connection, step.since_ns or step.at_ns, lane, step.other
             )
             self._habits.lives(step.other)
+            lane.open[way.id] = way
         way.came.append(Came(arrived_ns, "receive"))
         self._turn(lane, step, way)
         lane.expect(way)
@@ -242,15 +309,24 @@ class Flow:
         else:
             self._close(lane, step, self._named(lane, way))
         way.answered(step.at_ns)
+        lane.open.pop(way.id, None)
+        if way in lane.passed:
+            lane.passed.remove(way)
         return way
 
     def _idle(self, lane: Lane, step: StepEvent) -> Way | None:
         self._close(lane, step, lane.actor, step.since_ns)
         while lane.ready and _came_ns(lane.ready[0]) < step.since_ns:
-            lane.ready.popleft()  # had its turn before the loop went idle
+            first = lane.ready.popleft()  # had its turn before the loop went idle
+            if isinstance(first, Way):
+                lane.passed.append(first)
+        for one in lane.ready:
+            if isinstance(one, Way):
+                one.woke(step.other)
         lane.told_ns = lane.busy_since_ns = step.other  # from there on the loop could run
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None
+        lane.causes = tuple(lane.ready)[:2]
         lane.wakes = True
         return None
 
@@ -272,7 +348,7 @@ class Flow:
             owner, certain = None, False
             lane.told_ns = step.at_ns
         else:
-            owner, certain = self._next(lane, steps.HANDED)
+            owner, certain = self._next(lane, _HANDS)
             self._close(lane, step, owner)
         self._handed.setdefault(step.other, Handed(owner, lane, step.at_ns, certain))  # woken once, it runs once
         return owner
@@ -377,22 +453,21 @@ class Flow:
             return self._within(lane, self._work(lane), step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
+            self._did(owner, self._act)
         else:
-            owner, certain = self._next(lane, steps.SENT)
+            owner, certain = self._next(lane, self._act)
         self._close(lane, step, owner)
-        self._connections[step.connection] = Connection(owner, certain=certain)
+        self._connections[step.connection] = Connection(owner, self._act, certain=certain)
         if owner:
-            if step.step == steps.SENT:
-                owner.calls += 1
-                self._habits.asked(owner.kind)
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
 
-    @staticmethod
-    def _goes_on(lane: Lane, way: Way, connection: int) -> bool:
-        """Whether what is sent belongs to an exchange that is under way."""
-        acts = way is lane.actor and not lane.has_answered  # else it may have given the connection back
-        return acts or connection in way.calling or way in lane.ready
+    def _goes_on(self, lane: Lane, way: Way, connection: int) -> bool:
+        """Whether what is sent belongs to an exchange that is under way, or who sent the last one sends another."""
+        if connection in way.calling:
+            return True
+        acts = (way is lane.actor and not lane.has_answered) or way in lane.ready  # else it may have given it back
+        return acts and not way.has_answered and self._habits.is_likely(way.kind, self._act)
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)

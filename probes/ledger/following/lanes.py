@@ -14,6 +14,7 @@ LONG_NS: Final = 500_000
 """Stretches of this length are remembered one by one: whose they were is told to those who waited for them."""
 MAX_STRETCHES: Final = 20_000
 MAX_READY: Final = 1024
+MAX_PASSED: Final = 256
 
 
 class Kept(NamedTuple):
@@ -47,6 +48,12 @@ class Lane:
         self.ready: deque[Way | Job] = deque()
         """What something came for and who has not acted since, in the order in which it came: a loop's own order. A job
         stands for whoever waits for it."""
+        self.passed: deque[Way] = deque(maxlen=MAX_PASSED)
+        """Who had his turn and left no trace: it may still come, some turns of the loop later."""
+        self.open: dict[int, Way] = {}
+        """Requests that have not answered, by id."""
+        self.causes: tuple[Way | Job, ...] = ()
+        """Whom something came for since the loop was idle, the first two: if it is one, all that is done is for it."""
         self.is_worker = False
         self.job: Job | None = None
         """Of a worker: what it does."""
@@ -91,8 +98,11 @@ class Lane:
 
     def expect(self, one: Way | Job) -> None:
         """Note that something came for a request: it will run when its turn comes."""
+        self.causes = (self.causes if one in self.causes else (*self.causes, one))[:2]
         if one not in self.ready and len(self.ready) < MAX_READY:
             self.ready.append(one)
+        if one in self.passed:
+            self.passed.remove(one)  # type: ignore[arg-type]  # a job is in none
 
     def _until(self, at_ns: int) -> tuple[int, int]:
         """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU."""

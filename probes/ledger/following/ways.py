@@ -15,12 +15,12 @@ from perfwatch.probes.records import BUCKETS, Bucket
 
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.addresses import Address
+    from perfwatch.probes.ledger.following.habits import Act
     from perfwatch.probes.ledger.following.lanes import Lane
 
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
-_WAKING_NS: Final = 200_000  # a thread that wakes a loop tells so only when it has done so
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -95,10 +95,10 @@ class Way:
         self.keepers: dict[Way | None, int] = {}
         self.gaps: list[Gap] = []
         self.came: list[Came] = []
+        self.done: dict[Act, int] = {}
+        """How often it acted so."""
         self.job: Job | None = None
         """That a worker does for it now."""
-        self.calls = 0
-        """So many it has made."""
         self.calling: dict[int, Address | None] = {}
         """Connections on which it waits for an answer."""
         self._pieces: list[Piece] = []  # since its last answer: none of it, unless more is sent
@@ -108,12 +108,20 @@ class Way:
         """Whether nothing that can be seen is under way for it, or came."""
         return not (self.calling or self.job or any(came.job or came.bucket == "calls" for came in self.came))
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether at least a part of its answer was sent."""
+        return self.answered_ns > 0
+
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        until_ns = min(started_ns + _WAKING_NS, ended_ns)
-        came = tuple(one for one in self.came if one.at_ns <= until_ns)
+        came = tuple(one for one in self.came if one.at_ns <= started_ns)
         self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
+
+    def woke(self, at_ns: int) -> None:
+        """Note that what came has woken its loop; who does so tells of it a little later."""
+        self.came = [one._replace(at_ns=min(one.at_ns, at_ns)) for one in self.came]
 
     def takes_back(self, job: Job) -> bool:
         """Undo that a job was done, unless the request has gone on already; whether it was undone."""

@@ -210,6 +210,7 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(correlator._traffic._by_process) <= 256
     assert len(correlator._traffic.habits) <= 2 * 1024
     assert len(correlator._traffic.loops) <= 2 * 4096
+    assert len(correlator._traffic.givers) <= 2 * 4096
     assert len(correlator._tasks) <= 2 * 32_768
     assert not any(one.calls for one in correlator._traffic._named.values())
     assert len(correlator._around.host._processes) <= 1024

@@ -192,6 +192,17 @@ def test_connections_that_are_opened_for_each_call():
     assert verdict.advice[0].startswith("Keep connections and use them again")
 
 
+def test_the_end_of_a_connection_that_was_opened_for_one_call_belongs_to_it():
+    """Its server takes 30 ms to close it, and the request waits for that; another peer's wait is its own."""
+    one = lo.opening(-500, 40, wait=10)
+    closing = m.wait("calls", 30, started_ns=at(-449), call=None, peer=lo.DB)
+    assert spent(lo.calling(one, calls=80, waits=(closing,))) == {"connect": 70, "dependency": 10}
+    other = m.wait("calls", 30, started_ns=at(-449), call=None, peer=lo.API)
+    assert spent(lo.calling(one, calls=80, waits=(other,))) == {"connect": 40, "dependency": 40}
+    kept = lo.call(-500, 50)
+    assert spent(lo.calling(kept, calls=80, waits=(closing,))) == {"dependency": 80}
+
+
 def test_a_cold_start_is_told_from_a_habit():
     warm = [lo.calling(*lo.in_a_row(4, 2), number=10 + n, at_ms=-900 + n) for n in range(5)]
     verdict = judge(lo.calling(lo.opening(-300, 200)), *warm)

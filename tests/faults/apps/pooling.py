@@ -140,7 +140,7 @@ def transfer(seconds, body):
     host, _, port = WEB.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
     with measured("calls"):
-        _get(connection, f"/bytes?kb=8192&ms={seconds * 1000:.0f}")
+        _get(connection, f"/bytes?kb=2048&ms={seconds * 1000:.0f}")
     connection.close()
     return b"ok"
 

@@ -94,7 +94,7 @@ async def call(seconds):
 async def transfer(seconds):
     """Await an answer that is large and comes slowly."""
     with awaited("calls"):
-        await ask(WEB, f"/bytes?kb=8192&ms={seconds * 1000:.0f}")
+        await ask(WEB, f"/bytes?kb=2048&ms={seconds * 1000:.0f}")
     return b"ok"
 
 

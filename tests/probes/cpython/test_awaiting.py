@@ -6,7 +6,8 @@ from awaiting import KNOWN
 from pythons import EACH, opened, overwrite
 
 from perfwatch.probes.cpython.attributes import Attributes
-from perfwatch.probes.cpython.awaiting import Awaiting, Chain, Fault
+from perfwatch.probes.cpython.awaiting import Awaiting
+from perfwatch.probes.cpython.chain import Chain, Fault
 from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.kinds import Kinds
 from perfwatch.probes.cpython.task_list import TaskList

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ledgering import attached
 from serving import addresses, running
 from targets import python_of
 
@@ -108,6 +109,23 @@ def test_whom_a_proxy_tells_of_is_not_the_connection():
     ):
         known = until_waiting(found.pid, asked["/permit"])
     assert known.keys() == asked["/permit"] | {None}
+
+
+@pytest.mark.ledger
+def test_a_client_is_named_as_the_ledger_names_it():
+    with (
+        server("uvicorn, uvloop") as found,
+        attached(found.pid) as ledger,
+        asking(found.address, ["/nap"] * 5) as asked,
+        TasksProbe(lambda: [found.pid]) as probe,
+    ):
+        told, end = {}, time.monotonic() + 10
+        while not asked["/nap"] <= told.keys():
+            assert time.monotonic() < end
+            told |= chains(probe.read(time.monotonic_ns()))
+        remotes = {request.remote for request in ledger.served(5) if request.target == "/nap"}
+    assert remotes == asked["/nap"]
+    assert {tuple(names[:2]) for client in remotes for names in told[client] if "nap" in names} == {("sleep", "nap")}
 
 
 @pytest.mark.parametrize("version", ["3.8", "3.13"])

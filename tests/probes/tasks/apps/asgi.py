@@ -32,6 +32,11 @@ async def permit():
     await take_permit()
 
 
+@app.get("/nap")
+async def nap():
+    await asyncio.sleep(0.5)
+
+
 @app.get("/gather")
 async def gather():
     await asyncio.gather(take_permit(), take_permit())

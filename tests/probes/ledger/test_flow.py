@@ -1,0 +1,128 @@
+"""Whose a call is, by the order in which a loop does things: made-up steps, as real loops were seen to make them."""
+
+from __future__ import annotations
+
+import pytest
+
+from perfwatch.probes.ledger import step_events as steps
+from perfwatch.probes.ledger.addresses import Address
+from perfwatch.probes.ledger.following.flow import Flow
+from perfwatch.probes.ledger.step_events import Ends, StepEvent
+
+LOOP = 100
+PEER, OWN = Address(2, 8001, bytes(16)), Address(2, 50_000, bytes(16))
+RAN = (0, 9_000, *(0,) * 14)
+BUY, QUOTE = 1, 2
+"""Kinds of requests."""
+
+
+class Loop:
+    """One event loop: each step comes 10 us after the one before; `at` lets time pass."""
+
+    def __init__(self):
+        self.flow = Flow(lambda *_: None, lambda *_: None)
+        self.now_ns = 1_000_000
+
+    def _step(self, step, connection, *, request=0, other=0, ends=None, size=40):
+        self.now_ns += 10_000
+        event = StepEvent(self.now_ns, LOOP, LOOP, step, connection, request, 0, size, other, RAN, ends)
+        return self.flow.take(event)
+
+    def reads(self, request, kind=BUY):
+        self._step(steps.READ, 1000 + request, request=request, other=kind)
+
+    def sends(self, connection):
+        """Return whose the call is taken for."""
+        return self._step(steps.SENT, connection, ends=Ends(OWN, PEER, b"GET"))
+
+    def receives(self, connection):
+        return self._step(steps.RECEIVED, connection, ends=Ends(OWN, PEER, b"HTTP"))
+
+    def answers(self, request):
+        return self._step(steps.ANSWERED, 1000 + request, request=request)
+
+    def idles(self):
+        since_ns = self.now_ns + 10_000
+        self.now_ns += 1_000_000
+        self.flow.take(StepEvent(self.now_ns, LOOP, LOOP, steps.IDLED, 0, 0, since_ns, 0, self.now_ns, RAN, None))
+
+    def serves(self, request, connection, kind=BUY):
+        """One request by itself: read, one call, its answer, answered."""
+        self.reads(request, kind)
+        assert self.sends(connection) == request
+        self.idles()
+        self.receives(connection)
+        self.answers(request)
+        self.idles()
+
+
+@pytest.fixture(name="loop")
+def practised():
+    """A loop that has served each kind often enough to know that both make one call."""
+    loop = Loop()
+    for number in range(12):
+        loop.serves(500 + 2 * number, 7)
+        loop.serves(501 + 2 * number, 7, QUOTE)
+    return loop
+
+
+def test_those_that_were_read_together_call_in_their_order(loop):
+    for request, kind in ((1, BUY), (2, QUOTE), (3, BUY), (4, QUOTE)):
+        loop.reads(request, kind)
+    assert [loop.sends(connection) for connection in (11, 12, 13, 14)] == [1, 2, 3, 4]
+
+
+def test_a_kind_that_was_never_seen_has_its_turn(loop):
+    loop.reads(1, kind=99)
+    loop.reads(2)
+    assert [loop.sends(11), loop.sends(12)] == [1, 2]
+
+
+def test_a_kind_that_makes_no_calls_is_passed_over(loop):
+    for number in range(12):
+        loop.reads(600 + number, kind=50)
+        loop.answers(600 + number)
+        loop.idles()
+    loop.reads(1, kind=50)
+    loop.reads(2)
+    assert loop.sends(11) == 2
+
+
+def test_a_connection_that_was_given_back_is_the_next_ones(loop):
+    loop.reads(1)
+    assert loop.sends(11) == 1
+    loop.idles()
+    loop.receives(11)
+    loop.reads(2)
+    loop.answers(1)
+    assert loop.sends(11) == 2
+
+
+def test_one_that_waits_for_the_rest_of_an_answer_does_not_call_again(loop):
+    loop.reads(1)
+    assert loop.sends(11) == 1
+    loop.idles()
+    loop.receives(11)  # the head; it runs, and waits for the body
+    loop.reads(2)
+    assert loop.sends(12) == 2
+    loop.receives(11)
+    assert loop.answers(1) == 1
+
+
+def test_one_whose_kind_makes_many_calls_goes_on():
+    loop = Loop()
+    for number in range(12):
+        request = 500 + number
+        loop.reads(request)
+        for _ in range(5):
+            assert loop.sends(7) == request
+            loop.idles()
+            loop.receives(7)
+        loop.answers(request)
+        loop.idles()
+    loop.reads(1)
+    assert loop.sends(11) == 1
+    loop.idles()
+    loop.receives(11)
+    loop.reads(2)
+    assert [loop.sends(11), loop.sends(12)] == [1, 2]

@@ -89,6 +89,7 @@ struct unix_address {
 } RELOCATED;
 
 struct tcp_sock {
+	u64 bytes_received;
 	u32 rcv_nxt;
 	u32 copied_seq; /* what lies between the two is not read yet */
 } RELOCATED;

@@ -926,6 +926,14 @@ static __noinline int receive_more(struct request *r, u64 arrived, u64 from, u32
 	return tell_more(r, arrived, length);
 }
 
+/* Of a connection that is older than the attaching. No other begins with anything but a handshake. */
+static __always_inline bool was_read_before(const struct sock *sk, u32 length)
+{
+	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
+
+	return sk->__sk_common.skc_family == AF_UNIX || tcp->bytes_received > length + unread_bytes(sk) + 1; /* a FIN counts */
+}
+
 /* Does a request begin in what was read of a TLS connection? */
 static __noinline bool begins_in_records(u64 connection, struct request *r, u64 from, u32 length, u64 *arrived)
 {
@@ -1005,7 +1013,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 			return add_received(r, length);
 		if (r)
 			; /* a client that sends byte by byte: after a GET there is no body */
-		else if (begins_record(new->head, new->head_length))
+		else if (begins_record(new->head, new->head_length) && (new->head[0] == HANDSHAKE || was_read_before(sk, length)))
 			tls = new_tls(connection, new->head[0]);
 		else if (!may_begin_request(new->head, new->head_length))
 			return count(begins_http_2(new->head) ? HTTP_2 : NOT_HTTP);

@@ -76,6 +76,9 @@ class Assembler:
         """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
         if event.step == steps.READ and event.other == ev.NO_LINE:  # within TLS it is seen only after the read
             event = event._replace(other=ev.line_kind(self._head_of(event.connection, event.request)))
+        if event.ends is None:
+            self._flow.take(event)
+            return
         if event.is_late or (event.ends and event.request):  # it changes nothing in whose a loop's time was
             self._calls.take(event, event.request or self._calls.owner_of(event.connection))
             return

@@ -101,7 +101,9 @@ class Calls:
 
     def of(self, request: int, until_ns: int) -> tuple[Call, ...]:
         """Return the calls that a request began before a moment, in the order of their starts."""
-        begun = [each for each in self._exchanges.get(request, ()) if each.started_ns < until_ns]
+        if request not in self._exchanges:
+            return ()
+        begun = [each for each in self._exchanges[request] if each.started_ns < until_ns]
         return tuple(
             each.call(until_ns, self._rest_of(each.connection) if self._is_current(each) else None)
             for each in sorted(begun, key=lambda each: each.started_ns)

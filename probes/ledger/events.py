@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -335,16 +336,31 @@ def parse_request_line(head: bytes) -> tuple[str | None, str | None]:
     if not space or not method.isalpha():
         return None, None
     target, ended, _ = rest.partition(b" ")
+    return _method(method), _target(target, not (ended or complete))
+
+
+@lru_cache(maxsize=64)
+def _method(method: bytes) -> str:
+    return method.decode()
+
+
+def _target(target: bytes, cut: bool) -> str:  # noqa: FBT001 - the cache asks for it
+    """Drop what follows a path."""
     if target[:7].lower() == b"http://":
         target = b"/" + target[7:].partition(b"/")[2]
-    cut = not (ended or complete)
     for mark in (b"?", b"#", b";"):
         target, found, _ = target.partition(mark)
         cut = cut and not found
-    text = target.decode(errors="replace")[:MAX_TARGET_CHARS]
-    return method.decode(), text + "…" if cut else text
+    return _path(target, cut)
 
 
+@lru_cache(maxsize=1024)
+def _path(path: bytes, cut: bool) -> str:  # noqa: FBT001
+    text = path.decode(errors="replace")[:MAX_TARGET_CHARS]
+    return text + "…" if cut else text
+
+
+@lru_cache(maxsize=256)
 def parse_status(status: bytes) -> int | None:
     """Take the status code from the first bytes of a response (`HTTP/1.1 200 OK`); None if they are not HTTP/1."""
     if not status.startswith(b"HTTP/1.") or not status[9:12].isdigit():

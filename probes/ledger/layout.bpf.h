@@ -210,7 +210,7 @@ struct step {
 	u64 connection;
 	u64 request;  /* that the connection, or else the thread, serves; 0: none, or it is an event loop */
 	u64 since_ns; /* 0: not known */
-	s64 bytes;    /* of SENT and RECEIVED: also those that were not told one by one; CLOSED: negative: an errno */
+	s64 bytes;    /* of SENT and RECEIVED: also those that were not told one by one; CLOSED: negative: an errno; HANDED: 1: it had not slept yet */
 	u64 other;    /* a tid; READ: a hash of its first line; IDLED: when it could run; TOOK: since when it waited;
 		       * SENT, RECEIVED: 1 for the rest of a turn, told later, as of when the last of it was handed over */
 	u64 booked[BUCKETS]; /* what the thread did since its last step; of a thread that is not a lane: zeros */

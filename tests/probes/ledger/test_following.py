@@ -1,7 +1,8 @@
-"""Whose a call is: the steps of a real FastAPI under load, in which each call says in its own bytes for whom it was.
+"""Whose a call is: the steps of real servers under load, in which each call says in its own bytes for whom it was.
 
-Eleven clients at once on five endpoints: nothing, four commands to Redis in turn, three queries to PostgreSQL, three
-HTTP requests side by side, and two queries from a worker thread. Each endpoint was asked three times alone before.
+FastAPI: eleven clients at once on five endpoints: nothing, four commands to Redis in turn, three queries to PostgreSQL,
+three HTTP requests side by side, and two queries from a worker thread. Each endpoint was asked thrice alone before.
+The storefront of the examples: twelve clients on three endpoints, each with one call that takes its own time.
 """
 
 import json
@@ -44,37 +45,47 @@ def dumped(name):
 fromhex = bytes.fromhex
 
 
-def followed(name):
+def followed(name, request_mark, call_mark):
     """Return of each call the route of the request that made it, and that request and the one that was told for it."""
     made_by, routes, calls = {}, {}, {}
     assembler = Assembler("x86_64", None, lambda _: None, lambda *_: b"")
     for entry in dumped(name):
         if isinstance(entry, StepEvent):
             assembler.add_step(entry)
-            marked = re.search(rb"rid(\d+)\.", entry.ends.head) if entry.ends and entry.step == steps.SENT else None
-            if marked:
+            if entry.step == steps.SENT and (marked := re.search(call_mark, entry.ends.head)):
                 exchange = assembler._calls._conversations[entry.connection].current
                 calls[id(exchange)] = (exchange, marked[1].decode())
             continue
         id_, is_final, line = entry
-        path, _, mark = line.split()[1].partition("?rid=")
+        path, mark = re.match(request_mark, line).groups()
         made_by[mark], routes[id_] = id_, path
         if is_final:
             assembler._flow.forget(id_)
     return [(routes[made_by[mark]], made_by[mark], exchange.owner, routes) for exchange, mark in calls.values()]
 
 
-@pytest.mark.parametrize("name", ["fastapi-asyncio", "fastapi-uvloop"])
-def test_most_calls_are_told_for_whom_they_were_made_and_few_for_another(name):
-    calls = followed(name)
-    told = Counter(
+def tallied(calls):
+    """Count those that were told for their own request, for another of its route, for one of another, and for none."""
+    return Counter(
         "right" if owner == made_by else "unknown" if owner is None else "alike" if routes[owner] == route else "wrong"
         for route, made_by, owner, routes in calls
     )
+
+
+@pytest.mark.parametrize("name", ["fastapi-asyncio", "fastapi-uvloop"])
+def test_most_calls_are_told_for_whom_they_were_made_and_few_for_another(name):
+    calls = followed(name, r"GET (\S+)\?rid=(\d+)", rb"rid(\d+)\.")
+    told = tallied(calls)
     assert len(calls) > 700
     assert told["right"] >= 0.75 * len(calls), told
     assert told["right"] + told["alike"] >= 0.82 * len(calls), told
     assert told["wrong"] <= 0.06 * len(calls), told
+
+
+def test_where_each_request_waits_for_one_call_hardly_one_is_told_for_another():
+    calls = followed("streams-asyncio", r"GET (/\w+)/(\d+) ", rb"GET /(?:price|discount|tax)/(\d+) ")
+    assert len(calls) > 700
+    assert tallied(calls)["right"] >= 0.99 * len(calls), tallied(calls)
 
 
 def test_a_kind_is_known_by_what_it_was_seen_to_do():

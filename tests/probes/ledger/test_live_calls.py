@@ -1,7 +1,9 @@
 """Calls of a threaded server: as many as it made, with the times that it measured itself."""
 
 import socket
+import time
 
+import psycopg2
 import pytest
 from calling import (
     HEAD,
@@ -49,6 +51,19 @@ def agrees(call, measured, place):
         and alike(call.ended_ns - call.answered_ns, measured["transfer"][place])
         and is_in_order(call)
     )
+
+
+def await_queries(address):
+    """Wait until PostgreSQL answers: it listens before that."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            psycopg2.connect(address).close()
+        except psycopg2.OperationalError:
+            assert time.monotonic() < end, "PostgreSQL does not start"
+            time.sleep(0.05)
+        else:
+            return
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -132,6 +147,7 @@ def test_where_openssl_cannot_be_looked_at_only_the_times_are_known(monkeypatch)
 
 def test_queries_are_told_one_by_one_and_the_login_is_connecting(caller):
     with surroundings.postgres() as environment:
+        await_queries(environment["FAULTY_PG"])
         request, measured = caller.play(f"/pg?port={environment['PG']}&count=4")
     assert [call.operation for call in request.calls] == ["SELECT pg_sleep(?), ?"] * 4
     assert {call.protocol for call in request.calls} == {"postgresql"}

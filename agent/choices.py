@@ -13,6 +13,8 @@ FidelityChoice: TypeAlias = Literal["auto", "exact", "sampled"]
 """`auto`: exact, else sampled."""
 DEFAULT_BUDGET: Final = 0.1
 MAX_HZ: Final = 1000.0
+CLEAR_TEXT: Final = "cleartext"
+"""No probe of its own, but it can be left out: what the ledger reads where the target calls OpenSSL."""
 _HEARTBEAT: Final = "host"
 
 
@@ -48,6 +50,8 @@ def chosen(
 
 
 def _check_without(name: str) -> None:
+    if name == CLEAR_TEXT:
+        return
     _entry(name)
     if name in {entry.name for entry in CORES}:
         raise PerfwatchError(f"the {name} probe cannot be left out", "choose with --fidelity exact, or sampled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
+from perfwatch.agent.choices import CLEAR_TEXT
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.reading import Reading
@@ -100,7 +101,12 @@ def status_of(probe: Probe, found: Availability) -> ProbeStatus:
 
 
 def _attach_exact(pids: Sequence[int], choices: Choices) -> Attached:
-    core = make_core(LEDGER, pids, times_collections=PAUSES.name not in choices.without)
+    core = make_core(
+        LEDGER,
+        pids,
+        times_collections=PAUSES.name not in choices.without,
+        reads_clear_text=CLEAR_TEXT not in choices.without,
+    )
     reading = Reading(core, choices.period_s(LEDGER.name), LEDGER.slowest_s)
     return Attached("exact", core, reading, (ProbeStatus(core.name, "running", period_s=core.period_s),))
 

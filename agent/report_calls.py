@@ -128,7 +128,7 @@ def _kind(one: Downstream, width: int) -> str:
 
 def _request(one: RequestReport, width: int) -> Iterator[str]:
     when = moment(one.start, "%H:%M:%S.%f")[:12]
-    what = f"{one.method or '?'} {one.target or '(not HTTP)'}"
+    what = f"{one.method or '?'} {one.target or '(path not seen)'}"
     yield fit(clean(f"{when}  #{one.id}  {what}  {shown_ms(one.duration_ms)}"), width)
     if one.culprits:
         yield from block(f"   loop  {shown_ms(one.ledger_ms['loop'])}, ", kept_by(one.culprits), width)

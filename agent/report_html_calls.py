@@ -73,7 +73,7 @@ def _kind(one: Downstream, process: str | None) -> str:
 
 
 def _request(one: RequestReport) -> Iterator[str]:
-    what = f"{one.method or '?'} {one.target or '(not HTTP)'}  {shown_ms(one.duration_ms)}"
+    what = f"{one.method or '?'} {one.target or '(path not seen)'}  {shown_ms(one.duration_ms)}"
     when = moment(one.start, "%H:%M:%S.%f")[:12]
     yield f"<tr><td colspan='4'><b>{told(what)}</b> <span class='quiet'>{told(f'{when} #{one.id}')}</span></td></tr>"
     if one.culprits:

@@ -104,7 +104,7 @@ def _open(one: OpenReport, width: int) -> str:
 
 
 def _name(one: RequestReport | OpenReport) -> str:
-    return clean(f"{one.method or '?'} {one.target or '(not HTTP)'}")
+    return clean(f"{one.method or '?'} {one.target or '(path not seen)'}")
 
 
 def _count(number: int) -> str:

@@ -74,6 +74,6 @@ def _name(requests: Sequence[Request]) -> str:
     """Name what the requests have in common."""
     record = requests[0].record
     if len(requests) == 1:
-        return f"{record.method or '?'} {record.target or '(not HTTP)'}"
+        return f"{record.method or '?'} {record.target or '(path not seen)'}"
     endpoints = {request.endpoint for request in requests}
     return " ".join(next(iter(endpoints))) if len(endpoints) == 1 else f"{len(endpoints)} endpoints"

@@ -220,7 +220,7 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """When the last byte of the response was handed to the kernel; of an aborted request: when it ended."""
     method: str | None
     target: str | None
-    """Path without the query string; None where the first bytes were not HTTP."""
+    """Path without the query string; None where it was not seen: within TLS, or behind others in one read."""
     status: int | None
     booked_ns: tuple[int, ...]
     """One figure for each of `BUCKETS`, each measured; what they leave open of the latency is unaccounted."""
@@ -233,7 +233,8 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """The listening address, as in `Peer.address`."""
     remote: str
     outcome: Literal["answered", "aborted", "died"]
-    """`aborted`: its connection was closed without an answer; `died`: its thread or process ended first."""
+    """`aborted`: its connection was closed without an answer, or before all of it was sent; `died`: its thread or
+    process ended first."""
     threads: Threads
     waits_lost: int = 0
     throttled_ns: int = 0
@@ -251,6 +252,8 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     calls_lost: int = 0
     culprits: tuple[Culprit, ...] = ()
     """Who kept the loop, the longest first, at most 8; what `loop` holds beyond them were many short stretches."""
+    protocol: Protocol = "http/1"
+    """What its connection speaks."""
 
 
 class OpenRequest(msgspec.Struct, frozen=True, array_like=True):

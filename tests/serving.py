@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perfwatch.examples.http_client import Call, Connection
-from perfwatch.examples.starting import NotServing, await_answer, end_group, free_port
+from perfwatch.examples.starting import NotServing, await_answer, await_listening, end_group, free_port
 
 PRIVATE = "python:perfwatch.examples.gunicorn_private"
 APPS = Path(__file__).parent / "faults" / "apps"
@@ -36,8 +36,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(command, address, *, environment=None, cwd=APPS):
-    """Run a command that serves at an address; everything that it prints goes to the log."""
+def running(command, address, *, environment=None, cwd=APPS, answers=True):
+    """Run a command that serves at an address; everything that it prints goes to the log.
+
+    One that does not answer HTTP in the clear is waited for until it listens.
+    """
     with tempfile.TemporaryDirectory(prefix="perfwatch-server-") as directory:
         log = Path(directory) / "log"
         with log.open("wb") as output:
@@ -51,7 +54,10 @@ def running(command, address, *, environment=None, cwd=APPS):
                 start_new_session=True,
             )
         try:
-            await_answer(process, address, "/", READY_S)
+            if answers:
+                await_answer(process, address, "/", READY_S)
+            else:
+                await_listening(process, address, READY_S)
             yield Server(process.pid, address, log)
         except NotServing as error:
             raise AssertionError(f"{command}: {error}\n{log.read_text(errors='replace')[-2000:]}") from error
@@ -60,7 +66,9 @@ def running(command, address, *, environment=None, cwd=APPS):
 
 
 @contextlib.contextmanager
-def gunicorn(app, *, worker_class="gthread", workers=1, threads=8, unix=False, environment=None, options=()):
+def gunicorn(
+    app, *, worker_class="gthread", workers=1, threads=8, unix=False, environment=None, options=(), answers=True
+):
     """Run gunicorn; `sync` workers have one thread and close the connection after each answer."""
     with addresses(unix=unix) as address:
         command = [sys.executable, "-m", "gunicorn", "--worker-class", worker_class, "--workers", workers]
@@ -74,7 +82,7 @@ def gunicorn(app, *, worker_class="gthread", workers=1, threads=8, unix=False, e
             *options,
             app,
         ]
-        with running(command, address, environment=environment) as server:
+        with running(command, address, environment=environment, answers=answers) as server:
             yield server
 
 

@@ -86,7 +86,12 @@ _CHOICES: Final = (
         help="How requests are followed: exactly (by BPF) or by sampling; auto: as exactly as this machine allows.",
     ),
     click.option("--rate", "rates", metavar="PROBE=HZ", multiple=True, help="Readings a second; may be repeated."),
-    click.option("--without", metavar="PROBE", multiple=True, help="Leave a probe out; may be repeated."),
+    click.option(
+        "--without",
+        metavar="PROBE",
+        multiple=True,
+        help="Leave a probe out (cleartext: those on OpenSSL); may be repeated.",
+    ),
     click.option(
         "--budget",
         type=click.FloatRange(min=0.1, max=100),

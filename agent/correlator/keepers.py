@@ -33,7 +33,7 @@ def name(method: str | None, target: str | None, request: int | None) -> str:
     """Say who it was: `GET /block`, `the loop itself`; untrusted."""
     if request is None and method is None and target is None:
         return "the loop itself"
-    return f"{method or '?'} {target or '(not HTTP)'}"
+    return f"{method or '?'} {target or '(path not seen)'}"
 
 
 def doing(function: str, file: str, line: int, called: str | None) -> str:

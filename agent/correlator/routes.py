@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-NOT_HTTP: Final = "(not HTTP)"
+NOT_SEEN: Final = "(path not seen)"
 OTHER: Final = "{other}"
 _CACHED: Final = 8192
 _MAX_SEGMENTS: Final = 16
@@ -38,9 +38,9 @@ class Routes:
         self._known: dict[str, str] = {}
 
     def fold(self, target: str | None) -> str:
-        """Return the route of a request's target; `NOT_HTTP` without one."""
+        """Return the route of a request's target; `NOT_SEEN` without one."""
         if target is None:
-            return NOT_HTTP
+            return NOT_SEEN
         route = self._known.get(target)
         if route is None:
             if len(self._known) >= _CACHED:
@@ -50,9 +50,9 @@ class Routes:
 
 
 def fold(target: str | None) -> str:
-    """Return the path of a target with its variable parts replaced by `{}`; `NOT_HTTP` without one."""
+    """Return the path of a target with its variable parts replaced by `{}`; `NOT_SEEN` without one."""
     if target is None:
-        return NOT_HTTP
+        return NOT_SEEN
     path = _ORIGIN.sub("", target, count=1) if "://" in target else target
     path = path.split("?", 1)[0].split("#", 1)[0]
     segments = path.split("/")

@@ -65,9 +65,12 @@ def of_way(way: Way, event: ev.RequestEvent, waits: list[Wait], naming: Naming) 
     """Tell where the time of a request went that was followed."""
     gaps = [_wait(gap, naming) for gap in way.gaps]
     inside = [wait for wait in (*gaps, *waits) if _end(wait) <= event.ended_ns]
+    booked = way.booked_ns[: len(BUCKETS)]
+    if event.arrived_ns:  # it may have waited behind another one of its connection
+        booked[_QUEUE] += max(way.began_ns - event.arrived_ns, 0)
     return Account(
         threads="followed",
-        booked_ns=tuple(way.booked_ns[: len(BUCKETS)]),
+        booked_ns=tuple(booked),
         peers=_peers(way, waits, naming),
         waits=tuple(sorted(inside, key=_start)),
         throttled_ns=way.booked_ns[ev.THROTTLED],

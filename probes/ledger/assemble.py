@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from perfwatch.probes.frames import GcPause, StackTable
 from perfwatch.probes.ledger import accounts, under_way
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.calls import Calls, placed
 from perfwatch.probes.ledger.code_events import WOKE
 from perfwatch.probes.ledger.exchanges import Exchange
@@ -73,6 +74,8 @@ class Assembler:
 
     def add_step(self, event: StepEvent) -> None:
         """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
+        if event.step == steps.READ and event.other == ev.NO_LINE:  # within TLS it is seen only after the read
+            event = event._replace(other=ev.line_kind(self._head_of(event.connection, event.request)))
         if event.ends is None:
             self._flow.take(event)
             return
@@ -205,6 +208,7 @@ class Assembler:
             calls=placed(calls, waits) if threads in _KNOWN else (),
             calls_lost=calls_lost if threads in _KNOWN else 0,
             culprits=account.culprits,
+            protocol=event.protocol,
         )
 
     def _account(

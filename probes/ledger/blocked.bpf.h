@@ -37,6 +37,7 @@ __noinline u32 socket_bucket(struct thread *t, u32 writing)
 		return OTHER;
 	sk = AS(struct sock, t->looked_at);
 	role = role_of(sk);
+	t->watched++;
 	if (role == LISTENING)
 		t->saw |= SAW_LISTENER;
 	else if (role == ACCEPTED)
@@ -164,7 +165,7 @@ static __always_inline u32 epoll_bucket(struct thread *t, u32 fd)
 	if (!tree.nodes[0]) /* it watches nothing: a timer */
 		return SLEEP;
 	bpf_loop(EPOLL_NODES - 1, watch_epoll, &tree, 0);
-	if (t->saw & (SAW_OWN | SAW_OTHERS) || (t->saw && t->lane == LOOP_LANE)) {
+	if ((t->saw & (SAW_OWN | SAW_OTHERS) && t->watched > 1) || (t->saw && t->lane == LOOP_LANE)) {
 		t->idles = 1;
 		t->loop_file = (u64)file;
 	}
@@ -240,6 +241,7 @@ __noinline int note_block(struct thread *t, u32 state)
 	t->futex = 0;
 	t->peer.family = 0;
 	t->saw = 0;
+	t->watched = 0;
 	t->idles = 0;
 	if (t->in_reclaim)
 		t->bucket = FAULT;
@@ -247,7 +249,8 @@ __noinline int note_block(struct thread *t, u32 state)
 		t->bucket = uninterruptible_bucket(call, class, arg1);
 	else
 		t->bucket = interruptible_bucket(t, class, arg1, CALL_ARG2(regs), CALL_ARG3(regs));
-	if (t->saw & SAW_OTHERS || (t->saw & SAW_LISTENER && (t->saw & SAW_OWN || t->hands_over)))
+	/* One connection alone, and not the one it served last: a worker's next, most often in its TLS handshake. */
+	if ((t->saw & SAW_OTHERS && t->watched > 1) || (t->saw & SAW_LISTENER && (t->saw & SAW_OWN || t->hands_over)))
 		t->idles = 1; /* also of poll and select */
 	return 0;
 }

@@ -55,6 +55,8 @@ static __always_inline void read_said(struct step *step, s32 bytes)
 	else if (bpf_probe_read_user(step->head, size & (STEP_HEAD_BYTES - 1), (void *)from))
 		size = 0;
 	step->head_length = size;
+	if (step->step == STEP_SENT)
+		take_clear_head(step);
 }
 
 /* A datagram to an address that goes with it: from the system call's arguments, and only that of a name server. */

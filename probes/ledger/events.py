@@ -6,10 +6,12 @@ the two sides cannot drift apart unnoticed. Byte order and alignment are those o
 
 from __future__ import annotations
 
+import re
 import struct
+import zlib
 from functools import lru_cache
 from itertools import takewhile
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.ledger.addresses import ADDRESS, Address
@@ -29,8 +31,11 @@ from perfwatch.probes.ledger.code_events import (
 from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_step
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
+if TYPE_CHECKING:
+    from perfwatch.probes.records import Protocol
+
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
-ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS = (1 << bit for bit in range(8))
+ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS, DOUBTFUL = (1 << bit for bit in range(9))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's
@@ -40,9 +45,13 @@ STACK_DEPTH: Final = 12
 _PEER: Final = ADDRESS + "QQ"
 _WHO: Final = "IIQ16s"
 
-REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQII{ADDRESS}{ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
+REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQIIII{ADDRESS}{ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
+MOST_REQUEST_BYTES: Final = REQUEST.size + HEAD_BYTES + struct.calcsize("=QQIHH512s")
+"""What it has in the map: at the end, what is the kernel's own."""
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
+"""enum protocol"""
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
@@ -51,8 +60,11 @@ THREAD: Final = struct.Struct(
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
 LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
+NO_LINE: Final = 0xCBF29CE484222325
+"""The kernel's hash of a first line that it has not seen (FNV-1a of nothing)."""
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})(?:\r\n|\Z)")
 _U64: Final = struct.Struct("=Q")
-_STAGE: Final = struct.Struct("=IIH")  # flags, head_length, the local address's family
+_STAGE: Final = struct.Struct("=IIIIH")  # flags, head_length, nth, protocol, the local address's family
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
 _PID: Final = _LOOPS + 12
@@ -89,6 +101,7 @@ class RequestEvent(NamedTuple):
     peers: tuple[PeerTime, ...]
     status: bytes
     head: bytes
+    protocol: Protocol
 
 
 class Who(NamedTuple):
@@ -155,7 +168,7 @@ Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessE
 def parse_event(data: bytes) -> Event:
     """Read one event of the ring buffer; raises Malformed if it is none of ours."""
     size, kind = struct.unpack_from("=II", data)
-    if kind == EVENT_REQUEST and size == REQUEST.size + HEAD_BYTES:
+    if kind == EVENT_REQUEST and size == MOST_REQUEST_BYTES:
         return parse_request(data)
     if kind == EVENT_WAIT and size == WAIT.size:
         return _parse_wait(data)
@@ -183,7 +196,7 @@ class RequestStage(NamedTuple):
 def parse_stage(data: bytes) -> RequestStage:
     """Read the little of `struct request` that says how far it is; 0.5 us, a tenth of all of it."""
     (id_,), (ended_ns,) = _U64.unpack_from(data, 8), _U64.unpack_from(data, 56)
-    flags, _, family = _STAGE.unpack_from(data, 80)
+    flags, _, _, _, family = _STAGE.unpack_from(data, 80)
     return RequestStage(id_, ended_ns, flags, family)
 
 
@@ -192,12 +205,12 @@ def parse_request(data: bytes) -> RequestEvent:
     if len(data) < REQUEST.size:
         raise Malformed(f"a request of {len(data)} bytes")
     f = REQUEST.unpack_from(data)
-    head_length, booked = f[13], f[22:38]
+    head_length, booked = f[13], f[24:40]
     peers = (
-        f[38]
+        f[40]
         and tuple(  # they fill up from the first
             PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
-            for peer in (f[at : at + 6] for at in range(38, 38 + 6 * PEERS, 6))
+            for peer in (f[at : at + 6] for at in range(40, 40 + 6 * PEERS, 6))
             if peer[0]
         )
     )
@@ -212,14 +225,15 @@ def parse_request(data: bytes) -> RequestEvent:
         received_bytes=f[10],
         sent_bytes=f[11],
         flags=f[12],
-        local=Address(f[14], f[15], f[17]),
-        remote=Address(f[18], f[19], f[21]),
+        local=Address(f[16], f[17], f[19]),
+        remote=Address(f[20], f[21], f[23]),
         booked_ns=booked[: len(BUCKETS)],
         throttled_ns=booked[THROTTLED],
         gc_ns=booked[GC],
         peers=peers or (),
         status=f[-1],
-        head=data[REQUEST.size : REQUEST.size + head_length],
+        head=nth_head(data[REQUEST.size : REQUEST.size + head_length], f[14]),
+        protocol=PROTOCOLS[f[15]],
     )
 
 
@@ -293,6 +307,22 @@ def cleared_listener(data: bytes) -> bytes:
     """Return `struct listener` with its depths 0: from here on the deepest of the next second."""
     key, _, limit, _, *rest = LISTENER.unpack(data)
     return LISTENER.pack(key, 0, limit, 0, *rest)
+
+
+def nth_head(data: bytes, nth: int) -> bytes:
+    """Return what begins the request after `nth` others that came in one read; empty where that is not among it."""
+    for _ in range(nth):
+        head, _, data = data.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        data = data[int(length[1]) if length else 0 :]
+    return data
+
+
+def line_kind(head: bytes) -> int:
+    """Return a number that is the same for requests of one method and path, but for digits, as the kernel's hash."""
+    method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    return zlib.crc32(method + b" " + path.translate(None, b"0123456789"))
 
 
 def parse_request_line(head: bytes) -> tuple[str | None, str | None]:

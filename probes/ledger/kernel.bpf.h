@@ -73,6 +73,7 @@ struct sock {
 	int sk_err;
 	u16 sk_type;
 	u16 sk_protocol;
+	u8 sk_shutdown;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 } RELOCATED;
@@ -88,6 +89,7 @@ struct unix_address {
 } RELOCATED;
 
 struct tcp_sock {
+	u64 bytes_received;
 	u32 rcv_nxt;
 	u32 copied_seq; /* what lies between the two is not read yet */
 } RELOCATED;
@@ -182,6 +184,9 @@ struct linux_binprm;
 void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define AS(type, address) ((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
 
+/* A length that the verifier is to believe: clang drops a mask that it can prove needless. */
+#define AT_MOST(limit, value) ({ u64 believed = (value); asm volatile("" : "+r"(believed)); believed > (limit) ? (limit) : believed; })
+
 #define READ_ONCE(field) (*(volatile typeof(field) *)&(field))
 
 #define PF_KTHREAD 0x00200000
@@ -191,6 +196,7 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define TCP_LISTEN 10
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
 #define TCP_LAST_ACK 9
 #define AF_UNIX 1
 #define AF_INET 2
@@ -198,8 +204,11 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define MSG_PEEK 2
-#define EAGAIN 11
+#define SEND_SHUTDOWN 2
 #define EINTR 4
+#define EAGAIN 11
+#define EPIPE 32
+#define ECONNRESET 104
 #define EINPROGRESS 115
 #define POLLIN 1
 #define S_IFMT 0170000
@@ -211,7 +220,7 @@ void *bpf_rdonly_cast(const void *address, u32 type) __ksym;
 /* The system call a thread is in, and its arguments, as its saved registers tell: no tracepoint is needed for that. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long di, si, dx, r10, r8, ip, sp, orig_ax;
+	unsigned long ax, di, si, dx, cx, r10, r8, ip, sp, orig_ax;
 } RELOCATED;
 #define CALL_NUMBER(regs) ((s32)(regs)->orig_ax) /* negative outside of a system call */
 #define CALL_ARG1(regs) ((regs)->di)
@@ -220,7 +229,11 @@ struct pt_regs {
 #define CALL_ARG5(regs) ((regs)->r8)
 #define USER_IP(regs) ((regs)->ip)
 #define USER_SP(regs) ((regs)->sp)
-#define SECOND_ARGUMENT(regs) ((regs)->si) /* of a function of user space */
+#define FIRST_ARGUMENT(regs) ((regs)->di) /* of a function of user space */
+#define SECOND_ARGUMENT(regs) ((regs)->si)
+#define THIRD_ARGUMENT(regs) ((regs)->dx)
+#define FOURTH_ARGUMENT(regs) ((regs)->cx)
+#define RESULT(regs) ((regs)->ax)
 
 struct thread_struct___x86 {
 	unsigned long fsbase;
@@ -265,7 +278,11 @@ struct pt_regs {
 #define CALL_ARG5(regs) ((regs)->regs[4])
 #define USER_IP(regs) ((regs)->pc)
 #define USER_SP(regs) ((regs)->sp)
+#define FIRST_ARGUMENT(regs) ((regs)->regs[0])
 #define SECOND_ARGUMENT(regs) ((regs)->regs[1])
+#define THIRD_ARGUMENT(regs) ((regs)->regs[2])
+#define FOURTH_ARGUMENT(regs) ((regs)->regs[3])
+#define RESULT(regs) ((regs)->regs[0])
 
 struct thread_uw___arm64 {
 	unsigned long tp_value;

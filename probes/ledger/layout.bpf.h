@@ -58,11 +58,13 @@ enum request_flag {
 	FINAL = 32,  /* the kernel has no more to say of it */
 	RESET = 64,  /* the client has gone; its thread does not know yet */
 	BY_STEPS = 128, /* it was read by a lane: its ledger is made of steps */
+	DOUBTFUL = 256, /* what was sent may have been session tickets, and no answer yet */
 };
 
 #define PEERS 4
 #define HEAD_BYTES 256
 #define STATUS_BYTES 16
+#define ANSWER_BYTES 512
 #define STACK_DEPTH 12 /* of the kernel's own */
 #define FRAMES 48
 #define UNIX_NAME_BYTES 128 /* at most 108 are used; a power of two, so that a length can be masked */
@@ -100,12 +102,25 @@ struct request {
 	u64 sent_bytes;
 	u32 flags;
 	u32 head_length;
+	u32 nth;      /* of the requests that `head` begins with: pipelined ones come in one read */
+	u32 protocol; /* enum protocol */
 	struct address local;
 	struct address remote;
 	struct ledger ledger;
 	char status[STATUS_BYTES];
 	char head[HEAD_BYTES]; /* head_length of it, and so much is sent; what follows is of an earlier request */
+	/* The rest is the kernel's own use. */
+	u64 waiting_from; /* numbers of the requests that were read before this one was answered */
+	u64 waiting_to;
+	u32 answer_length;
+	u16 is_stream; /* 1: its answer is a stream of events; 2: it is none */
+	u16 ends_open; /* what was sent last is not how chunks end */
+	char answer[ANSWER_BYTES]; /* the first bytes, answer_length of them */
 };
+
+#define REQUEST_BYTES __builtin_offsetof(struct request, head)
+
+enum protocol { HTTP_1, TLS };
 
 struct who { /* a thread, and the request that it served */
 	u32 pid; /* 0: nobody */
@@ -278,7 +293,8 @@ struct thread {
 	u64 stack[STACK_DEPTH];
 	u64 looked_at;
 	u64 loops; /* it waits for several connections at once: an event loop */
-	u32 lane; /* enum lane */
+	u16 lane; /* enum lane */
+	u16 watched; /* sockets, of the wait under way */
 	u16 saw; /* enum watched, of the wait under way */
 	u16 hands_over; /* others have answered what it read */
 	u64 loop_file; /* the epoll in which it waits for all its connections */

@@ -61,7 +61,7 @@ struct { /* threads that were seen waiting for events: one that reads requests a
 
 #include "stacks.bpf.h"
 
-enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, LOST_STACKS, LOST_PAUSES, LOST_STEPS, COUNTERS };
+enum counter { LOST_REQUESTS, LOST_WAITS, NOT_HTTP, MAP_FULL, LOST_STACKS, LOST_PAUSES, LOST_STEPS, LOST_TLS, HTTP_2, COUNTERS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -105,6 +105,8 @@ static __noinline int count(u32 counter)
 		(*value)++;
 	return 0;
 }
+
+#include "tls.bpf.h"
 
 static __always_inline struct thread *thread_of(u32 pid, u32 tid)
 {
@@ -734,18 +736,15 @@ static __always_inline u32 unread_bytes(const struct sock *sk)
 	return sk->__sk_common.skc_family == AF_UNIX ? 0 : tcp->rcv_nxt - tcp->copied_seq;
 }
 
+#include "clearheads.bpf.h"
 #include "calls.bpf.h"
 
-/* A method, a space: the first bytes of an HTTP request, and hardly ever of a body's later part. */
-static __always_inline bool begins_request(const char *head, u32 length)
+static __noinline bool writes_one_piece(void)
 {
-	for (u32 i = 0; i < 16 && i < length; i++) {
-		if (head[i] == ' ')
-			return i >= 3 && !(head[0] == 'P' && head[1] == 'R' && head[2] == 'I'); /* HTTP/2 */
-		if (head[i] < 'A' || head[i] > 'Z')
-			return false;
-	}
-	return false;
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	s32 call = CALL_NUMBER(regs);
+
+	return call >= 0 && class_of(call) == CALL_WRITE;
 }
 
 static __noinline int tell_request(struct request *r, u32 flags)
@@ -753,7 +752,7 @@ static __noinline int tell_request(struct request *r, u32 flags)
 	if (r->flags & FINAL)
 		return 0;
 	r->flags |= flags | FINAL;
-	if (bpf_ringbuf_output(&events, r, sizeof(*r) - HEAD_BYTES + (r->head_length & (HEAD_BYTES - 1)), BPF_RB_NO_WAKEUP))
+	if (bpf_ringbuf_output(&events, r, REQUEST_BYTES + (r->head_length & (HEAD_BYTES - 1)), BPF_RB_NO_WAKEUP))
 		count(LOST_REQUESTS);
 	return 0;
 }
@@ -765,6 +764,9 @@ static __noinline int finish(struct request *r, u32 flags)
 	tell_request(r, flags);
 	return bpf_map_delete_elem(&requests, &connection);
 }
+
+#include "pipelined.bpf.h"
+#include "cleartext.bpf.h"
 
 /* The end of a Unix socket is no event. */
 static __always_inline bool is_closed(u64 connection, const struct request *r)
@@ -785,7 +787,7 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	r = bpf_map_lookup_elem(&requests, &before);
 	if (!r || r->id != t->request)
 		return 0;
-	if (r->flags & ANSWERED) {
+	if (is_answered(r)) {
 		finish(r, 0);
 		return 0;
 	}
@@ -800,9 +802,9 @@ static __always_inline u32 leave_request(struct thread *t, u64 connection, u64 n
 	return SHARED;
 }
 
-static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length)
+static __noinline int tell_read(struct thread *t, const struct request *r, u64 now, s64 length, u64 since)
 {
-	struct told told = { .connection = r->connection, .request = r->id, .since_ns = r->arrived_ns, .bytes = length };
+	struct told told = { .connection = r->connection, .request = r->id, .since_ns = since, .bytes = length };
 
 	told.other = line_hash(r);
 
@@ -841,6 +843,7 @@ static __always_inline void start_request(
 	}
 	r = &s->request; /* its head was read by the caller */
 	r->flags = t->lane ? BY_STEPS : leave_request(t, connection, now);
+	r->nth = r->waiting_from = r->waiting_to = r->is_stream = 0;
 	r->size = sizeof(*r);
 	r->kind = EVENT_REQUEST;
 	r->id = __sync_fetch_and_add(&last_request, 1) + 1;
@@ -870,7 +873,7 @@ static __always_inline void start_request(
 	t->connection = connection;
 	t->target = *target;
 	if (t->lane) {
-		tell_read(t, r, now, length);
+		tell_read(t, r, now, length, r->arrived_ns);
 		return;
 	}
 	t->since_ns = now;
@@ -891,7 +894,7 @@ static __always_inline struct request *read_head(u64 from, int length)
 	if (!s)
 		return NULL;
 	s->request.head_length = 0;
-	if (from && !bpf_probe_read_user(s->request.head, size & (HEAD_BYTES - 1), (void *)from))
+	if (from && !bpf_probe_read_user(s->request.head, AT_MOST(HEAD_BYTES - 1, size), (void *)from))
 		s->request.head_length = size;
 	return &s->request;
 }
@@ -920,6 +923,59 @@ static __noinline int tell_pipe(u32 kind)
 	return tell_step(t, kind, now, &told);
 }
 
+static __noinline int add_received(struct request *r, u32 length)
+{
+	r->received_bytes += length;
+	return 0;
+}
+
+static __noinline int receive_more(struct request *r, u64 arrived, u64 from, u32 length)
+{
+	if (keep_waiting(r, arrived, from, length))
+		return 0;
+	keep_head(r, from, length);
+	add_received(r, length);
+	return tell_more(r, arrived, length);
+}
+
+/* Of a connection that is older than the attaching. No other begins with anything but a handshake. */
+static __always_inline bool was_read_before(const struct sock *sk, u32 length)
+{
+	const struct tcp_sock *tcp = AS(struct tcp_sock, sk);
+
+	return sk->__sk_common.skc_family == AF_UNIX || tcp->bytes_received > length + unread_bytes(sk) + 1; /* a FIN counts */
+}
+
+/* Does a request begin in what was read of a TLS connection? */
+static __noinline bool begins_in_records(u64 connection, struct request *r, u64 from, u32 length, u64 *arrived)
+{
+	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
+	u32 passed;
+
+	if (!tls)
+		return false;
+	if (*arrived && tls->phase == SHAKING)
+		tls->arrived_ns = *arrived;
+	passed = pass_records(tls, from, length, 0);
+	note_ciphertext(connection);
+	if (r && r->flags & FINAL && r->status[9] == '1')
+		return false; /* a WebSocket's frames */
+	if (r && r->flags & DOUBTFUL) /* those were tickets, then */
+		r->flags &= ~(DOUBTFUL | ANSWERED);
+	if (r && (!(r->flags & ANSWERED) || !(passed & BEGAN_DATA))) {
+		add_received(r, length);
+		return false;
+	}
+	if (!(passed & BEGAN_DATA))
+		return false;
+	if (!*arrived) /* it came with the end of the handshake */
+		*arrived = tls->arrived_ns;
+	tls->arrived_ns = 0;
+	return true;
+}
+
+static __noinline int fail_to_receive(struct sock *sk, int error);
+
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 {
@@ -927,14 +983,19 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	u32 pid = bpf_get_current_pid_tgid() >> 32, role;
 	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	struct request *r, *new;
+	struct tls *tls;
 
 	if (!target || flags & MSG_PEEK)
 		return 0;
+	if (length < 0)
+		fail_to_receive(sk, length);
 	if (length < 0 || sk->sk_type != SOCK_STREAM)
 		return call_received(sk, length);
 	role = role_of(sk);
-	if (role == CONNECTED)
+	if (role == CONNECTED) {
+		note_ciphertext(sk->__sk_common.skc_cookie.counter); /* it may be that */
 		return call_received(sk, length);
+	}
 	if (role != ACCEPTED && (role != NO_ROLE || !learn_unix_listener(sk))) {
 		if (role == NO_ROLE)
 			tell_pipe(STEP_NOTICED);
@@ -949,21 +1010,31 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	if (!length)
 		return 0;
 	note_depth(sk, length);
+	if (sk->sk_shutdown & SEND_SHUTDOWN)
+		return 0; /* it is read to be thrown away */
 	r = bpf_map_lookup_elem(&requests, &connection);
-	if (r && !(r->flags & ANSWERED)) { /* more of its head, or its body */
-		r->received_bytes += length;
-		return tell_more(r, arrived, length);
-	}
 	from = payload();
+	if (r && r->protocol == HTTP_1 && (!(r->flags & ANSWERED) || r->waiting_from != r->waiting_to))
+		return receive_more(r, arrived, from, length); /* of its head, or its body, or the next one */
+	tls = r && r->protocol == HTTP_1 ? NULL : bpf_map_lookup_elem(&tls_connections, &connection);
 	new = read_head(from, length);
 	if (!new)
 		return 0;
-	if (new->head_length && !begins_request(new->head, new->head_length)) {
+	if (!tls && new->head_length && !begins_request(new->head, new->head_length)) {
+		if (r && !(may_begin_request(new->head, new->head_length) && r->head[0] == 'G'))
+			return add_received(r, length);
 		if (r)
-			r->received_bytes += length;
-		else
-			count(NOT_HTTP);
-		return 0;
+			; /* a client that sends byte by byte: after a GET there is no body */
+		else if (begins_record(new->head, new->head_length) && (new->head[0] == HANDSHAKE || was_read_before(sk, length)))
+			tls = new_tls(connection, new->head[0]);
+		else if (!may_begin_request(new->head, new->head_length))
+			return count(begins_http_2(new->head) ? HTTP_2 : NOT_HTTP);
+	}
+	new->protocol = tls ? TLS : HTTP_1;
+	if (tls) {
+		if (!begins_in_records(connection, r, from, length, &arrived))
+			return r && !(r->flags & ANSWERED) ? tell_more(r, arrived, length) : 0;
+		new->head_length = 0;
 	}
 	if (r)
 		finish(r, 0);
@@ -994,23 +1065,42 @@ static __always_inline void mark_reader(u32 tid)
 		t->hands_over = 1;
 }
 
+/* More is sent on a connection whose request has been answered: is that another answer, or a stream of events? */
+static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u64 now)
+{
+	char status[STATUS_BYTES] = {};
+
+	if (from)
+		bpf_probe_read_user(status, sizeof(status), (void *)from);
+	if (begins_answer(status) && (r->waiting_from != r->waiting_to || is_followed_in_head(r))) {
+		follow_on(r, t, now);
+		if (r->flags & BY_STEPS && t && t->lane)
+			tell_read(t, r, now, 0, r->started_ns); /* before, it waited */
+	} else if (now - r->ended_ns > STREAM_PAUSE_NS && is_event_stream(r)) {
+		tell_request(r, 0);
+	}
+	return r->flags & FINAL;
+}
+
 static __always_inline void answer(struct request *r, int length)
 {
 	u32 tid = bpf_get_current_pid_tgid();
-	struct thread *t;
-	u64 now = bpf_ktime_get_ns(), from;
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	u64 now = bpf_ktime_get_ns(), from = r->protocol == TLS ? 0 : payload();
 
+	if (r->flags & ANSWERED && is_over(r, t, from, now))
+		return;
 	r->sent_bytes += length;
 	if (!(r->flags & ANSWERED)) {
-		from = payload();
 		if (from)
-			bpf_probe_read_user(r->status, sizeof(r->status), (void *)from);
+			read_answer(r, from, length);
 		if (is_interim(r->status))
 			return;
 		r->flags |= ANSWERED;
 	}
+	if (from)
+		note_ending(r, from, length);
 	r->ended_ns = now;
-	t = bpf_map_lookup_elem(&threads, &tid);
 	if (r->flags & BY_STEPS && t && t->lane) {
 		tell_answer(t, r, now, length);
 	} else if (r->tid != tid || !t) {
@@ -1024,7 +1114,7 @@ static __always_inline void answer(struct request *r, int length)
 		book_running(t, now);
 		emit_wait(t);
 		close_ledger(r, t);
-		t->answered = 1;
+		t->answered = !(r->flags & DOUBTFUL);
 	}
 	if (r->status[9] == '1') /* 101: from here on the connection speaks another protocol */
 		tell_request(r, 0);
@@ -1046,6 +1136,36 @@ static __noinline int abort_request(struct request *r)
 	return finish(r, ABORTED);
 }
 
+static __noinline int fail_to_receive(struct sock *sk, int error)
+{
+	u64 connection = sk->__sk_common.skc_cookie.counter;
+	struct request *r = bpf_map_lookup_elem(&requests, &connection);
+
+	if (r && !(r->flags & (ANSWERED | FINAL)) && error != -EAGAIN && error != -EINTR)
+		abort_request(r);
+	return 0;
+}
+
+/* Of what is sent over TLS: do data of the application begin in it, or go on? */
+static __noinline bool sends_answer(u64 connection, u32 length, struct request *r)
+{
+	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
+	u32 passed;
+
+	if (!tls)
+		return r;
+	passed = pass_records(tls, payload(), length, 1);
+	if (!r)
+		return false;
+	if (passed & ONLY_TICKETS && r->head_length && !r->status[0])
+		return false; /* nothing else was written yet */
+	if (passed & ONLY_TICKETS && !(r->flags & ANSWERED))
+		r->flags |= DOUBTFUL;
+	else if (passed & BEGAN_DATA)
+		r->flags &= ~DOUBTFUL;
+	return passed & (BEGAN_DATA | WENT_ON);
+}
+
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 {
@@ -1059,13 +1179,15 @@ int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r && sk->__sk_common.skc_family == AF_UNIX && role_of(sk) == NO_ROLE)
 		return tell_pipe(STEP_NOTIFIED);
+	if (length > 0 && (!r || r->protocol == TLS) && !sends_answer(connection, length, r) && r)
+		return 0;
 	if (!r)
 		return call_sent(sk, length);
 	if (r->flags & FINAL)
 		return 0;
 	if (length > 0)
 		answer(r, length);
-	else if (length != -EAGAIN && length != -EINTR && !(r->flags & ANSWERED))
+	else if (length != -EAGAIN && length != -EINTR)
 		abort_request(r); /* the client has gone */
 	return 0;
 }
@@ -1100,6 +1222,11 @@ int BPF_PROG(on_arrived, const struct sock *sk)
 	return 0;
 }
 
+static __always_inline bool client_has_left(const struct sock *sk, int before, int state)
+{
+	return before == TCP_CLOSE_WAIT || (state == TCP_CLOSE && (sk->sk_err == ECONNRESET || sk->sk_err == EPIPE));
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_tcp_state, struct sock *sk, int before, int state)
 {
@@ -1117,10 +1244,17 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int before, int state)
 	if (!connection || (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE))
 		return 0;
 	bpf_map_delete_elem(&arrivals, &connection);
+	bpf_map_delete_elem(&tls_connections, &connection);
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r)
 		return 0;
-	if (r->flags & ANSWERED)
+	if (r->flags & ANSWERED && client_has_left(sk, before, state) && is_cut_off(r))
+		finish(r, ABORTED);
+	else if (r->flags & ANSWERED && state == TCP_CLOSE && sk->sk_err == EPIPE && r->protocol == HTTP_1)
+		finish(r, ABORTED); /* it was sent to one who had closed before */
+	else if (r->flags & ANSWERED && state == TCP_CLOSE && sk->sk_err == ECONNRESET)
+		r->flags |= RESET; /* should its thread want to send more, it was not all */
+	else if (r->flags & ANSWERED)
 		finish(r, 0);
 	else if (!in_interrupt() && bpf_get_current_pid_tgid() >> 32 == r->pid)
 		abort_request(r);
@@ -1215,7 +1349,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (t) {
 		connection = t->connection;
 		r = t->request ? bpf_map_lookup_elem(&requests, &connection) : NULL;
-		if (r && r->id == t->request && r->flags & ANSWERED) {
+		if (r && r->id == t->request && is_answered(r)) {
 			finish(r, 0);
 		} else if (r && r->id == t->request) {
 			r->ended_ns = bpf_ktime_get_ns();

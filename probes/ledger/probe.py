@@ -19,7 +19,7 @@ import psutil
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
-from perfwatch.probes.ledger import collectors
+from perfwatch.probes.ledger import cleartext, collectors
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
@@ -57,11 +57,13 @@ FORGET_NS: Final = 10_000_000_000
 _LOSSES: Final = (  # by enum counter
     "requests came faster than they were read",
     "waits came faster than they were read",
-    "reads began no HTTP/1 request: TLS or another protocol, which is not followed",
+    "reads began no HTTP/1 request and no TLS: another protocol, which is not followed",
     "more requests or processes at a time than the ledger holds",
     "stacks came faster than they were read",
     "collector pauses came faster than they were read",
     "steps of event loops came faster than they were read",
+    "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
+    "connections speak HTTP/2, which is not followed",
 )
 _LOST_STEPS: Final = 6
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -83,8 +85,10 @@ class LedgerProbe:
         *,
         also: Sequence[int] = (),
         times_collections: bool = True,
+        reads_clear_text: bool = True,
     ) -> None:
         self._trees = Trees((pid, *also))
+        self._reads_clear_text = reads_clear_text
         self._times_collections = times_collections
         self._programs = Programs(interpreter_of)
         self._machine = platform.machine()
@@ -108,12 +112,13 @@ class LedgerProbe:
                 bpf.load()
         except Unavailable as why:
             return Availability("unavailable", why.reason, "exact ledgers: where each request's time went", why.remedy)
-        return AVAILABLE
+        return AVAILABLE if uprobes.are_possible() else cleartext.LIMITED
 
     def __enter__(self) -> Self:
         _need_first_pid_namespace()
         self._bpf = self._object()
         self._collectors = collectors.Collectors(self._bpf)
+        self._clear_text = cleartext.ClearText(self._bpf, is_wanted=self._reads_clear_text)
         try:
             self._load()
         except BaseException:
@@ -137,9 +142,10 @@ class LedgerProbe:
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
-            self._watch_collectors()
+            self._watch_libraries()
             self._look_for_loops(now_ns)
             self._collectors.drop_dear(now_ns)
+            self._clear_text.drop_dear(now_ns)
             self._miss(now_ns)
             self._scan(now_ns, records)
             self._count_losses(now_ns, records)
@@ -180,14 +186,16 @@ class LedgerProbe:
 
     def _object(self) -> BpfObject:
         bpf = BpfObject(object_file(self._machine).read_bytes())
+        programs = (*collectors.PROGRAMS, *cleartext.PROGRAMS)
         if uprobes.are_possible():
-            bpf.expect_uprobes(*collectors.PROGRAMS)
+            bpf.expect_uprobes(*programs)
         else:
-            bpf.leave_out(*collectors.PROGRAMS)
+            bpf.leave_out(*programs)
         return bpf
 
     def _close(self) -> None:
         self._collectors.close()
+        self._clear_text.close()
         self._programs.close()
         self._bpf.close()
 
@@ -195,13 +203,14 @@ class LedgerProbe:
         bpf = self._bpf
         bpf.load()
         self._targets = bpf.map("targets", 4, ev.TARGET.size)
-        self._requests = bpf.map("requests", 8, ev.REQUEST.size + ev.HEAD_BYTES)
+        self._requests = bpf.map("requests", 8, ev.MOST_REQUEST_BYTES)
         self._threads = bpf.map("threads", 4, ev.THREAD.size)
         self._listeners = bpf.map("listeners", 8, ev.LISTENER.size)
         self._unix_names = bpf.map("unix_names", 8, ev.UNIX_NAME_BYTES)
         self._conversations = bpf.map("conversations", 8, CONVERSATION.size)
         self._epoll_waiters = bpf.map("epoll_waiters", 4, 4)
         self._counters = bpf.map("counters", 4, 8 * bpf.possible_cpus())
+        self._clear_text.open()
         self._assembler = Assembler(
             self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of, self._rest_of
         )
@@ -213,7 +222,7 @@ class LedgerProbe:
             self._take_up(target)
         for pid in sorted(self._pids):
             self._find_listeners(pid)
-        self._watch_collectors()
+        self._watch_libraries()
         self._look_for_loops(time.monotonic_ns())
 
     def _take_up(self, target: int) -> None:
@@ -276,13 +285,12 @@ class LedgerProbe:
             for tid in waiting_for_events(pid, self._machine):
                 self._epoll_waiters.put(struct.pack("=I", tid), struct.pack("=I", pid))
 
-    def _watch_collectors(self) -> None:
-        """Set probes on the garbage collectors of processes that are new, and outlived one scan."""
-        if not self._times_collections:
-            return
+    def _watch_libraries(self) -> None:
+        """Set probes on OpenSSL, and on the collectors, of processes that are new, and outlived one scan."""
         for pid in self._pids - self._looked_into - self._searched.keys():
             self._looked_into.add(pid)
-            interpreter = self._programs.interpreter_of(pid)
+            self._clear_text.watch(pid)
+            interpreter = self._programs.interpreter_of(pid) if self._times_collections else None
             if interpreter:
                 self._collectors.watch(pid, interpreter)
 
@@ -291,6 +299,7 @@ class LedgerProbe:
         self._looked_into.discard(pid)
         self._assembler.end_process(pid)
         self._collectors.forget(pid)
+        self._clear_text.forget(pid)
         self._programs.forget(pid)
 
     def _search_again(self, now_ns: int) -> None:
@@ -327,6 +336,8 @@ class LedgerProbe:
         return parse_rest(data) if data else None
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
+        if event.protocol == "tls" and not event.head:
+            self._clear_text.miss(event.pid, now_ns)
         record = self._assembler.served(event, now_ns)
         if record:
             to.append(record)
@@ -373,11 +384,11 @@ class LedgerProbe:
             idle_ns = now_ns - stage.ended_ns
             if stage.flags & ev.FINAL:
                 continue  # told, and the connection has gone on to another protocol
-            if stage.flags & ev.ANSWERED:
+            if stage.flags & ev.ANSWERED and not stage.flags & ev.DOUBTFUL:
                 if idle_ns >= CLOSED_AFTER_NS and not self._assembler.is_told(stage):
                     self._tell(ev.parse_request(data), now_ns, to)
-                if stage.family == socket.AF_UNIX and idle_ns >= FORGET_NS:
-                    self._requests.delete(key)  # the end of a Unix connection is no event
+                if (stage.family == socket.AF_UNIX or stage.flags & ev.RESET) and idle_ns >= FORGET_NS:
+                    self._requests.delete(key)  # the end of a Unix connection is no event, that of a reset one was
             elif stage.flags & ev.RESET and idle_ns >= FORGET_NS and self._is_left(event := ev.parse_request(data)):
                 self._requests.delete(key)
                 self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
@@ -419,6 +430,7 @@ class LedgerProbe:
                 self._assembler.doubt()
             if lost:
                 to.append(Loss(now_ns, self.name, lost, reason))
+        to.extend(Loss(now_ns, self.name, 1, reason) for reason in self._clear_text.reasons())
 
     # --- listeners
 

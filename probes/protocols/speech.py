@@ -1,7 +1,8 @@
 """One connection's conversation: which protocol it is, and what each turn asks.
 
 What is seen decides; a port only says what a weak likeness is likely to be. Once seen, a protocol stays, but for TLS
-that is begun inside of another (PostgreSQL, MySQL): from there on nothing inside is known.
+that is begun inside of another (PostgreSQL, MySQL). What is said within TLS is known where the kernel has read it in
+the clear, as the process wrote it.
 """
 
 from __future__ import annotations
@@ -63,22 +64,34 @@ class Speech:
         self._memory = Memory()
         self._likely: Protocol | None = _BY_PORT.get(port)
         self._at_dns = self._likely == "dns"
+        self._port = port
+        self._inside: Speech | None = None
+        """What is said within TLS, as far as it is known."""
         self.protocol: Protocol = "unknown"
         self.is_encrypted = False
 
     def sent(self, head: bytes, size: int) -> Turn:
         """Take in the first bytes of a turn, of `size` in all."""
-        head = head[:MAX_HEAD_BYTES]
+        head, clear = tls.uncovered(head[:MAX_HEAD_BYTES])
         if self._begins_tls(head):
             self.is_encrypted = True
             self.protocol = "tls" if self.protocol in {"unknown", "http/1"} else self.protocol
         turn = self._read(head, max(size, len(head)))
         if self.is_encrypted:
-            return Turn(self.protocol, phase=turn.phase)
+            return self._said_inside(turn, clear, size)
         if turn.protocol == "grpc" or self.protocol == "unknown":
             self.protocol = turn.protocol
         operation = turn.operation[:MAX_OPERATION_CHARS] if turn.operation else None
         return turn._replace(protocol=self.protocol, operation=operation)
+
+    def _said_inside(self, turn: Turn, clear: bytes | None, size: int) -> Turn:
+        if clear is not None and turn.phase == "asking":
+            self._inside = self._inside or Speech(self._port if self._likely != "tls" else 0)
+            inner = self._inside.sent(clear, max(size - tls.HEADER_BYTES, len(clear)))
+            if inner.protocol != "unknown":
+                return inner
+        known = self._inside.protocol if self._inside else "unknown"
+        return Turn(self.protocol if known == "unknown" else known, phase=turn.phase)
 
     def received(self, head: bytes, size: int) -> None:
         """Take in the first bytes of an answer, or of what a server says before it is asked."""

@@ -25,6 +25,8 @@ _MAX_RECORD: Final = (1 << 14) + 2048
 _CLIENT_HELLO: Final = 1
 _ALERT_BYTES: Final = 19
 """Of an alert that TLS 1.3 disguises as application data: two bytes, what they are, and a tag."""
+_IN_THE_CLEAR: Final = 0x80
+"""The kernel adds it to the type of a record whose content it gives as it was before it was encrypted."""
 _FINISHED_BYTES: Final = frozenset({53, 69})  # SHA-256, SHA-384
 
 
@@ -47,6 +49,13 @@ def read(said: Said) -> Turn | None:
     if not said.known and not _is_whole(records[0], said):
         return None
     return Turn("tls", phase=_phase(records, said))
+
+
+def uncovered(head: bytes) -> tuple[bytes, bytes | None]:
+    """Return the head with its first record's header as it was sent, and what that record says, where that is known."""
+    if len(head) < HEADER_BYTES or head[0] != DATA | _IN_THE_CLEAR:
+        return head, None
+    return bytes((DATA,)) + head[1:], head[HEADER_BYTES:]
 
 
 def fragments(data: bytes) -> Iterator[Fragment]:

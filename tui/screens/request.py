@@ -246,7 +246,7 @@ def _find(view: View, request_id: int) -> Request | OpenRequest | None:
 
 
 def _line(method: str | None, target: str | None, took: str) -> Text:
-    name = f"{clean(method or '?')} {clean(target or '(not HTTP)')}"
+    name = f"{clean(method or '?')} {clean(target or '(path not seen)')}"
     return Text.assemble((name, palette.STRONG), (f"   {took}", f"bold {palette.ACCENT}"), no_wrap=True)
 
 

@@ -82,7 +82,7 @@ def key_of(endpoint: tuple[str, str]) -> str:
 def name_of(method: str | None, path: str | None, width: int) -> str:
     """Write method and path in so many cells; paths stand below each other."""
     verb = fit(clean(method or "?"), 5) if len(clean(method or "?")) < 5 else clean(method or "?")[:7] + " "  # noqa: PLR2004
-    return fit(verb + fit_path(clean(path or "(not HTTP)"), max(0, width - len(verb))), width)
+    return fit(verb + fit_path(clean(path or "(path not seen)"), max(0, width - len(verb))), width)
 
 
 def cause_of(verdict: Verdict, width: int) -> str:

@@ -89,7 +89,7 @@ class Way:
         """No step of it was lost."""
         self.answered_ns = 0
         """When it answered last."""
-        self.booked_until_ns = arrived_ns
+        self.began_ns = self.booked_until_ns = arrived_ns
         self.booked_ns = [0] * FIGURES
         self.peers: dict[Address, list[int]] = {}
         """(ns, waits)"""

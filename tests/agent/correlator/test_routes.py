@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfwatch.agent.correlator.routes import NOT_HTTP, Routes, fold
+from perfwatch.agent.correlator.routes import NOT_SEEN, Routes, fold
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_values_are_folded_and_words_are_kept(target, route):
 
 
 def test_a_request_that_is_not_http_has_a_route_of_its_own():
-    assert Routes().fold(None) == fold(None) == NOT_HTTP
+    assert Routes().fold(None) == fold(None) == NOT_SEEN
 
 
 def test_a_deep_path_is_cut():

@@ -37,7 +37,7 @@ def test_both_sides_have_the_same_layout():
     tables = {"wait": ev.WAIT, "thread": ev.THREAD, "listener": ev.LISTENER, "target": ev.TARGET}
     tables |= {"python": code_events.PYTHON}
     expected = {name: table.size for name, table in tables.items()}
-    expected |= {"request": ev.REQUEST.size + ev.HEAD_BYTES, "stack": code_events.MOST_STACK_BYTES}
+    expected |= {"request": ev.MOST_REQUEST_BYTES, "stack": code_events.MOST_STACK_BYTES}
     assert expected == {name: sizes[name] for name in expected}
 
 
@@ -99,3 +99,20 @@ def test_foreign_bytes_are_refused(data):
         return
     with pytest.raises(Malformed):
         ev.parse_event(data)
+
+
+@pytest.mark.parametrize(
+    ("nth", "expected"),
+    [(0, ("GET", "/a")), (1, ("POST", "/b")), (2, ("GET", "/c")), (3, (None, None)), (9, (None, None))],
+)
+def test_of_several_requests_in_one_read_each_has_its_own_line(nth, expected):
+    post = b"POST /b HTTP/1.1\r\nContent-Length: 7\r\n\r\nGET /x "
+    read = b"GET /a HTTP/1.1\r\n\r\n" + post + b"GET /c HTTP/1.1\r\nHost"
+    assert ev.parse_request_line(ev.nth_head(read, nth)) == expected
+
+
+def test_the_kind_of_a_request_is_its_line_without_digits_and_query():
+    alike = [b"GET /a/1?x HTTP/1.1\r\n", b"GET /a/22 HTTP/1.1\r\nHost: a", b"GET /a/ HTTP"]
+    assert len({ev.line_kind(head) for head in alike}) == 1
+    other = [b"POST /a/1 HTTP/1.1\r\n", b"GET /b/1 HTTP/1.1\r\n", b""]
+    assert len({ev.line_kind(head) for head in (alike[0], *other)}) == 4

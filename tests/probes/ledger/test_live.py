@@ -410,6 +410,7 @@ def test_two_threads_and_the_interpreter_lock(server):
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xff" * 200,
         b"\0" * 100,
+        b"\x17\x03\x03\x00\x40" + b"\xd1" * 64,
         b"get / HTTP/1.1\r\n\r\n",
         b" " * 300,
     ],

@@ -22,6 +22,7 @@ from calling import (
 from faults import surroundings
 
 from perfwatch.examples.starting import free_port
+from perfwatch.probes.readers import uprobes
 
 pytestmark = pytest.mark.ledger
 ANSWER_BYTES = len(HEAD) + PIECES * PIECE_BYTES
@@ -129,12 +130,20 @@ def test_a_handshake_is_told_by_its_records_and_is_no_call(caller, version):
     with slow_https() as port:
         request, measured = caller.play(f"/https?port={port}&version={version}")
     first, second = request.calls
-    assert {(call.protocol, call.operation) for call in request.calls} == {("tls", None)}
+    assert {(call.protocol, call.operation) for call in request.calls} == {("http/1", "GET /items/{}")}
     assert alike(first.secured_ns - first.started_ns, measured["connect"][0] + measured["tls"][0])
     assert first.secured_ns - first.connected_ns >= 0.5 * (first.secured_ns - first.started_ns)
     assert agrees(first, measured, 0)
     assert (second.connected_ns, second.secured_ns) == (None, None)
     assert agrees(second, measured, 1)
+
+
+def test_where_openssl_cannot_be_looked_at_only_the_times_are_known(monkeypatch):
+    monkeypatch.setattr(uprobes, "are_possible", lambda: False)
+    with watched_caller() as caller, slow_https() as port:
+        request, measured = caller.play(f"/https?port={port}")
+    assert [(call.protocol, call.operation) for call in request.calls] == [("tls", None)] * 2
+    assert agrees(request.calls[1], measured, 1)
 
 
 def test_queries_are_told_one_by_one_and_the_login_is_connecting(caller):

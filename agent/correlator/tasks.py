@@ -104,11 +104,20 @@ class Tasks:
 
 def _told(stacks: Sequence[tuple[Frame, ...]]) -> Suspension | None:
     """Return what one task of several waits for, where no other one says otherwise: those may be the server's own."""
-    every = [Suspension(frames, awaited(frames)) for frames in _joined([frames for frames in stacks if frames])]
+    every = [Suspension(frames, awaited(frames)) for frames in _joined(_whole([frames for frames in stacks if frames]))]
     telling = [one for one in every if one.awaited is not None]
     if len({one.awaited for one in telling}) > 1 or not every:
         return None
     return (telling or every)[0]
+
+
+def _whole(stacks: list[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:
+    """Leave out a task that another one is known to wait for: its stack is how the other's begins."""
+    return [
+        frames
+        for frames in stacks
+        if not any(len(other) > len(frames) and other[: len(frames)] == frames for other in stacks)
+    ]
 
 
 def _joined(stacks: list[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:

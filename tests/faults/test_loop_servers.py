@@ -51,7 +51,7 @@ SERVERS = {
 OTHERS = (Call("/fast/{n}"), Call("/missing/{n}"))
 SHOWN_BY_FIRST = {"waitress"}
 """That it hands requests over is seen when the first one is answered by another thread than read it."""
-QUICK = {"uvicorn-asyncio-h11", "uvicorn-uvloop-httptools", "waitress"}
+QUICK = {"uvicorn-uvloop-httptools", "waitress"}
 
 
 def parameters():

@@ -33,6 +33,7 @@ SERVERS = {
     "django-runserver": serving.django,
     "cheroot": serving.cheroot,
 }
+QUICK = {"gthread-workers", "sync-unix", "http-server-unix", "django-gunicorn", "cheroot"}
 
 
 def assert_sleeps_are_seen(server):
@@ -54,7 +55,9 @@ def assert_sleeps_are_seen(server):
     assert {request["status"] for request in seen.values()} == {200}
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SERVERS]
+)
 def test_every_kind_of_server(name):
     with SERVERS[name]() as server:
         assert_sleeps_are_seen(server)

@@ -34,6 +34,7 @@ _AT_ONCE: Final = -1
 _LIKELY: Final = 0.4
 MAX_CONNECTIONS: Final = 4096
 MAX_ASKED: Final = 64
+FORGET_NS: Final = 60_000_000_000
 
 
 class Connection:
@@ -104,10 +105,6 @@ class Flow:
         lane.reads = step.step in _READS
         return owner.id if owner else None
 
-    def follows(self, tid: int) -> bool:
-        """Whether a thread is a lane."""
-        return tid in self._lanes
-
     def hold(self, tid: int, at_ns: int, event: object) -> None:
         """Keep an event of a lane until it is known whose time it was in."""
         held = self._held.setdefault(tid, [])
@@ -134,8 +131,22 @@ class Flow:
         for gone in absent & self._absent:
             self.forget(gone)
         self._absent = absent - self._absent
+        self._forget_workers()
         if len(self._connections) > MAX_CONNECTIONS:  # those whose end was not told
             self._connections = {key: one for key, one in self._connections.items() if one.owner and one.owner.calling}
+
+    def _forget_workers(self) -> None:
+        """Drop workers that have rested for long, or have ended: some programs start a thread for each job."""
+        latest_ns = max((lane.told_ns for lane in self._lanes.values()), default=0)
+        for tid, lane in list(self._lanes.items()):
+            rests = lane.is_worker and (lane.job is None or lane.job.done_ns is not None)
+            if rests and latest_ns - lane.told_ns > FORGET_NS:
+                self._forget_lane(tid)
+
+    def _forget_lane(self, tid: int) -> None:
+        del self._lanes[tid]
+        self._held.pop(tid, None)
+        self._handed.pop(tid, None)
 
     def doubt(self) -> None:
         """Give up on what is under way: steps were lost."""
@@ -145,9 +156,7 @@ class Flow:
     def end_process(self, pid: int) -> None:
         """Forget the lanes of a process that has ended."""
         for tid in [tid for tid, lane in self._lanes.items() if lane.pid == pid]:
-            del self._lanes[tid]
-            self._held.pop(tid, None)
-            self._handed.pop(tid, None)
+            self._forget_lane(tid)
 
     # --- whose a stretch is
 

@@ -146,7 +146,9 @@ def test_a_planted_wait_is_the_servers(calm, path):
     assert_within(planted_ns, calm.reported, bucket)
 
 
-@pytest.mark.parametrize("around", [(), (hogs,)], ids=["calm", "hogged"])
+@pytest.mark.parametrize(
+    "around", [pytest.param((), id="calm"), pytest.param((hogs,), id="hogged", marks=pytest.mark.slow)]
+)
 def test_on_cpu_is_the_threads_own_cpu_clock(around):
     compared = compare(COMPUTING, *around)
     planted_ns = planted_by_path("cpu", compared.slow, compared.truth)

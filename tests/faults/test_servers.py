@@ -54,7 +54,13 @@ def assert_sleeps_are_seen(server):
     assert {request["status"] for request in seen.values()} == {200}
 
 
-@pytest.mark.parametrize("name", SERVERS)
+ALIKE = {"flask", "django-runserver", "gthread-unix"}
+"""Their threads are those of `http-server-unix`, of `django-gunicorn`, of `gthread-workers`."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ALIKE else []) for name in SERVERS]
+)
 def test_every_kind_of_server(name):
     with SERVERS[name]() as server:
         assert_sleeps_are_seen(server)

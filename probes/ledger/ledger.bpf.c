@@ -1338,6 +1338,16 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	return 0;
 }
 
+/* A lane ends, and with it what it did for a request. */
+static __noinline int tell_end(struct thread *t)
+{
+	struct told told = {};
+	u64 now = bpf_ktime_get_ns();
+
+	book_running(t, now);
+	return tell_step(t, STEP_RESTED, now, &told);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
@@ -1347,6 +1357,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	u64 connection;
 
 	if (t) {
+		if (t->lane)
+			tell_end(t);
 		connection = t->connection;
 		r = t->request ? bpf_map_lookup_elem(&requests, &connection) : NULL;
 		if (r && r->id == t->request && is_answered(r)) {

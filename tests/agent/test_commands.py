@@ -157,7 +157,10 @@ def test_wrong_usage_exits_with_2(arguments):
 
 
 @ledger
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_a_signal_ends_a_recording_whole(number):
     with loaded_server() as server, recording(server.pid) as recorder:
         await_committed(recorder.file)

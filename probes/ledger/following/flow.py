@@ -34,16 +34,18 @@ _AT_ONCE: Final = -1
 _LIKELY: Final = 0.4
 MAX_CONNECTIONS: Final = 4096
 MAX_ASKED: Final = 64
+FORGET_NS: Final = 60_000_000_000
 
 
 class Connection:
     """A connection that the process opened itself."""
 
-    __slots__ = ("act", "certain", "owner")
+    __slots__ = ("act", "asked_ns", "certain", "owner")
 
-    def __init__(self, owner: Way | None, act: Act, *, certain: bool) -> None:
+    def __init__(self, owner: Way | None, act: Act, asked_ns: int, *, certain: bool) -> None:
         self.owner = owner
         self.act = act
+        self.asked_ns = asked_ns
         self.certain = certain
 
 
@@ -104,10 +106,6 @@ class Flow:
         lane.reads = step.step in _READS
         return owner.id if owner else None
 
-    def follows(self, tid: int) -> bool:
-        """Whether a thread is a lane."""
-        return tid in self._lanes
-
     def hold(self, tid: int, at_ns: int, event: object) -> None:
         """Keep an event of a lane until it is known whose time it was in."""
         held = self._held.setdefault(tid, [])
@@ -134,8 +132,22 @@ class Flow:
         for gone in absent & self._absent:
             self.forget(gone)
         self._absent = absent - self._absent
+        self._forget_workers()
         if len(self._connections) > MAX_CONNECTIONS:  # those whose end was not told
             self._connections = {key: one for key, one in self._connections.items() if one.owner and one.owner.calling}
+
+    def _forget_workers(self) -> None:
+        """Drop workers that have rested for long, or have ended: some programs start a thread for each job."""
+        latest_ns = max((lane.told_ns for lane in self._lanes.values()), default=0)
+        for tid, lane in list(self._lanes.items()):
+            rests = lane.is_worker and (lane.job is None or lane.job.done_ns is not None)
+            if rests and latest_ns - lane.told_ns > FORGET_NS:
+                self._forget_lane(tid)
+
+    def _forget_lane(self, tid: int) -> None:
+        del self._lanes[tid]
+        self._held.pop(tid, None)
+        self._handed.pop(tid, None)
 
     def doubt(self) -> None:
         """Give up on what is under way: steps were lost."""
@@ -145,9 +157,7 @@ class Flow:
     def end_process(self, pid: int) -> None:
         """Forget the lanes of a process that has ended."""
         for tid in [tid for tid, lane in self._lanes.items() if lane.pid == pid]:
-            del self._lanes[tid]
-            self._held.pop(tid, None)
-            self._handed.pop(tid, None)
+            self._forget_lane(tid)
 
     # --- whose a stretch is
 
@@ -322,7 +332,7 @@ class Flow:
         return way
 
     def _idle(self, lane: Lane, step: StepEvent) -> Way | None:
-        self._close(lane, step, lane.actor, step.since_ns)
+        self._close(lane, step, _runner(lane), step.since_ns)
         while lane.ready and _came_ns(lane.ready[0]) < step.since_ns:
             first = lane.ready.popleft()  # had its turn before the loop went idle
             if isinstance(first, Way):
@@ -339,7 +349,7 @@ class Flow:
 
     def _turn(self, lane: Lane, step: StepEvent, way: Way | None) -> None:
         """Let a loop turn to what has come; if it wakes up for that, its waking is a part of it."""
-        self._close(lane, step, way if lane.wakes else lane.actor)
+        self._close(lane, step, way if lane.wakes else _runner(lane))
         if not lane.reads:
             lane.polled_before_ns, lane.polled_ns = lane.polled_ns, step.at_ns
         lane.actor = way
@@ -475,7 +485,7 @@ class Flow:
         else:
             owner, certain = self._next(lane, self._act)
         self._close(lane, step, owner)
-        self._connections[step.connection] = Connection(owner, self._act, certain=certain)
+        self._connections[step.connection] = Connection(owner, self._act, step.at_ns, certain=certain)
         if owner:
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
@@ -510,7 +520,8 @@ class Flow:
     def _came(step: StepEvent, known: Connection | None) -> Came:
         peer = step.ends.peer if step.ends else None
         certain = known is None or known.certain
-        return Came(step.since_ns or step.at_ns, "calls", peer, None, step.connection, certain)
+        asked_ns = known.asked_ns if known else 0
+        return Came(step.since_ns or step.at_ns, "calls", peer, None, step.connection, certain, asked_ns)
 
     def _deliver(self, lane: Lane, way: Way, step: StepEvent) -> None:
         """Note that a connection has something for a request."""
@@ -524,10 +535,15 @@ class Flow:
         if any(step.booked_ns):
             if lane.is_worker:
                 return self._within(lane, self._work(lane), step)
-            self._close(lane, step, lane.actor)
+            self._close(lane, step, _runner(lane))
         if way and step.connection in way.calling:
             self._deliver(lane, way, step)
         return way
+
+
+def _runner(lane: Lane) -> Way | None:
+    """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
+    return None if lane.actor and lane.actor.job else lane.actor
 
 
 def _came_ns(one: Way | Job) -> int:

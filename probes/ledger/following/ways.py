@@ -36,6 +36,8 @@ class Came(NamedTuple):
     """On which it came; 0: on its own, or from a worker."""
     certain: bool = True
     """It can have been for no other."""
+    asked_ns: int = 0
+    """When what was answered was asked: before that, nobody waited for it."""
 
 
 class Gap(NamedTuple):
@@ -119,7 +121,7 @@ class Way:
         came: tuple[Came, ...] = ()
         if self.came:
             came = tuple(one for one in self.came if one.at_ns <= started_ns)
-            self.came = self.came[len(came) :]  # what comes while a loop waits is told before the end of the wait
+            self.came = [one for one in self.came if one.at_ns > started_ns]  # told before its loop's wait has ended
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.polled_before_ns, lane.woken_ns))
 
     def woke(self, at_ns: int) -> None:
@@ -195,6 +197,7 @@ class Way:
                 if came.job:
                     self._work(came.job, until_ns, piece.lane)
                 else:
+                    self._wait(min(came.asked_ns, came.at_ns, until_ns), "other", None, is_told=False)
                     self._wait(min(came.at_ns, until_ns), came.bucket, came.peer)
         elif self.calling:
             self._wait(until_ns, "calls", next(iter(self.calling.values())))
@@ -254,6 +257,8 @@ class Way:
             return
         held: dict[Way | None, int] = {}
         for owner, ns in lane.keepers(since_ns, until_ns):
+            if owner is self:  # beside what a worker did for it
+                continue
             held[owner] = held.get(owner, 0) + ns
             self.keepers[owner] = self.keepers.get(owner, 0) + ns
         keeper = max(held, key=held.__getitem__, default=None)

@@ -36,7 +36,11 @@ def choose_place(tmp_path_factory):
         yield path
 
 
-@pytest.fixture(name="python", params=PYTHONS, scope="module")
+@pytest.fixture(
+    name="python",
+    params=[PYTHONS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in PYTHONS[1:])],
+    scope="module",
+)
 def python_of(request):
     return targets.python_of(request.param)
 

@@ -68,6 +68,7 @@ def _flips(data, chance, count):
         yield data[: bit // 8] + bytes([data[bit // 8] ^ (1 << bit % 8)]) + data[bit // 8 + 1 :]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path, seconds):
     data = (tmp_path / "whole").read_bytes()
     outcomes = []

@@ -168,12 +168,13 @@ class Way:
         copy.answered(now_ns)
         since_ns = copy.booked_until_ns
         lane = self.lane
+        came = tuple(copy.came)
         if self.job and running_ns:
-            copy.job = self.job.with_more(running_ns)
+            came = (*came, Came(now_ns, "other", None, self.job.with_more(running_ns)))
         if running_ns and not self.job:
-            copy._book(Piece(lane.told_ns, now_ns, running_ns, tuple(copy.came), lane, lane.polled_before_ns, None))  # noqa: SLF001
+            copy._book(Piece(lane.told_ns, now_ns, running_ns, came, lane, lane.polled_before_ns, None))  # noqa: SLF001
         else:
-            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, tuple(copy.came), lane, lane.polled_before_ns, None))  # noqa: SLF001
+            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, came, lane, lane.polled_before_ns, None))  # noqa: SLF001
         state: Bucket = "calls" if self.calling else "loop" if self.came else "other"
         return SoFar(tuple(copy.booked_ns), state, since_ns, next(iter(self.calling.values()), None))
 
@@ -201,8 +202,6 @@ class Way:
                     self._wait(min(came.at_ns, until_ns), came.bucket, came.peer)
         elif self.calling:
             self._wait(until_ns, "calls", next(iter(self.calling.values())))
-        elif self.job:
-            self._work(self.job, until_ns, piece.lane)
         elif piece.woken_ns is not None:
             self._wait(min(piece.woken_ns, until_ns), "sleep", None, is_told=False)
         else:

@@ -63,19 +63,21 @@ def of_thread(event: ev.RequestEvent, waits: list[Wait], unix_name: Callable[[by
 
 def of_way(way: Way, event: ev.RequestEvent, waits: list[Wait], naming: Naming) -> Account:
     """Tell where the time of a request went that was followed."""
-    gaps = [_wait(gap, naming) for gap in way.gaps]
-    inside = [wait for wait in (*gaps, *waits) if _end(wait) <= event.ended_ns]
+    inside: list[Wait] = []
+    if way.gaps or waits:
+        gaps = [_wait(gap, naming) for gap in way.gaps]
+        inside = sorted((wait for wait in (*gaps, *waits) if _end(wait) <= event.ended_ns), key=_start)
     booked = way.booked_ns[: len(BUCKETS)]
     if event.arrived_ns:  # it may have waited behind another one of its connection
         booked[_QUEUE] += max(way.began_ns - event.arrived_ns, 0)
     return Account(
         threads="followed",
         booked_ns=tuple(booked),
-        peers=_peers(way, waits, naming),
-        waits=tuple(sorted(inside, key=_start)),
+        peers=_peers(way, waits, naming) if way.peers or waits else (),
+        waits=tuple(inside),
         throttled_ns=way.booked_ns[ev.THROTTLED],
         gc_ns=way.booked_ns[ev.GC],
-        culprits=_culprits(way, naming),
+        culprits=_culprits(way, naming) if way.keepers else (),
     )
 
 

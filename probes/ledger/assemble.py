@@ -32,6 +32,7 @@ MAX_WAITS: Final = 512
 """As many long waits of one request are kept; what comes after them is counted (`waits_lost`)."""
 MAX_WOKE: Final = 1024
 _KNOWN: Final = {"one", "followed"}
+_NO_CODE: Final = StackTable()
 
 
 class Placed(NamedTuple):
@@ -203,7 +204,7 @@ class Assembler:
             waits_lost=lost,
             throttled_ns=account.throttled_ns,
             gc_ns=account.gc_ns,
-            code=code.table() if code else StackTable(),
+            code=code.table() if code else _NO_CODE,
             ran=code.ran(event.ended_ns) if code else (),
             calls=placed(calls, waits) if threads in _KNOWN else (),
             calls_lost=calls_lost if threads in _KNOWN else 0,

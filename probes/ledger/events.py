@@ -64,6 +64,7 @@ NO_LINE: Final = 0xCBF29CE484222325
 """The kernel's hash of a first line that it has not seen (FNV-1a of nothing)."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})(?:\r\n|\Z)")
 _U64: Final = struct.Struct("=Q")
+_EVENT: Final = struct.Struct("=II")  # size, kind
 _STAGE: Final = struct.Struct("=IIIIH")  # flags, head_length, nth, protocol, the local address's family
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
@@ -167,7 +168,9 @@ Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessE
 
 def parse_event(data: bytes) -> Event:
     """Read one event of the ring buffer; raises Malformed if it is none of ours."""
-    size, kind = struct.unpack_from("=II", data)
+    size, kind = _EVENT.unpack_from(data)
+    if kind == EVENT_STEP and size == STEP_BYTES:  # most of all, where there is an event loop
+        return parse_step(data)
     if kind == EVENT_REQUEST and size == MOST_REQUEST_BYTES:
         return parse_request(data)
     if kind == EVENT_WAIT and size == WAIT.size:
@@ -176,8 +179,6 @@ def parse_event(data: bytes) -> Event:
         return parse_stack(data)
     if kind == EVENT_GC and size == PAUSE.size:
         return parse_pause(data)
-    if kind == EVENT_STEP and size == STEP_BYTES:
-        return parse_step(data)
     if EVENT_FORK <= kind <= EVENT_EXIT and size == PROCESS.size:
         _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
         return ProcessEvent(kind, at_ns, pid, parent)

@@ -317,7 +317,9 @@ class LedgerProbe:
     # --- events
 
     def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
-        if isinstance(event, ev.WaitEvent):
+        if isinstance(event, StepEvent):
+            self._assembler.add_step(event)
+        elif isinstance(event, ev.WaitEvent):
             self._assembler.add_wait(event)
         elif isinstance(event, StackEvent):
             self._assembler.add_stack(event, self._programs.frames(event))
@@ -326,8 +328,6 @@ class LedgerProbe:
             to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
-        elif isinstance(event, StepEvent):
-            self._assembler.add_step(event)
         else:
             self._change(event)
 

@@ -79,6 +79,27 @@ class SoFar(NamedTuple):
 class Way:
     """A request, from its first byte to the last of its answer."""
 
+    __slots__ = (
+        "_pieces",
+        "answered_ns",
+        "began_ns",
+        "booked_ns",
+        "booked_until_ns",
+        "calling",
+        "came",
+        "connection",
+        "done",
+        "gaps",
+        "id",
+        "is_whole",
+        "job",
+        "keepers",
+        "kind",
+        "lane",
+        "line",
+        "peers",
+    )
+
     def __init__(self, id_: int, connection: int, arrived_ns: int, lane: Lane, kind: int) -> None:
         self.id = id_
         self.kind = kind
@@ -198,7 +219,8 @@ class Way:
                 if came.job:
                     self._work(came.job, until_ns, piece.lane)
                 else:
-                    self._wait(min(came.asked_ns, came.at_ns, until_ns), "other", None, is_told=False)
+                    if came.asked_ns:
+                        self._wait(min(came.asked_ns, came.at_ns, until_ns), "other", None, is_told=False)
                     self._wait(min(came.at_ns, until_ns), came.bucket, came.peer)
         elif self.calling:
             self._wait(until_ns, "calls", next(iter(self.calling.values())))

@@ -64,6 +64,7 @@ class Lane:
         self._ends: list[int] = []
         self._busy_ns: list[int] = []  # from the first stretch to the end of each
         self._queued_ns: list[int] = []  # of that: how long it waited for a CPU
+        self._before = (0, 0)  # both, until the first that is remembered
         self._long: list[Kept] = []
 
     def close(self, until_ns: int, owner: Way | None, queued_ns: int) -> None:
@@ -78,6 +79,7 @@ class Lane:
             self._long.append(Kept(self.told_ns, until_ns, owner, 1 - queued_ns / length))
         self.told_ns = until_ns
         if len(self._ends) > MAX_STRETCHES:
+            self._before = self._busy_ns[MAX_STRETCHES // 2 - 1], self._queued_ns[MAX_STRETCHES // 2 - 1]
             for kept in (self._ends, self._busy_ns, self._queued_ns):
                 del kept[: MAX_STRETCHES // 2]
             self._long = [kept for kept in self._long if kept.ended_ns > self._ends[0]]
@@ -110,8 +112,8 @@ class Lane:
         """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU."""
         place = bisect_right(self._ends, at_ns)
         if place == len(self._ends):
-            return (self._busy_ns[-1], self._queued_ns[-1]) if self._busy_ns else (0, 0)
-        before = (self._busy_ns[place - 1], self._queued_ns[place - 1]) if place else (0, 0)
+            return (self._busy_ns[-1], self._queued_ns[-1]) if self._busy_ns else self._before
+        before = (self._busy_ns[place - 1], self._queued_ns[place - 1]) if place else self._before
         length, queued = self._busy_ns[place] - before[0], self._queued_ns[place] - before[1]
         inside = max(at_ns - (self._ends[place] - length), 0)
         return before[0] + inside, before[1] + queued * inside // length

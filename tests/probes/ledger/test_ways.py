@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.addresses import Address
 from perfwatch.probes.ledger.following.flow import FORGET_NS, Flow
+from perfwatch.probes.ledger.following.lanes import MAX_STRETCHES, Lane
 from perfwatch.probes.ledger.step_events import Ends, StepEvent
 from perfwatch.probes.records import BUCKETS
 
@@ -192,6 +193,17 @@ def test_threads_that_come_and_go_are_not_kept(process):
     process.flow.forget_all_but({2})
     assert len(process.flow._lanes) == 1
     assert not process.flow._handed
+
+
+def test_a_lane_forgets_what_is_long_past_and_claims_nothing_of_it():
+    lane = Lane(LOOP, LOOP, 0)
+    for number in range(1, MAX_STRETCHES + 2):
+        lane.close(number * MS, None, MS // 2)
+    end_ns = (MAX_STRETCHES + 1) * MS
+    kept_ms = MAX_STRETCHES // 2 + 1
+    assert lane.busy_ns(0, end_ns) == (kept_ms * MS, kept_ms * MS // 2)
+    assert lane.busy_ns(end_ns - 10 * MS, end_ns) == (10 * MS, 5 * MS)
+    assert lane.busy_ns(0, MS) == (0, 0)
 
 
 ACTS = st.lists(

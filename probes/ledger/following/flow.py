@@ -371,7 +371,7 @@ class Flow:
             self._close(lane, step, owner)
         handed = Handed(owner, lane, step.at_ns, certain)
         if step.bytes:  # it has not slept
-            self._start(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed, step.at_ns)
+            self._go_on(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed)
         else:
             self._handed.setdefault(step.other, handed)  # woken once, it runs once
         return owner
@@ -384,13 +384,20 @@ class Flow:
         if handed is None or handed.lane.is_worker:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
             return self._pass_lock(lane, step)
-        return self._start(lane, handed, step.at_ns, step.other)
+        if lane.job and lane.job.done_ns is None:
+            lane.job.add(step.booked_ns)
+            self._finish(lane, lane.job, step.other)
+        return self._start(lane, handed, step.at_ns)
 
-    def _start(self, lane: Lane, handed: Handed, at_ns: int, rested_ns: int = 0) -> Way | None:
-        """Begin a job that a loop has handed over; if the thread had another one, it was done when it rested."""
-        job, lane.is_worker = lane.job, True
-        if job and job.done_ns is None:
-            self._finish(lane, job, rested_ns or at_ns)
+    def _go_on(self, lane: Lane, handed: Handed) -> None:
+        """Take in that a thread was woken before it slept: in the midst of a job for a lock, else for a new one."""
+        if lane.job is None or lane.job.done_ns is not None:
+            lane.is_worker = True
+            self._start(lane, handed, handed.at_ns)
+
+    @staticmethod
+    def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
+        """Begin a job that a loop has handed over."""
         lane.given_by = handed.lane
         lane.job = Job(lane.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
         lane.told_ns = at_ns

@@ -76,6 +76,8 @@ class Process:
 
     def hands(self, worker):
         """Give work to a worker that rests; return since when it has it, and whose it is."""
+        if worker in self.flow._lanes:
+            self.step(steps.RESTED, worker)
         owner = self.step(steps.HANDED, other=worker)
         self.last_ns[worker] = self.now_ns
         assert self.step(steps.TOOK, worker, after_ms=0, since_ns=self.now_ns, other=self.now_ns) == owner

@@ -261,7 +261,7 @@ def test_a_replay_gives_every_verdict_that_was_given_live():
     with loaded_server() as server, recording(server.pid) as recorder:
         await_committed(recorder.file)
         with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as client:
-            client.sendall(b"\x16\x03\x01 no HTTP")  # told as a loss
+            client.sendall(b"\x00\x01\x02 no HTTP")  # told as a loss
         time.sleep(2)  # some seconds of traffic, whatever they bring
         recorder.finish()
         with SessionReader(recorder.file) as session:

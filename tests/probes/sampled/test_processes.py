@@ -101,9 +101,9 @@ def test_a_process_that_is_not_there_is_vanished_and_nothing_stays_open(forking)
 
 ZOMBIES = """
 import os, time
-for _ in range(5):
-    if not os.fork():
-        os._exit(0)
+children = [os.fork() or os._exit(0) for _ in range(5)]
+for child in children:
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
 print('up')
 time.sleep(60)
 """

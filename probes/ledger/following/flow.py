@@ -9,13 +9,13 @@ it was when it began. Where a later step shows that an owner was wrong, what com
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Act, Habits
 from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
+from perfwatch.probes.ledger.following.owners import CALLS, Owners
 from perfwatch.probes.ledger.following.ways import Came, Way
 
 if TYPE_CHECKING:
@@ -27,13 +27,7 @@ _READS: Final = {steps.READ, steps.RECEIVED, steps.NOTICED}
 MAX_HELD: Final = 4096
 _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
-_CALLS: Final = -2
-"""In the place of a step: it calls somebody, whatever it asks; by who does that is told who connects, which is rare."""
-_AT_ONCE: Final = -1
-"""In the place of a step: it is taken while an earlier one of the same is unanswered."""
-_LIKELY: Final = 0.4
 MAX_CONNECTIONS: Final = 4096
-MAX_ASKED: Final = 64
 FORGET_NS: Final = 60_000_000_000
 
 
@@ -71,6 +65,7 @@ class Flow:
         self._connections: dict[int, Connection] = {}
         self._absent: set[int] = set()
         self._habits = Habits()
+        self._owners = Owners(self._habits)
         self._handed: dict[int, Handed] = {}
         self._act: Act = (0, None, None)
 
@@ -97,7 +92,7 @@ class Flow:
         """
         if step.ends:
             peer = step.ends.peer
-            self._act = (_CALLS, peer, None) if step.step == steps.CONNECTING else (step.step, peer, asked)
+            self._act = (CALLS, peer, None) if step.step == steps.CONNECTING else (step.step, peer, asked)
         lane = self._lanes.get(step.tid)
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
@@ -217,72 +212,6 @@ class Flow:
         known = self._connections.get(came.connection)
         return known.act if known else _SENDS
 
-    def _next(self, lane: Lane, act: Act) -> tuple[Way | None, bool]:
-        """Tell who acts without a name, and whether it can only be that one.
-
-        Who stands in the loop's order comes first, then who acts already, then who had his turn and left no trace: of
-        them the first of a kind that does so. If nothing is known of the kinds, it is the first in order.
-        """
-        ready = [one for one in lane.ready if isinstance(one, Way)]
-        actor = lane.actor if lane.actor and lane.actor not in ready else None
-        asleep = [way for way in lane.passed if way is not actor and way not in ready]
-        candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
-        candidates = [way for way in candidates if not way.has_answered]
-        others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates]
-        cause = self._only_cause(lane)
-        chosen = (
-            cause
-            or self._likeliest(candidates, act, others)
-            or self._first([*ready, *([] if ready or not lane.actor else [lane.actor])], act)
-        )
-        self._learn(lane, candidates, act, cause)
-        if chosen:
-            self._did(chosen, act)
-            if chosen in lane.ready:
-                lane.ready.remove(chosen)
-            if chosen in lane.passed:
-                lane.passed.remove(chosen)
-        return chosen, cause is not None
-
-    @staticmethod
-    def _only_cause(lane: Lane) -> Way | None:
-        """Return the request that the loop must be busy with: it was idle, and something came for that one alone."""
-        cause = lane.causes[0] if len(lane.causes) == 1 else None
-        if isinstance(cause, Job):
-            cause = cause.owner
-        return cause if cause and not cause.has_answered else None
-
-    def _learn(self, lane: Lane, candidates: list[Way], act: Act, cause: Way | None) -> None:
-        kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
-        for one in (act, (_CALLS, act[1], None)) if act[0] == steps.SENT else (act,):
-            if cause:
-                self._habits.did(cause.kind, one)
-            elif kinds:
-                self._habits.share(kinds, one)
-
-    def _does_more(self, way: Way, act: Act) -> bool:
-        """Whether a request can be expected to do the same again, beside what it waits for."""
-        often = self._habits.often(way.kind, act)
-        at_once = self._habits.often(way.kind, (_AT_ONCE, *act[1:])) if way.calling else often
-        return way.done.get(act, 0) < round(often) and at_once >= _LIKELY * often
-
-    def _likeliest(self, ways: list[Way], act: Act, others: list[Way]) -> Way | None:
-        often = {way.kind: self._habits.often(way.kind, act) for way in (*ways, *others)}
-        least = _LIKELY * max(often.values(), default=0)
-        likely = [way for way in ways if often[way.kind] >= least > 0]
-        likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act)]
-        new = [way for way in likely if way.done.get(act, 0) < max(round(often[way.kind]), 1)]
-        return (new or likely)[0] if likely else None
-
-    def _first(self, ways: list[Way], act: Act) -> Way | None:
-        """Return the first in order, if it would be no surprise."""
-        return next((way for way in ways if self._habits.is_likely(way.kind, act)), None)
-
-    def _did(self, way: Way, act: Act) -> None:
-        if way.calling and way.done.get(act):
-            self._habits.did(way.kind, (_AT_ONCE, *act[1:]))
-        way.done[act] = way.done.get(act, 0) + 1
-
     @staticmethod
     def _give(job: Job, way: Way) -> None:
         """Settle whom a worker's job was for."""
@@ -367,7 +296,7 @@ class Flow:
             owner, certain = None, False
             lane.told_ns = step.at_ns
         else:
-            owner, certain = self._next(lane, _HANDS)
+            owner, certain = self._owners.next(lane, _HANDS)
             self._close(lane, step, owner)
         handed = Handed(owner, lane, step.at_ns, certain)
         if step.bytes:  # it has not slept
@@ -488,9 +417,9 @@ class Flow:
             return self._within(lane, self._work(lane), step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
-            self._did(owner, self._act)
+            self._owners.did(owner, self._act)
         else:
-            owner, certain = self._next(lane, self._act)
+            owner, certain = self._owners.next(lane, self._act)
         self._close(lane, step, owner)
         self._connections[step.connection] = Connection(owner, self._act, step.at_ns, certain=certain)
         if owner:

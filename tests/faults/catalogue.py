@@ -91,7 +91,7 @@ FAULTS = (
         quick=True,
     ),
     CPU("cpu", (clients("/cpu/{n}?ms=60", 1),), where="in burn() at planted.py:", quick=True),
-    CPU("password", (clients("/password/{n}?ms=60", 1),), where=" › hashlib.pbkdf2_hmac", quick=True),
+    CPU("password", (clients("/password/{n}?ms=60", 1),), where=" › hashlib.pbkdf2_hmac"),
     CPU("regex", (clients("/regex/{n}?ms=60", 1),), where="in regex() at coding.py:"),
     CPU("sort", (clients("/sort/{n}?ms=200", 1),), where=" › sorted"),
     CPU("garbage", (clients("/garbage/{n}?ms=80", 1),), mechanism="gc", where="in garbage() at coding.py:", quick=True),
@@ -133,7 +133,7 @@ FAULTS = (
     CALL("postgres", (clients("/postgres/{n}"),), around=(surroundings.postgres,), named="PG"),
     Fault("child", (clients("/child/{n}"),), CAPACITY, "dependency", "child", "child"),
     Fault("child-pipe", (clients("/child-pipe/{n}"),), CAPACITY, "dependency", "child", "child"),
-    Fault("slow-uploader", (SLOW_UPLOAD,), CAPACITY, "network", "receive", "receive", quick=True),
+    Fault("slow-uploader", (SLOW_UPLOAD,), CAPACITY, "network", "receive", "receive"),
     Fault("slow-reader", (SLOW_READER,), CAPACITY, "network", "send", "outside", quick=True),
     Fault(
         "run-queue",

@@ -58,6 +58,9 @@ for line in sys.stdin:
     sys.stdin.readline()
 """
 
+MOST_OFF = 0.06
+"""A share of two thousand readings is off by one hundredth, as chance has it; by three once in some hundred runs."""
+
 
 def ask(process):
     process.stdin.write("\n")
@@ -94,9 +97,9 @@ def test_shares_of_the_lock_are_those_that_the_threads_clock_and_of_the_cpu(pyth
         else:
             pytest.skip("this machine has no CPU left for some seconds")
     short, long, free, short_s, long_s, clocked_s, elapsed_s = (sum(each) for each in zip(*calm, strict=True))
-    assert abs(long / (short + long + free) - clocked_s / elapsed_s) < 0.03
+    assert abs(long / (short + long + free) - clocked_s / elapsed_s) < MOST_OFF
     if short_s + long_s < 1.1 * elapsed_s:  # else waking up for the lock takes as much CPU as is in question
-        assert abs(long / (short + long) - long_s / (short_s + long_s)) < 0.03
+        assert abs(long / (short + long) - long_s / (short_s + long_s)) < MOST_OFF
 
 
 @EACH

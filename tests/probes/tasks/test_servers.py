@@ -25,6 +25,7 @@ SERVERS = {
     "aiohttp": ["on_aiohttp.py"],
     "tornado": ["on_tornado.py"],
 }
+QUICK = {"uvicorn, h11", "uvicorn, uvloop", "aiohttp"}
 BOUND = {"gunicorn", "gunicorn, asgi", "hypercorn"}
 
 
@@ -80,7 +81,9 @@ def until_waiting(pid, clients, tasks=1):
             time.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SERVERS]
+)
 def test_each_request_that_waits_is_found_by_its_connection(name):
     with server(name) as found, asking(found.address, ["/permit"] * 20) as asked:
         known = until_waiting(found.pid, asked["/permit"])
@@ -95,7 +98,9 @@ def test_each_request_that_waits_is_found_by_its_connection(name):
     assert others - {None} == set() or name == "hypercorn"
 
 
-@pytest.mark.parametrize("name", ["uvicorn, h11", "uvicorn, uvloop", "hypercorn"])
+@pytest.mark.parametrize(
+    "name", ["uvicorn, uvloop", *(pytest.param(name, marks=pytest.mark.slow) for name in ("uvicorn, h11", "hypercorn"))]
+)
 def test_what_a_request_has_begun_serves_the_same_connection(name):
     with server(name) as found, asking(found.address, ["/gather", "/in_time", "/group"] * 2) as asked:
         until_waiting(found.pid, asked["/gather"] | asked["/group"], tasks=2)
@@ -128,7 +133,7 @@ def test_a_client_is_named_as_the_ledger_names_it():
     assert {tuple(names[:2]) for client in remotes for names in told[client] if "nap" in names} == {("sleep", "nap")}
 
 
-@pytest.mark.parametrize("version", ["3.8", "3.13"])
+@pytest.mark.parametrize("version", ["3.8", pytest.param("3.13", marks=pytest.mark.slow)])
 def test_on_the_oldest_and_the_newest_interpreter(version):
     with server("uvicorn, h11", python_of(version)) as found, asking(found.address, ["/permit"] * 5) as asked:
         until_waiting(found.pid, asked["/permit"])

@@ -8,7 +8,6 @@ seldom. What cannot be read at all is told once, with the reason. Cost of a read
 from __future__ import annotations
 
 import os
-import platform
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
@@ -16,11 +15,9 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from perfwatch.probes import roots
-from perfwatch.probes.cpython.memory import Memory
-from perfwatch.probes.cpython.python import MACHINE
+from perfwatch.probes.cpython.permission import availability_of
 from perfwatch.probes.errors import Unavailable, Vanished
 from perfwatch.probes.frames import PythonSample
-from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers.interpreter import find_interpreter
 from perfwatch.probes.stacks.source import StackSource, open_source
 from perfwatch.probes.stacks.spying import Spying
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
 
+    from perfwatch.probes.probe import Availability
     from perfwatch.probes.records import Record
 
 MAX_PROCESSES: Final = 64
@@ -100,18 +98,7 @@ class StacksProbe:
 
     def availability(self) -> Availability:
         """Say whether the target's memory may be read."""
-        if platform.machine() != MACHINE:
-            return Availability("unavailable", f"interpreters on {platform.machine()} are not known", LOST)
-        pid = next(iter(self._tree()), None)
-        if pid is None:
-            return AVAILABLE
-        try:
-            Memory(pid).close()
-        except Vanished:
-            return AVAILABLE  # it has ended, which is no fault of the probe
-        except Unavailable as refusal:
-            return Availability("unavailable", refusal.reason, LOST, refusal.remedy)
-        return AVAILABLE
+        return availability_of(self._tree(), LOST)
 
     def __enter__(self) -> Self:
         return self

@@ -11,14 +11,11 @@ Cost of a reading: 0.1 ms, 15 us a task that rests, 0.3 ms one that does not, in
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, Final, Self
 
 from perfwatch.probes import roots
-from perfwatch.probes.cpython.memory import Memory
-from perfwatch.probes.cpython.python import MACHINE
+from perfwatch.probes.cpython.permission import availability_of
 from perfwatch.probes.errors import Unavailable, Vanished
-from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers.interpreter import find_interpreter
 from perfwatch.probes.tasks.source import TaskSource
 
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from perfwatch.probes.frames import TasksSample
+    from perfwatch.probes.probe import Availability
     from perfwatch.probes.records import Record
 
 MAX_PROCESSES: Final = 64
@@ -92,18 +90,7 @@ class TasksProbe:
 
     def availability(self) -> Availability:
         """Say whether the target's memory may be read."""
-        if platform.machine() != MACHINE:
-            return Availability("unavailable", f"interpreters on {platform.machine()} are not known", LOST)
-        pid = next(iter(self._tree()), None)
-        if pid is None:
-            return AVAILABLE
-        try:
-            Memory(pid).close()
-        except Vanished:
-            return AVAILABLE  # it has ended, which is no fault of the probe
-        except Unavailable as refusal:
-            return Availability("unavailable", refusal.reason, LOST, refusal.remedy)
-        return AVAILABLE
+        return availability_of(self._tree(), LOST)
 
     def __enter__(self) -> Self:
         return self

@@ -216,7 +216,7 @@ class Flow:
     def _give(job: Job, way: Way) -> None:
         """Settle whom a worker's job was for."""
         job.owner = way
-        way.came.append(Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain))
+        way.came.append(_of_job(job))
 
     def _correct(self, taken: Way, way: Way, came: Came) -> None:
         """Hand on what came for one request: it was another's, as its answer shows."""
@@ -235,9 +235,7 @@ class Flow:
     def _read(self, lane: Lane, step: StepEvent) -> Way | None:
         arrived_ns = step.since_ns or step.at_ns
         if (way := self._ways.get(step.request)) is None:
-            way = self._ways[step.request] = Way(
-                step.request, step.connection, step.since_ns or step.at_ns, lane, step.other
-            )
+            way = self._ways[step.request] = Way(step.request, step.connection, arrived_ns, lane, step.other)
             self._habits.lives(step.other)
             lane.open[way.id] = way
         way.came.append(Came(arrived_ns, "receive"))
@@ -380,7 +378,7 @@ class Flow:
         if way and way.answered_ns > job.started_ns:
             return  # it was over before that was seen
         if way:
-            way.came.append(Came(at_ns, "other", None, job, 0, job.certain))
+            way.came.append(_of_job(job))
             if way.job is job:
                 way.job = None
             for event in job.held:
@@ -411,8 +409,6 @@ class Flow:
     def _ask(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         owner: Way | None
-        if not any(step.booked_ns):  # the kernel tells late what it added up
-            return known.owner if known else None
         if lane.is_worker:
             return self._within(lane, self._work(lane), step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
@@ -436,8 +432,6 @@ class Flow:
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         way = known.owner if known else None
-        if not any(step.booked_ns):
-            return way
         if lane.is_worker:
             return self._within(lane, self._work(lane), step)
         if way:
@@ -480,6 +474,11 @@ class Flow:
 def _runner(lane: Lane) -> Way | None:
     """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
     return None if lane.actor and lane.actor.job else lane.actor
+
+
+def _of_job(job: Job) -> Came:
+    """Make what comes of a worker's job, at its end."""
+    return Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain)
 
 
 def _came_ns(one: Way | Job) -> int:

@@ -1,12 +1,14 @@
 """The tasks probe on real processes: which of a tree it reads, and what it leaves behind."""
 
 import os
+import platform
 import sys
 import time
 
 from ledgering import script
 from sampling import open_descriptors
 
+from perfwatch.probes.cpython import permission
 from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.probe import AVAILABLE
 from perfwatch.probes.records import decode, encode
@@ -82,12 +84,12 @@ def test_a_process_that_may_not_be_read_has_the_reason(monkeypatch):
     def refuse(pid):
         raise Unavailable("no permission", "run as root")
 
-    monkeypatch.setattr(module, "Memory", refuse)
+    monkeypatch.setattr(permission, "Memory", refuse)
     found = TasksProbe(lambda: [os.getpid()]).availability()
     assert (found.status, found.reason, found.remedy) == ("unavailable", "no permission", "run as root")
     assert TasksProbe(list).availability() == AVAILABLE
 
 
 def test_on_another_machine_it_is_not_available(monkeypatch):
-    monkeypatch.setattr(module.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert TasksProbe(list).availability().status == "unavailable"

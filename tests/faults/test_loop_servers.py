@@ -107,6 +107,8 @@ def misspent(followed, path, kind, bucket):
     asked_ns = float(path.rpartition("=")[2]) * 1e6
     off = []
     for sample, record in followed.pairs(path):
+        if record.threads != "followed":
+            continue
         taken_ns = followed.clocked(sample.path, kind, lambda entry: entry.end_ns - entry.start_ns)
         assert taken_ns >= asked_ns - MOST_OFF_NS  # uvloop's timers know milliseconds
         booked = followed.ledgers[record.target][bucket] * 1e6

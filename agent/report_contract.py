@@ -151,6 +151,11 @@ class EndpointReport(Struct, frozen=True):
     """Calls of all its requests, by peer and operation; what took longest first, at most 20."""
     service: int | None = None
     """PID of the target that serves it; null where one is watched."""
+    normal_count: int = 0
+    """Requests that were not slow; 0 where it is always slow."""
+    normal_ledger_ms: dict[Bucket, float] | None = None
+    """Their mean ledger; null where there are none, as is `normal_unaccounted_ms`."""
+    normal_unaccounted_ms: float | None = None
 
 
 class OpenReport(Struct, frozen=True):
@@ -258,6 +263,24 @@ class RequestReport(Struct, frozen=True):
     """Id of the judged request that made this one; null where that is not known."""
 
 
+class OpportunityReport(Struct, frozen=True):
+    """Something that would make requests cheaper, and is not why they are slow."""
+
+    kind: str
+    """`cache`, `static`, `compress`, `reuse-connections`, `resume-tls`, `overlap-calls` or `retries`."""
+    method: str
+    """`*`, and so is the route: it concerns all endpoints."""
+    route: str
+    """As it is shown: of one of several services with its PID."""
+    text: str
+    saves_ms: float | None
+    """For each of these requests, on average; null where that cannot be told."""
+    count: int
+    """Requests that it concerns."""
+    evidence: list[Evidence]
+    advice: list[str]
+
+
 class Event(Struct, frozen=True):
     """Something that happened to the target or to the recording."""
 
@@ -284,3 +307,5 @@ class Report(Struct, frozen=True):
     notes: list[str]
     downstream: list[Downstream]
     """Calls of all requests, by peer and operation; what took longest first, at most 20."""
+    opportunities: list[OpportunityReport]
+    """What saves most in all first; at most 20."""

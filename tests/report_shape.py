@@ -112,9 +112,21 @@ CONTRACT = {
             "advice": [str],
             "service": (int, MAYBE),
             "downstream": DOWNSTREAM,
+            "normal_count": int,
+            "normal_ledger_ms": (dict, MAYBE),
+            "normal_unaccounted_ms": FIGURE,
         }
     ],
     "downstream": DOWNSTREAM,
+    "opportunities": [
+        {
+            **dict.fromkeys(("kind", "method", "route", "text"), str),
+            "saves_ms": FIGURE,
+            "count": int,
+            "evidence": EVIDENCE,
+            "advice": [str],
+        }
+    ],
     "in_flight": [
         {
             "start": NUMBER,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from perfwatch.agent.correlator.called import Called, timed
+from perfwatch.agent.correlator.chances.sums import Chances
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
@@ -35,6 +36,7 @@ from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
+    from perfwatch.agent.correlator.chances.notes import Note
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import OpenRequest, Record, SessionInfo
@@ -60,6 +62,8 @@ class _Counted(NamedTuple):
     """So many of its calls were summed: those that it made until then."""
     normal: Balance | None = None
     """Where it is one of those that say what is normal."""
+    notes: tuple[Note, ...] = ()
+    """What it could have spared."""
 
 
 class Correlator:
@@ -78,6 +82,7 @@ class Correlator:
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
         self._judged = Shown()
         self._downstream = Called(_MAX_CALLED)
+        self._chances = Chances()
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
         self._traffic = Traffic()
@@ -126,6 +131,7 @@ class Correlator:
         passed_s = (self._now_ns - self._first_ns) / 1e9
         ranked = self._endpoints.ranked()
         chronicle, around, host = self._chronicle, self._around, self._around.host
+        endpoints = tuple(state.endpoint() for state in ranked)
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(
             now_ns=self._now_ns,
@@ -139,7 +145,7 @@ class Correlator:
             throughput_rps=self._latencies.count / passed_s if passed_s > 0 else 0.0,
             concurrency=self._latencies.total_ns / 1e9 / passed_s if passed_s > 0 else 0.0,
             latency_ms=self._latencies.summary(),
-            endpoints=tuple(state.endpoint() for state in ranked),
+            endpoints=endpoints,
             requests=self._judged.requests,
             in_flight=self._traffic.open,
             in_flight_count=self._traffic.open_count,
@@ -163,6 +169,7 @@ class Correlator:
             slowed_probes=around.costs.slowed,
             peers=around.services.peers,
             downstream=self._downstream.largest(),
+            opportunities=self._chances.opportunities(endpoints, around.connections),
         )
 
     def _context(self) -> Context:
@@ -204,13 +211,25 @@ class Correlator:
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
         normal = None if slow else self._sum_normal(request, endpoint, balance, looks)
-        counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
+        notes = self._chances.take(request, judged=judged, earlier=None if earlier is None else earlier.notes)
+        counts = (
+            endpoint,
+            duration_ns,
+            record.booked_ns,
+            slow,
+            failed,
+            second,
+            balance,
+            len(record.calls),
+            normal,
+            notes,
+        )
         self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks, endpoint.normal)
+        judged = judge(request, self._context(), looks, endpoint.normal(uncounted=1) if request.slow else None)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance
@@ -269,6 +288,7 @@ class Correlator:
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
         if counted.normal is not None:
             endpoint.normals.add(counted.normal, -1)
+        self._chances.take_back(endpoint.name, counted.notes)
         self._latencies.remove(duration_ns)
         self._slow_count -= counted.slow
         self._errors -= counted.failed

@@ -186,7 +186,8 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
     added = Explanation((), ()) if later is None else later(weighing.mechanism, told)
     told = (*(one for one in told if one.name not in {new.name for new in added.evidence}), *added.evidence)
     blamed = [one for one in told if one.name in BLAMED]
-    evidence = (*blamed, *where, *(one for one in told if one.name not in BLAMED))
+    apart = compared(balance, normal, "the slow ones took")
+    evidence = (*blamed, *where, *apart, *(one for one in told if one.name not in BLAMED))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
     kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
@@ -199,7 +200,6 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
         + base_cost(balance, weighing.mechanism, normal),
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
-            *compared(balance, normal, "the slow ones took"),
             *evidence,
             *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),

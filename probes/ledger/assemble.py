@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from perfwatch.probes.frames import GcPause, StackTable
-from perfwatch.probes.ledger import accounts, under_way
+from perfwatch.probes.ledger import accounts, heads, under_way
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.calls import Calls, placed
@@ -210,6 +210,8 @@ class Assembler:
             calls_lost=calls_lost if threads in _KNOWN else 0,
             culprits=account.culprits,
             protocol=event.protocol,
+            asked=heads.asked(event.head),
+            body=heads.body(event.answer),
         )
 
     def _account(

@@ -48,8 +48,13 @@ _WHO: Final = "IIQ16s"
 REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQIIII{ADDRESS}{ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-MOST_REQUEST_BYTES: Final = REQUEST.size + HEAD_BYTES + struct.calcsize("=QQIHH512s")
-"""What it has in the map: at the end, what is the kernel's own."""
+_OWN: Final = struct.Struct("=QQIHH")
+"""What follows the head: the kernel's own, and then the first bytes of the answer, of which it says how many."""
+_ANSWER_AT: Final = REQUEST.size + HEAD_BYTES + _OWN.size
+ANSWER_BYTES: Final = 512
+LARGE_BYTES: Final = 8192
+MOST_REQUEST_BYTES: Final = _ANSWER_AT + ANSWER_BYTES
+"""What it has in the map."""
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
 """enum protocol"""
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
@@ -103,6 +108,8 @@ class RequestEvent(NamedTuple):
     status: bytes
     head: bytes
     protocol: Protocol
+    answer: bytes = b""
+    """What a large answer began with."""
 
 
 class Who(NamedTuple):
@@ -235,7 +242,14 @@ def parse_request(data: bytes) -> RequestEvent:
         status=f[-1],
         head=nth_head(data[REQUEST.size : REQUEST.size + head_length], f[14]),
         protocol=PROTOCOLS[f[15]],
+        answer=_answer(data) if f[11] >= LARGE_BYTES and len(data) > _ANSWER_AT else b"",
     )
+
+
+def _answer(data: bytes) -> bytes:
+    """Return the first bytes of an answer, where they came along."""
+    length = _OWN.unpack_from(data, REQUEST.size + HEAD_BYTES)[2]
+    return data[_ANSWER_AT : _ANSWER_AT + min(length, ANSWER_BYTES)]
 
 
 def _parse_wait(data: bytes) -> WaitEvent:

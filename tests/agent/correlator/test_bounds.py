@@ -35,7 +35,7 @@ CALL = st.builds(
     answered_ns=st.none() | NS, ended_ns=NS, peer=TEXT, local=TEXT, connection=COUNT, tid=COUNT,
     protocol=st.sampled_from(["postgresql", "unknown"]), operation=MAYBE, sent_bytes=NS, received_bytes=NS,
     kind=st.sampled_from(["call", "publish"]), outcome=st.sampled_from(["answered", "unanswered", "failed"]),
-    stack=st.none() | NS, read_ns=st.none() | NS,
+    stack=st.none() | NS, read_ns=st.none() | NS, conflict=st.booleans(),
 )  # fmt: skip
 CULPRIT = st.builds(raw.Culprit, st.none() | COUNT, MAYBE, MAYBE, NS, COUNT, COUNT)
 SERVED = st.builds(
@@ -46,7 +46,8 @@ SERVED = st.builds(
     waits=st.lists(WAIT, max_size=4).map(tuple), received_bytes=COUNT, sent_bytes=COUNT, local=TEXT, remote=TEXT,
     outcome=st.sampled_from(["answered", "aborted", "died"]), threads=THREADS, waits_lost=COUNT,
     throttled_ns=NS, fidelity=st.sampled_from(["exact", "sampled"]), calls=st.lists(CALL, max_size=3).map(tuple),
-    calls_lost=COUNT, culprits=st.lists(CULPRIT, max_size=2).map(tuple),
+    calls_lost=COUNT, culprits=st.lists(CULPRIT, max_size=2).map(tuple), asked=st.none() | COUNT,
+    body=st.sampled_from([None, "text", "compressed", "other"]),
 )  # fmt: skip
 OPEN = st.builds(
     raw.OpenRequest,
@@ -76,7 +77,7 @@ def fitting(hint):
         if len(inner) == 1:
             return st.lists(fitting(inner[0]), max_size=3).map(tuple)
         return st.tuples(*map(fitting, inner))
-    if typing.get_origin(hint) is types.UnionType:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return st.one_of(*(st.none() if one is types.NoneType else fitting(one) for one in typing.get_args(hint)))
     return anything(hint)
 

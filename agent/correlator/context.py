@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.host import Host
     from perfwatch.agent.correlator.surroundings import Surroundings
+    from perfwatch.agent.model import ProbeStatus
     from perfwatch.probes.records import InFlight
 
 _NAMED: Final = 4096
@@ -128,6 +129,8 @@ class Context(NamedTuple):
     traffic: Traffic
     now_ns: int
     last_loss_ns: int | None
+    probes: tuple[ProbeStatus, ...] = ()
+    """What became of each probe: what could be known."""
 
     @property
     def host(self) -> Host:

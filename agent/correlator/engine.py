@@ -173,7 +173,7 @@ class Correlator:
         )
 
     def _context(self) -> Context:
-        return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
+        return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns, self._info.probes)
 
     def _take(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
         """Serve a request; then judge those anew that called it."""

@@ -53,10 +53,7 @@ class Repeats:
     def find(self, request: Request) -> Note | None:
         """Return what a cache would have saved of this one; 1 us where it did little."""
         record = request.record
-        if record.method != "GET" or record.asked is None or record.status != 200 or record.calls_lost:  # noqa: PLR2004
-            return None
-        work_ns = sum(request.ledger[bucket] for bucket in _WORK)
-        if work_ns < _LEAST_NS or (calls := _calls_of(record)) is None:
+        if record.asked is None or (work_ns := work_of(request)) is None or (calls := _calls_of(record)) is None:
             return None
         key = (request.service, record.asked)
         before, now = self._known.pop(key), _Done(record.ended_ns, request.ledger["on_cpu"], record.sent_bytes, calls)
@@ -64,6 +61,17 @@ class Repeats:
         if before is None or not _is_alike(before, now):
             return None
         return Note("cache", work_ns, record.sent_bytes, record.target or "?", request.ledger["on_cpu"])
+
+
+def work_of(request: Request) -> int | None:
+    """Return the work of a request that might be answered from a cache; None of any other."""
+    record = request.record
+    if record.asked is None or request.ledger.total_ns < _LEAST_NS or record.method != "GET":
+        return None
+    if record.status != 200 or record.calls_lost:  # noqa: PLR2004
+        return None
+    work_ns = sum(request.ledger[bucket] for bucket in _WORK)
+    return work_ns if work_ns >= _LEAST_NS else None
 
 
 def _is_alike(before: _Done, now: _Done) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.chances.notes import Note
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 _FOLDERS: Final = frozenset({"static", "assets", "media", "_next", "dist", "public"})
 _NAMES_END: Final = "css js mjs map png jpg jpeg gif webp avif svg ico woff woff2 ttf otf eot mp4 webm mp3 wasm"
 _EXTENSIONS: Final = frozenset(_NAMES_END.split())
+_METHODS: Final = frozenset({"GET", "HEAD"})
 _ANSWERS: Final = frozenset({200, 206, 304})
 _MOST_EXTENSION: Final = 6
 _SMALLER: Final = 0.7
@@ -22,12 +24,15 @@ def static(request: Request) -> Note | None:
     """Return a file that Python has served: by its folder, or its name's end."""
     record = request.record
     target = record.target
-    if target is None or record.method not in {"GET", "HEAD"} or record.status not in _ANSWERS:
-        return None
-    end = target[-_MOST_EXTENSION:].rpartition(".")[2].lower()
-    if end not in _EXTENSIONS and target[1:].partition("/")[0] not in _FOLDERS:
+    if target is None or not _is_file(target) or record.method not in _METHODS or record.status not in _ANSWERS:
         return None
     return Note("static", request.ledger.total_ns, record.sent_bytes, target, request.ledger["on_cpu"])
+
+
+@lru_cache(maxsize=4096)
+def _is_file(target: str) -> bool:
+    end = target[-_MOST_EXTENSION:].rpartition(".")[2].lower()
+    return end in _EXTENSIONS or target[1:].partition("/")[0] in _FOLDERS
 
 
 def plain_text(request: Request) -> Note | None:

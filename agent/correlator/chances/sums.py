@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.chances import telling
-from perfwatch.agent.correlator.chances.caching import Repeats
+from perfwatch.agent.correlator.chances.caching import Repeats, work_of
 from perfwatch.agent.correlator.chances.calling import overlapping, retried
 from perfwatch.agent.correlator.chances.linking import LEAST, opened
 from perfwatch.agent.correlator.chances.serving import plain_text, static
@@ -46,15 +46,19 @@ class Chances:
 
         About 1 us for a quick request without calls.
         """
-        found = [static(request) or self._dynamic(request, earlier)]
-        if request.record.body is not None:
-            found.append(plain_text(request))
-        if request.record.calls:
-            found.append(retried(request))
-            found.append(overlapping(request) if judged else None)
-        notes = tuple(note for note in found if note is not None)
-        for note in notes:
-            self._add(request.endpoint, note, 1)
+        record = request.record
+        note = static(request) or self._dynamic(request, earlier)
+        if note is None and record.body is None and not record.calls:
+            return ()
+        found = (
+            note,
+            plain_text(request) if record.body is not None else None,
+            retried(request) if record.calls else None,
+            overlapping(request) if record.calls and judged else None,
+        )
+        notes = tuple(one for one in found if one is not None)
+        for one in notes:
+            self._add(request.endpoint, one, 1)
         return notes
 
     def take_back(self, endpoint: tuple[str, str], notes: Iterable[Note]) -> None:
@@ -73,7 +77,7 @@ class Chances:
         """Return what a cache would have saved; of a corrected request that was found out the first time."""
         if earlier is None:
             return self._repeats.find(request)
-        return next((note for note in earlier if note.kind == "cache"), None)
+        return next((note for note in earlier if note.kind == "cache" and work_of(request) is not None), None)
 
     def _add(self, endpoint: tuple[str, str], note: Note, sign: int) -> None:
         key = Key(note.kind, endpoint)

@@ -216,6 +216,17 @@ class CalleeReport(Struct, frozen=True):
     summary: str
 
 
+class RecordedVerdict(Struct, frozen=True):
+    """What was said of a request while it was recorded: by the rules of the perfwatch that recorded it."""
+
+    principle: str
+    """Also of another version's."""
+    mechanism: str | None
+    share: float
+    confidence: float
+    summary: str
+
+
 class RequestReport(Struct, frozen=True):
     """One judged request.
 
@@ -261,6 +272,8 @@ class RequestReport(Struct, frozen=True):
     """In the order of its calls; those that were followed into a service that is watched too."""
     caller: int | None = None
     """Id of the judged request that made this one; null where that is not known."""
+    recorded: RecordedVerdict | None = None
+    """Null where none was recorded. The other verdicts are made anew from the records, by the rules of today."""
 
 
 class OpportunityReport(Struct, frozen=True):

@@ -58,7 +58,8 @@ def assert_right(text, fault, server, load):
     waited = next(stretch for stretch in serving.truth(server.address) if (stretch.path, stretch.kind) == (path, fault))
     sent = next(sample for sample in load.samples if sample.path.partition("?")[0] == path)
     assert path.startswith(f"/{fault}/")
-    assert int(took) == pytest.approx(sent.latency_ms, rel=0.05, abs=3)
+    # Its client waited for a CPU too before its clock stopped.
+    assert (waited.end_ns - waited.start_ns) / 1e6 - 1 < int(took) < sent.latency_ms + 1
     milliseconds, percent = booked_ms(fault, text)
     assert milliseconds == pytest.approx(waited.blocked_ns / 1e6, rel=0.05, abs=2)
     assert percent == pytest.approx(100 * milliseconds / int(took), abs=2)

@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
 # What these test is pure, or only in files: they run beside each other. What measures a live process runs alone, after them.
-BESIDE := tests/agent/correlator tests/agent/session tests/agent/trees tests/probes/protocols tests/tui
+BESIDE := tests/agent/correlator tests/agent/session tests/agent/trees tests/probes/ledger/test_calls.py \
+	tests/probes/ledger/test_ways.py tests/probes/protocols tests/probes/readers/test_span_messages.py \
+	tests/probes/wire/test_parsers.py tests/test_docs.py tests/test_packaging.py tests/tui
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)

@@ -66,7 +66,7 @@ def assert_right(text, fault, server, load):
     assert booked_ms("unaccounted", text)[0] < 1
 
 
-@pytest.mark.parametrize("fault", ["sleep", "lock"])
+@pytest.mark.parametrize("fault", [pytest.param("sleep", marks=pytest.mark.slow), "lock"])
 def test_from_a_pid_by_keyboard_to_the_ledger_of_a_slow_request(loaded, fault):
     server, load = loaded
     with terminal(PERFWATCH, server.pid) as screen:
@@ -144,7 +144,7 @@ def recorded(loaded, tmp_path_factory):
     return file, report
 
 
-@pytest.mark.parametrize("fault", ["sleep", "lock"])
+@pytest.mark.parametrize("fault", ["sleep", pytest.param("lock", marks=pytest.mark.slow)])
 def test_the_same_in_a_replay(loaded, recorded, fault):
     server, load = loaded
     file, report = recorded

@@ -20,9 +20,9 @@ from netting import (
     equal,
     server,
     ss,
-    until,
     within,
 )
+from waiting import until
 
 from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.readers import sock_diag, socket_table

@@ -33,7 +33,7 @@ test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest -m "not slow" -n logical $(BESIDE); beside=$$?; \
-		$(BIN)/pytest -m "not slow" $(BESIDE:%=--ignore=%) && exit $$beside
+		$(BIN)/pytest -m "not slow" -p no:xdist $(BESIDE:%=--ignore=%) && exit $$beside
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check
@@ -43,7 +43,7 @@ check: $(VENV)/installed-tests
 
 faults: $(VENV)/installed-tests
 	@tests/install-tools
-	$(BIN)/pytest -m "fault or slow"
+	$(BIN)/pytest -m "fault or slow" -p no:xdist
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
+from msgspec.structs import replace
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
@@ -386,7 +387,7 @@ class LedgerProbe:
                     self._requests.delete(key)  # the end of a Unix connection is no event, that of a reset one was
             elif stage.flags & ev.RESET and idle_ns >= FORGET_NS and self._is_left(event := ev.parse_request(data)):
                 self._requests.delete(key)
-                self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
+                self._tell(replace(event, flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
             else:
                 waiting.append(ev.parse_request(data))
         self._show_open(waiting, now_ns, to)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from perfwatch.probes.protocols import (
     amqp,
     dns,
@@ -82,7 +84,7 @@ class Speech:
         if turn.protocol == "grpc" or self.protocol == "unknown":
             self.protocol = turn.protocol
         operation = turn.operation[:MAX_OPERATION_CHARS] if turn.operation else None
-        return turn._replace(protocol=self.protocol, operation=operation)
+        return replace(turn, protocol=self.protocol, operation=operation)
 
     def _said_inside(self, turn: Turn, clear: bytes | None, size: int) -> Turn:
         if clear is not None and turn.phase == "asking":

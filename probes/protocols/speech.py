@@ -119,8 +119,9 @@ class Speech:
         if self.protocol != "unknown":
             known = "http/2" if self.protocol == "grpc" else self.protocol
             return self._by(known, head, size, known=True) or Turn(self.protocol)
-        for protocol in _READERS:
-            if (protocol != "dns" or self._at_dns) and (turn := self._by(protocol, head, size, known=False)):
+        said = Said(head, size, known=False, memory=self._memory)
+        for protocol, read in _READERS.items():
+            if (protocol != "dns" or self._at_dns) and (turn := read(said)):
                 self.is_encrypted = turn.protocol == "tls"
                 return turn
         return (self._likely and self._by(self._likely, head, size, known=True)) or Turn("unknown")

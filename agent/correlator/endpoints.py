@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
+from perfwatch.agent.correlator.normal import NormalSums
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Traffic
     from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import StackTime
@@ -61,6 +63,7 @@ class EndpointState:
         "errors",
         "latencies",
         "method",
+        "normals",
         "route",
         "service",
         "slow_count",
@@ -72,6 +75,7 @@ class EndpointState:
         self.slow_count = 0
         self.errors = 0
         self.downstream = Called(_MAX_CALLED)
+        self.normals = NormalSums()
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -116,6 +120,11 @@ class EndpointState:
         """Time that users lost in its judged requests: what these took beyond what is never slow."""
         return self._lost_ns(self._slow) + (self._lost_ns(self._usual) if self._always_slow else 0)
 
+    @property
+    def normal(self) -> Normal | None:
+        """What its requests are like that are not slow, where that is known well."""
+        return self.normals.known(self.latencies.count - self.slow_count, self.latencies.count)
+
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
         if self._made is None or self._known != self._told_by_others():
@@ -151,7 +160,15 @@ class EndpointState:
             frames=frames,
             service=self.service,
             downstream=self.downstream.largest(),
+            normal=None if always else self._normal_ledger(),
+            normal_count=0 if always else self.latencies.count - self.slow_count,
         )
+
+    def _normal_ledger(self) -> Ledger | None:
+        """Return the mean of all that is not slow: what is left of all without the slow ones."""
+        count = self.latencies.count - self.slow_count
+        booked_ns = [every - slow for every, slow in zip(self._booked_ns, self._slow.booked_ns, strict=True)]
+        return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
@@ -166,7 +183,7 @@ class EndpointState:
         if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
             # Slow ones are rare: the p95 would not show them.
             subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
-        return verdict_on(subject, pool, self._known_later)
+        return verdict_on(subject, pool, self._known_later, None if always else self.normal)
 
     def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
         if mechanism in ("pool", "lock"):

@@ -16,7 +16,7 @@ from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
-from perfwatch.agent.correlator.judge import Judged, judge
+from perfwatch.agent.correlator.judge import Judged, balance_of, judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
@@ -58,6 +58,8 @@ class _Counted(NamedTuple):
     balance: Balance | None
     calls: int
     """So many of its calls were summed: those that it made until then."""
+    normal: Balance | None = None
+    """Where it is one of those that say what is normal."""
 
 
 class Correlator:
@@ -201,16 +203,27 @@ class Correlator:
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
-        counted = _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls))
-        self._counted.put(record.id, counted)
+        normal = None if slow else self._sum_normal(request, endpoint, balance, looks)
+        counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
+        self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks)
+        judged = judge(request, self._context(), looks, endpoint.normal)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance
+
+    def _sum_normal(
+        self, request: Request, endpoint: EndpointState, balance: Balance | None, looks: Looks
+    ) -> Balance | None:
+        """Let a request that is not slow say what is normal, if it is one of those that are asked."""
+        if not endpoint.normals.wants(endpoint.latencies.count):
+            return None
+        normal = balance or balance_of(request, self._context(), looks)
+        endpoint.normals.add(normal)
+        return normal
 
     def _judge_anew(self, request: Request) -> tuple[Request, ...]:
         """Judge a request again if its callees are others now, or were judged otherwise."""
@@ -254,6 +267,8 @@ class Correlator:
             judged = self._judged.pop(request_id)
             stacks = judged.stacks if judged is not None else ()
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
+        if counted.normal is not None:
+            endpoint.normals.add(counted.normal, -1)
         self._latencies.remove(duration_ns)
         self._slow_count -= counted.slow
         self._errors -= counted.failed

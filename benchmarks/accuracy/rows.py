@@ -40,7 +40,12 @@ class Row:
     @property
     def expected(self) -> str:
         """The mechanism, or `healthy`."""
-        return self.true.mechanism or self.true.principle
+        return "run-queue" if self.is_crowded else self.true.mechanism or self.true.principle
+
+    @property
+    def principle(self) -> str:
+        """What is true of it."""
+        return "capacity" if self.is_crowded else self.true.principle
 
     @property
     def told(self) -> str:
@@ -48,14 +53,23 @@ class Row:
         return self.said.mechanism or self.said.principle
 
     @property
-    def is_there(self) -> bool:
-        """By the clocks of clients and server the label is true of this run: else the machine had other plans."""
-        if self.true.failed:
-            return False
+    def is_labelled(self) -> bool:
+        """By the clocks of clients and server the label is true of this run."""
         if self.true.principle == "healthy":
             return self.true.max_ms < SLOW_MS - SEEN_MS
         shares = [share for share in (self.true.share, self.true.held_share) if share is not None]
         return self.true.slow >= FEWEST_SLOW and all(share >= LEAST_SHARE for share in shares)
+
+    @property
+    def is_crowded(self) -> bool:
+        """The label is not true, because the machine had other plans: the kernel says that its thread got no CPU."""
+        crowded = (self.true.crowded or 0) >= LEAST_SHARE and self.true.mechanism != "throttle"
+        return crowded and not self.is_labelled
+
+    @property
+    def is_there(self) -> bool:
+        """What is true of it is known."""
+        return not self.true.failed and (self.is_labelled or self.is_crowded)
 
     @property
     def outcome(self) -> Outcome:
@@ -64,23 +78,30 @@ class Row:
             return "absent"
         if self.told == self.expected:
             return "right"
-        if self.true.principle == "healthy":
+        if self.principle == "healthy":
             return "accused"
         if self.said.principle == "unknown":
             return "unknown"
-        return "principle" if self.said.principle == self.true.principle else "wrong"
+        return "principle" if self.said.principle == self.principle else "wrong"
 
     @property
     def share_error(self) -> float | None:
         """The share that perfwatch says less the one that was planted; None unless the verdict is right."""
-        return self.said.share - self.true.share if self.outcome == "right" and self.true.share is not None else None
+        if self.outcome != "right" or self.true.share is None or self.is_crowded:
+            return None
+        return self.said.share - self.true.share
 
     @property
     def second_told(self) -> bool | None:
         """Whether the second mechanism is among the causes; None where there is none."""
-        if self.outcome != "right" or self.true.second is None or (self.true.second_share or 0) < LEAST_SECOND:
+        if self.outcome != "right" or self.is_crowded or (self.true.second_share or 0) < LEAST_SECOND:
             return None
         return self.true.second in self.said.causes
+
+    @property
+    def names_it(self) -> bool | None:
+        """Whether a right verdict names who is to blame; None where nobody is."""
+        return self.said.names_it if self.outcome == "right" and not self.is_crowded else None
 
 
 def rows_of(runs: Iterable[Run]) -> list[Row]:

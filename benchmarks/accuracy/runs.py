@@ -59,6 +59,8 @@ class Told(msgspec.Struct, frozen=True):
     second_share: float | None
     held_share: float | None
     failed: int
+    crowded: float | None = None
+    """The part of the slow requests' latency in which the handler's thread got no CPU, by schedstat; 0 in a loop."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -210,6 +212,7 @@ def _told(
         share=planted_share(party.kind, slow, truth) if labelled_as else None,
         second_share=planted_share(party.second[1], slow, truth) if labelled_as and party.second else None,
         held_share=held_share(slow, truth, party.held_by) if labelled_as and party.held_by else None,
+        crowded=planted_share("crowded", slow, truth) if slow else None,
         failed=sum(sample.status != 200 for sample in mine),
     )
 

@@ -43,17 +43,18 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
 def _figures(rows: Sequence[Row]) -> dict[str, str]:
     outcomes = collections.Counter(row.outcome for row in rows)
-    faults = [row for row in rows if row.true.principle != "healthy" and row.outcome != "absent"]
-    sound = [row for row in rows if row.true.principle == "healthy" and row.outcome != "absent"]
+    faults = [row for row in rows if row.principle != "healthy" and row.outcome != "absent"]
+    sound = [row for row in rows if row.principle == "healthy" and row.outcome != "absent"]
     confident = [row for row in faults + sound if row.said.confidence >= CONFIDENT]
     errors = [abs(row.share_error) for row in faults if row.share_error is not None]
     first = [row.said.first_right_s for row in faults if row.said.first_right_s is not None]
     second = [row.second_told for row in rows if row.second_told is not None]
-    named = [row.said.names_it for row in faults if row.outcome == "right" and row.said.names_it is not None]
+    named = [row.names_it for row in faults if row.names_it is not None]
     return {
         "runs": str(len({(row.run.name, row.run.variant) for row in rows})),
         "verdicts on endpoints": str(len(faults) + len(sound)),
         "left out: the label was not true of the run": str(outcomes["absent"]),
+        "of a run queue, whatever was planted": str(sum(row.is_there and row.is_crowded for row in rows)),
         "principle right": percent(
             sum(row.outcome in {"right", "principle"} for row in faults + sound), len(faults + sound)
         ),
@@ -130,7 +131,7 @@ def _calibration_error(judged: Sequence[Row]) -> str:
 def mending(rows: Iterable[Row]) -> list[str]:
     """For each fault that was removed: what perfwatch predicted of that, and what came."""
     told = [
-        row for row in rows if row.outcome == "right" and row.true.mechanism and row.true.route in row.run.mended_p95_ms
+        row for row in rows if row.outcome == "right" and row.is_labelled and row.true.mechanism and _is_mended(row)
     ]
     lines = [
         "| fault | endpoint | mechanism | what was done | p95 before | predicted | measured | off |",
@@ -144,6 +145,10 @@ def mending(rows: Iterable[Row]) -> list[str]:
             f"| {'' if predicted is None else f'{predicted:.1f} ms'} | {measured:.1f} ms | {_off(row)} |"
         )
     return [*_mending_summary(told), "", *lines]
+
+
+def _is_mended(row: Row) -> bool:
+    return row.is_labelled and row.true.mechanism is not None and row.true.route in row.run.mended_p95_ms
 
 
 def _mending_summary(told: Sequence[Row]) -> list[str]:

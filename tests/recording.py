@@ -16,7 +16,7 @@ from perfwatch.examples.starting import has_ended
 
 PERFWATCH = Path(sys.executable).parent / "perfwatch"
 SPARE_S = 30
-ATTACHED_S = 10
+ATTACHED_S = 20
 SETTLE_S = 0.5
 POLL_S = 0.02
 

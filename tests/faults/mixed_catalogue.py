@@ -109,9 +109,10 @@ UPLOAD = Party(SLOW_UPLOAD, CAPACITY, "network", "receive", "receive")
 DOWNLOAD = Party(SLOW_READER, CAPACITY, "network", "send", "outside")
 GIL = (Party(clients("/cpu/{n}?ms=120", 4, 0), CONCURRENCY, "gil", "gil", "gil"),)
 QUEUED = (
-    does("/sleep/{n}?ms=50", EFFICIENCY, "sleep", "sleep", count=3, pause_s=0.01),
+    does("/sleep/{n}?ms=60", EFFICIENCY, "sleep", "sleep", pause_s=0.01),
     waits("/fast/{n}", "queue", "queue", "outside"),
 )
+OVERRUN = (Party(clients("/sleep/{n}?ms=40", 8, 0.01), CONCURRENCY, "queue", "queue", "outside"),)
 SQUEEZED = (lacks("/cpu/{n}?ms=15", "run-queue", "run_queue", named="NEIGHBOUR", pause_s=0.01),)
 THROTTLED = (lacks("/cpu/{n}?ms=30", "throttle", "run_queue", pause_s=0.01),)
 BURNT = (lacks("/burn/{n}?ms=15", "run-queue", "run_queue", named="NEIGHBOUR", pause_s=0.01),)
@@ -152,7 +153,7 @@ ELSEWHERE = {
 }
 OF_SERVERS = {
     "queue-waitress-busy": (
-        QUEUED,
+        OVERRUN,
         BUSY_WAITRESS,
         (),
         Mend("16 threads", functools.partial(BUSY_WAITRESS, threads=16)),

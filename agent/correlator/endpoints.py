@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.called import Called
+from perfwatch.agent.correlator.fair import FairSample
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
+from perfwatch.agent.correlator.what_if import Base, predict
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
     BUCKETS,
@@ -62,6 +64,7 @@ class EndpointState:
         "latencies",
         "method",
         "route",
+        "sample",
         "service",
         "slow_count",
     )  # fmt: skip
@@ -72,6 +75,7 @@ class EndpointState:
         self.slow_count = 0
         self.errors = 0
         self.downstream = Called(_MAX_CALLED)
+        self.sample = FairSample()
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -137,6 +141,7 @@ class EndpointState:
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
         verdict, frames = self._verdict(pool, latency, always=always) if pool.count else (self._healthy(), ())
+        causes = tuple(one.mechanism for one in verdict.causes) or (verdict.mechanism,)
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -151,7 +156,14 @@ class EndpointState:
             frames=frames,
             service=self.service,
             downstream=self.downstream.largest(),
+            what_if=predict([one for one in causes if one is not None], self._base(pool, latency)),
         )
+
+    def _base(self, pool: Pool, latency: Latency) -> Base:
+        traffic, loops = self._traffic, self._traffic.loops
+        deed = loops.deed_of(self.name) if loops.held_by(self.name).requests else None
+        kept_by = None if deed is None else deed.bucket
+        return Base(latency, self.latencies.count, self.sample, pool, traffic.demand, traffic.cpus, kept_by)
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
@@ -178,7 +190,7 @@ class EndpointState:
         keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
         loops = self._traffic.loops
         deed = None if keeper is None else loops.deed_of(keeper)
-        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name))
+        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name), self._traffic.demand.version)
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
+from perfwatch.agent.report_gains import gain_of, gains
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import code_section
 from perfwatch.agent.report_queues import cost_notes, queue_section, resource_section
@@ -96,6 +97,8 @@ def _verdict(report: Report, width: int) -> list[str]:
     lines += _because(verdict.evidence, width)
     for advice in verdict.advice:
         lines += block("   do   ", advice, width)
+    for one in report.endpoints[:1] if verdict.what_if_p95_ms is not None else ():
+        lines += [line for gain in gains(one.what_if, one.latency_ms) for line in block("   gain ", gain, width)]
     return lines
 
 
@@ -134,6 +137,8 @@ def _explained(report: Report, width: int) -> list[str]:
         lines += block(f"{LETTERS[one.principle]}  ", one.summary, width)
         lines += _because(one.evidence[:3], width)
         lines += [line for advice in one.advice[:1] for line in block("   do   ", advice, width)]
+        gain = gain_of(one.mechanism, one.what_if, one.latency_ms)
+        lines += block("   gain ", gain, width) if gain else []
     return [rule("also", width), *lines] if lines else []
 
 

@@ -14,6 +14,7 @@ from perfwatch.agent.correlator.called import Called, timed
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
+from perfwatch.agent.correlator.fair import Taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, judge
@@ -80,7 +81,7 @@ class Correlator:
         self._downstream = Called(_MAX_CALLED)
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
-        self._traffic = Traffic()
+        self._traffic = Traffic(info.cpus)
         self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
         self._quick: list[Request] = []
@@ -198,6 +199,7 @@ class Correlator:
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
+        endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
         self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
@@ -236,6 +238,7 @@ class Correlator:
         before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
         counted.endpoint.unjudged(*before, slow=counted.slow)
         anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
+        counted.endpoint.sample.renew(request.record.id, balance)
         self._counted.pop(request.record.id)
         self._counted.put(request.record.id, counted._replace(balance=balance))
         return (anew,)
@@ -261,6 +264,7 @@ class Correlator:
     def _retract(self, request_id: int, counted: _Counted) -> None:
         endpoint, duration_ns = counted.endpoint, counted.duration_ns
         endpoint.latencies.remove(duration_ns)
+        endpoint.sample.drop(request_id)
         endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
         if counted.balance is not None:
             # One that is no longer listed leaves its stacks in those of its endpoint.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from perfwatch.agent.correlator.wording import at, cut, percent
 
@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from perfwatch.agent.model import Link, Mechanism
+
+
+class Linked(Protocol):
+    """A link of a chain, in whatever form."""
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+
 
 _DID: Final[dict[Mechanism, str]] = {
     "cpu": "computed",
@@ -78,12 +87,28 @@ def who(link: Link) -> str:
 
 
 def chain_lines(chain: Sequence[Link]) -> list[str]:
-    """Return a chain as an indented list, one line for each link: who, where, what it did, and how much that was."""
-    told = []
-    for depth, link in enumerate(chain):
-        did = "" if link.mechanism is None else f": {_did(link.mechanism, None)}"
-        told.append(f"{'  ' * depth}{link.kind} {_named(link)}{did} ({percent(link.share)})")
-    return told
+    """Return a chain as an indented list, one line for each link; nothing where a sentence names that peer already."""
+    if is_told(chain):
+        return []
+    return [f"{'  ' * depth}{link_text(link)}" for depth, link in enumerate(chain)]
+
+
+def is_told(chain: Sequence[Linked]) -> bool:
+    """Whether the sentence of a verdict says all that its chain does."""
+    return len(chain) == 0 or (len(chain) == 1 and chain[0].kind == "peer")
+
+
+def link_text(link: Link) -> str:
+    """Say who it was, where, what it did, and how much of the latency that was."""
+    did = "" if link.mechanism is None else f": {_did(link.mechanism, None)}"
+    return f"{link.kind} {_named(link)}{did} ({percent(link.share)})"
+
+
+def ring(members: Sequence[Link]) -> str:
+    """Say who waits for whom: `A waits for B, which waits for C, which waits for the first`."""
+    names = [_named(one) for one in members[:_MAX_STEPS]]
+    more = [f"{len(members) - _MAX_STEPS} more"] if len(members) > _MAX_STEPS else []
+    return "deadlock: " + ", which waits for ".join([*names, *more, "the first"]).replace(", which", "", 1)
 
 
 def _steps(chain: Sequence[Link], *, is_many: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
+from perfwatch.agent.correlator.because import chain_lines
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, percent
 
@@ -56,6 +57,8 @@ def _told(verdict: Verdict) -> Iterator[tuple[str, Text]]:
     yield "why", why
     first, others = verdict.advice[:1], verdict.advice[1:_MAX_LINES]
     yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in first)
+    for number, line in enumerate(chain_lines(verdict.chain)):
+        yield "by" if number == 0 else "", Text(clean(line), style=palette.TEXT)
     for number, fact in enumerate(verdict.evidence[:_MAX_LINES]):
         yield "facts" if number == 0 else "", Text(clean(fact.text), style=palette.TEXT)
     yield from (("or", Text(clean(advice), style=palette.QUIET)) for advice in others)

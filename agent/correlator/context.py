@@ -14,15 +14,17 @@ from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from perfwatch.agent.correlator.host import Host
     from perfwatch.agent.correlator.surroundings import Surroundings
+    from perfwatch.agent.model import Request
     from perfwatch.probes.records import InFlight
 
 _NAMED: Final = 4096
 _PER_PROCESS: Final = 64
 _MAX_PROCESSES: Final = 256
+_PROTOCOLS: Final = 512
 _NEAR_NS: Final = 1_000_000_000
 _NOTABLE_NS: Final = 1_000_000
 
@@ -60,6 +62,8 @@ class Traffic:
         self.loops = Loops()
         self.givers = Givers()
         self.demand = Demand()
+        self.protocols: Recent[str, str] = Recent(_PROTOCOLS)
+        """By the address of a peer, what is spoken with it."""
 
     @property
     def open(self) -> tuple[OpenRequest, ...]:
@@ -81,6 +85,9 @@ class Traffic:
         self._open.pop(record.id, None)
         self.habits.served(record)
         self.demand.served(record, self._named.get(record.id))
+        for call in record.calls:
+            if call.protocol != "unknown" and self.protocols.get(call.peer) != call.protocol:
+                self.protocols.put(call.peer, call.protocol)
         if record.code.frames or record.ran or record.calls:
             record = without_stacks(record)
         self._named.put(record.id, record)
@@ -126,6 +133,10 @@ class Traffic:
         return next((one for one in passed if one.tid == tid and one.started_ns <= at_ns <= one.ended_ns), None)
 
 
+def _nobody(_request: int) -> Request | None:
+    return None
+
+
 class Context(NamedTuple):
     """What all rules are given; they only read it."""
 
@@ -133,6 +144,8 @@ class Context(NamedTuple):
     traffic: Traffic
     now_ns: int
     last_loss_ns: int | None
+    judged: Callable[[int], Request | None] = _nobody
+    """Gives a judged request by its id, with its stacks and callees, as long as it is shown."""
 
     @property
     def host(self) -> Host:

@@ -34,6 +34,8 @@ Later: TypeAlias = "Callable[[Mechanism, tuple[Evidence, ...]], Explanation]"
 """What is added to the evidence of many by what became known after each of them was judged."""
 _VERDICTS: Final = 64
 _MAX_ADVICE: Final = 3
+_NEAREST: Final = 2
+"""So much evidence comes before what is normal: a short report shows three lines."""
 _TELLING: Final = 0.25
 _MOSTLY: Final = 0.5
 _LEFT_OUT: Final = frozenset({"also", "kernel_function", "suspended_in", "place", "one_place", "other_place"})
@@ -215,8 +217,9 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
         + base_cost(balance, weighing.mechanism, normal),
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
+            *evidence[:_NEAREST],
             *compared(balance, normal, "the slow ones took"),
-            *evidence,
+            *evidence[_NEAREST:],
             *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),

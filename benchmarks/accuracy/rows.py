@@ -103,6 +103,13 @@ class Row:
         """Whether a right verdict names who is to blame; None where nobody is."""
         return self.said.names_it if self.outcome == "right" and not self.is_crowded else None
 
+    @property
+    def mended(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """(p50, p95) as predicted without the mechanism, and as measured without the fault; None if either is not known."""
+        predicted, measured = self.said.predicted.get(self.expected), self.run.mended.get(self.true.route)
+        told = self.outcome == "right" and self.is_labelled and self.run.mend_of in {None, self.expected}
+        return (predicted, measured) if told and predicted and measured else None
+
 
 def rows_of(runs: Iterable[Run]) -> list[Row]:
     """Return the rows of all runs that were not skipped."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PLACE: Final = Path(__file__).parent.parent.parent / "build" / "faults"
 VARIANTS: Final = ("mild", "strong", "drawn")
 MENDED_VARIANT: Final = "strong"
+WARM_S: Final = 0.3
 MENDED_S: Final = 1.2
 DEAR: Final = (surroundings.postgres, services.redis, services.secure_web)
 """What takes seconds to start, and has nothing to do with one run's load, serves all of them."""
@@ -52,6 +53,7 @@ class Told(msgspec.Struct, frozen=True):
     second: str | None
     count: int
     slow: int
+    p50_ms: float
     p95_ms: float
     max_ms: float
     share: float | None
@@ -69,12 +71,12 @@ class Run(msgspec.Struct, frozen=True):
     name: str
     variant: str
     paths: tuple[str, ...]
-    begun_ns: int
-    attached_s: float
     load_average: float
     parties: tuple[Told, ...] = ()
     mend: str | None = None
-    mended_p95_ms: dict[str, float] = {}
+    mend_of: str | None = None
+    mended: dict[str, tuple[float, float]] = {}
+    """p50 and p95 of each endpoint without the fault."""
     skipped: str | None = None
 
     @property
@@ -134,7 +136,7 @@ class Runner:
         try:
             run = self._measured(plan)
         except pytest.skip.Exception as skipped:
-            run = Run(plan.case.name, plan.label, (), 0, 0, 0, skipped=str(skipped))
+            run = Run(plan.case.name, plan.label, (), 0.0, skipped=str(skipped))
         except BaseException:
             shutil.rmtree(plan.place)
             raise
@@ -144,39 +146,39 @@ class Runner:
 
     def _measured(self, plan: Plan) -> Run:
         case = plan.varied
-        with self._served(case) as (server, environment):
-            for endpoint in case.load:
-                serving.get(server.address, endpoint.call.path.replace("{n}", "0"))
-            started_ns = time.monotonic_ns()
+        with self._served(case) as (server, environment), Load(server.address, case.load, seed=plan.seed) as load:
+            load.wait(WARM_S)
+            attaching_ns = time.monotonic_ns()
             with recording(server.pid, slow_ms=SLOW_MS) as recorder:
                 begun_ns = time.monotonic_ns()
-                with Load(server.address, case.load, seed=plan.seed) as load:
-                    load.wait(case.seconds)
+                load.wait(case.seconds)
+                ended_ns = time.monotonic_ns()
                 recorder.stop()
                 shutil.copyfile(recorder.file, plan.place / "session.perfwatch")
+            load.stop()
             truth = serving.truth(server.address)
-        mended = self._mended(plan) if plan.variant == MENDED_VARIANT and case.mend else {}
+        seen = Seen(load.samples, attaching_ns, begun_ns, ended_ns)
         return Run(
             name=case.name,
             variant=plan.label,
             paths=tuple(endpoint.call.path for endpoint in case.load),
-            begun_ns=begun_ns,
-            attached_s=(begun_ns - started_ns) / 1e9,
             load_average=os.getloadavg()[0] / (psutil.cpu_count() or 1),
-            parties=tuple(_told(party, load.samples, truth, environment) for party in case.parties),
+            parties=tuple(_told(party, seen, truth, environment) for party in case.parties),
             mend=case.mend.text if case.mend else None,
-            mended_p95_ms=mended,
+            mend_of=case.mend.of if case.mend else None,
+            mended=self._mended(plan) if plan.variant == MENDED_VARIANT and case.mend else {},
         )
 
-    def _mended(self, plan: Plan) -> dict[str, float]:
-        """Return what each endpoint takes without the fault, by its clients' clock."""
+    def _mended(self, plan: Plan) -> dict[str, tuple[float, float]]:
+        """Return what each endpoint takes without the fault, by its clients' clock: p50 and p95."""
         case = labelled.mended(plan.varied)
-        with self._served(case) as (server, _):
-            for endpoint in case.load:
-                serving.get(server.address, endpoint.call.path.replace("{n}", "0"))
-            with Load(server.address, case.load, seed=plan.seed) as load:
-                load.wait(MENDED_S)
-            return {party.route: _p95_ms(_of(party, load.samples)) for party in case.parties}
+        with self._served(case) as (server, _), Load(server.address, case.load, seed=plan.seed) as load:
+            load.wait(WARM_S)
+            begun_ns = time.monotonic_ns()
+            load.wait(MENDED_S)
+            load.stop()
+            seen = Seen(load.samples, begun_ns, begun_ns, time.monotonic_ns())
+            return {party.route: _quantiles(seen.of(party)) for party in case.parties}
 
     @contextlib.contextmanager
     def _served(self, case: Case) -> Iterator[tuple[serving.Server, dict[str, str]]]:
@@ -193,11 +195,34 @@ class Runner:
         return self._kept[around]
 
 
-def _told(
-    party: Party, samples: Sequence[Sample], truth: Sequence[serving.Measured], environment: dict[str, str]
-) -> Told:
-    mine, slow = _of(party, samples), party_slow(party, _Samples(samples), SLOW_MS)
+@dataclass(frozen=True)
+class Seen:
+    """What the clients saw."""
+
+    all_samples: Sequence[Sample]
+    attaching_ns: int
+    begun_ns: int
+    ended_ns: int
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Those from begin to end, while the recorder was attached."""
+        return [one for one in self.all_samples if self.begun_ns < one.start_ns and one.end_ns < self.ended_ns]
+
+    def of(self, party: Party) -> list[Sample]:
+        """Return those of an endpoint."""
+        return [sample for sample in self.samples if route_of(sample) == party.route]
+
+    def longest_ms(self, party: Party) -> float:
+        """Return the longest of all that the recorder can have seen."""
+        mine = [sample for sample in self.all_samples if route_of(sample) == party.route]
+        return max((sample.latency_ms for sample in mine if sample.end_ns > self.attaching_ns), default=0.0)
+
+
+def _told(party: Party, seen: Seen, truth: Sequence[serving.Measured], environment: dict[str, str]) -> Told:
+    mine, slow = seen.of(party), party_slow(party, seen, SLOW_MS)
     labelled_as = bool(slow) and party.principle != "healthy"
+    p50_ms, p95_ms = _quantiles(mine)
     return Told(
         route=party.route,
         principle=party.principle,
@@ -207,8 +232,9 @@ def _told(
         second=party.second[0] if party.second else None,
         count=len(mine),
         slow=len(slow),
-        p95_ms=_p95_ms(mine),
-        max_ms=max((sample.latency_ms for sample in mine), default=0.0),
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        max_ms=seen.longest_ms(party),
         share=planted_share(party.kind, slow, truth) if labelled_as else None,
         second_share=planted_share(party.second[1], slow, truth) if labelled_as and party.second else None,
         held_share=held_share(slow, truth, party.held_by) if labelled_as and party.held_by else None,
@@ -217,17 +243,8 @@ def _told(
     )
 
 
-@dataclass(frozen=True)
-class _Samples:
-    samples: Sequence[Sample]
-
-
-def _of(party: Party, samples: Sequence[Sample]) -> list[Sample]:
-    return [sample for sample in samples if route_of(sample) == party.route]
-
-
-def _p95_ms(samples: Sequence[Sample]) -> float:
-    return percentile_ms(samples, 95) if samples else 0.0
+def _quantiles(samples: Sequence[Sample]) -> tuple[float, float]:
+    return (percentile_ms(samples, 50), percentile_ms(samples, 95)) if samples else (0.0, 0.0)
 
 
 def _claimed(place: Path) -> bool:

@@ -32,9 +32,9 @@ class Said(msgspec.Struct, frozen=True):
     summary: str
     causes: dict[str, float]
     first_right_s: float | None
-    """From the load's begin until a view had the right verdict; None where that never was."""
-    predicted_p95_ms: float | None
-    """Without the mechanism that is right."""
+    """From attaching until a view had the right verdict; None where that never was."""
+    predicted: dict[str, tuple[float, float]]
+    """p50 and p95 without each of its mechanisms."""
     names_it: bool | None
     """Whether the evidence names whom it must name; None where it need not."""
 
@@ -65,20 +65,20 @@ def _replayed(run: Run) -> tuple[Said, ...]:
         due_ns = 0
         for record in session.records():
             if record.at_ns >= due_ns and due_ns:
-                _look(run, correlator.view(), max(session.info.started_ns, run.begun_ns), first)
+                _look(run, correlator.view(), session.info.started_ns, first)
             due_ns = max(due_ns, record.at_ns // STEP_NS * STEP_NS + STEP_NS)
             correlator.feed(record)
         view = correlator.view()
-    _look(run, view, max(session.info.started_ns, run.begun_ns), first)
+    _look(run, view, session.info.started_ns, first)
     return tuple(_said(party, _find(view, party.route), first.get(party.route)) for party in run.parties)
 
 
-def _look(run: Run, view: View, begun_ns: int, first: dict[str, float]) -> None:
+def _look(run: Run, view: View, attached_ns: int, first: dict[str, float]) -> None:
     """Note which endpoints have the right verdict for the first time."""
     for party in run.parties:
         endpoint = _find(view, party.route)
         if party.route not in first and endpoint is not None and _right(party, endpoint):
-            first[party.route] = (view.now_ns - begun_ns) / 1e9
+            first[party.route] = (view.now_ns - attached_ns) / 1e9
 
 
 def _right(party: Told, endpoint: Endpoint) -> bool:
@@ -91,9 +91,9 @@ def _find(view: View, route: str) -> Endpoint | None:
 
 def _said(party: Told, endpoint: Endpoint | None, first_right_s: float | None) -> Said:
     if endpoint is None:
-        return Said(party.route, "unknown", None, 0, 0, "not seen", {}, None, None, None)
+        return Said(party.route, "unknown", None, 0, 0, "not seen", {}, None, {}, None)
     verdict = endpoint.verdict
-    predicted = {what_if.mechanism: what_if.p95_ms for what_if in endpoint.what_if}
+    predicted = {what_if.mechanism: (what_if.p50_ms, what_if.p95_ms) for what_if in endpoint.what_if}
     told = msgspec.json.encode((verdict.summary, verdict.evidence, verdict.chain)).decode()
     return Said(
         route=party.route,
@@ -104,7 +104,7 @@ def _said(party: Told, endpoint: Endpoint | None, first_right_s: float | None) -
         summary=verdict.summary,
         causes={cause.mechanism: cause.share for cause in verdict.causes},
         first_right_s=first_right_s,
-        predicted_p95_ms=predicted.get(party.mechanism),
+        predicted=predicted,
         names_it=_names(party, told),
     )
 

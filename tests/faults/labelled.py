@@ -38,6 +38,10 @@ class Mend:
     server: Callable[..., AbstractContextManager[serving.Server]] | None = None
     around: tuple[Callable[[], AbstractContextManager[dict[str, str]]], ...] | None = None
     keeps_load: bool = False
+    of: str | None = None
+    """The mechanism that it takes away; None: that of each endpoint."""
+    twin: bool = False
+    """The server has another way to do the same, without the fault."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ def drawn(case, seed):
 def mended(case):
     """Return the same server under the same load, with the fault removed."""
     mend = case.mend
-    changed = case if mend.keeps_load else dataclasses.replace(case, parties=tuple(map(_without, case.parties)))
+    without = _twin if mend.twin else _without
+    changed = case if mend.keeps_load else dataclasses.replace(case, parties=tuple(map(without, case.parties)))
     return dataclasses.replace(
         changed,
         server=mend.server or case.server,
@@ -109,6 +114,12 @@ def mended(case):
 def _without(party):
     call = party.endpoint.call
     call = dataclasses.replace(call, path=_path(call.path, _gone, first_only=True), upload_s=0.0, download_s=0.0)
+    return dataclasses.replace(party, endpoint=dataclasses.replace(party.endpoint, call=call))
+
+
+def _twin(party):
+    call = party.endpoint.call
+    call = dataclasses.replace(call, path=f"{_path(call.path, float)}&mended=1")
     return dataclasses.replace(party, endpoint=dataclasses.replace(party.endpoint, call=call))
 
 
@@ -125,13 +136,19 @@ def _path(path, change, *, first_only=False):
 
 
 QUICKER = {
-    "run-queue": Mend("no neighbours", around=(), keeps_load=True),
-    "throttle": Mend("no quota", server=SYNC, keeps_load=True),
-    "queue": Mend("16 threads", server=lambda **how: GTHREAD(threads=16, **how), keeps_load=True),
+    "run-queue": Mend("no neighbours", around=(), keeps_load=True, of="run-queue"),
+    "throttle": Mend("no quota", server=SYNC, keeps_load=True, of="throttle"),
+    "queue": Mend("16 threads", server=lambda **how: GTHREAD(threads=16, **how), keeps_load=True, of="queue"),
     "kept-lock": Mend("the keeper does not sleep"),
 }
-UNMENDED = {"gil", "gil-http-server"}
-"""Another interpreter for each thread would mend them: more CPUs than this takes."""
+TWINS = {
+    "chatty": Mend("one query for all rows", twin=True),
+    "connecting": Mend("a connection that is kept", twin=True),
+    "tls": Mend("a connection that is kept", twin=True),
+}
+UNMENDED = {"gil", "gil-http-server", "major-fault"}
+"""Another interpreter for each thread would mend the first: more CPUs than this takes. The last one does as much as its
+faults leave time for: without them it would do more."""
 ALONE = {"queue", "run-queue", "throttle", "gil", "gil-http-server"}
 """What they lack, everybody lacks: no endpoint is innocent there."""
 
@@ -151,5 +168,8 @@ def cases():
     from faults.mixed_catalogue import CASES
 
     older = [_of_threads(fault) for fault in FAULTS]
-    older += [Case(fault.name, fault.parties, fault.server, fault.around) for fault in LOOP_FAULTS]
+    older += [
+        Case(fault.name, fault.parties, fault.server, fault.around, TWINS.get(fault.name.rpartition("-")[0], Mend()))
+        for fault in LOOP_FAULTS
+    ]
     return (*older, *CASES)

@@ -23,7 +23,7 @@ from faults.catalogue import (
     THREADING,
     clients,
 )
-from faults.labelled import Case, Mend, healthy
+from faults.labelled import TWINS, UNMENDED, Case, Mend, healthy
 from faults.loop_catalogue import (
     AWAITS,
     BURNS,
@@ -261,9 +261,11 @@ def _cases():
         for name in names.split():
             alone = SERVERS[name] is SYNC
             taking_part = tuple(one for one in parties if not (alone and one is INNOCENT))
-            yield Case(f"{fault}-{name}", taking_part, SERVERS[name], around, None if fault == "gil" else Mend())
+            mend = None if fault in UNMENDED else TWINS.get(fault, Mend())
+            yield Case(f"{fault}-{name}", taking_part, SERVERS[name], around, mend)
     for name, (parties, server, around, mend) in OF_SERVERS.items():
-        yield Case(name, parties, server, around, dataclasses.replace(mend, keeps_load=True))
+        of = parties[-1].mechanism
+        yield Case(name, parties, server, around, dataclasses.replace(mend, keeps_load=True, of=of))
     for name, (parties, server, around) in (OF_LOOPS | TRAPS).items():
         yield Case(name, parties, server, around)
     yield Case(

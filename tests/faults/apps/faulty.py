@@ -1,6 +1,7 @@
 """A server with planted faults: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. Python 3.7 to 3.13.
 
-`&also=sleep:30` has a second one after the first, for so many milliseconds.
+`&also=sleep:30` has a second one after the first, for so many milliseconds; `&mended=1` does without the fault, where
+there is another way.
 
 As a WSGI application (`gunicorn --chdir tests/faults/apps faulty:app`), or by itself under
 http.server.ThreadingHTTPServer (`python faulty.py 8000` or `python faulty.py unix:/run/faulty.sock`).
@@ -29,6 +30,7 @@ def answer(target, body):
     if name not in FAULTS:
         return 404, b"no such fault"
     asked = parse_qs(parts.query)
+    name += "-mended" if "mended" in asked and f"{name}-mended" in FAULTS else ""
     with truth.request(parts.path):
         data = FAULTS[name](float(asked.get("ms", [DEFAULT_MS])[0]) / 1000, body)
         for second, ms in (pair.split(":") for pair in asked.get("also", ())):

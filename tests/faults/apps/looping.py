@@ -1,6 +1,7 @@
 """A server with the planted faults of event loops: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. ASGI.
 
-`&also=nap:30` has a second one after the first, for so many milliseconds.
+`&also=nap:30` has a second one after the first, for so many milliseconds; `&mended=1` does without the fault, where
+there is another way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ async def answer(path, query):
     if name not in FAULTS:
         return 404, b"no such fault"
     asked = parse_qs(query)
+    name += "-mended" if "mended" in asked and f"{name}-mended" in FAULTS else ""
     with truth.serving(path):
         data = await FAULTS[name](float(asked.get("ms", [DEFAULT_MS])[0]) / 1000)
         for second, ms in (pair.split(":") for pair in asked.get("also", ())):

@@ -105,7 +105,7 @@ class Row:
 
     @property
     def mended(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
-        """(p50, p95) as predicted without the mechanism, and as measured without the fault; None if either is not known."""
+        """(p50, p95) predicted without the mechanism, and measured without the fault; None if either is not known."""
         predicted, measured = self.said.predicted.get(self.expected), self.run.mended.get(self.true.route)
         told = self.outcome == "right" and self.is_labelled and self.run.mend_of in {None, self.expected}
         return (predicted, measured) if told and predicted and measured else None

@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
+# What these test is pure, or only in files: they run beside each other. What measures a live process runs alone, after them.
+BESIDE := tests/agent/correlator tests/agent/session tests/agent/trees tests/probes/protocols tests/tui
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
@@ -29,7 +31,8 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n logical $(BESIDE); beside=$$?; \
+		$(BIN)/pytest -m "not slow" $(BESIDE:%=--ignore=%) && exit $$beside
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check

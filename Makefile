@@ -13,13 +13,14 @@ BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
-.PHONY: demo test check faults benchmark bpf offsets reference picture clean help
+.PHONY: demo test check faults accuracy benchmark bpf offsets reference picture clean help
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
+	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (40 minutes)"
 	@echo "make benchmark  measure the overhead, event loops, the probes and the stacks, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
@@ -44,6 +45,10 @@ check: $(VENV)/installed-tests
 faults: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/pytest -m "fault or slow" -p no:xdist
+
+accuracy: $(VENV)/installed-tests
+	@tests/install-tools
+	$(BIN)/python benchmarks/faults.py --write
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools

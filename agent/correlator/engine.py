@@ -6,7 +6,7 @@ depend on nothing but the records so far and their order, so live and replay agr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -46,7 +46,7 @@ _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
 
-class _Counted(NamedTuple):
+class _Counted(msgspec.Struct, frozen=True):
     """How a request was counted: what a correction of it takes back."""
 
     endpoint: EndpointState
@@ -237,7 +237,7 @@ class Correlator:
         counted.endpoint.unjudged(*before, slow=counted.slow)
         anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
         self._counted.pop(request.record.id)
-        self._counted.put(request.record.id, counted._replace(balance=balance))
+        self._counted.put(request.record.id, msgspec.structs.replace(counted, balance=balance))
         return (anew,)
 
     def _judge_quick(self, request: Request) -> Request:

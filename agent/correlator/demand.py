@@ -7,6 +7,7 @@ where connections are mostly used once, clients are taken to be many and to come
 
 from __future__ import annotations
 
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.recent import Recent
@@ -81,7 +82,7 @@ class _Process:
     def add(self, record: ServedRequest, sign: int) -> None:
         self.count += sign
         self.total_ns += sign * _total_ns(record)
-        self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, record.booked_ns, strict=True)]
+        self.booked_ns = list(map(add if sign == 1 else sub, self.booked_ns, record.booked_ns))
 
     def asked(self) -> Asked:
         count = max(self.count, 1)

@@ -7,7 +7,7 @@ depend on nothing but the records so far and their order, so live and replay agr
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -54,7 +54,7 @@ _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
 
-class _Counted(NamedTuple):
+class _Counted(msgspec.Struct, frozen=True):
     """How a request was counted: what a correction of it takes back."""
 
     endpoint: EndpointState
@@ -250,7 +250,7 @@ class Correlator:
         anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
         counted.endpoint.sample.renew(request.record.id, balance)
         self._counted.pop(request.record.id)
-        self._counted.put(request.record.id, counted._replace(balance=balance))
+        self._counted.put(request.record.id, msgspec.structs.replace(counted, balance=balance))
         return (anew,)
 
     def _judge_quick(self, request: Request) -> Request:

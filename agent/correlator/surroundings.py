@@ -46,6 +46,7 @@ Sample: TypeAlias = (
     | frames.Span
     | records.TreeMember
     | records.PeerProcess
+    | records.ThreadWait
 )
 
 
@@ -106,6 +107,8 @@ class Surroundings:
                 self.costs.change(record)
             case frames.ThreadStacks() | frames.PythonSample() | frames.GcPause() | frames.Span():
                 self.code.take(record)
+            case records.ThreadWait():
+                self.code.waited(record)
             case records.TreeMember():
                 self.services.member(record)
             case records.PeerProcess():

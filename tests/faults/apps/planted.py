@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 
+from chaining import CHAINING
 from coding import CODING
 from pooling import POOLING
 from truth import measured, native_id
@@ -268,6 +269,7 @@ FAULTS = {
             download,
         ),
         *(call, call_timeout, call_select, call_epoll, call_unix, postgres, child, child_pipe),
+        *CHAINING,
         *CODING,
         *POOLING,
     )

@@ -294,6 +294,8 @@ class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
     gc_ns: int = 0
     stack: tuple[Frame, ...] = ()
     """What its thread executes at this moment, the innermost frame first; empty where that is not known."""
+    remote: str = ""
+    """As in `ServedRequest`; empty where it is not known."""
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True, tag="in_flight"):

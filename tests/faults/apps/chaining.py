@@ -93,4 +93,28 @@ def kept_query(seconds, body):
     return b"ok"
 
 
-CHAINING = (report, guarded, back, middle, front, kept_query)
+_first, _second = threading.Lock(), threading.Lock()
+_met = threading.Barrier(2)
+
+
+def forward(seconds, body):
+    """Take two locks, one after the other, once `backward` has the other."""
+    with _first:
+        _met.wait()
+        with _second:
+            return b"never"
+
+
+def backward(seconds, body):
+    """Take the same two in the opposite order."""
+    with _second:
+        _met.wait()
+        return _take_first()
+
+
+def _take_first():
+    with _first:
+        return b"never"
+
+
+CHAINING = (report, guarded, back, middle, front, kept_query, forward, backward)

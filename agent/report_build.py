@@ -46,7 +46,7 @@ def build(
         schema=contract.SCHEMA,
         session=_session(info, view, records or {}),
         requests=_requests(view),
-        verdict=_judgement(view.verdict),
+        verdict=_judgement(view),
         endpoints=[_endpoint(endpoint) for endpoint in view.endpoints],
         in_flight=[_open(info, request, view.now_ns) for request in view.in_flight],
         in_flight_count=view.in_flight_count,
@@ -120,7 +120,10 @@ def _requests(view: View) -> contract.Requests:
     )
 
 
-def _judgement(verdict: Verdict) -> contract.Judgement:
+def _judgement(view: View) -> contract.Judgement:
+    verdict = view.verdict
+    # That of the costliest endpoint, unless something hangs or nothing is slow.
+    what_if = view.endpoints[0].what_if if view.endpoints and view.endpoints[0].verdict == verdict else ()
     return contract.Judgement(
         principle=verdict.principle,
         mechanism=verdict.mechanism,
@@ -129,7 +132,7 @@ def _judgement(verdict: Verdict) -> contract.Judgement:
         summary=verdict.summary,
         evidence=list(verdict.evidence),
         advice=list(verdict.advice),
-        what_if_p95_ms=None,
+        what_if_p95_ms=next((one.p95_ms for one in what_if if one.mechanism == verdict.mechanism), None),
         causes=verdict.causes,
         chain=build_chain(verdict.chain),
     )
@@ -157,6 +160,7 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         advice=list(verdict.advice),
         downstream=list(endpoint.downstream),
         service=endpoint.service,
+        what_if=endpoint.what_if,
         causes=verdict.causes,
         chain=build_chain(verdict.chain),
     )

@@ -2,9 +2,8 @@
 
 Keys are only ever added. Times are Unix seconds, durations as their names say, shares 0..1. A ledger has
 one key for each bucket; together with `unaccounted_ms` it adds up to the latency. Strings that came from
-the target or its clients are untrusted. What was not measured is null or empty; what this version cannot
-measure is always so: `what_if_p95_ms`. The queues and resources are in `report_contract_queues.py`, calls to other
-processes in `report_contract_calls.py`.
+the target or its clients are untrusted. What was not measured is null or empty. The queues and resources are in
+`report_contract_queues.py`, calls to other processes in `report_contract_calls.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 # msgspec reads the annotations when a report is decoded.
-from perfwatch.agent.model import Bucket, Cause, Downstream, Evidence, Latency, Mechanism, Principle  # noqa: TC001
+from perfwatch.agent.model import Bucket, Cause, Downstream, Evidence, Latency, Mechanism, Principle, WhatIf  # noqa: TC001
 from perfwatch.agent.report_contract_calls import Call, Culprit  # noqa: TC001
 from perfwatch.agent.report_contract_queues import Cost, Queues, Saturation, Slowed, Struct
 
@@ -157,6 +156,7 @@ class Judgement(Struct, frozen=True):
     evidence: list[Evidence]
     advice: list[str]
     what_if_p95_ms: float | None
+    """Of its endpoint, predicted, if the mechanism were gone; null where nothing is predicted."""
     causes: tuple[Cause, ...] = ()
     """The mechanisms that explain at least 5 %, the one that is blamed first."""
     chain: tuple[ChainLink, ...] = ()
@@ -187,6 +187,8 @@ class EndpointReport(Struct, frozen=True):
     """Calls of all its requests, by peer and operation; what took longest first, at most 20."""
     service: int | None = None
     """PID of the target that serves it; null where one is watched."""
+    what_if: tuple[WhatIf, ...] = ()
+    """What its p50 and p95 would be, predicted, without each mechanism that makes it slow."""
     causes: tuple[Cause, ...] = ()
     """As in `Judgement`; so is `chain`: that which most of the time goes along, its shares those of the mean."""
     chain: tuple[ChainLink, ...] = ()

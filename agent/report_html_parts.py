@@ -11,6 +11,7 @@ from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.report_cells import clean
+from perfwatch.agent.report_gains import gains
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
@@ -117,7 +118,8 @@ def _endpoint(one: EndpointReport) -> str:
     figures = (str(one.slow_count), str(one.count), shown_ms(one.latency_ms.p50), shown_ms(one.latency_ms.p95))
     numbers = "".join(f"<td class='number'>{told(figure)}</td>" for figure in figures)
     letter = f"<td style='color:{PRINCIPLE_COLOUR[one.principle]}'><b>{LETTERS[one.principle]}</b></td>"
-    lines = (one.summary, *(f"calls {asked}" for asked in in_each(one.downstream[:_CALLED])))
+    calls = (f"calls {asked}" for asked in in_each(one.downstream[:_CALLED]))
+    lines = (one.summary, *gains(one.what_if, one.latency_ms), *calls)
     about = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
     name = f"<td><b>{told(f'{one.method} {told_route(one.route, one.service)}')}</b>{about}</td>"
     return f"<tr>{letter}{name}{numbers}<td>{_ledger(one)}</td></tr>"

@@ -12,6 +12,7 @@ from perfwatch.agent.correlator.because import is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
+from perfwatch.agent.report_gains import gain_of, gains
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import code_section
 from perfwatch.agent.report_queues import cost_notes, queue_section, resource_section
@@ -99,6 +100,8 @@ def _verdict(report: Report, width: int) -> list[str]:
     lines += _because(verdict.evidence, width)
     for advice in verdict.advice:
         lines += block("   do   ", advice, width)
+    for one in report.endpoints[:1] if verdict.what_if_p95_ms is not None else ():
+        lines += [line for gain in gains(one.what_if, one.latency_ms) for line in block("   gain ", gain, width)]
     return lines
 
 
@@ -155,6 +158,8 @@ def _explained(report: Report, width: int) -> list[str]:
         lines += chain_lines(one.chain, width)
         lines += _because(one.evidence[:3], width)
         lines += [line for advice in one.advice[:1] for line in block("   do   ", advice, width)]
+        gain = gain_of(one.mechanism, one.what_if, one.latency_ms)
+        lines += block("   gain ", gain, width) if gain else []
     return [rule("also", width), *lines] if lines else []
 
 

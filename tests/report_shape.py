@@ -109,7 +109,7 @@ CONTRACT = {
         "errors": int,
         "latency_ms": LATENCY,
     },
-    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": MAYBE},
+    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": FIGURE},
     "endpoints": [
         VERDICT
         | {
@@ -125,6 +125,7 @@ CONTRACT = {
             "advice": [str],
             "service": (int, MAYBE),
             "downstream": DOWNSTREAM,
+            "what_if": [{"mechanism": str, "p50_ms": NUMBER, "p95_ms": NUMBER}],
         }
     ],
     "downstream": DOWNSTREAM,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.demand import Demand
 from perfwatch.agent.correlator.givers import Givers
 from perfwatch.agent.correlator.habits import Habits
 from perfwatch.agent.correlator.lines import without_stacks
@@ -50,7 +51,9 @@ class Meanwhile(NamedTuple):
 class Traffic:
     """The requests that are open, and the newest of those that have ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpus: int = 1) -> None:
+        self.cpus = cpus
+        """Of the host."""
         self._open: dict[int, OpenRequest] = {}
         self._named: Recent[int, ServedRequest] = Recent(_NAMED)
         self._by_process: dict[int, deque[ServedRequest]] = {}
@@ -58,6 +61,7 @@ class Traffic:
         self.habits = Habits()
         self.loops = Loops()
         self.givers = Givers()
+        self.demand = Demand()
         self.protocols: Recent[str, str] = Recent(_PROTOCOLS)
         """By the address of a peer, what is spoken with it."""
 
@@ -80,6 +84,7 @@ class Traffic:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
         self.habits.served(record)
+        self.demand.served(record, self._named.get(record.id))
         for call in record.calls:
             if call.protocol != "unknown" and self.protocols.get(call.peer) != call.protocol:
                 self.protocols.put(call.peer, call.protocol)

@@ -16,9 +16,10 @@ from perfwatch.agent.correlator.chains import follow
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
+from perfwatch.agent.correlator.fair import Taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
-from perfwatch.agent.correlator.judge import Judged, chained, judge
+from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent, RecentLists
@@ -65,6 +66,8 @@ class _Counted(NamedTuple):
     balance: Balance | None
     calls: int
     """So many of its calls were summed: those that it made until then."""
+    normal: Balance | None = None
+    """Where it is one of those that say what is normal."""
 
 
 class Correlator:
@@ -85,7 +88,7 @@ class Correlator:
         self._downstream = Called(_MAX_CALLED)
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
-        self._traffic = Traffic()
+        self._traffic = Traffic(info.cpus)
         self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
         self._quick: list[Request] = []
@@ -210,21 +213,33 @@ class Correlator:
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
+        endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
         self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
-        counted = _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls))
-        self._counted.put(record.id, counted)
+        normal = None if slow else self._sum_normal(request, endpoint, balance, looks)
+        counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
+        self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks)
+        judged = judge(request, self._context(), looks, endpoint.normal)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance
+
+    def _sum_normal(
+        self, request: Request, endpoint: EndpointState, balance: Balance | None, looks: Looks
+    ) -> Balance | None:
+        """Let a request that is not slow say what is normal, if it is one of those that are asked."""
+        if not endpoint.normals.wants(endpoint.latencies.count):
+            return None
+        normal = balance or balance_of(request, self._context(), looks)
+        endpoint.normals.add(normal)
+        return normal
 
     def _judge_anew(self, request: Request) -> tuple[Request, ...]:
         """Judge a request again if its callees are others now, or were judged otherwise."""
@@ -237,6 +252,7 @@ class Correlator:
         before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
         counted.endpoint.unjudged(*before, slow=counted.slow)
         anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
+        counted.endpoint.sample.renew(request.record.id, balance)
         self._counted.pop(request.record.id)
         self._counted.put(request.record.id, counted._replace(balance=balance))
         return (anew,)
@@ -285,12 +301,15 @@ class Correlator:
     def _retract(self, request_id: int, counted: _Counted) -> None:
         endpoint, duration_ns = counted.endpoint, counted.duration_ns
         endpoint.latencies.remove(duration_ns)
+        endpoint.sample.drop(request_id)
         endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
         if counted.balance is not None:
             # One that is no longer listed leaves its stacks in those of its endpoint.
             judged = self._judged.pop(request_id)
             stacks = judged.stacks if judged is not None else ()
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
+        if counted.normal is not None:
+            endpoint.normals.add(counted.normal, -1)
         self._latencies.remove(duration_ns)
         self._slow_count -= counted.slow
         self._errors -= counted.failed

@@ -17,21 +17,25 @@ from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
 from perfwatch.agent.correlator.judge import BLAMED, NAMED, Judged, also, causes, undecided
 from perfwatch.agent.correlator.looks import NOBODY
+from perfwatch.agent.correlator.normal import base_cost, compared, weigh_against
 from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
 from perfwatch.agent.correlator.stack_sums import StackSums
-from perfwatch.agent.correlator.weighing import Balance, estimated, weigh
+from perfwatch.agent.correlator.weighing import Balance, estimated
 from perfwatch.agent.correlator.wording import does
 from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, FrameShare, Ledger, Mechanism, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.model import StackTime
 
 Later: TypeAlias = "Callable[[Mechanism, tuple[Evidence, ...]], Explanation]"
 """What is added to the evidence of many by what became known after each of them was judged."""
 _VERDICTS: Final = 64
 _MAX_ADVICE: Final = 3
+_NEAREST: Final = 2
+"""So much evidence comes before what is normal: a short report shows three lines."""
 _TELLING: Final = 0.25
 _MOSTLY: Final = 0.5
 _LEFT_OUT: Final = frozenset({"also", "kernel_function", "suspended_in", "place", "one_place", "other_place"})
@@ -169,12 +173,13 @@ class Pooled(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
-    """Judge the requests of a pool by their mean; `subject` opens the summary."""
+def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Normal | None = None) -> Pooled:
+    """Judge the requests of a pool by their mean, against `normal` ones; `subject` opens the summary."""
     balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
-    weighing = weigh(balance)
+    weighing = weigh_against(balance, normal)
     if weighing.mechanism is None:
         evidence = (
+            *compared(balance, normal, "the slow ones took"),
             *also(balance, None),
             *_pooled(verdicts, _OF_UNKNOWN),
         )
@@ -208,10 +213,13 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
         confidence=round(weighing.confidence * (0.5 + 0.5 * agreement) * kept, 3),
-        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence, why)}",
+        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence, why)}"
+        + base_cost(balance, weighing.mechanism, normal),
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
-            *evidence,
+            *evidence[:_NEAREST],
+            *compared(balance, normal, "the slow ones took"),
+            *evidence[_NEAREST:],
             *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),

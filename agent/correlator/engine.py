@@ -28,6 +28,7 @@ from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.shown import Shown
 from perfwatch.agent.correlator.slowness import Slowness
+from perfwatch.agent.correlator.stack_times import EXACT
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
@@ -213,7 +214,8 @@ class Correlator:
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
-        endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
+        if record.threads in EXACT:  # of others nothing is known that could be taken away
+            endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
         self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow

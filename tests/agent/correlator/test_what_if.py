@@ -44,6 +44,13 @@ def test_only_the_tail_falls_where_only_the_tail_waits():
     assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("lock", 10, 10)
 
 
+def test_what_could_not_be_followed_predicts_nothing():
+    """Two of twenty were answered by another thread than read them: nobody knows what they would take."""
+    records = [m.served(n, n * 100, sleep=60, on_cpu=10, target="/a") for n in range(20)]
+    lost = [msgspec.structs.replace(one, threads="several", booked_ns=(0,) * len(one.booked_ns)) for one in records[:2]]
+    assert blamed([*lost, *records[2:]]).p95_ms == pytest.approx(10)
+
+
 def test_nothing_is_predicted_of_what_is_healthy_or_unknown():
     assert predictions([m.served(n, n * 100, ms=5, target="/a") for n in range(20)]) == {"/a": {}}
     assert predictions([m.served(n, n * 100, other=600, target="/a") for n in range(20)]) == {"/a": {}}

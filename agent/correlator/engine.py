@@ -164,6 +164,7 @@ class Correlator:
             slowed_probes=around.costs.slowed,
             peers=around.services.peers,
             downstream=self._downstream.largest(),
+            scalability=self._traffic.windows.scalability(),
         )
 
     def _context(self) -> Context:

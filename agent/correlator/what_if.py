@@ -166,7 +166,7 @@ def _changes(mechanism: Mechanism, some: Sequence[tuple[Taken, float]], asked: A
     elif not asked.on_loops and mechanism != "queue":
         workers = _Station(asked.total_ns - asked.mean_ns("queue"), takes=True, servers=asked.threads)
         yield _change("queue", workers, gone_ns, asked)
-        if mechanism != "gil":
+        if mechanism != "gil" and asked.threads > 1:
             yield _change("gil", _Station(on_cpu_ns, computing), gone_ns, asked)
     host = base.demand.together
     # One interpreter lock lets one thread at a time come to the CPUs: it crowds them only where it is what is gone.

@@ -48,7 +48,7 @@ def test_a_correction_takes_back_what_it_corrects():
     early = [m.served(n, n * 100, lock=600, on_cpu=1, target="/a") for n in range(50)]
     final = [m.served(n, 9000 + n * 100, sleep=200, on_cpu=30, target="/a") for n in range(50)]
     [gain] = predictions([*early, *final])["/a"].values()
-    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(30, 1e-3), pytest.approx(30, 1e-3))
+    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(30, 1e-2), pytest.approx(30, 1e-2))
 
 
 def test_what_kept_the_loop_takes_with_it_the_waiting_for_the_loop():

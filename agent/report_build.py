@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent import report_contract as contract
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Callee, Endpoint, OpenRequest, Request, Verdict
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
+from perfwatch.agent.report_build_chains import build_chain, build_deadlocks
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
@@ -57,6 +58,7 @@ def build(
         events=[contract.Event(at=info.unix_s(at_ns), text=text) for at_ns, text in view.events],
         notes=said,
         downstream=list(view.downstream),
+        deadlocks=build_deadlocks(info, view.deadlocks),
     )
 
 
@@ -131,6 +133,8 @@ def _judgement(view: View) -> contract.Judgement:
         evidence=list(verdict.evidence),
         advice=list(verdict.advice),
         what_if_p95_ms=next((one.p95_ms for one in what_if if one.mechanism == verdict.mechanism), None),
+        causes=verdict.causes,
+        chain=build_chain(verdict.chain),
     )
 
 
@@ -157,6 +161,8 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         downstream=list(endpoint.downstream),
         service=endpoint.service,
         what_if=endpoint.what_if,
+        causes=verdict.causes,
+        chain=build_chain(verdict.chain),
     )
 
 
@@ -214,6 +220,8 @@ def _request(
         service=request.service,
         callees=tuple(map(_callee, request.callees)),
         caller=caller,
+        causes=verdict.causes,
+        chain=build_chain(verdict.chain),
     )
 
 

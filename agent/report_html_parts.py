@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.buckets import COLOUR, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
+from perfwatch.agent.correlator.because import is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
@@ -16,9 +17,9 @@ from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.report_contract import EndpointReport, Judgement, Report
+    from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Report
 
 STYLE: Final = """
 html, body { background: #23282c; color: #d7dce2; font: 15px/1.5 system-ui, sans-serif; }
@@ -95,9 +96,30 @@ def scales(report: Report) -> str:
 
 
 def _reasons(one: Judgement) -> Iterator[str]:
+    if not is_told(one.chain):
+        yield f"<div class='chain'>{chain(one.chain)}</div>"
     yield from (f"<p>{told(fact.text)}</p>" for fact in one.evidence[:_EVIDENCE])
     if one.advice:
         yield f"<ul>{''.join(f'<li>{told(advice)}</li>' for advice in one.advice)}</ul>"
+
+
+def chain(links: Sequence[ChainLink]) -> str:
+    """Return a chain of blame as a list in a list in a list."""
+    inner = ""
+    for link in reversed(links):
+        inner = f"<ul><li>{told(link.text)}{inner}</li></ul>"
+    return inner
+
+
+def deadlocks(report: Report) -> str:
+    """Name those that wait for each other."""
+    if not report.deadlocks:
+        return ""
+    each = (
+        f"<p><b>{told(one.summary)}</b></p><ul>{''.join(f'<li>{told(link.text)}</li>' for link in one.members)}</ul>"
+        for one in report.deadlocks
+    )
+    return f"<h2>Deadlocks</h2>{''.join(each)}"
 
 
 def _endpoint(one: EndpointReport) -> str:

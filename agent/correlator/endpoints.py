@@ -114,6 +114,11 @@ class EndpointState:
         """Take a judged request back."""
         (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
 
+    def retold(self, request_id: int, verdict: Verdict, *, slow: bool) -> None:
+        """Take another verdict of a judged request, of the same mechanism."""
+        self._made = None
+        (self._slow if slow else self._usual).retold(request_id, verdict)
+
     @property
     def name(self) -> tuple[str, str]:
         """Method and route, as they are shown."""

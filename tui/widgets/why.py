@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
+from perfwatch.agent.correlator.because import chain_lines
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, percent
 
@@ -58,6 +59,8 @@ def _told(verdict: Verdict, gain: str | None) -> Iterator[tuple[str, Text]]:
     yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in first)
     if gain is not None:
         yield "gain", Text(clean(gain), style=palette.TEXT)
+    for number, line in enumerate(chain_lines(verdict.chain)):
+        yield "by" if number == 0 else "", Text(clean(line), style=palette.TEXT)
     for number, fact in enumerate(verdict.evidence[:_MAX_LINES]):
         yield "facts" if number == 0 else "", Text(clean(fact.text), style=palette.TEXT)
     yield from (("or", Text(clean(advice), style=palette.QUIET)) for advice in others)

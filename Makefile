@@ -16,7 +16,7 @@ help:
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
-	@echo "make benchmark  measure the overhead, event loops, the probes and the stacks, and write docs/benchmarks*.md"
+	@echo "make benchmark  measure the overhead, event loops, the correlator, the probes and the stacks, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
@@ -44,6 +44,7 @@ benchmark: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/python benchmarks/overhead.py --write
 	$(BIN)/python benchmarks/loops.py --write
+	$(BIN)/python benchmarks/correlator.py --write
 	$(BIN)/python benchmarks/probes.py --write
 	$(BIN)/python benchmarks/stacks.py --write
 

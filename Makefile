@@ -21,7 +21,7 @@ help:
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
 	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (40 minutes)"
-	@echo "make benchmark  measure the overhead, event loops, TLS, the probes and the stacks, and write docs/benchmarks*.md"
+	@echo "make benchmark  measure what everything costs, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
@@ -55,6 +55,7 @@ benchmark: $(VENV)/installed-tests
 	$(BIN)/python benchmarks/overhead.py --write
 	$(BIN)/python benchmarks/loops.py --write
 	$(BIN)/python benchmarks/cleartext.py --write
+	$(BIN)/python benchmarks/correlator.py --write
 	$(BIN)/python benchmarks/probes.py --write
 	$(BIN)/python benchmarks/stacks.py --write
 

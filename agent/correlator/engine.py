@@ -178,6 +178,7 @@ class Correlator:
             peers=around.services.peers,
             downstream=self._downstream.largest(),
             deadlocks=around.deadlocks.found(context),
+            scalability=self._traffic.windows.scalability(),
         )
 
     def _context(self) -> Context:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from perfwatch.agent.correlator import capacity, concurrency, downstream, efficiency
+from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.chains import NOBODY as NO_CHAIN
+from perfwatch.agent.correlator.chains import Followed, follow
 from perfwatch.agent.correlator.collecting import is_estimate
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings_of
 from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, longest, waits_in
@@ -21,7 +24,7 @@ from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, p
 from perfwatch.agent.correlator.stack_times import EXACT, stack_times
 from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing
 from perfwatch.agent.correlator.wording import at, did, percent
-from perfwatch.agent.model import PRINCIPLE_OF, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
+from perfwatch.agent.model import PRINCIPLE_OF, Cause, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +37,8 @@ RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficien
 _NOTABLE: Final = 0.05
 BLAMED: Final = frozenset({"holder", "one_holder"})
 """Evidence of who held what was waited for."""
+NAMED: Final = frozenset({"holder", "keeper"})
+"""Evidence of whom the sentence of a verdict names."""
 _PLACES: Final = frozenset({"place", "one_place", "other_place"})
 _LOSS_TRUST: Final = 0.9
 _MAX_ADVICE: Final = 3
@@ -53,6 +58,8 @@ class Judged(NamedTuple):
     balance: Balance
     stacks: tuple[StackTime, ...]
     frames: tuple[FrameShare, ...]
+    pending: tuple[int, ...] = ()
+    """Requests, by id, that its chain goes on with as soon as they are told."""
 
 
 def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Normal | None = None) -> Judged:
@@ -75,7 +82,33 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Nor
     verdict = _verdict(request, winner, weighing, balance, frames)
     verdict = _compared(verdict, winner.mechanism, balance, normal)
     verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))
-    return Judged(verdict, balance, stacks, frames)
+    followed = follow(request, winner.mechanism, context)
+    return Judged(chained(verdict, balance, followed), balance, stacks, frames, followed.pending)
+
+
+def chained(verdict: Verdict, balance: Balance, followed: Followed) -> Verdict:
+    """Return a verdict with this chain of blame, and in its summary the words for it."""
+    mechanism = verdict.mechanism
+    if mechanism is None or followed.chain == verdict.chain:
+        return verdict
+    summary = summed_up(mechanism, balance.spent_ns[mechanism], verdict.share, verdict.evidence, followed)
+    return msgspec.structs.replace(verdict, chain=followed.chain, summary=summary)
+
+
+def summed_up(
+    mechanism: Mechanism, spent_ns: int, share: float, evidence: Sequence[Evidence], followed: Followed = NO_CHAIN
+) -> str:
+    """Return the one line of a request's verdict."""
+    known = {one.name for one in evidence}
+    names_holder, names_callee = bool(known & NAMED), "callee" in known
+    why = because(mechanism, followed.chain, names_holder=names_holder, names_callee=names_callee)
+    return did(mechanism, spent_ns, share, evidence, why)
+
+
+def causes(balance: Balance, winner: Mechanism | None) -> tuple[Cause, ...]:
+    """Return the mechanisms that explain at least 5 % of a latency: the one that is blamed, then the largest."""
+    shares = [Cause(name, round(balance.part(balance.spent_ns[name]), 4)) for name in balance.ranked()]
+    return tuple(sorted((one for one in shares if one.share >= _NOTABLE), key=lambda one: one.mechanism != winner))
 
 
 def balance_of(request: Request, context: Context, looks: Looks) -> Balance:
@@ -145,16 +178,18 @@ def _verdict(
         mechanism=winner.mechanism,
         share=round(weighing.share, 4),
         confidence=round(weighing.confidence, 3),
-        summary=did(winner.mechanism, winner.spent_ns, weighing.share, evidence),
+        summary=summed_up(winner.mechanism, winner.spent_ns, round(weighing.share, 4), evidence),
         evidence=(*evidence, *also(balance, winner.mechanism), *_gaps(request, balance)),
         advice=placed(winner.mechanism, advice, frames, where),
+        causes=causes(balance, winner.mechanism),
     )
 
 
 def _unknown(request: Request, balance: Balance, context: Context) -> Verdict:
     need = needed(request, balance, context.probes)
     evidence = (*_why_not(request), *need.evidence, *also(balance, None), *_gaps(request, balance))
-    return Verdict("unknown", None, 0.0, 0.0, _doubt(request, balance), evidence, need.advice)
+    told = _doubt(request, balance), evidence, need.advice
+    return Verdict("unknown", None, 0.0, 0.0, *told, causes=causes(balance, None))
 
 
 def _doubt(request: Request, balance: Balance) -> str:

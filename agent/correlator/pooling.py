@@ -11,9 +11,11 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.common_chain import common_chain
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
-from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
+from perfwatch.agent.correlator.judge import BLAMED, NAMED, Judged, also, causes, undecided
 from perfwatch.agent.correlator.looks import NOBODY
 from perfwatch.agent.correlator.normal import base_cost, compared, weigh_against
 from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
@@ -32,6 +34,8 @@ Later: TypeAlias = "Callable[[Mechanism, tuple[Evidence, ...]], Explanation]"
 """What is added to the evidence of many by what became known after each of them was judged."""
 _VERDICTS: Final = 64
 _MAX_ADVICE: Final = 3
+_NEAREST: Final = 2
+"""So much evidence comes before what is normal: a short report shows three lines."""
 _TELLING: Final = 0.25
 _MOSTLY: Final = 0.5
 _LEFT_OUT: Final = frozenset({"also", "kernel_function", "suspended_in", "place", "one_place", "other_place"})
@@ -91,6 +95,11 @@ class Pool:
         self._sum(-1, booked_ns, balance)
         self.stacks.remove(stacks)
         self._latest.pop(request_id, None)
+
+    def retold(self, request_id: int, verdict: Verdict) -> None:
+        """Put another verdict of a request in the place of its own, of the same mechanism."""
+        if request_id in self._latest:
+            self._latest[request_id] = verdict
 
     def __add__(self, other: Pool) -> Pool:
         both = Pool()
@@ -175,10 +184,11 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
             *also(balance, None),
             *_pooled(verdicts, _OF_UNKNOWN),
         )
-        unknown = [verdict for verdict in verdicts if verdict.mechanism is None]
-        advice = _most_common_advice(unknown) if 2 * len(unknown) >= len(verdicts) else (_SPLIT,)
+        doubts = [verdict for verdict in verdicts if verdict.mechanism is None]
+        advice = _most_common_advice(doubts) if 2 * len(doubts) >= len(verdicts) else (_SPLIT,)
         summary = f"{subject}: {undecided(balance)}"
-        return Pooled(Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice), ())
+        unknown = Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice, causes=causes(balance, None))
+        return Pooled(unknown, ())
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
     agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
     spent_ns = balance.spent_ns[weighing.mechanism]
@@ -188,26 +198,37 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
     added = Explanation((), ()) if later is None else later(weighing.mechanism, told)
     told = (*(one for one in told if one.name not in {new.name for new in added.evidence}), *added.evidence)
     blamed = [one for one in told if one.name in BLAMED]
-    apart = compared(balance, normal, "the slow ones took")
-    evidence = (*blamed, *where, *apart, *(one for one in told if one.name not in BLAMED))
+    evidence = (*blamed, *where, *(one for one in told if one.name not in BLAMED))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
+    chain = common_chain([verdict.chain for verdict in agreeing])
+    why = because(
+        weighing.mechanism,
+        chain,
+        names_holder=any(one.name in NAMED for one in evidence),
+        names_callee=any(one.name == "callee" for one in evidence),
+        is_many=True,
+    )
     kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
     verdict = Verdict(
         principle=PRINCIPLE_OF[weighing.mechanism],
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
         confidence=round(weighing.confidence * (0.5 + 0.5 * agreement) * kept, 3),
-        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence)}"
+        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence, why)}"
         + base_cost(balance, weighing.mechanism, normal),
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
-            *evidence,
+            *evidence[:_NEAREST],
+            *compared(balance, normal, "the slow ones took"),
+            *evidence[_NEAREST:],
             *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),
         ),
         advice=_joined(added.advice, _most_common_advice(agreeing)),
+        causes=causes(balance, weighing.mechanism),
+        chain=chain,
     )
     return Pooled(verdict, frames)
 

@@ -164,17 +164,14 @@ class Flow:
             lane.woken_ns = None
         lane.actor = owner or lane.actor
         lane.wakes = False
-        self._release(lane, owner)
+        if lane.tid in self._held:
+            self._release(lane, owner)
         lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
 
     def _release(self, lane: Lane, owner: Way | None) -> None:
-        held = self._held.get(lane.tid)
-        if not held:
-            return
-        for at_ns, event in held:
+        for at_ns, event in self._held.pop(lane.tid):
             if owner and lane.told_ns <= at_ns:
                 self._sink(event, owner.id)
-        held.clear()
 
     def _named(self, lane: Lane, way: Way) -> Way:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
@@ -248,6 +245,9 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
+        if lane is not way.lane and not lane.is_worker:
+            lane.is_worker = True  # it has had work ever since it was looked at: of this request only the end was seen
+            way.is_whole = False
         if lane.is_worker:
             self._answer_by_worker(lane, self._work(lane), way, step)
         else:
@@ -366,10 +366,8 @@ class Flow:
         return job.owner if job else None
 
     def _hold_for(self, lane: Lane, job: Job) -> None:
-        held = self._held.get(lane.tid)
-        if held:
-            job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
-            held.clear()
+        held = self._held.pop(lane.tid, ())
+        job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
 
     def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
         job.done_ns = at_ns

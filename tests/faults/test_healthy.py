@@ -22,16 +22,16 @@ LOADS = {"light": (1, 0.05), "busy": (3, 0.01)}
 
 
 def parameters():
-    for name, server in (("gunicorn-gthread", GTHREAD), ("uvicorn", serving_loops.uvicorn)):
+    for name, server, work in (("gunicorn-gthread", GTHREAD, "cpu"), ("uvicorn", serving_loops.uvicorn, "burn")):
         for load in LOADS:
             marks = [] if (name, load) == ("gunicorn-gthread", "busy") else [pytest.mark.slow]
-            yield pytest.param(server, load, id=f"{name}-{load}", marks=marks)
+            yield pytest.param(server, work, load, id=f"{name}-{load}", marks=marks)
 
 
-@pytest.mark.parametrize(("server", "load"), parameters())
-def test_nobody_is_accused(server, load):
+@pytest.mark.parametrize(("server", "work", "load"), parameters())
+def test_nobody_is_accused(server, work, load):
     count, pause_s = LOADS[load]
-    endpoints = [clients("/fast/{n}", count, pause_s), clients("/cpu/{n}?ms=1", count, pause_s)]
+    endpoints = [clients("/fast/{n}", count, pause_s), clients(f"/{work}/{{n}}?ms=1", count, pause_s)]
     with server() as running, recording(running.pid) as recorder:
         with Load(running.address, endpoints) as sent:
             sent.wait(SECONDS)

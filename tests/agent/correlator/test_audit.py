@@ -50,7 +50,7 @@ def test_a_verdict_is_a_number_a_culprit_and_a_next_step(mechanism):
     assert len(set(verdict.advice)) == len(verdict.advice)
     for advice in verdict.advice:
         assert advice[0].isupper()
-        assert advice.endswith((".", ")"))
+        assert advice.endswith((".", ")", "?"))
         assert len(advice.split()) >= 5, advice
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EVERY: Final = ("*", "*")
 """In place of an endpoint: all of them."""
 _MAX_EXAMPLE: Final = 160
+_LEAST_MS: Final = 0.1
 _ADVICE: Final[dict[Kind, tuple[str, ...]]] = {
     "cache": (
         (
@@ -156,7 +157,7 @@ def told_opened(endpoint: tuple[str, str], peer: Opened) -> Opportunity:
     """Say which connections were opened over and over."""
     text = (
         f"{' '.join(endpoint)}: {peer.connections} connections to {peer.peer} were opened for {peer.calls} calls of "
-        f"{counted(peer.requests, 'request')}; kept, they would save {duration(peer.saves_ms * 1e6)} of each"
+        f"{counted(peer.requests, 'request')}; kept, they would save {_saved(peer.saves_ms)} of each"
     )
     evidence = (
         Evidence("peer", peer.peer, f"to {peer.peer}"),
@@ -182,6 +183,10 @@ def told_unresumed(endpoint: tuple[str, str], whom: str, count: int, handshakes:
         _number("handshake_ms", round(handshakes.mean_ns / 1e6, 2), f"{duration(handshakes.mean_ns)} on average"),
     )
     return Opportunity("resume-tls", endpoint, text, None, count, evidence, _ADVICE["resume-tls"])
+
+
+def _saved(saves_ms: float) -> str:
+    return duration(saves_ms * 1e6) if saves_ms >= _LEAST_MS else f"less than {_LEAST_MS} ms"
 
 
 def _number(name: str, value: float, text: str) -> Evidence:

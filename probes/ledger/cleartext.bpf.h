@@ -55,34 +55,33 @@ static __always_inline bool is_unanswered(const struct request *r)
 	return r && r->protocol == TLS && !(r->flags & FINAL) && (!(r->flags & ANSWERED) || r->flags & DOUBTFUL);
 }
 
-static __always_inline bool begins_http_2(const char *head)
-{
-	return head[0] == 'P' && head[1] == 'R' && head[2] == 'I' && head[3] == ' ';
-}
-
 /* Its streams share the connection, so that its records tell no requests. */
-static __noinline int leave_http_2(u64 connection)
+static __noinline int leave_to_http_2(struct request *r, u64 from, u32 length)
 {
+	u64 connection = r->connection;
 	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
+	struct http2 *h = uncover_http_2(r);
 
-	if (tls && tls->phase != LOST) {
+	if (tls)
 		tls->phase = LOST;
-		count(HTTP_2);
-	}
-	return bpf_map_delete_elem(&requests, &connection);
+	bpf_map_delete_elem(&requests, &connection);
+	return h ? pass_clear_frames(h, 0, from, length) : count(HTTP_2);
 }
 
 static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
 {
 	struct request *r = bpf_map_lookup_elem(&requests, &connection);
+	struct http2 *h = r ? NULL : http2_of(connection);
 	u32 size = length < HEAD_BYTES ? length : HEAD_BYTES - 1;
 
+	if (h)
+		return pass_clear_frames(h, 0, from, length);
 	if (!is_unanswered(r) || r->head_length)
 		return 0;
 	if (bpf_probe_read_user(r->head, AT_MOST(HEAD_BYTES - 1, size), (void *)from))
 		return 0;
 	if (begins_http_2(r->head))
-		return leave_http_2(connection);
+		return leave_to_http_2(r, from, length);
 	if (begins_request(r->head, size))
 		r->head_length = size;
 	return 0;
@@ -91,8 +90,11 @@ static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
 static __noinline int read_clear_answer(u64 connection, u64 from, u32 length)
 {
 	struct request *r = bpf_map_lookup_elem(&requests, &connection);
+	struct http2 *h = r ? NULL : http2_of(connection);
 	char status[STATUS_BYTES] = {};
 
+	if (h)
+		return pass_clear_frames(h, FROM_SERVER, from, length);
 	if (is_unanswered(r) && !bpf_probe_read_user(status, sizeof(status), (void *)from) && begins_answer(status))
 		read_answer(r, from, length);
 	return 0;

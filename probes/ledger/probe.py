@@ -24,6 +24,7 @@ from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
 from perfwatch.probes.ledger.exchanges import CONVERSATION, Rest, parse_rest
+from perfwatch.probes.ledger.frame_events import FrameEvent
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.step_events import StepEvent
@@ -63,7 +64,7 @@ _LOSSES: Final = (  # by enum counter
     "collector pauses came faster than they were read",
     "steps of event loops came faster than they were read",
     "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
-    "connections speak HTTP/2, which is not followed",
+    "HTTP/2 connections could not be followed frame by frame",
 )
 _LOST_STEPS: Final = 6
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -99,6 +100,7 @@ class LedgerProbe:
         self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
+        self._left: list[ev.RequestEvent] = []  # streams of processes that have ended
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
@@ -139,6 +141,8 @@ class LedgerProbe:
         self._assembler.expect(events)
         for event in events:
             self._take(event, now_ns, records)
+        left, self._left = self._left, []
+        self._tell_streams(left, now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
@@ -297,7 +301,7 @@ class LedgerProbe:
     def _forget(self, pid: int) -> None:
         """Let go of a process that has ended or executes another program."""
         self._looked_into.discard(pid)
-        self._assembler.end_process(pid)
+        self._left += self._assembler.end_process(pid, time.monotonic_ns())
         self._collectors.forget(pid)
         self._clear_text.forget(pid)
         self._programs.forget(pid)
@@ -328,12 +332,18 @@ class LedgerProbe:
             to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
+        elif isinstance(event, FrameEvent):
+            self._tell_streams(self._assembler.add_frame(event), now_ns, to)
         else:
             self._change(event)
 
     def _rest_of(self, connection: int) -> Rest | None:
         data = self._conversations.get(struct.pack("=Q", connection))
         return parse_rest(data) if data else None
+
+    def _tell_streams(self, ended: list[ev.RequestEvent], now_ns: int, to: list[Record]) -> None:
+        for event in ended:
+            self._tell(event, now_ns, to)
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
         if event.protocol == "tls" and not event.head:
@@ -394,7 +404,10 @@ class LedgerProbe:
                 self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
             else:
                 waiting.append(ev.parse_request(data))
-        self._show_open(waiting, now_ns, to)
+        self._tell_streams(self._assembler.settle(now_ns), now_ns, to)
+        streams = self._assembler.under_way()
+        self._show_open([*waiting, *streams], now_ns, to)
+        ids |= {stream.id for stream in streams}
         if now_ns >= self._next_prune_ns:
             self._next_prune_ns = now_ns + FORGET_NS
             self._assembler.forget_all_but(ids)

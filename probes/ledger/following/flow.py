@@ -29,6 +29,8 @@ _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
 FORGET_NS: Final = 60_000_000_000
+EARLY_NS: Final = 1_000_000
+"""A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
 
 
 class Connection:
@@ -83,6 +85,7 @@ class Flow:
             steps.SENT: self._ask,
             steps.RECEIVED: self._hear,
             steps.CLOSED: self._hang_up,
+            steps.FOUND: self._find,
         }
 
     def take(self, step: StepEvent, asked: str | None = None) -> int | None:
@@ -110,6 +113,13 @@ class Flow:
     def way(self, id_: int) -> Way | None:
         """Return what is known of a request."""
         return self._ways.get(id_)
+
+    def undo(self, id_: int) -> None:
+        """Take back that a request was read: it was none."""
+        way = self._ways.get(id_)
+        if way and way in way.lane.ready:
+            way.lane.ready.remove(way)
+        self.forget(id_)
 
     def forget(self, id_: int) -> None:
         """Drop a request that was told for good."""
@@ -248,7 +258,9 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if lane.is_worker:
+        if step.other & steps.BY_WORKER and not lane.is_worker:
+            way.is_whole = False  # when it took it up was not seen
+        elif lane.is_worker:
             self._answer_by_worker(lane, self._work(lane), way, step)
         else:
             self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
@@ -305,7 +317,24 @@ class Flow:
 
     # --- steps of workers
 
+    def _find(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Note a request that waits for a worker who will answer it."""
+        arrived_ns = step.since_ns or step.at_ns
+        way = self._ways[step.request] = Way(step.request, step.connection, arrived_ns, lane, step.other)
+        way.found_ns = step.at_ns
+        return way
+
+    def _take_next(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Begin what a worker does that has waited for a request to answer."""
+        lane.is_worker = True
+        lane.job = Job(lane.tid, None, None, step.since_ns, certain=False)
+        lane.told_ns = step.since_ns
+        self._held.pop(lane.tid, None)
+        return None
+
     def _begin(self, lane: Lane, step: StepEvent) -> Way | None:
+        if step.bytes:
+            return self._take_next(lane, step)
         handed = self._handed.pop(step.tid, None)
         lane.is_worker = True
         if handed is None or handed.lane.is_worker:
@@ -389,12 +418,14 @@ class Flow:
 
     def _answer_by_worker(self, lane: Lane, job: Job, way: Way, step: StepEvent) -> None:
         """Settle that a worker's job was for the request that it answers itself; it goes on."""
+        if job.started_ns < way.found_ns - EARLY_NS:
+            way.is_whole = False  # it was done with another one meanwhile, and did not say so
         job.owner = way
         job.add(step.booked_ns)
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
+        lane.job = Job(lane.tid, None if step.other & steps.IS_ALL else way, None, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
     # --- connections that the process opened

@@ -99,6 +99,10 @@ class Assembler:
         """Follow a frame of HTTP/2; returns the requests that end with it."""
         return self._of_streams(self._streams.take(event))
 
+    def release(self, until_ns: int) -> list[ev.RequestEvent]:
+        """Return the streams that ended with writes before a moment."""
+        return self._of_streams(self._streams.release(until_ns))
+
     def settle(self, now_ns: int) -> list[ev.RequestEvent]:
         """Return the streams of events that have begun, and send no more for now."""
         return self._of_streams(self._streams.settle(now_ns))
@@ -111,6 +115,7 @@ class Assembler:
         ended = []
         for each in told:
             if isinstance(each, ev.RequestEvent):
+                self._flow.end(each.id, each.ended_ns, is_known=not each.flags & ev.SEVERAL)
                 ended.append(each)
             elif isinstance(each, Begun):
                 self._flow.take(each.step)

@@ -22,6 +22,7 @@
 struct way { /* one direction */
 	u64 vector; /* where the next of the user's buffers is told */
 	u64 at; /* in the one under way */
+	u64 at_ns; /* of the read or write under way */
 	u64 since_ns;
 	u32 vectors; /* to come */
 	u32 here; /* bytes in the one under way */
@@ -42,7 +43,11 @@ struct way { /* one direction */
 	u32 ended; /* streams that ended in it */
 	u32 passed; /* frames, so far */
 	u32 is_wrong; /* what was to be a frame is none */
+	u32 block_length;
+	u32 unused;
+	u64 began_ns; /* when the frame under way could be read */
 	u8 header[24]; /* 9 are used */
+	u8 block[2 * FRAME_HEAD_BYTES]; /* what was passed of a header block, and not told; room for any offset in it */
 };
 
 struct http2 {
@@ -63,6 +68,13 @@ struct {
 	__type(key, u64); /* socket cookie */
 	__type(value, struct http2);
 } http2_connections SEC(".maps");
+
+struct { /* a new one, before anything is known of it: too large for the stack */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct http2);
+} http2_blank SEC(".maps");
 
 u32 http2_was_seen; /* until then it costs nothing */
 
@@ -87,8 +99,8 @@ static __always_inline int miss_frame(struct http2 *h)
 	return 0;
 }
 
-/* Tells of a connection, or of the frame under way. `piece` bytes at its place are of a header block. */
-static __noinline int tell_frame(struct http2 *h, u32 way, u32 type, u32 piece)
+/* Tells of a connection, or of the frame under way, and what was kept of its header block. */
+static __noinline int tell_frame(struct http2 *h, u32 way, u32 type)
 {
 	struct way *w = way & FROM_SERVER ? &h->from_server : &h->from_client;
 	u64 ids = bpf_get_current_pid_tgid();
@@ -100,23 +112,25 @@ static __noinline int tell_frame(struct http2 *h, u32 way, u32 type, u32 piece)
 		return miss_frame(h);
 	frame->size = sizeof(*frame);
 	frame->kind = EVENT_FRAME;
-	frame->at_ns = bpf_ktime_get_ns();
+	frame->at_ns = type < FRAME_OPENED ? w->at_ns : bpf_ktime_get_ns();
 	frame->pid = ids >> 32;
 	frame->tid = ids;
 	frame->connection = h->connection;
 	frame->request = type == FRAME_HEADERS && w->opens ? __sync_fetch_and_add(&last_request, 1) + 1 : 0;
-	frame->since_ns = w->since_ns;
+	frame->since_ns = w->opens ? w->began_ns : w->since_ns;
 	frame->stream = w->stream;
 	frame->type = type;
 	frame->flags = w->flags;
 	frame->way = way;
-	frame->left = w->left - piece;
+	frame->left = w->left;
 	frame->lane = t ? t->lane : NO_LANE;
 	frame->untold_stream = w->untold_stream;
 	frame->untold_bytes = w->untold_bytes;
-	frame->bytes = w->left == piece ? FRAME_HEADER + w->length : 0;
-	frame->head_length = 0;
-	w->untold_bytes = w->opens = 0;
+	frame->bytes = w->left ? 0 : FRAME_HEADER + w->length;
+	frame->head_length = w->block_length;
+	if (w->block_length)
+		bpf_probe_read_kernel(frame->head, FRAME_HEAD_BYTES, w->block);
+	w->untold_bytes = w->opens = w->block_length = 0;
 	w->told++;
 	if (way & IN_THE_DARK || !t || !t->lane) {
 		__builtin_memset(frame->booked, 0, sizeof(frame->booked));
@@ -124,8 +138,6 @@ static __noinline int tell_frame(struct http2 *h, u32 way, u32 type, u32 piece)
 		__builtin_memcpy(frame->booked, t->ledger.booked, sizeof(frame->booked));
 		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
 	}
-	if (piece && !bpf_probe_read_user(frame->head, AT_MOST(FRAME_HEAD_BYTES, piece), (void *)w->at))
-		frame->head_length = piece;
 	bpf_ringbuf_submit(frame, BPF_RB_NO_WAKEUP);
 	return 0;
 }
@@ -135,24 +147,22 @@ static __noinline int lose_http_2(struct http2 *h)
 	if (h->is_lost)
 		return 0;
 	h->is_lost = 1;
-	tell_frame(h, IN_THE_DARK, FRAME_LOST, 0);
+	tell_frame(h, IN_THE_DARK, FRAME_LOST);
 	return count(HTTP_2);
 }
 
 /* Data are told when they end a stream, and else once a millisecond. */
-static __always_inline bool is_worth_telling(const struct way *w, u64 now)
+static __always_inline bool is_worth_telling(const struct way *w)
 {
-	return w->flags & END_STREAM || w->stream != w->told_stream || now - w->told_ns >= TOLD_EVERY_NS;
+	return w->flags & END_STREAM || w->stream != w->told_stream || w->at_ns - w->told_ns >= TOLD_EVERY_NS;
 }
 
 static __always_inline void end_data(struct http2 *h, struct way *w, u32 way)
 {
-	u64 now = bpf_ktime_get_ns();
-
-	if (is_worth_telling(w, now)) {
+	if (is_worth_telling(w)) {
 		w->told_stream = w->stream;
-		w->told_ns = now;
-		tell_frame(h, way, FRAME_DATA, 0);
+		w->told_ns = w->at_ns;
+		tell_frame(h, way, FRAME_DATA);
 		return;
 	}
 	if (w->untold_stream != w->stream)
@@ -167,7 +177,7 @@ static __always_inline void end_frame(struct http2 *h, struct way *w, u32 way)
 	if (w->type == FRAME_DATA)
 		end_data(h, w, way);
 	else if (w->type == FRAME_RESET)
-		tell_frame(h, way, FRAME_RESET, 0);
+		tell_frame(h, way, FRAME_RESET);
 	else
 		return;
 	w->ended += w->type == FRAME_RESET || w->flags & END_STREAM;
@@ -201,7 +211,8 @@ static __always_inline void begin_frame(struct http2 *h, struct way *w, u32 way)
 	w->type = header[3];
 	w->flags = header[4];
 	w->stream = (header[5] & 0x7f) << 24 | header[6] << 16 | header[7] << 8 | header[8];
-	w->header_length = 0;
+	w->header_length = w->block_length = 0;
+	w->began_ns = w->since_ns;
 	if (w->type == FRAME_HEADERS && !(way & FROM_SERVER) && w->stream & 1 && w->stream > h->last_stream) {
 		h->last_stream = w->stream;
 		w->opens = 1;
@@ -211,7 +222,7 @@ static __always_inline void begin_frame(struct http2 *h, struct way *w, u32 way)
 	if (w->left)
 		return;
 	if (has_block(w->type))
-		tell_frame(h, way, w->type, 0);
+		tell_frame(h, way, w->type);
 	else
 		end_frame(h, w, way);
 }
@@ -238,16 +249,26 @@ static __always_inline void pass_bytes(struct way *w, u32 size)
 
 static __always_inline void pass_payload(struct http2 *h, struct way *w, u32 way)
 {
-	u32 size = w->left < w->here ? w->left : w->here;
+	u32 size = w->left < w->here ? w->left : w->here, have = w->block_length & (FRAME_HEAD_BYTES - 1);
 
-	if (has_block(w->type)) {
-		size = size < FRAME_HEAD_BYTES ? size : FRAME_HEAD_BYTES;
-		tell_frame(h, way, w->type, size);
+	if (!has_block(w->type)) {
+		w->left -= size;
+		pass_bytes(w, size);
+		if (!w->left)
+			end_frame(h, w, way);
+		return;
+	}
+	if (size > FRAME_HEAD_BYTES - have)
+		size = FRAME_HEAD_BYTES - have;
+	if (bpf_probe_read_user(w->block + have, AT_MOST(FRAME_HEAD_BYTES, size), (void *)w->at)) {
+		w->is_wrong = 1;
+		return;
 	}
 	w->left -= size;
+	w->block_length = have + size;
 	pass_bytes(w, size);
-	if (!w->left && !has_block(w->type))
-		end_frame(h, w, way);
+	if (!w->left || w->block_length == FRAME_HEAD_BYTES)
+		tell_frame(h, way, w->type);
 }
 
 struct frames { /* that are being passed */
@@ -299,6 +320,7 @@ __noinline int pass_frames(struct http2 *h, u32 way)
 	if (!h || h->is_lost)
 		return 0;
 	w = way & FROM_SERVER ? &h->from_server : &h->from_client;
+	w->at_ns = bpf_ktime_get_ns();
 	bpf_loop(MOST_PIECES, pass_frame, &frames, 0);
 	if (w->total || w->is_wrong)
 		lose_http_2(h);
@@ -333,12 +355,20 @@ static __noinline int find_buffers(struct way *w, u32 length)
 
 static __noinline struct http2 *new_http_2(u64 connection, u32 in_the_dark, u32 is_joined)
 {
-	struct http2 new = { .connection = connection, .in_the_dark = in_the_dark, .is_joined = is_joined };
+	u32 zero = 0;
+	struct http2 *h = bpf_map_lookup_elem(&http2_blank, &zero);
 
-	new.from_client.preface = is_joined ? 0 : PREFACE_BYTES;
 	http2_was_seen = 1;
-	bpf_map_update_elem(&http2_connections, &connection, &new, BPF_ANY);
-	return bpf_map_lookup_elem(&http2_connections, &connection);
+	if (!h || bpf_map_update_elem(&http2_connections, &connection, h, BPF_ANY))
+		return NULL;
+	h = bpf_map_lookup_elem(&http2_connections, &connection);
+	if (!h)
+		return NULL;
+	h->connection = connection;
+	h->in_the_dark = in_the_dark;
+	h->is_joined = is_joined;
+	h->from_client.preface = is_joined ? 0 : PREFACE_BYTES;
+	return h;
 }
 
 /* It is followed from here on; `before`: the request that its first bytes were taken for. */
@@ -375,7 +405,7 @@ static __noinline int close_http_2(u64 connection)
 	if (!h)
 		return 0;
 	if (!h->is_lost)
-		tell_frame(h, IN_THE_DARK, FRAME_CLOSED, 0); /* whoever runs here */
+		tell_frame(h, IN_THE_DARK, FRAME_CLOSED); /* whoever runs here */
 	return bpf_map_delete_elem(&http2_connections, &connection);
 }
 
@@ -420,7 +450,7 @@ static __noinline int received_http_2(struct http2 *h, const struct target *targ
 	h->reader = ids;
 	w->since_ns = arrived;
 	if (h->in_the_dark)
-		return tell_frame(h, 0, FRAME_RECORDS, 0);
+		return tell_frame(h, 0, FRAME_RECORDS);
 	find_buffers(w, length);
 	return pass_frames(h, 0);
 }
@@ -454,7 +484,7 @@ static __noinline int sent_http_2(struct http2 *h, const struct target *target, 
 		find_buffers(w, length);
 		pass_frames(h, FROM_SERVER);
 	} else if (w->told) {
-		tell_frame(h, FROM_SERVER, FRAME_RECORDS, 0);
+		tell_frame(h, FROM_SERVER, FRAME_RECORDS);
 	}
 	told = w->told;
 	if (told)

@@ -238,7 +238,7 @@ enum frame_way { FROM_SERVER = 1, IN_THE_DARK = 2 /* it passes through OpenSSL: 
 struct passed_frame { /* a piece of a frame with headers; of others the end */
 	u32 size;
 	u32 kind;
-	u64 at_ns;
+	u64 at_ns; /* the same for all of one read or write */
 	u32 pid;
 	u32 tid;
 	u64 connection;

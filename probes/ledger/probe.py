@@ -50,6 +50,8 @@ CLOSED_AFTER_NS: Final = 100_000_000
 CLOCK_NS: Final = 10_000_000
 """Between two looks at what a CPU runs, of its own time."""
 SCAN_NS: Final = 250_000_000
+WRITES_NS: Final = 1_000_000
+"""A write is over so long after it began."""
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
 SEARCH_NS: Final = 30_000_000_000
@@ -142,7 +144,7 @@ class LedgerProbe:
         for event in events:
             self._take(event, now_ns, records)
         left, self._left = self._left, []
-        self._tell_streams(left, now_ns, records)
+        self._tell_streams([*left, *self._assembler.release(now_ns - WRITES_NS)], now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
@@ -164,6 +166,7 @@ class LedgerProbe:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
         entries = [data for _, data in self._requests.entries()]  # before the events, which bring their steps
         records = list(self.read(now_ns))
+        self._tell_streams(self._assembler.release(now_ns), now_ns, records)
         told = {record.id for record in records if isinstance(record, ServedRequest)}
         for data in entries:
             stage = ev.parse_stage(data)

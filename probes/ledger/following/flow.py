@@ -8,6 +8,7 @@ it was when it began. Where a later step shows that an owner was wrong, what com
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,6 +30,7 @@ _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
 FORGET_NS: Final = 60_000_000_000
+MAX_UNANSWERED: Final = 64
 EARLY_NS: Final = 1_000_000
 """A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
 
@@ -66,6 +68,7 @@ class Flow:
         self._ways: dict[int, Way] = {}
         self._connections: dict[int, Connection] = {}
         self._absent: set[int] = set()
+        self._unanswered: deque[tuple[int, int, int]] = deque(maxlen=MAX_UNANSWERED)
         self._habits = Habits()
         self._owners = Owners(self._habits)
         self._handed: dict[int, Handed] = {}
@@ -113,6 +116,21 @@ class Flow:
     def way(self, id_: int) -> Way | None:
         """Return what is known of a request."""
         return self._ways.get(id_)
+
+    def end(self, id_: int, at_ns: int, *, is_known: bool) -> None:
+        """Take in that a request has ended; one that waited for a worker may still be had by one, if none is known."""
+        way = self._ways.get(id_)
+        if way and way.found_ns and not (is_known and way.has_answered):
+            self._unanswered.append((way.lane.pid, way.found_ns, at_ns))
+
+    def _is_another(self, way: Way, job: Job) -> bool:
+        """Whether what a worker took up before it answers a request may have been another, which showed nowhere."""
+        if job.started_ns < way.found_ns - EARLY_NS:
+            return True
+        return any(
+            pid == way.lane.pid and found_ns <= way.found_ns and ended_ns > job.started_ns
+            for pid, found_ns, ended_ns in self._unanswered
+        )
 
     def undo(self, id_: int) -> None:
         """Take back that a request was read: it was none."""
@@ -418,8 +436,8 @@ class Flow:
 
     def _answer_by_worker(self, lane: Lane, job: Job, way: Way, step: StepEvent) -> None:
         """Settle that a worker's job was for the request that it answers itself; it goes on."""
-        if job.started_ns < way.found_ns - EARLY_NS:
-            way.is_whole = False  # it was done with another one meanwhile, and did not say so
+        if way.found_ns and not way.has_answered and self._is_another(way, job):
+            way.is_whole = False
         job.owner = way
         job.add(step.booked_ns)
         self._hold_for(lane, job)

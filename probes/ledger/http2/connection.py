@@ -117,6 +117,9 @@ class Connection:
         self._is_in_the_dark = bool(opened.way & frames.IN_THE_DARK)
         self._read = opened  # the records that were read last
         self._unsent: list[FrameEvent | Block] = []
+        self._write = (0, 0)  # the last one of a thread that answers what others read
+        self._written: set[Stream] = set()  # streams that it was about
+        self._over: list[tuple[Stream, int]] = []  # that ended with it, not told yet
         self.streams: dict[int, Stream] = {}
 
     def take(self, event: FrameEvent) -> list[Told]:
@@ -136,9 +139,16 @@ class Connection:
             return []
         return self._from_server(piece, _frame_of(piece))
 
+    def release(self, until_ns: int) -> list[Told]:
+        """Tell the streams that ended with a write that is complete: one before this moment."""
+        if self._write[1] >= until_ns:
+            return []
+        over, self._over = self._over, []
+        return [self._request(stream, flags | ev.FINAL) for stream, flags in over]
+
     def close(self, at_ns: int, flags: int) -> list[Told]:
         """End all streams: aborted, or its process has died."""
-        told: list[Told] = []
+        told = self.release(at_ns + 1)
         for number in list(self.streams):
             self.streams[number].ended_ns = at_ns
             told.append(self._end(number, flags))
@@ -220,9 +230,27 @@ class Connection:
         stream.ended_ns = sent.at_ns
         is_over = frame.type == frames.RESET or bool(frame.flags & frames.END_STREAM) or stream.method == b"CONNECT"
         stream.is_by_lane = stream.is_by_lane and bool(sent.lane)
-        told: list[Told] = [_step(steps.ANSWERED, sent, frame, stream.id)._replace(other=_how(sent, is_over=is_over))]
+        told = [] if sent.lane == frames.LOOP_LANE else self._note_write(stream, sent)
+        told.append(_step(steps.ANSWERED, sent, frame, stream.id)._replace(other=_how(sent, is_over=is_over)))
         if is_over:
-            told.append(self._end(frame.stream, ev.ABORTED if frame.type == frames.RESET else ev.ANSWERED))
+            flags = ev.ABORTED if frame.type == frames.RESET else ev.ANSWERED
+            if sent.lane == frames.LOOP_LANE:
+                told.append(self._end(frame.stream, flags))
+            else:
+                self._over.append((self.streams.pop(frame.stream), flags))
+        return told
+
+    def _note_write(self, stream: Stream, sent: FrameEvent) -> list[Told]:
+        """Take in who writes. In gRPC one thread writes for all: which of several streams is its own is not known."""
+        told: list[Told] = []
+        if self._write != (sent.tid, sent.at_ns):
+            told = self.release(sent.at_ns + 1)
+            self._write = (sent.tid, sent.at_ns)
+            self._written.clear()
+        self._written.add(stream)
+        if len(self._written) > 1:
+            for each in self._written:
+                each.is_by_lane = False
         return told
 
     def _end(self, number: int, flags: int) -> ev.RequestEvent:

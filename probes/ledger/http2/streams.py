@@ -39,6 +39,10 @@ class Streams:
             del self._connections[next(iter(self._connections))]
         return [Forgotten(event.request)] if event.request else []
 
+    def release(self, until_ns: int) -> list[Told]:
+        """Return the requests that ended with writes before a moment, and were kept back until those were complete."""
+        return [told for connection in self._connections.values() for told in connection.release(until_ns)]
+
     def settle(self, now_ns: int) -> list[Told]:
         """Return what ends because nothing happens."""
         return [told for connection in self._connections.values() for told in connection.settle(now_ns)]

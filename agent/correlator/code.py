@@ -29,6 +29,7 @@ class Sighting(NamedTuple):
     tid: int
     table: StackTable
     place: int
+    holds_gil: bool
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -99,7 +100,7 @@ class Code:
     def _sighted(self, record: ThreadStacks) -> None:
         table = record.table
         for sample in record.samples[:_SIGHTINGS]:
-            sighting = Sighting(sample.at_ns, sample.tid, table, sample.stack)
+            sighting = Sighting(sample.at_ns, sample.tid, table, sample.stack, sample.holds_gil)
             self._by_thread.add(sample.tid, sighting)
             if sample.holds_gil:
                 self._holding.add(record.pid, sighting)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.called import Called
+from perfwatch.agent.correlator.fair import FairSample
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
+from perfwatch.agent.correlator.normal import NormalSums
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
+from perfwatch.agent.correlator.what_if import Base, predict
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
     BUCKETS,
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Traffic
     from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import StackTime
@@ -61,7 +65,9 @@ class EndpointState:
         "errors",
         "latencies",
         "method",
+        "normals",
         "route",
+        "sample",
         "service",
         "slow_count",
     )  # fmt: skip
@@ -72,6 +78,8 @@ class EndpointState:
         self.slow_count = 0
         self.errors = 0
         self.downstream = Called(_MAX_CALLED)
+        self.normals = NormalSums()
+        self.sample = FairSample()
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -106,6 +114,11 @@ class EndpointState:
         """Take a judged request back."""
         (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
 
+    def retold(self, request_id: int, verdict: Verdict, *, slow: bool) -> None:
+        """Take another verdict of a judged request, of the same mechanism."""
+        self._made = None
+        (self._slow if slow else self._usual).retold(request_id, verdict)
+
     @property
     def name(self) -> tuple[str, str]:
         """Method and route, as they are shown."""
@@ -115,6 +128,11 @@ class EndpointState:
     def cost_ns(self) -> int:
         """Time that users lost in its judged requests: what these took beyond what is never slow."""
         return self._lost_ns(self._slow) + (self._lost_ns(self._usual) if self._always_slow else 0)
+
+    @property
+    def normal(self) -> Normal | None:
+        """What its requests are like that are not slow, where that is known well."""
+        return self.normals.known(self.latencies.count - self.slow_count, self.latencies.count)
 
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
@@ -137,6 +155,7 @@ class EndpointState:
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
         verdict, frames = self._verdict(pool, latency, always=always) if pool.count else (self._healthy(), ())
+        causes = tuple(one.mechanism for one in verdict.causes) or (verdict.mechanism,)
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -151,7 +170,22 @@ class EndpointState:
             frames=frames,
             service=self.service,
             downstream=self.downstream.largest(),
+            normal=None if always else self._normal_ledger(),
+            normal_count=0 if always else self.latencies.count - self.slow_count,
+            what_if=predict([one for one in causes if one is not None], self._base(pool, latency)),
         )
+
+    def _normal_ledger(self) -> Ledger | None:
+        """Return the mean of all that is not slow: what is left of all without the slow ones."""
+        count = self.latencies.count - self.slow_count
+        booked_ns = [every - slow for every, slow in zip(self._booked_ns, self._slow.booked_ns, strict=True)]
+        return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
+
+    def _base(self, pool: Pool, latency: Latency) -> Base:
+        traffic, loops = self._traffic, self._traffic.loops
+        deed = loops.deed_of(self.name) if loops.held_by(self.name).requests else None
+        kept_by = None if deed is None else deed.bucket
+        return Base(latency, self.latencies.count, self.sample, pool, traffic.demand, traffic.cpus, kept_by)
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
@@ -166,7 +200,7 @@ class EndpointState:
         if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
             # Slow ones are rare: the p95 would not show them.
             subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
-        return verdict_on(subject, pool, self._known_later)
+        return verdict_on(subject, pool, self._known_later, None if always else self.normal)
 
     def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
         if mechanism in ("pool", "lock"):
@@ -178,7 +212,7 @@ class EndpointState:
         keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
         loops = self._traffic.loops
         deed = None if keeper is None else loops.deed_of(keeper)
-        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name))
+        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name), self._traffic.demand.version)
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)

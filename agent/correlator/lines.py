@@ -32,7 +32,13 @@ class Kept(NamedTuple):
     """The request in which its stack is told."""
     stack: int | None
     """What it executed when it gave it up."""
-    kept_ns: int
+    from_ns: int
+    until_ns: int
+
+    @property
+    def kept_ns(self) -> int:
+        """How long that was."""
+        return max(self.until_ns - self.from_ns, 0)
 
 
 def line_before(record: ServedRequest, wait: Wait, traffic: Traffic) -> Iterator[Kept]:
@@ -43,7 +49,7 @@ def line_before(record: ServedRequest, wait: Wait, traffic: Traffic) -> Iterator
             return
         ahead = _waited_too(wait, from_ns, until_ns, traffic)
         got_ns = from_ns if ahead is None else _end_of(ahead[1])
-        yield Kept(wait.waker, record, wait.waker_stack, max(until_ns - got_ns, 0))
+        yield Kept(wait.waker, record, wait.waker_stack, got_ns, until_ns)
         if ahead is None:
             return
         (record, wait), until_ns = ahead, got_ns

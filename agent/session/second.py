@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -45,7 +46,8 @@ _ANSWERS: Final[dict[type[Record], set[int]]] = {
 """Fields that are yes or no."""
 _DENSE: Final = slice(_FIELDS.index("peers"), _FIELDS.index("waits") + 1)
 _CODE: Final = _FIELDS.index("code")
-_DENSE_NAMES: Final = Parts.__struct_fields__[1:]
+_dense_of: Final = attrgetter(*Parts.__struct_fields__[1:])
+_NO_DENSE: Final = _dense_of(Parts(0, (), ()))
 
 
 class Filling:
@@ -115,9 +117,9 @@ class Filling:
         return rows
 
     def _add_parts(self, record: ServedRequest) -> None:
-        parts = Parts(self.next_seq, *(getattr(record, name) for name in _DENSE_NAMES))
-        if parts != Parts(self.next_seq, (), ()):
-            self._parts.append(_raw(parts))
+        dense = _dense_of(record)
+        if dense != _NO_DENSE:
+            self._parts.append(_raw(Parts(self.next_seq, *dense)))
 
     def _add_row(self, table: Table, row: Row) -> None:
         self._rows.setdefault(table.name, []).append(row)

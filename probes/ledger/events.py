@@ -13,6 +13,8 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.ledger.addresses import ADDRESS, Address
 from perfwatch.probes.ledger.code_events import (
@@ -47,10 +49,13 @@ STACK_DEPTH: Final = 12
 _PEER: Final = ADDRESS + "QQ"
 _WHO: Final = "IIQ16s"
 
-REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQIIII{ADDRESS}{ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
+_FRONT: Final = struct.Struct(f"=8xQQ8xIIQQQQQIIII{ADDRESS}{ADDRESS}")
+_LEDGER: Final = struct.Struct(f"={BOOKED}Q{_PEER * PEERS}")
+_STATUS_BYTES: Final = 16
+REQUEST_BYTES: Final = _FRONT.size + _LEDGER.size + _STATUS_BYTES
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-MOST_REQUEST_BYTES: Final = REQUEST.size + HEAD_BYTES + struct.calcsize("=QQIHH512s")
+MOST_REQUEST_BYTES: Final = REQUEST_BYTES + HEAD_BYTES + struct.calcsize("=QQIHH512s")
 """What it has in the map: at the end, what is the kernel's own."""
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
 """enum protocol"""
@@ -65,9 +70,11 @@ LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
 NO_LINE: Final = 0xCBF29CE484222325
 """The kernel's hash of a first line that it has not seen (FNV-1a of nothing)."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})(?:\r\n|\Z)")
+_END_OF_PATH: Final = re.compile(rb"[?#;]")
 _U64: Final = struct.Struct("=Q")
 _EVENT: Final = struct.Struct("=II")  # size, kind
 _STAGE: Final = struct.Struct("=IIIIH")  # flags, head_length, nth, protocol, the local address's family
+_NOTHING: Final = (0,) * BOOKED
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
 _PID: Final = _LOOPS + 12
@@ -83,7 +90,7 @@ class PeerTime(NamedTuple):
     waits: int
 
 
-class RequestEvent(NamedTuple):
+class RequestEvent(msgspec.Struct, frozen=True):
     """One request: finished (an event) or as it stands (an entry of the map)."""
 
     id: int
@@ -117,7 +124,7 @@ class Who(NamedTuple):
     name: str
 
 
-class WaitEvent(NamedTuple):
+class WaitEvent(msgspec.Struct, frozen=True):
     """One long wait of a thread that serves a request."""
 
     request: int
@@ -208,39 +215,40 @@ def parse_stage(data: bytes) -> RequestStage:
 
 def parse_request(data: bytes) -> RequestEvent:
     """Read `struct request`; raises Malformed if it is shorter than it must be."""
-    if len(data) < REQUEST.size:
+    if len(data) < REQUEST_BYTES:
         raise Malformed(f"a request of {len(data)} bytes")
-    f = REQUEST.unpack_from(data)
-    head_length, booked = f[13], f[24:40]
-    peers = (
-        f[40]
-        and tuple(  # they fill up from the first
-            PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
-            for peer in (f[at : at + 6] for at in range(40, 40 + 6 * PEERS, 6))
-            if peer[0]
-        )
+    (id_, connection, pid, tid, arrived_ns, started_ns, ended_ns, received, sent, flags, head_length, nth, protocol,
+     *ends) = _FRONT.unpack_from(data)  # fmt: skip
+    booked, peers = (_NOTHING, ()) if flags & BY_STEPS else _parse_ledger(data)
+    return RequestEvent(  # in their order
+        id_,
+        connection,
+        pid,
+        tid,
+        arrived_ns or None,
+        started_ns,
+        ended_ns,
+        received,
+        sent,
+        flags,
+        Address(ends[0], ends[1], ends[3]),
+        Address(ends[4], ends[5], ends[7]),
+        booked[: len(BUCKETS)],
+        booked[THROTTLED],
+        booked[GC],
+        peers,
+        data[REQUEST_BYTES - _STATUS_BYTES : REQUEST_BYTES],
+        nth_head(data[REQUEST_BYTES : REQUEST_BYTES + head_length], nth),
+        PROTOCOLS[protocol],
     )
-    return RequestEvent(
-        id=f[2],
-        connection=f[3],
-        pid=f[5],
-        tid=f[6],
-        arrived_ns=f[7] or None,
-        started_ns=f[8],
-        ended_ns=f[9],
-        received_bytes=f[10],
-        sent_bytes=f[11],
-        flags=f[12],
-        local=Address(f[16], f[17], f[19]),
-        remote=Address(f[20], f[21], f[23]),
-        booked_ns=booked[: len(BUCKETS)],
-        throttled_ns=booked[THROTTLED],
-        gc_ns=booked[GC],
-        peers=peers or (),
-        status=f[-1],
-        head=nth_head(data[REQUEST.size : REQUEST.size + head_length], f[14]),
-        protocol=PROTOCOLS[f[15]],
-    )
+
+
+def _parse_ledger(data: bytes) -> tuple[tuple[int, ...], tuple[PeerTime, ...]]:
+    """Read `struct ledger`: what a request's one thread did; one that is told by steps has none of its own."""
+    f = _LEDGER.unpack_from(data, _FRONT.size)
+    peers = (f[at : at + 6] for at in range(BOOKED, BOOKED + 6 * PEERS, 6)) if f[BOOKED] else ()
+    told = tuple(PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5]) for peer in peers if peer[0])
+    return f[:BOOKED], told
 
 
 def _parse_wait(data: bytes) -> WaitEvent:
@@ -354,10 +362,8 @@ def _target(target: bytes, cut: bool) -> str:  # noqa: FBT001 - the cache asks f
     """Drop what follows a path."""
     if target[:7].lower() == b"http://":
         target = b"/" + target[7:].partition(b"/")[2]
-    for mark in (b"?", b"#", b";"):
-        target, found, _ = target.partition(mark)
-        cut = cut and not found
-    return _path(target, cut)
+    end = _END_OF_PATH.search(target)
+    return _path(target[: end.start()], False) if end else _path(target, cut)  # noqa: FBT003
 
 
 @lru_cache(maxsize=1024)

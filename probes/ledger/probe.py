@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
+from msgspec.structs import replace
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
@@ -101,7 +102,6 @@ class LedgerProbe:
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
         self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
-        self._events: list[bytes] = []
         self._left: list[ev.RequestEvent] = []  # streams of processes that have ended
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
@@ -138,8 +138,7 @@ class LedgerProbe:
     def read(self, now_ns: int) -> Sequence[Record]:
         """Return the requests that ended, and every 250 ms those that have not."""
         records: list[Record] = []
-        self._bpf.consume()
-        events, self._events = [ev.parse_event(data) for data in self._events], []
+        events = [ev.parse_event(data) for data in self._bpf.consume()]
         self._assembler.expect(events)
         for event in events:
             self._take(event, now_ns, records)
@@ -222,7 +221,7 @@ class LedgerProbe:
             self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of, self._rest_of
         )
         self._configure(bpf.map("call_classes", 4, 1))
-        bpf.open_ring("events", self._events_sink)
+        bpf.open_ring("events")
         bpf.attach()
         self._attach_clocks()
         for target in self._trees.targets:
@@ -262,9 +261,6 @@ class LedgerProbe:
         except OSError as error:  # the ledger is whole without it
             reason = f"the code that runs cannot be looked at ({error.strerror}): only what waits has stacks"
             self._refused.append(Loss(time.monotonic_ns(), self.name, 1, reason))
-
-    def _events_sink(self, data: bytes) -> None:
-        self._events.append(data)
 
     def _add(self, pid: int, target: int) -> None:
         self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
@@ -404,7 +400,7 @@ class LedgerProbe:
                     self._requests.delete(key)  # the end of a Unix connection is no event, that of a reset one was
             elif stage.flags & ev.RESET and idle_ns >= FORGET_NS and self._is_left(event := ev.parse_request(data)):
                 self._requests.delete(key)
-                self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
+                self._tell(replace(event, flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
             else:
                 waiting.append(ev.parse_request(data))
         self._tell_streams(self._assembler.settle(now_ns), now_ns, to)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from perfwatch.probes.protocols import (
     amqp,
     dns,
@@ -82,7 +84,7 @@ class Speech:
         if turn.protocol == "grpc" or self.protocol == "unknown":
             self.protocol = turn.protocol
         operation = turn.operation[:MAX_OPERATION_CHARS] if turn.operation else None
-        return turn._replace(protocol=self.protocol, operation=operation)
+        return replace(turn, protocol=self.protocol, operation=operation)
 
     def _said_inside(self, turn: Turn, clear: bytes | None, size: int) -> Turn:
         if clear is not None and turn.phase == "asking":
@@ -117,8 +119,9 @@ class Speech:
         if self.protocol != "unknown":
             known = "http/2" if self.protocol == "grpc" else self.protocol
             return self._by(known, head, size, known=True) or Turn(self.protocol)
-        for protocol in _READERS:
-            if (protocol != "dns" or self._at_dns) and (turn := self._by(protocol, head, size, known=False)):
+        said = Said(head, size, known=False, memory=self._memory)
+        for protocol, read in _READERS.items():
+            if (protocol != "dns" or self._at_dns) and (turn := read(said)):
                 self.is_encrypted = turn.protocol == "tls"
                 return turn
         return (self._likely and self._by(self._likely, head, size, known=True)) or Turn("unknown")

@@ -11,6 +11,7 @@ from textual.widgets import Footer, Static
 
 from perfwatch.agent.correlator.keepers import keepers, told
 from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
+from perfwatch.agent.report_gains import gain_of
 from perfwatch.agent.report_sentences import counted
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette, segments
@@ -99,7 +100,7 @@ class RequestScreen(TreeScreen):
         self._title(line)
         self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
         self._tell_calls(request, frame.view)
-        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads))
+        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads), _gain(request, frame.view))
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
         hanging = Hanging.of(request, view)
@@ -203,6 +204,15 @@ class RequestScreen(TreeScreen):
         self._request_id, self._shown = request_id, None
         if self.frame is not None:
             self.show_frame(self.frame)
+
+
+def _gain(request: Request, view: View) -> str | None:
+    """Say what its endpoint would take without what this request was slow for."""
+    own = next((one for one in view.endpoints if (one.method, one.place) == request.endpoint), None)
+    if own is None or request.verdict is None:
+        return None
+    told = gain_of(request.verdict.mechanism, own.what_if, own.latency_ms)
+    return None if told is None else f"of its endpoint, {told}"
 
 
 def _kept(request: Request, view: View) -> tuple[tuple[Bucket, str], ...]:

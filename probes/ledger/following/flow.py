@@ -192,17 +192,14 @@ class Flow:
             lane.woken_ns = None
         lane.actor = owner or lane.actor
         lane.wakes = False
-        self._release(lane, owner)
+        if lane.tid in self._held:
+            self._release(lane, owner)
         lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
 
     def _release(self, lane: Lane, owner: Way | None) -> None:
-        held = self._held.get(lane.tid)
-        if not held:
-            return
-        for at_ns, event in held:
+        for at_ns, event in self._held.pop(lane.tid):
             if owner and lane.told_ns <= at_ns:
                 self._sink(event, owner.id)
-        held.clear()
 
     def _named(self, lane: Lane, way: Way) -> Way:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
@@ -413,10 +410,8 @@ class Flow:
         return job.owner if job else None
 
     def _hold_for(self, lane: Lane, job: Job) -> None:
-        held = self._held.get(lane.tid)
-        if held:
-            job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
-            held.clear()
+        held = self._held.pop(lane.tid, ())
+        job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
 
     def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
         job.done_ns = at_ns

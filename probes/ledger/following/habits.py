@@ -38,8 +38,8 @@ class Habits:
         if kind not in self._lives and len(self._lives) >= MAX_KINDS:
             self._lives.clear()
             self._acts.clear()
-        self._lives[kind] = self._lives.get(kind, 0) + 1
-        if self._lives[kind] >= FADES:
+        lives = self._lives[kind] = self._lives.get(kind, 0) + 1
+        if lives >= FADES:
             self._lives[kind] /= 2
             for counts in self._acts.values():
                 if kind in counts:

@@ -32,7 +32,22 @@ class Owners:
         self._habits = habits
 
     def next(self, lane: Lane, act: Act) -> tuple[Way | None, bool]:
-        """Tell who acts without a name, and whether it can only be that one.
+        """Tell who acts without a name, and whether it can only be that one."""
+        cause = self._only_cause(lane)
+        chosen = cause or self._by_order(lane, act)
+        if cause:
+            for one in _acts(act):
+                self._habits.did(cause.kind, one)
+        if chosen:
+            self.did(chosen, act)
+            if chosen in lane.ready:
+                lane.ready.remove(chosen)
+            if chosen in lane.passed:
+                lane.passed.remove(chosen)
+        return chosen, cause is not None
+
+    def _by_order(self, lane: Lane, act: Act) -> Way | None:
+        """Choose among several, and learn that it was one of them.
 
         Who stands in the loop's order comes first, then who acts already, then who had his turn and left no trace: of
         them the first of a kind that does so. If nothing is known of the kinds, it is the first in order.
@@ -43,20 +58,13 @@ class Owners:
         candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
         candidates = [way for way in candidates if not way.has_answered]
         others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates]
-        cause = self._only_cause(lane)
-        chosen = (
-            cause
-            or self._likeliest(candidates, act, others)
-            or self._first([*ready, *([] if ready or not lane.actor else [lane.actor])], act)
+        chosen = self._likeliest(candidates, act, others) or self._first(
+            [*ready, *([] if ready or not lane.actor else [lane.actor])], act
         )
-        self._learn(lane, candidates, act, cause)
-        if chosen:
-            self.did(chosen, act)
-            if chosen in lane.ready:
-                lane.ready.remove(chosen)
-            if chosen in lane.passed:
-                lane.passed.remove(chosen)
-        return chosen, cause is not None
+        kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
+        for one in _acts(act) if kinds else ():
+            self._habits.share(kinds, one)
+        return chosen
 
     @staticmethod
     def _only_cause(lane: Lane) -> Way | None:
@@ -65,14 +73,6 @@ class Owners:
         if isinstance(cause, Job):
             cause = cause.owner
         return cause if cause and not cause.has_answered else None
-
-    def _learn(self, lane: Lane, candidates: list[Way], act: Act, cause: Way | None) -> None:
-        kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
-        for one in (act, (CALLS, act[1], None)) if act[0] == steps.SENT else (act,):
-            if cause:
-                self._habits.did(cause.kind, one)
-            elif kinds:
-                self._habits.share(kinds, one)
 
     def _does_more(self, way: Way, act: Act) -> bool:
         """Whether a request can be expected to do the same again, beside what it waits for."""
@@ -97,3 +97,8 @@ class Owners:
         if way.calling and way.done.get(act):
             self._habits.did(way.kind, (_AT_ONCE, *act[1:]))
         way.done[act] = way.done.get(act, 0) + 1
+
+
+def _acts(act: Act) -> tuple[Act, ...]:
+    """Return what is learnt of an act: itself, and of a call that it is one."""
+    return (act, (CALLS, act[1], None)) if act[0] == steps.SENT else (act,)

@@ -196,7 +196,7 @@ class Connection:
         stream.received_bytes = piece.size
         kind = ev.line_kind(stream.line)
         step = steps.READ if read.lane == frames.LOOP_LANE else steps.FOUND
-        return [Begun(_step(step, read, frame, stream.id)._replace(other=kind), stream.line)]
+        return [Begun(_step(step, read, frame, stream.id, kind), stream.line)]
 
     def _reset(self, number: int, at_ns: int) -> list[Told]:
         stream = self.streams.get(number)
@@ -231,7 +231,7 @@ class Connection:
         is_over = frame.type == frames.RESET or bool(frame.flags & frames.END_STREAM) or stream.method == b"CONNECT"
         stream.is_by_lane = stream.is_by_lane and bool(sent.lane)
         told = [] if sent.lane == frames.LOOP_LANE else self._note_write(stream, sent)
-        told.append(_step(steps.ANSWERED, sent, frame, stream.id)._replace(other=_how(sent, is_over=is_over)))
+        told.append(_step(steps.ANSWERED, sent, frame, stream.id, _how(sent, is_over=is_over)))
         if is_over:
             flags = ev.ABORTED if frame.type == frames.RESET else ev.ANSWERED
             if sent.lane == frames.LOOP_LANE:
@@ -294,7 +294,7 @@ def _how(sent: FrameEvent, *, is_over: bool) -> int:
     return (steps.BY_WORKER if sent.lane != frames.LOOP_LANE else 0) | (steps.IS_ALL if is_over else 0)
 
 
-def _step(kind: int, passed: FrameEvent, frame: FrameEvent, request: int) -> StepEvent:
+def _step(kind: int, passed: FrameEvent, frame: FrameEvent, request: int, other: int = 0) -> StepEvent:
     """Make a step of bytes that have passed the socket."""
     return StepEvent(
         passed.at_ns,
@@ -305,7 +305,7 @@ def _step(kind: int, passed: FrameEvent, frame: FrameEvent, request: int) -> Ste
         request,
         passed.since_ns,
         frame.size,
-        0,
+        other,
         passed.booked_ns,
         None,
     )

@@ -207,6 +207,15 @@ def call_unix(seconds, body):
     return _call(peer, seconds)
 
 
+def based(seconds, body):
+    """Ask another process, as every time, and then for the lock that `refresh` holds at times."""
+    _call(_peer(None), seconds)
+    with measured("lock"):
+        _cache_lock.acquire()
+    _cache_lock.release()
+    return b"ok"
+
+
 def postgres(seconds, body):
     """Have PostgreSQL sleep, through libpq."""
     connection = getattr(_local, "postgres", None)
@@ -267,7 +276,7 @@ FAULTS = {
             upload,
             download,
         ),
-        *(call, call_timeout, call_select, call_epoll, call_unix, postgres, child, child_pipe),
+        *(call, call_timeout, call_select, call_epoll, call_unix, based, postgres, child, child_pipe),
         *CODING,
         *POOLING,
     )

@@ -45,7 +45,7 @@ BYTES = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.tuples(st.booleans(), BYTES, st.integers(0, 10**7)), max_size=8), st.sampled_from([*_BY_PORT, 8000]))
 def test_any_bytes_give_a_turn_of_a_known_protocol(said, port):
     speech = Speech(port)
@@ -58,7 +58,7 @@ def test_any_bytes_give_a_turn_of_a_known_protocol(said, port):
             speech.received(data, len(data) + more)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(BYTES, st.integers(0, 10**6), st.booleans(), st.sampled_from(list(_READERS)))
 def test_every_reader_takes_any_bytes(data, more, known, protocol):
     turn = _READERS[protocol](Said(data[:128], len(data[:128]) + more, known, Memory()))

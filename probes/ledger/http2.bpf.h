@@ -212,7 +212,6 @@ static __always_inline void begin_frame(struct http2 *h, struct way *w, u32 way)
 	w->flags = header[4];
 	w->stream = (header[5] & 0x7f) << 24 | header[6] << 16 | header[7] << 8 | header[8];
 	w->header_length = w->block_length = 0;
-	w->began_ns = w->since_ns;
 	if (w->type == FRAME_HEADERS && !(way & FROM_SERVER) && w->stream & 1 && w->stream > h->last_stream) {
 		h->last_stream = w->stream;
 		w->opens = 1;
@@ -299,6 +298,8 @@ static long pass_frame(u32 i, struct frames *frames)
 	}
 	if (have >= FRAME_HEADER)
 		return 1;
+	if (!have)
+		w->began_ns = w->since_ns;
 	size = FRAME_HEADER - have;
 	if (size > w->here)
 		size = w->here;

@@ -1,4 +1,4 @@
-"""A gRPC server of generic handlers, with raw bytes: `Fast`, `Nap`, `Stream`, `Fail`. Takes an address and its workers."""
+"""A gRPC server of raw bytes: `Fast`, `Nap`, `Stream`, `Fail`. Takes an address, and how many workers it has."""
 
 from __future__ import annotations
 

@@ -291,6 +291,20 @@ def test_whatever_a_block_holds_it_is_read_or_left(blocks, is_joined):
         }
 
 
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from([":path", "x-a", "cookie"]), st.sampled_from("abc")), max_size=4),
+        max_size=30,
+    )
+)
+def test_a_block_that_is_known_means_the_same_only_while_its_table_does(lists):
+    encoder, headers = Encoder(), Headers(is_joined=False)
+    encoder.header_table_size = 40 * 2  # entries are evicted all the time
+    for each in lists:
+        paths = [value.encode() for name, value in each if name == ":path"]
+        assert headers.read(encoder.encode(each)).get(b":path") == (paths[-1] if paths else None)
+
+
 def test_a_small_block_that_blows_up_is_left():
     encoder = Encoder()
     headers = Headers(is_joined=False)

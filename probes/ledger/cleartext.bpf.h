@@ -24,13 +24,6 @@ struct { /* the connection that it is for */
 	__type(value, u64);
 } ssl_objects SEC(".maps");
 
-struct { /* how often OpenSSL was called, by process: what that cost */
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, u32);
-	__type(value, u64);
-} ssl_calls SEC(".maps");
-
 /* The thread has read of a connection. Costs one look-up where nobody looks at OpenSSL. */
 static __noinline int note_ciphertext(u64 connection)
 {

@@ -435,6 +435,12 @@ static __always_inline bool waits_for_events(u32 pid, u32 tid)
 	return waits && *waits == pid;
 }
 
+/* Its clear text is not read any more. */
+static __always_inline bool is_unreadable(const struct http2 *h, u32 pid)
+{
+	return h->in_the_dark && !bpf_map_lookup_elem(&ssl_calls, &pid);
+}
+
 /* Read from the socket. */
 static __noinline int received_http_2(struct http2 *h, const struct target *target, u64 arrived, u32 length)
 {
@@ -444,6 +450,8 @@ static __noinline int received_http_2(struct http2 *h, const struct target *targ
 
 	if (h->is_lost)
 		return 0;
+	if (is_unreadable(h, ids >> 32))
+		return lose_http_2(h);
 	if (!t && waits_for_events(ids >> 32, ids))
 		t = loop_of(target, LOOP_LANE);
 	if (t && t->lane)

@@ -35,6 +35,26 @@ static __noinline int note_ciphertext(u64 connection)
 	return 0;
 }
 
+#define ONLY_HTTP_2 0x3268020300050010 /* of the extension ALPN: its type, lengths, and "h2" alone */
+#define HELLO_PARTS 4
+#define HELLO_STEP (ANSWER_BYTES - 8)
+
+/* A ClientHello that offers nothing but HTTP/2, as gRPC's do. Browsers offer both. */
+static __noinline bool offers_only_http_2(u64 from, u32 length, struct request *scratch)
+{
+	u32 size;
+
+	for (u32 i = 0; i < HELLO_PARTS && i * HELLO_STEP < length; i++) {
+		size = length - i * HELLO_STEP;
+		size = size < ANSWER_BYTES ? size : ANSWER_BYTES - 1;
+		if (bpf_probe_read_user(scratch->answer, AT_MOST(ANSWER_BYTES - 1, size), (void *)(from + i * HELLO_STEP)))
+			return false;
+		if (occurrences(scratch->answer, size + 1, ONLY_HTTP_2)) /* also at the end */
+			return true;
+	}
+	return false;
+}
+
 static __always_inline void count_ssl_call(u32 pid)
 {
 	u64 *calls = bpf_map_lookup_elem(&ssl_calls, &pid);
@@ -163,11 +183,15 @@ int on_ssl_shake_done(struct pt_regs *regs)
 	u32 tid = ids;
 	struct crypt *c = bpf_map_lookup_elem(&crypts, &tid);
 	struct ssl_object object = { .pid = ids >> 32 };
+	struct tls *tls;
 
 	if (!c || !c->connection)
 		return 0;
 	object.address = c->object;
 	connection = c->connection;
+	tls = bpf_map_lookup_elem(&tls_connections, &connection);
+	if (tls)
+		tls->is_read = 1;
 	return bpf_map_update_elem(&ssl_objects, &object, &connection, BPF_ANY);
 }
 

@@ -989,10 +989,27 @@ static __noinline bool begins_in_records(u64 connection, struct request *r, u64 
 	}
 	if (!(passed & BEGAN_DATA))
 		return false;
+	if (tls->only_http_2 && !tls->is_read) { /* records tell no streams */
+		tls->phase = LOST;
+		return count(HTTP_2);
+	}
 	if (!*arrived) /* it came with the end of the handshake */
 		*arrived = tls->arrived_ns;
 	tls->arrived_ns = 0;
 	return true;
+}
+
+/* Only a thread that runs no Python is one of gRPC's. */
+static __noinline struct tls *meet_tls(
+	const struct target *target, u64 connection, struct request *read, u64 from, u32 length)
+{
+	struct tls *tls = new_tls(connection, read->head[0]);
+
+	if (!tls || !from || read->head[0] != HANDSHAKE)
+		return tls;
+	if (!target->python.interpreter || !python_frame(&target->python))
+		tls->only_http_2 = offers_only_http_2(from, length, read);
+	return tls;
 }
 
 /* What is read begins neither HTTP/1 nor TLS. */
@@ -1066,7 +1083,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 		if (r)
 			; /* a client that sends byte by byte: after a GET there is no body */
 		else if (begins_record(new->head, new->head_length) && (new->head[0] == HANDSHAKE || was_read_before(sk, length)))
-			tls = new_tls(connection, new->head[0]);
+			tls = meet_tls(target, connection, new, from, length);
 		else if (!may_begin_request(new->head, new->head_length))
 			return meet_other(sk, target, arrived, new, length);
 	}

@@ -67,7 +67,7 @@ _LOSSES: Final = (  # by enum counter
     "collector pauses came faster than they were read",
     "steps of event loops came faster than they were read",
     "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
-    "HTTP/2 connections could not be followed frame by frame",
+    "HTTP/2 connections could not be followed: encrypted where it cannot be read, or what passed was no frame",
 )
 _LOST_STEPS: Final = 6
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC

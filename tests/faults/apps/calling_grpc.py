@@ -1,10 +1,11 @@
-"""A gRPC server of raw bytes: `Fast`, `Nap`, `Stream`, `Fail`. Takes an address, and how many workers it has."""
+"""A gRPC server of raw bytes: `Fast`, `Nap`, `Stream`, `Fail`. Takes an address, a number of workers, a key."""
 
 from __future__ import annotations
 
 import sys
 import time
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 
@@ -43,7 +44,10 @@ class Handlers(grpc.GenericRpcHandler):
 
 server = grpc.server(futures.ThreadPoolExecutor(int(sys.argv[2])))
 server.add_generic_rpc_handlers((Handlers(),))
-if not server.add_insecure_port(sys.argv[1]):
-    sys.exit("the address is taken")
+if sys.argv[3:]:
+    both = Path(sys.argv[3]).read_bytes()
+    server.add_secure_port(sys.argv[1], grpc.ssl_server_credentials([(both, both)]))
+else:
+    server.add_insecure_port(sys.argv[1])
 server.start()
 server.wait_for_termination()

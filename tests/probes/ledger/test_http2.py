@@ -7,6 +7,7 @@ import contextlib
 import functools
 import sys
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -280,3 +281,16 @@ def test_a_method_that_is_not_there_is_an_error_of_grpc(grpc_server, channel):
         (served,) = ledger.served(1)
     assert (served.target, served.status, served.grpc_status, served.protocol) == ("/test/Nothing", 200, 12, "grpc")
     assert requests_of(ledger.records) == [served]
+
+
+def test_what_grpc_says_within_its_own_tls_is_said_to_be_unknown_and_made_up_from_no_record(both):
+    with addresses() as address:
+        command = [sys.executable, "calling_grpc.py", address, 2, both]
+        with running(command, address, answers=False) as server, attached(server.pid) as ledger:
+            trusted = grpc.ssl_channel_credentials(Path(both).read_bytes())
+            options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
+            with grpc.secure_channel(address, trusted, options) as channel:
+                assert [call(channel, name)[1] for name in ("Fast", "Nap", "Fast")] == [0, 0, 0]
+            (loss,) = ledger.until(lambda records: [each for each in records if isinstance(each, Loss)])
+            assert requests_of(ledger.records) == []
+    assert "HTTP/2" in loss.reason

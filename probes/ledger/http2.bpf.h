@@ -422,6 +422,8 @@ static __noinline struct thread *loop_of(const struct target *target, u32 lane)
 	if (!t || t->request || (t->lane && t->lane != lane))
 		return NULL;
 	t->lane = lane;
+	t->kept_ns = t->answered = t->parked = t->pending.size = 0;
+	__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
 	t->target = *target;
 	t->state = RUNNING;
 	t->since_ns = now;

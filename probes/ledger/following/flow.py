@@ -273,8 +273,11 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if step.other & steps.BY_WORKER and not lane.is_worker:
-            way.is_whole = False  # when it took it up was not seen
+        if not lane.is_worker and (way.found_ns or lane is not way.lane):
+            way.is_whole = False  # when it was taken up was not seen
+            lane.is_worker = not way.found_ns  # it has had work ever since it was looked at
+        if way.found_ns and not lane.is_worker:
+            self._close(lane, step, lane.actor)
         elif lane.is_worker:
             self._answer_by_worker(lane, self._work(lane), way, step)
         else:

@@ -13,7 +13,7 @@ from perfwatch.agent.correlator.normal import NormalSums
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
-from perfwatch.agent.correlator.what_if import Base, predict
+from perfwatch.agent.correlator.what_if import Base, Predictions
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
     BUCKETS,
@@ -58,6 +58,7 @@ class EndpointState:
         "_booked_ns",
         "_known",
         "_made",
+        "_predictions",
         "_slow",
         "_slowness",
         "_traffic",
@@ -84,6 +85,7 @@ class EndpointState:
         self.downstream = Called(_MAX_CALLED)
         self.normals = NormalSums()
         self.sample = FairSample()
+        self._predictions = Predictions()
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -171,7 +173,7 @@ class EndpointState:
             downstream=self.downstream.largest(),
             normal=None if always else self._normal_ledger(),
             normal_count=0 if always else self.latencies.count - self.slow_count,
-            what_if=predict([one for one in causes if one is not None], self._base(pool, latency)),
+            what_if=self._predictions.of([one for one in causes if one is not None], latency, self._base()),
         )
 
     def _normal_ledger(self) -> Ledger | None:
@@ -180,11 +182,11 @@ class EndpointState:
         booked_ns = [every - slow for every, slow in zip(self._booked_ns, self._slow.booked_ns, strict=True)]
         return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
 
-    def _base(self, pool: Pool, latency: Latency) -> Base:
+    def _base(self) -> Base:
         traffic, loops = self._traffic, self._traffic.loops
         deed = loops.deed_of(self.name) if loops.held_by(self.name).requests else None
         kept_by = None if deed is None else deed.bucket
-        return Base(latency, self.latencies.count, self.sample, pool, traffic.demand, traffic.cpus, kept_by)
+        return Base(self.sample, traffic.demand, traffic.cpus, kept_by)
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)

@@ -44,6 +44,13 @@ def test_only_the_tail_falls_where_only_the_tail_waits():
     assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("lock", 10, 10)
 
 
+def test_what_could_not_be_followed_predicts_nothing():
+    """Two of twenty were answered by another thread than read them: nobody knows what they would take."""
+    records = [m.served(n, n * 100, sleep=60, on_cpu=10, target="/a") for n in range(20)]
+    lost = [msgspec.structs.replace(one, threads="several", booked_ns=(0,) * len(one.booked_ns)) for one in records[:2]]
+    assert blamed([*lost, *records[2:]]).p95_ms == pytest.approx(10)
+
+
 def test_nothing_is_predicted_of_what_is_healthy_or_unknown():
     assert predictions([m.served(n, n * 100, ms=5, target="/a") for n in range(20)]) == {"/a": {}}
     assert predictions([m.served(n, n * 100, other=600, target="/a") for n in range(20)]) == {"/a": {}}
@@ -53,7 +60,7 @@ def test_a_correction_takes_back_what_it_corrects():
     early = [m.served(n, n * 100, lock=600, on_cpu=1, target="/a") for n in range(50)]
     final = [m.served(n, 9000 + n * 100, sleep=200, on_cpu=30, target="/a") for n in range(50)]
     gain = blamed([*early, *final])
-    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(30, 1e-3), pytest.approx(30, 1e-3))
+    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(30, 1e-2), pytest.approx(30, 1e-2))
 
 
 def test_what_kept_the_loop_takes_with_it_the_waiting_for_the_loop():
@@ -100,8 +107,9 @@ def test_a_sample_is_bounded_and_fair():
     for number in range(100_000):
         sample.put(number, taken(number))
         assert len(sample) <= MOST
-    assert len(sample) >= MOST / 4
-    assert statistics.mean(one.total_ns for one in sample) == pytest.approx(50_000, rel=0.15)
+    assert len(sample.settled) >= MOST / 4
+    assert sample.stands_for == pytest.approx(100_000, rel=0.13)
+    assert statistics.mean(one.total_ns for one in sample.settled) == pytest.approx(50_000, rel=0.15)
 
 
 def test_a_sample_is_the_same_in_any_order_and_forgets():
@@ -109,7 +117,7 @@ def test_a_sample_is_the_same_in_any_order_and_forgets():
     for number in range(5000):
         forwards.put(number, taken(number))
         backwards.put(4999 - number, taken(4999 - number))
-    assert sorted(one.total_ns for one in forwards) == sorted(one.total_ns for one in backwards)
+    assert forwards._kept == backwards._kept
     for number in range(5000):
         forwards.drop(number)
     assert len(forwards) == 0

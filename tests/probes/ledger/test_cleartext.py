@@ -20,7 +20,7 @@ from cornering import (
     request,
 )
 from ledgering import attached, requests_of, script
-from pythons import EACH
+from pythons import EACH_AT_LENGTH
 from serving import addresses, running
 
 from perfwatch.agent.target import interpreter_of
@@ -163,7 +163,7 @@ while True:
 
 
 @pytest.mark.ledger
-@EACH
+@EACH_AT_LENGTH
 @pytest.mark.parametrize("source", [STREAMS, BLOCKING], ids=["memory", "socket"])
 def test_each_python_reads_and_writes_in_its_own_way(python, source, both):
     with script(source, python=python, arguments=[both]) as (process, port), attached(process.pid) as ledger:

@@ -87,7 +87,7 @@ def section(runs: Sequence[Run], rows: Sequence[Row]) -> str:
     skipped = sorted({f"{run.name} ({run.skipped})" for run in runs if run.skipped})
     seeds = ", ".join(sorted({run.variant.partition("-")[2] for run in runs} - {""}, key=int))
     loads = sorted(run.load_average for run in runs if not run.skipped)
-    count = f"{len({run.name for run in runs})} cases, {len(runs)} runs, seeds {seeds or 'none'}, {time.strftime('%Y-%m-%d')}"
+    count = f"{len({run.name for run in runs})} cases, {len(runs)} runs, seeds {seeds}, {time.strftime('%Y-%m-%d')}"
     lines = [
         BEGIN,
         "## Result",

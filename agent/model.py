@@ -111,7 +111,7 @@ class Cause(msgspec.Struct, frozen=True):
 class Link(msgspec.Struct, frozen=True):
     """One step of a blame chain: who held what the one before waited for, and what it did meanwhile."""
 
-    kind: Literal["request", "thread", "process", "peer", "device"]
+    kind: Literal["request", "thread", "task", "process", "peer", "device"]
     name: str
     """`POST /order`, `refresher (tid 4321)`, `postgres (pid 812)`, `10.0.0.5:5432`, `vda`; untrusted."""
     mechanism: Mechanism | None

@@ -120,7 +120,7 @@ class ChainLink(Struct, frozen=True):
     """
 
     kind: str
-    """`request`, `thread`, `process`, `peer`, `device`."""
+    """`request`, `thread`, `task`, `process`, `peer`, `device`."""
     name: str
     mechanism: Mechanism | None
     """Why it held that for so long; null where that is not known, or the chain ends."""

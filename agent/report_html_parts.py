@@ -11,7 +11,7 @@ from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.report_cells import clean
-from perfwatch.agent.report_gains import gains
+from perfwatch.agent.report_gains import gains, scaling
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
@@ -85,6 +85,14 @@ def endpoints(report: Report) -> str:
         f"<h2>Endpoints</h2><table><tr><th></th><th>endpoint</th>{heads}<th>where a judged one's time goes</th></tr>"
         f"{rows}</table>"
     )
+
+
+def scales(report: Report) -> str:
+    """Say what more workers or cores would bring, where the session tells."""
+    one = report.saturation.scalability
+    if one is None:
+        return ""
+    return f"<h2>Scalability</h2>{''.join(f'<p>{told(line)}</p>' for line in scaling(one))}"
 
 
 def _reasons(one: Judgement) -> Iterator[str]:

@@ -256,6 +256,20 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """What its connection speaks."""
 
 
+class ThreadWait(msgspec.Struct, frozen=True, array_like=True, tag="thread_wait"):
+    """One wait of at least 1 ms of a thread that serves no request, but kept one waiting at a lock not long ago.
+
+    Its waits are told from then on, until for 10 s nobody waited for it; so are those of the threads that it waits for.
+    """
+
+    at_ns: int
+    pid: int
+    tid: int
+    wait: Wait
+    """Without its own stack; that of its waker is in `code`."""
+    code: StackTable = StackTable()
+
+
 class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
     """A request that has not ended."""
 
@@ -280,6 +294,8 @@ class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
     gc_ns: int = 0
     stack: tuple[Frame, ...] = ()
     """What its thread executes at this moment, the innermost frame first; empty where that is not known."""
+    remote: str = ""
+    """As in `ServedRequest`; empty where it is not known."""
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True, tag="in_flight"):
@@ -409,6 +425,7 @@ Record: TypeAlias = (
     | TasksSample
     | TreeMember
     | PeerProcess
+    | ThreadWait
 )
 
 

@@ -278,6 +278,7 @@ CONTRACT = {
         "disk": FIGURE,
         "network": FIGURE,
         "psi": {"cpu": FIGURE, "memory": FIGURE, "io": FIGURE},
+        "scalability": (dict, MAYBE),
         "resources": [
             {"resource": str, "utilisation": FIGURE, "saturation": FIGURE, "errors": (int, MAYBE), "text": str}
         ],

@@ -11,6 +11,7 @@ from perfwatch.agent.correlator.habits import Habits
 from perfwatch.agent.correlator.lines import without_stacks
 from perfwatch.agent.correlator.loops import Loops
 from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.windows import Windows
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Traffic:
         self.loops = Loops()
         self.givers = Givers()
         self.demand = Demand()
+        self.windows = Windows()
         self.protocols: Recent[str, str] = Recent(_PROTOCOLS)
         """By the address of a peer, what is spoken with it."""
 
@@ -84,7 +86,9 @@ class Traffic:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
         self.habits.served(record)
-        self.demand.served(record, self._named.get(record.id))
+        earlier = self._named.get(record.id)
+        self.demand.served(record, earlier)
+        self.windows.served(record, earlier)
         for call in record.calls:
             if call.protocol != "unknown" and self.protocols.get(call.peer) != call.protocol:
                 self.protocols.put(call.peer, call.protocol)

@@ -2,11 +2,13 @@
 
 How many requests go round is told by Little's law: those that end per second times the time of one round, which is its
 latency and its client's pause. The pause is what lies between an answer and the next request on the same connection;
-where connections are mostly used once, clients are taken to be many and to come rarely (`OPEN_NS`).
+where connections are mostly used once it is not known. Then clients are taken to be many that come rarely (`OPEN_NS`),
+unless a process does all that it can: they ask again at once, or as if they did.
 """
 
 from __future__ import annotations
 
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.recent import Recent
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 OPEN_NS: Final = 1_000_000_000_000
 """The pause of clients that nothing is known of: so long that none waits for its own last answer."""
+_SATURATED: Final = 0.9
 _MAX_PROCESSES: Final = 256
 _MAX_THREADS: Final = 256
 _CONNECTIONS: Final = 4096
@@ -81,20 +84,26 @@ class _Process:
     def add(self, record: ServedRequest, sign: int) -> None:
         self.count += sign
         self.total_ns += sign * _total_ns(record)
-        self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, record.booked_ns, strict=True)]
+        self.booked_ns = list(map(add if sign == 1 else sub, self.booked_ns, record.booked_ns))
 
     def asked(self) -> Asked:
-        count = max(self.count, 1)
-        is_known = self.reused >= _REUSED * self.count and self.reused > 0
+        count, rate = max(self.count, 1), max(self.count - 1, 0) / max(self.last_ns - self.first_ns, 1)
         return Asked(
             requests=self.count,
-            rate=max(self.count - 1, 0) / max(self.last_ns - self.first_ns, 1),
+            rate=rate,
             total_ns=self.total_ns / count,
             booked_ns=tuple(booked / count for booked in self.booked_ns),
-            pause_ns=self.pause_ns / self.reused if is_known else OPEN_NS,
+            pause_ns=self._pause_ns(rate / count),
             threads=len(self.threads),
             on_loops=self.on_loops,
         )
+
+    def _pause_ns(self, rate_of_each: float) -> float:
+        if self.reused >= _REUSED * self.count and self.reused > 0:
+            return self.pause_ns / self.reused
+        computing, serving = self.booked_ns[_COLUMN["on_cpu"]], self.total_ns - self.booked_ns[_COLUMN["queue"]]
+        busy = rate_of_each * max(computing, 0 if self.on_loops else serving / max(len(self.threads), 1))
+        return 0.0 if busy >= _SATURATED else OPEN_NS
 
 
 class Demand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.called import Called
@@ -12,7 +13,7 @@ from perfwatch.agent.correlator.normal import NormalSums
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
-from perfwatch.agent.correlator.what_if import Base, predict
+from perfwatch.agent.correlator.what_if import Base, Predictions
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
     BUCKETS,
@@ -57,6 +58,7 @@ class EndpointState:
         "_booked_ns",
         "_known",
         "_made",
+        "_predictions",
         "_slow",
         "_slowness",
         "_traffic",
@@ -65,6 +67,7 @@ class EndpointState:
         "errors",
         "latencies",
         "method",
+        "name",
         "normals",
         "route",
         "sample",
@@ -74,12 +77,15 @@ class EndpointState:
 
     def __init__(self, name: EndpointName, slowness: Slowness, traffic: Traffic) -> None:
         self.method, self.route, self.service = name
+        self.name = (self.method, told_route(self.route, self.service))
+        """Method and route, as they are shown."""
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
         self.downstream = Called(_MAX_CALLED)
         self.normals = NormalSums()
         self.sample = FairSample()
+        self._predictions = Predictions()
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -94,7 +100,7 @@ class EndpointState:
         self._made = None
         self.slow_count += sign * slow
         self.errors += sign * failed
-        self._booked_ns = [mine + sign * its for mine, its in zip(self._booked_ns, booked_ns, strict=True)]
+        self._booked_ns = list(map(add if sign == 1 else sub, self._booked_ns, booked_ns))
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""
@@ -118,11 +124,6 @@ class EndpointState:
         """Take another verdict of a judged request, of the same mechanism."""
         self._made = None
         (self._slow if slow else self._usual).retold(request_id, verdict)
-
-    @property
-    def name(self) -> tuple[str, str]:
-        """Method and route, as they are shown."""
-        return (self.method, told_route(self.route, self.service))
 
     @property
     def cost_ns(self) -> int:
@@ -172,7 +173,7 @@ class EndpointState:
             downstream=self.downstream.largest(),
             normal=None if always else self._normal_ledger(),
             normal_count=0 if always else self.latencies.count - self.slow_count,
-            what_if=predict([one for one in causes if one is not None], self._base(pool, latency)),
+            what_if=self._predictions.of([one for one in causes if one is not None], latency, self._base()),
         )
 
     def _normal_ledger(self) -> Ledger | None:
@@ -181,11 +182,11 @@ class EndpointState:
         booked_ns = [every - slow for every, slow in zip(self._booked_ns, self._slow.booked_ns, strict=True)]
         return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
 
-    def _base(self, pool: Pool, latency: Latency) -> Base:
+    def _base(self) -> Base:
         traffic, loops = self._traffic, self._traffic.loops
         deed = loops.deed_of(self.name) if loops.held_by(self.name).requests else None
         kept_by = None if deed is None else deed.bucket
-        return Base(latency, self.latencies.count, self.sample, pool, traffic.demand, traffic.cpus, kept_by)
+        return Base(self.sample, traffic.demand, traffic.cpus, kept_by)
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
@@ -226,11 +227,11 @@ class Endpoints:
     def __init__(self, slowness: Slowness, traffic: Traffic) -> None:
         self._slowness = slowness
         self._traffic = traffic
-        self._states: dict[EndpointName, EndpointState] = {}
+        self._states: dict[tuple[str, str, int | None], EndpointState] = {}
 
     def of(self, method: str, route: str, service: int | None) -> EndpointState:
         """Return the state of an endpoint, a new one for a new name; one route of two services is two endpoints."""
-        state = self._states.get(EndpointName(method, route, service))
+        state = self._states.get((method, route, service))
         if state is not None:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.refining import pooled
 
@@ -44,7 +46,7 @@ class Giver(NamedTuple):
     """Of all waits of which somebody may have ended at that moment."""
 
 
-class _End(NamedTuple):
+class _End(msgspec.Struct, frozen=True):
     id: int
     ended_ns: int
     endpoint: Endpoint

@@ -15,17 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.latencies import nearest_rank
+from perfwatch.agent.correlator.looks import NOBODY
 from perfwatch.agent.correlator.shares import BUCKETS_OF
 from perfwatch.agent.correlator.stations import waiting_ns
 from perfwatch.agent.model import BUCKETS, Bucket, Mechanism, WhatIf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from perfwatch.agent.correlator.demand import Asked, Demand
     from perfwatch.agent.correlator.fair import FairSample, Taken
     from perfwatch.agent.correlator.looks import Looks
-    from perfwatch.agent.correlator.pooling import Pool
     from perfwatch.agent.model import Latency
 
 _BUCKETS: Final[dict[Mechanism, tuple[Bucket, ...]]] = BUCKETS_OF | {
@@ -44,12 +44,7 @@ _ON_CPU: Final = _COLUMN["on_cpu"]
 class Base(NamedTuple):
     """What predictions of one endpoint are made from."""
 
-    latency: Latency
-    requests: int
-    """All that it had."""
     sample: FairSample
-    pool: Pool
-    """Its judged ones."""
     demand: Demand
     cpus: int
     blocked_by: Bucket | None
@@ -79,6 +74,7 @@ class _Station(NamedTuple):
 class _Part(NamedTuple):
     """How much of a request's time a mechanism explains, where its own verdict does not say."""
 
+    mechanism: Mechanism
     columns: tuple[int, ...]
     quick: float
     """Of these buckets, of a request that was not judged."""
@@ -86,77 +82,95 @@ class _Part(NamedTuple):
     """More, or less, of the time in which nobody looked at its tasks."""
 
 
-def predict(mechanisms: Iterable[Mechanism], base: Base) -> tuple[WhatIf, ...]:
-    """Predict for each mechanism; about 0.3 ms each."""
-    before = sorted(one.total_ns for one in base.sample)
-    if not before or not before[-1] > 0:
-        return ()
-    return tuple(_predicted(mechanism, base, before) for mechanism in mechanisms)
+class Predictions:
+    """Those of one endpoint, kept until what they are made of changes."""
+
+    __slots__ = ("_known", "_ratios")
+
+    def __init__(self) -> None:
+        self._known: tuple[object, ...] = ()
+        self._ratios: dict[Mechanism, tuple[float, float]] = {}
+
+    def of(self, mechanisms: Iterable[Mechanism], latency: Latency, base: Base) -> tuple[WhatIf, ...]:
+        """Predict for each mechanism; about 0.3 ms each where it is made anew."""
+        known = (base.sample.version, base.demand.version, base.blocked_by)
+        if known != self._known:
+            self._known, self._ratios = known, {}
+        wanted = tuple(mechanisms)
+        if any(one not in self._ratios for one in wanted):
+            self._ratios |= zip(wanted, ratios(wanted, base), strict=True)
+        told = ((one, *self._ratios[one]) for one in wanted)
+        return tuple(WhatIf(one, round(p50 * latency.p50, 3), round(p95 * latency.p95, 3)) for one, p50, p95 in told)
 
 
-def _predicted(mechanism: Mechanism, base: Base, before: list[int]) -> WhatIf:
-    after = sorted(round(left_ns) for left_ns in _left(mechanism, base))
-    p50_ms = _in_proportion(base.latency.p50, before, after, 0.50)
-    p95_ms = _in_proportion(base.latency.p95, before, after, 0.95)
-    return WhatIf(mechanism, round(p50_ms, 3), round(p95_ms, 3))
+def ratios(mechanisms: Iterable[Mechanism], base: Base) -> Iterator[tuple[float, float]]:
+    """Yield what p50 and p95 would be, as parts of what they are."""
+    by_process: dict[int, list[Taken]] = {}
+    for one in base.sample.settled:
+        by_process.setdefault(one.pid, []).append(one)
+    before = sorted([one.total_ns for one in base.sample.settled])
+    for part in _parts(mechanisms, base.sample.settled):
+        after: list[float] = []
+        for pid, some in by_process.items():
+            after += _left(part, base, some, base.demand.asked.get(pid))
+        after.sort()
+        yield _ratio(before, after, 0.50), _ratio(before, after, 0.95)
 
 
-def _in_proportion(now_ms: float, before: list[int], after: list[int], quantile: float) -> float:
-    was_ns = nearest_rank(before, quantile)
-    return now_ms * min(max(nearest_rank(after, quantile) / was_ns, 0.0), 1.0) if was_ns > 0 else now_ms
+def _ratio(before: Sequence[float], after: Sequence[float], quantile: float) -> float:
+    was_ns = nearest_rank(before, quantile) if before else 0
+    return min(max(nearest_rank(after, quantile) / was_ns, 0.0), 1.0) if was_ns > 0 else 1.0
 
 
-def _left(mechanism: Mechanism, base: Base) -> list[float]:
-    """Return what is left of each request's latency."""
-    part = _part(mechanism, base.pool)
-    by_process: dict[int, list[tuple[Taken, float]]] = {}
-    for one in base.sample:
-        by_process.setdefault(one.pid, []).append((one, _gone(one, mechanism, part)))
-    left: list[float] = []
-    for pid, some in by_process.items():
-        asked = base.demand.asked.get(pid)
-        changes = () if asked is None else tuple(_changes(mechanism, some, asked, base))
-        left += (max(one.total_ns - gone_ns + _changed(one, changes), 0.0) for one, gone_ns in some)
+def _left(part: _Part, base: Base, some: list[Taken], asked: Asked | None) -> list[float]:
+    """Return what is left of the latency of each request of one process; 0.5 us each."""
+    gone = [_gone(one, part) for one in some]
+    left = [one.total_ns - gone_ns for one, gone_ns in zip(some, gone, strict=True)]
+    if asked is None:
+        return left
+    sample = base.sample
+    share = min(sample.stands_for * len(some) / len(sample.settled) / max(asked.requests, 1), 1.0)
+    for change in _changes(part.mechanism, share * max(sum(gone), 0.0) / len(some), asked, base):
+        if change.factor < 1.0:
+            shrunk, column = 1.0 - change.factor, change.column
+            left = [now_ns - shrunk * max(one.booked_ns[column], 0) for now_ns, one in zip(left, some, strict=True)]
+        elif change.more > 0.0:
+            left = [
+                now_ns + change.more * max(one.booked_ns[_ON_CPU], 0) for now_ns, one in zip(left, some, strict=True)
+            ]
     return left
 
 
-def _part(mechanism: Mechanism, pool: Pool) -> _Part:
-    columns = tuple(_COLUMN[bucket] for bucket in _BUCKETS[mechanism])
-    known_ns = pool.spent_ns.get(mechanism, 0)
-    spent_ns = pool.balance().spent_ns.get(mechanism, 0) * pool.count
-    booked_ns = sum(pool.booked_ns[column] for column in columns)
-    unseen_ns = _unseen_ns(pool.looks)
-    quick = min(max(spent_ns / booked_ns, 0.0), 1.0) if booked_ns > 0 else 0.0
-    return _Part(columns, quick, (spent_ns - known_ns) / unseen_ns if unseen_ns > 0 and pool.looks.changes() else 0.0)
+def _parts(mechanisms: Iterable[Mechanism], sample: Sequence[Taken]) -> Iterator[_Part]:
+    """Yield for each mechanism what the judged requests say of the others."""
+    judged = [(one.booked_ns, one.balance) for one in sample if one.balance is not None]
+    looks = NOBODY
+    for _, balance in judged:
+        looks = looks.plus(balance.looks) if balance.looks is not NOBODY else looks
+    changes, unseen_ns = looks.changes(), _unseen_ns(looks)
+    for mechanism in mechanisms:
+        columns = tuple(_COLUMN[bucket] for bucket in _BUCKETS[mechanism])
+        more_ns = changes.get(mechanism, 0)
+        spent_ns = sum([balance.spent_ns.get(mechanism, 0) for _, balance in judged]) + more_ns
+        booked_ns = sum([booked[column] for column in columns for booked, _ in judged])
+        quick = min(max(spent_ns / booked_ns, 0.0), 1.0) if booked_ns > 0 else 0.0
+        yield _Part(mechanism, columns, quick, more_ns / unseen_ns if unseen_ns > 0 else 0.0)
 
 
 def _unseen_ns(looks: Looks) -> int:
     return sum(looks.short_ns.values()) + sum(looks.unwatched_ns.values())
 
 
-def _gone(one: Taken, mechanism: Mechanism, part: _Part) -> float:
+def _gone(one: Taken, part: _Part) -> float:
     """Return how much of a request's latency the mechanism explains."""
     if one.balance is None:
-        gone_ns = part.quick * sum(one.booked_ns[column] for column in part.columns)
-    else:
-        gone_ns = one.balance.spent_ns.get(mechanism, 0)
-        if part.unseen:
-            gone_ns += part.unseen * _unseen_ns(one.balance.looks)
-    return min(max(gone_ns, 0.0), one.total_ns)
+        return part.quick * sum([one.booked_ns[column] for column in part.columns])
+    gone_ns = one.balance.spent_ns.get(part.mechanism, 0)
+    return gone_ns + part.unseen * _unseen_ns(one.balance.looks) if part.unseen else gone_ns
 
 
-def _changed(one: Taken, changes: Sequence[_Change]) -> float:
-    """Return how much longer a request would wait for what it still waits for; negative where it is less."""
-    computed_ns = max(one.booked_ns[_ON_CPU], 0)
-    return sum(
-        max(one.booked_ns[change.column], 0) * (change.factor - 1.0) + computed_ns * change.more for change in changes
-    )
-
-
-def _changes(mechanism: Mechanism, some: Sequence[tuple[Taken, float]], asked: Asked, base: Base) -> Iterable[_Change]:
-    """Yield what becomes of the waits for each station that requests of one process go through."""
-    share = min(base.requests * len(some) / len(base.sample) / max(asked.requests, 1), 1.0)
-    gone_ns = share * sum(gone for _, gone in some) / len(some)
+def _changes(mechanism: Mechanism, gone_ns: float, asked: Asked, base: Base) -> Iterable[_Change]:
+    """Yield what becomes of the waits for each station of a process, of whose requests this much is gone on average."""
     computing = mechanism in _COMPUTING
     on_cpu_ns = asked.mean_ns("on_cpu")
     if asked.on_loops and mechanism not in ("event-loop", "queue"):
@@ -166,7 +180,7 @@ def _changes(mechanism: Mechanism, some: Sequence[tuple[Taken, float]], asked: A
     elif not asked.on_loops and mechanism != "queue":
         workers = _Station(asked.total_ns - asked.mean_ns("queue"), takes=True, servers=asked.threads)
         yield _change("queue", workers, gone_ns, asked)
-        if mechanism != "gil":
+        if mechanism != "gil" and asked.threads > 1:
             yield _change("gil", _Station(on_cpu_ns, computing), gone_ns, asked)
     host = base.demand.together
     # One interpreter lock lets one thread at a time come to the CPUs: it crowds them only where it is what is gone.

@@ -19,7 +19,7 @@ from perfwatch.probes.ledger.exchanges import Exchange
 from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
-from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, Wait, Waker
+from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, ThreadWait, Wait, Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,7 +117,7 @@ class Assembler:
 
     def add_stack(self, event: StackEvent, frames: tuple[Frame, ...]) -> None:
         """Keep a stack until its request ends."""
-        if not event.request:
+        if not event.request or event.request == ev.KEEPER:
             self._hold_stack(Placed(event, frames))
             return
         self._code.setdefault(event.request, RequestCode()).add(event, frames)
@@ -128,6 +128,13 @@ class Assembler:
             self._flow.hold(placed.stack.tid, placed.stack.at_ns, placed)
         elif len(self._woke) < MAX_WOKE:
             self._woke[placed.stack.at_ns] = placed
+
+    def thread_wait(self, event: ev.WaitEvent, now_ns: int) -> ThreadWait:
+        """Make the record of a wait of a thread that serves no request."""
+        woke = self._woke.pop(event.woken_ns, None)
+        frames = woke.frames if woke else ()
+        code = StackTable(frames, (tuple(range(len(frames))),)) if frames else _NO_CODE
+        return ThreadWait(now_ns, event.pid, event.tid, self._wait(event, None, 0 if frames else None), code)
 
     def add_wait(self, event: ev.WaitEvent) -> None:
         """Keep a wait until its request ends."""
@@ -141,24 +148,25 @@ class Assembler:
         if len(waits) >= MAX_WAITS:
             self._waits_lost[event.request] = self._waits_lost.get(event.request, 0) + 1
             return
-        bucket = BUCKETS[event.bucket]
         code = self._code.get(event.request)
         stack, waker_stack = code.of_wait(event.started_ns, event.woken_ns) if code else (None, None)
-        waits.append(
-            Wait(
-                started_ns=event.started_ns,
-                blocked_ns=event.blocked_ns,
-                runnable_ns=event.runnable_ns,
-                bucket=bucket,
-                call=name_of(self._machine, event.call),
-                detail=self._detail(event),
-                peer=event.peer.text(self._unix_name) if bucket == "calls" and event.peer.known else None,
-                waker=_waker(event.waker),
-                throttled_ns=event.throttled_ns,
-                ahead=_waker(event.ahead) if 2 * event.throttled_ns < event.runnable_ns else None,
-                stack=stack,
-                waker_stack=waker_stack,
-            )
+        waits.append(self._wait(event, stack, waker_stack))
+
+    def _wait(self, event: ev.WaitEvent, stack: int | None, waker_stack: int | None) -> Wait:
+        bucket = BUCKETS[event.bucket]
+        return Wait(
+            started_ns=event.started_ns,
+            blocked_ns=event.blocked_ns,
+            runnable_ns=event.runnable_ns,
+            bucket=bucket,
+            call=name_of(self._machine, event.call),
+            detail=self._detail(event),
+            peer=event.peer.text(self._unix_name) if bucket == "calls" and event.peer.known else None,
+            waker=_waker(event.waker),
+            throttled_ns=event.throttled_ns,
+            ahead=_waker(event.ahead) if 2 * event.throttled_ns < event.runnable_ns else None,
+            stack=stack,
+            waker_stack=waker_stack,
         )
 
     def served(self, event: ev.RequestEvent, now_ns: int) -> ServedRequest | None:

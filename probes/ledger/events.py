@@ -60,11 +60,13 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQ"
+    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQQ"
     f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
 LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
+KEEPER: Final = 1 << 63
+"""Stands for the request in the waits, and stacks, of a thread that serves none and keeps others waiting."""
 NO_LINE: Final = 0xCBF29CE484222325
 """The kernel's hash of a first line that it has not seen (FNV-1a of nothing)."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})(?:\r\n|\Z)")
@@ -75,7 +77,7 @@ _STAGE: Final = struct.Struct("=IIIIH")  # flags, head_length, nth, protocol, th
 _NOTHING: Final = (0,) * BOOKED
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
-_PID: Final = _LOOPS + 12
+_PID: Final = _LOOPS + 13
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 

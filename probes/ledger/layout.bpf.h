@@ -197,6 +197,8 @@ enum step_kind { /* what user space needs to follow a request through an event l
 	STEP_CLOSED,      /* by the process, or by the peer */
 };
 
+#define KEEPER (1ULL << 63) /* stands for the request in the waits of a thread that serves none, and keeps others waiting */
+
 #define STEP_HEAD_BYTES 128
 
 struct step {
@@ -301,6 +303,7 @@ struct thread {
 	u64 idles; /* the wait under way is the loop's own, for whatever comes */
 	u64 handed_ns; /* a lane woke it; it has not run since */
 	u64 parked; /* its switches when it was left alone, after an answer; 0: it is followed */
+	u64 kept_ns; /* when a request last waited for it, though it serves none; 0: it keeps nobody waiting */
 	struct target target; /* its process's, as it was when the request began */
 	u32 pid;
 	u32 tid;

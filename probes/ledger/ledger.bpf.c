@@ -13,6 +13,7 @@
 #include "blocked.bpf.h"
 
 #define LONG_WAIT_NS 1000000 /* a wait of this length is told one by one */
+#define KEEPER_NS 10000000000ULL /* so long a thread is looked at that kept a request waiting */
 #define HASHED_BYTES 64
 #define MAX_REQUESTS 8192
 #define FOLLOWED 16384 /* a power of two */
@@ -95,6 +96,22 @@ static __always_inline struct thread *followed_thread(u32 tid)
 		return NULL;
 	t = bpf_map_lookup_elem(&threads, &tid);
 	return t && (t->request || t->lane) && !t->parked ? t : NULL;
+}
+
+/* The same, or one that serves no request, but kept one waiting not long ago: only its long waits are told. */
+static __always_inline struct thread *observed_thread(u32 tid)
+{
+	struct thread *t;
+
+	if (!followed[tid & (FOLLOWED - 1)])
+		return NULL;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	return t && (t->request || t->lane || t->kept_ns) && !t->parked ? t : NULL;
+}
+
+static __always_inline bool is_keeper(const struct thread *t)
+{
+	return !t->request && !t->lane;
 }
 
 static __noinline int count(u32 counter)
@@ -185,7 +202,7 @@ static __noinline int emit_wait(struct thread *t)
 /* Whose stack it is was noted when it was walked; here, which request it belongs to. */
 static __always_inline void emit_stack(const struct thread *t, struct stack *stack, u32 role, u64 at_ns)
 {
-	stack->request = t->request;
+	stack->request = is_keeper(t) ? KEEPER : t->request;
 	stack->role = role;
 	stack->at_ns = at_ns;
 	if (send_stack(stack))
@@ -202,7 +219,7 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now, u64 
 	emit_stack(t, &t->waits_at, WAITED, t->since_ns);
 	w->kind = EVENT_WAIT;
 	w->size = sizeof(*w);
-	w->request = t->request;
+	w->request = is_keeper(t) ? KEEPER : t->request;
 	w->pid = t->pid;
 	w->tid = t->tid;
 	w->started_ns = t->since_ns;
@@ -452,13 +469,17 @@ static __always_inline void become_loop(struct thread *t)
 
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
-	struct thread *t = followed_thread(task->pid);
+	struct thread *t = observed_thread(task->pid);
 	struct told told = {};
 	u64 now;
 
 	if (!t)
 		return;
 	now = bpf_ktime_get_ns();
+	if (is_keeper(t) && now - t->kept_ns > KEEPER_NS) {
+		t->kept_ns = 0;
+		return;
+	}
 	book_running(t, now);
 	t->clock_offset = now - queue_clock(task);
 	if (bpf_core_field_exists(task->sched_info.run_delay))
@@ -477,7 +498,9 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 	if (t->bucket == OTHER && bpf_get_stack(ctx, t->stack, sizeof(t->stack), 0) < 0)
 		t->stack[0] = 0;
 	t->state = BLOCKED;
-	if (t->idles)
+	if (is_keeper(t))
+		t->idles = t->waits_at.frame_count = 0;
+	else if (t->idles)
 		become_loop(t);
 	else if (idles(t))
 		t->parked = switches(task);
@@ -500,7 +523,7 @@ static __noinline int note_who(struct who *who, struct task_struct *task)
 
 static __always_inline void switch_in(struct task_struct *task, struct task_struct *before)
 {
-	struct thread *t = followed_thread(task->pid);
+	struct thread *t = observed_thread(task->pid);
 	u64 now, until;
 
 	if (!t || t->state == RUNNING)
@@ -547,6 +570,7 @@ static __noinline struct thread *new_worker(struct task_struct *task, const stru
 	if (!t)
 		return NULL;
 	t->lane = WORKER_LANE;
+	t->kept_ns = 0;
 	t->request = 0;
 	t->answered = 0;
 	t->parked = 0;
@@ -555,6 +579,35 @@ static __noinline struct thread *new_worker(struct task_struct *task, const stru
 	t->bucket = LOCK;
 	t->since_ns = now;
 	return t;
+}
+
+/* `current` ended a wait of a request for a lock, and serves none itself: from here on its own long waits are told, for
+ * a while. So are those of whom it waits for, as long. */
+static __noinline int keep_in_sight(const struct thread *victim, u64 now)
+{
+	u64 ids = bpf_get_current_pid_tgid();
+	u32 pid = ids >> 32, tid = ids;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	u64 kept_ns = is_keeper(victim) ? victim->kept_ns : now;
+
+	if (!target || (t && (t->request || t->lane)))
+		return 0;
+	if (!t && bpf_map_lookup_elem(&epoll_waiters, &tid))
+		return 0;
+	if (!t)
+		t = thread_of(pid, tid);
+	if (!t)
+		return 0;
+	if (!t->kept_ns) {
+		t->target = *target;
+		t->answered = t->parked = t->pending.size = 0;
+		t->state = RUNNING;
+		t->since_ns = now;
+	}
+	if (kept_ns > t->kept_ns)
+		t->kept_ns = kept_ns;
+	return 0;
 }
 
 static __noinline int note_waker(struct thread *t, struct task_struct *task, u64 now)
@@ -567,6 +620,8 @@ static __noinline int note_waker(struct thread *t, struct task_struct *task, u64
 		return 0;
 	t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
 	note_who(&t->woken_by, current);
+	if (t->bucket == LOCK && !t->answered && current->tgid == task->tgid && now - t->since_ns >= LONG_WAIT_NS)
+		keep_in_sight(t, now);
 	return tell_waker_place(t, now);
 }
 
@@ -637,7 +692,7 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
-	struct thread *t = followed_thread(task->pid), *from = followed_thread(current->pid);
+	struct thread *t = observed_thread(task->pid), *from = followed_thread(current->pid);
 	u64 now;
 
 	if (from && from->lane && current->tgid == task->tgid && current->pid != task->pid && !in_interrupt())
@@ -881,6 +936,7 @@ static __always_inline void start_request(
 	t->ahead.pid = 0;
 	t->answered = 0;
 	t->parked = 0;
+	t->kept_ns = 0;
 	t->pending.size = 0;
 	t->request = r->id;
 }

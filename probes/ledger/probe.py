@@ -315,6 +315,8 @@ class LedgerProbe:
     def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
         if isinstance(event, StepEvent):
             self._assembler.add_step(event)
+        elif isinstance(event, ev.WaitEvent) and event.request == ev.KEEPER:
+            to.append(self._assembler.thread_wait(event, now_ns))
         elif isinstance(event, ev.WaitEvent):
             self._assembler.add_wait(event)
         elif isinstance(event, StackEvent):

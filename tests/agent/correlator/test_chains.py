@@ -9,7 +9,7 @@ from judging import judge
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.report import correlate
-from perfwatch.probes.records import Waker
+from perfwatch.probes.records import ThreadWait, Waker
 
 PG = "10.0.0.5:5432"
 GET, REFRESH, EXPIRE = range(3)
@@ -122,6 +122,28 @@ def test_a_thread_outside_of_any_request_is_told_by_readings_of_its_stack():
     assert judge(victim(lock(-405, 400, by(None))), c.python(-500), few).chain[0].mechanism is None
 
 
+def outside(wait, frames=(), tid=4321):
+    """A wait of a thread that serves no request."""
+    return ThreadWait(wait.started_ns + wait.blocked_ns, 4313, tid, wait, m.stacks(frames))
+
+
+def test_a_thread_outside_of_any_request_is_followed_by_its_waits():
+    """It waited for another one, which asked a service."""
+    waiting = m.wait("lock", 380, started_ns=c.at(-398), detail="0x7f99", waker=by(None, 4400), waker_stack=0)
+    first = outside(waiting, (c.own("poll", "feed.py", 12),))
+    second = outside(asked(-396, 370), tid=4400)
+    verdict = judge(victim(lock(-405, 400, by(None))), c.python(-500), first, second)
+    assert told(verdict.chain) == [
+        ("thread", "refresher (tid 4321)", "lock", 0.93),
+        ("thread", "worker-3 (tid 4400)", "dependency", 0.9),
+        ("peer", PG, None, 0.9),
+    ]
+    assert verdict.summary.endswith(
+        "held by refresh_cache() at cache.py:88 (98 %), because it waited for a lock held by "
+        "worker-3 (tid 4400) in poll() at feed.py:12, which waited for 10.0.0.5:5432"
+    )
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_holder_that_ends_after_its_victim_is_followed_when_it_comes(is_late):
     correlator = Correlator(m.info(slow_ms=1))
@@ -135,7 +157,7 @@ def test_a_holder_that_ends_after_its_victim_is_followed_when_it_comes(is_late):
     view = correlator.view()
     assert next(one for one in view.requests if one.record.id == 1) == anew[1]
     endpoint = next(one for one in view.endpoints if one.route == "/")
-    assert [one.name for one in endpoint.verdict.chain] == ["GET /refresh/3", PG]
+    assert [one.name for one in endpoint.verdict.chain] == ["GET /refresh/{}", PG]
     assert endpoint.verdict.summary.endswith("because it waits for 10.0.0.5:5432")
     assert all(one.record.id != 1 for one in correlator.feed(m.served(91, 60, ms=5)))
 
@@ -179,5 +201,7 @@ def test_many_requests_have_the_chain_of_most_of_their_time():
         records.append(holder(asked(at_ms - 400, 390, peer), request=100 + n, at_ms=at_ms - 2))
         records.append(victim(lock(at_ms - 405, 400, by(100 + n)), request=n + 1, at_ms=at_ms))
     endpoint = next(one for one in correlate(m.info(slow_ms=300), records)[0].endpoints if one.route == "/")
-    assert told(endpoint.verdict.chain) == [("request", "GET /refresh/3", "dependency", 0.95), ("peer", PG, None, 0.79)]
+    first, second = told(endpoint.verdict.chain)
+    assert first == ("request", "GET /refresh/{}", "dependency", 0.95)
+    assert second == ("peer", PG, None, 0.79)
     assert endpoint.verdict.causes[0].mechanism == "lock"

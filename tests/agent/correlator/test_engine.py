@@ -65,6 +65,10 @@ def test_all_corrected_is_as_if_only_the_last_had_come(slow_ms):
         # Each is judged by what was normal until then: that is not the same where all were told before.
         assert one.verdict.mechanism == other.verdict.mechanism == "lock"
         one, other = (msgspec.structs.replace(each, verdict=None, frames=()) for each in (one, other))
+    for gain, other_gain in zip(one.what_if, other.what_if, strict=True):
+        # What was predicted is predicted anew with each eighth that comes.
+        assert (gain.mechanism, gain.p95_ms) == (other_gain.mechanism, pytest.approx(other_gain.p95_ms, rel=0.02))
+    one, other = (msgspec.structs.replace(each, what_if=()) for each in (one, other))
     assert one == other
 
 

@@ -60,7 +60,7 @@ def test_a_correction_takes_back_what_it_corrects():
     early = [m.served(n, n * 100, lock=600, on_cpu=1, target="/a") for n in range(50)]
     final = [m.served(n, 9000 + n * 100, sleep=200, on_cpu=30, target="/a") for n in range(50)]
     gain = blamed([*early, *final])
-    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(30, 1e-3), pytest.approx(30, 1e-3))
+    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(30, 1e-2), pytest.approx(30, 1e-2))
 
 
 def test_what_kept_the_loop_takes_with_it_the_waiting_for_the_loop():
@@ -107,8 +107,9 @@ def test_a_sample_is_bounded_and_fair():
     for number in range(100_000):
         sample.put(number, taken(number))
         assert len(sample) <= MOST
-    assert len(sample) >= MOST / 4
-    assert statistics.mean(one.total_ns for one in sample) == pytest.approx(50_000, rel=0.15)
+    assert len(sample.settled) >= MOST / 4
+    assert sample.stands_for == pytest.approx(100_000, rel=0.13)
+    assert statistics.mean(one.total_ns for one in sample.settled) == pytest.approx(50_000, rel=0.15)
 
 
 def test_a_sample_is_the_same_in_any_order_and_forgets():
@@ -116,7 +117,7 @@ def test_a_sample_is_the_same_in_any_order_and_forgets():
     for number in range(5000):
         forwards.put(number, taken(number))
         backwards.put(4999 - number, taken(4999 - number))
-    assert sorted(one.total_ns for one in forwards) == sorted(one.total_ns for one in backwards)
+    assert forwards._kept == backwards._kept
     for number in range(5000):
         forwards.drop(number)
     assert len(forwards) == 0

@@ -79,8 +79,7 @@ class _Part(NamedTuple):
     quick: float
     """Of these buckets, of a request that was not judged."""
     unseen: float
-    """What of the time in which nobody looked at its tasks is taken for it besides; negative: what was taken for it and is
-    something else."""
+    """What of the time in which nobody looked at its tasks is taken for it besides; negative: was, and is not."""
 
 
 class Predictions:

@@ -52,7 +52,7 @@ def test_what_could_not_be_followed_predicts_nothing():
 
 
 def test_of_tasks_what_nobody_looked_at_goes_with_what_it_is_taken_for():
-    """Eight of twenty came before the first reading; six of them seemed to sleep, and so did all that were looked at."""
+    """Eight of twenty came before the first reading; six of them seemed to sleep, as all did that were looked at."""
 
     def suspended(number, bucket):
         wait = msgspec.structs.replace(lo.suspended(300, number * 400 - 320), bucket=bucket)

@@ -14,6 +14,8 @@ from perfwatch.agent.correlator.findings import named, thread_name
 from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.places import is_scaffolding, telling
 from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.storage import likely_device
 from perfwatch.agent.model import OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def blamed(piece: Piece, context: Context) -> Iterator[Blamed]:
             yield from _asked(piece, context)
         case "run-queue":
             yield from _ahead(piece)
+        case "disk":
+            yield from _device(piece, context)
         case _:
             return
 
@@ -122,7 +126,14 @@ def _asked(piece: Piece, context: Context) -> Iterator[Blamed]:
 
 
 def _mostly_asked(piece: Piece, context: Context) -> Iterator[Blamed]:
-    """Yield the only peer of a request, for waits that were too short to be told one by one."""
+    """Yield the callees of a request, else its only peer, for waits that were too short to be told one by one."""
+    judged = None if piece.record is None else context.judged(piece.record.id)
+    for callee in () if judged is None else judged.callees:
+        known = find(callee.request, context)
+        if isinstance(known, ServedRequest):
+            yield _request(known, (arrival_of(known), known.ended_ns), None)
+    if judged is not None and judged.callees:
+        return
     peers = {one.address for one in piece.record.peers} if piece.record is not None else set()
     for address in peers if len(peers) == 1 else ():
         yield _peer(address, piece, context)
@@ -145,6 +156,14 @@ def _callee(record: ServedRequest, wait: Wait, context: Context) -> ServedReques
 def _ahead(piece: Piece) -> Iterator[Blamed]:
     if piece.wait is not None and piece.wait.ahead is not None:
         yield _process(piece.wait.ahead, piece)
+
+
+def _device(piece: Piece, context: Context) -> Iterator[Blamed]:
+    """Yield the device that the process's files are on, where one is known to have been used then."""
+    if piece.wait is not None:
+        device, is_own = likely_device(piece.pid, context, Span(piece.from_ns, piece.until_ns))
+        if device is not None and is_own and device.utilisation > 0:
+            yield Blamed("device", device.device, piece.spent_ns)
 
 
 def find(request: int, context: Context) -> ServedRequest | OpenRequest | None:

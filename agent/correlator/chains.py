@@ -10,6 +10,7 @@ Requests of one endpoint at one place are one link: of a queue at a lock each ha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.blaming import OF_CALLS, Blamed, blamed
@@ -42,6 +43,7 @@ NOBODY: Final = Followed((), ())
 def follow(request: Request, mechanism: Mechanism, context: Context) -> Followed:
     """Follow what a request waited for; costs nothing where no wait of 1 ms or more is known, else 10-100 us."""
     record, total_ns = request.record, request.ledger.total_ns
+    context = context._replace(judged=partial(_judged, request, context))
     wanted = "dependency" if mechanism in OF_CALLS else mechanism
     if total_ns <= 0 or mechanism in _OWN or not (record.waits or record.peers or mechanism == "queue"):
         return NOBODY
@@ -61,8 +63,13 @@ def follow(request: Request, mechanism: Mechanism, context: Context) -> Followed
     return Followed(tuple(chain), tuple(pending)[:_MAX_PENDING])
 
 
-_OWN: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc", "sleep", "throttle", "memory", "network", "disk"})
+_OWN: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc", "sleep", "throttle", "memory", "network"})
 """What nobody else of those that are followed is to blame for."""
+
+
+def _judged(own: Request, context: Context, request: int) -> Request | None:
+    """Return a judged request by its id; that which is being judged has its callees, and is not shown yet."""
+    return own if request == own.record.id else context.judged(request)
 
 
 def _blamed(pieces: Sequence[Piece], context: Context, seen: set[int | None]) -> Iterable[Blamed]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.model import Frame, Mechanism, Wait
-    from perfwatch.probes.records import Waker
+    from perfwatch.probes.records import Culprit, Waker
 
     Kind: TypeAlias = Literal["request", "thread", "process", "peer", "device"]
 
@@ -73,6 +73,12 @@ def blamed(piece: Piece, context: Context) -> Iterator[Blamed]:
 def _holders(piece: Piece, context: Context) -> Iterator[Blamed]:
     if piece.wait is None:
         return
+    giver = None if piece.record is None else context.traffic.givers.gave(piece.record, piece.wait)
+    known = None if giver is None else find(giver, context)
+    if isinstance(known, ServedRequest):
+        for stretch in within([(known.started_ns, known.ended_ns)], piece.from_ns, piece.until_ns):
+            yield _request(known, stretch, None)
+        return
     for one in line_before(piece.code, piece.wait, context.traffic):
         for start, end in within([(one.from_ns, one.until_ns)], piece.from_ns, piece.until_ns):
             frame = _place(one.code.stack(one.stack))
@@ -96,6 +102,22 @@ def _kept_before(piece: Piece, record: ServedRequest, context: Context) -> Itera
             for start, end in within([(known.started_ns, known.ended_ns)], piece.from_ns, piece.until_ns):
                 if 2 * culprit.held_ns >= end - start:
                     yield _request(known, (start, end), None)
+        elif culprit.request is not None:
+            yield _untold(culprit, piece)
+
+
+def _untold(culprit: Culprit, piece: Piece) -> Blamed:
+    """Return a request that has not ended: for how long it kept the loop is known, and not yet when."""
+    endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
+    return Blamed(
+        kind="request",
+        name=f"{culprit.method or '?'} {culprit.target or '?'}",
+        spent_ns=min(max(culprit.held_ns, 0), piece.spent_ns),
+        request=culprit.request,
+        pid=culprit.pid,
+        tid=culprit.tid,
+        endpoint=endpoint,
+    )
 
 
 def _served_before(piece: Piece, context: Context) -> Iterator[Blamed]:

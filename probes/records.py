@@ -259,6 +259,8 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """Who kept the loop, the longest first, at most 8; what `loop` holds beyond them were many short stretches."""
     protocol: Protocol = "http/1"
     """What its connection speaks."""
+    grpc_status: int | None = None
+    """gRPC's own status, at the end of its answer; 0: all is well. None: it is no gRPC, or was not seen."""
     asked: int | None = None
     """The same for requests of one run of the recorder that asked for the very same, the query string included: a hash
     with a secret of that run, which is kept nowhere. None where the request line was not seen to its end."""

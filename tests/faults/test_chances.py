@@ -85,3 +85,12 @@ def test_transactions_that_are_done_again_are_told():
     chance = found(report)["retries", "/conflict"]
     assert chance["count"] >= 0.8 * len(samples)
     assert 8 <= chance["saves_ms"] <= 60
+
+
+def test_calls_that_are_made_again_are_told():
+    report, samples = report_on(("/busy", "/kept"), services.web)
+    retries = {key: one for key, one in found(report).items() if key[0] == "retries"}
+    assert set(retries) == {("retries", "/busy")}
+    asked_twice = sum(sample.path.startswith("/busy") for sample in samples)
+    assert retries["retries", "/busy"]["count"] == pytest.approx(asked_twice, abs=2)
+    assert 14 <= retries["retries", "/busy"]["saves_ms"] <= 60

@@ -101,6 +101,17 @@ def together(**_):
     return "text/plain", b"ok"
 
 
+def busy(**_):
+    """A service that is too busy every other time, and is asked again."""
+    for _ in range(2):
+        _kept_client().request("GET", "/often-busy?ms=15")
+        answer = _kept_client().getresponse()
+        answer.read()
+        if answer.status == 200:
+            break
+    return "text/plain", b"ok"
+
+
 def conflict(**_):
     """A transaction that comes into conflict with another one, and is done again."""
     import psycopg2
@@ -137,6 +148,7 @@ PATHS = {
     "kept": kept,
     "secure": secure,
     "together": together,
+    "busy": busy,
     "conflict": conflict,
 }
 

@@ -29,6 +29,8 @@ _FOLLOWED: Final = (
     "Record a worker from its first instruction (`perfwatch run -- COMMAND`), so that every thread and connection is "
     "known; or one that serves one request per thread (gunicorn --worker-class gthread or sync)."
 )
+_NO_REASON: Final = "no reason is given"
+_TELLS_REQUESTS: Final = frozenset({"ledger", "sampled"})
 
 
 class Need(NamedTuple):
@@ -55,14 +57,28 @@ def needed(request: Request, balance: Balance, probes: Sequence[ProbeStatus]) ->
     return Need((), (_EACH,))
 
 
+def unseen(probes: Sequence[ProbeStatus]) -> Need:
+    """Say why requests may not be seen at all: a probe that tells them and did not run, or ran in part."""
+    lacking = [one for one in probes if one.name in _TELLS_REQUESTS and one.status != "running"]
+    evidence = tuple(
+        Evidence("needed", one.name, f"requests may go unseen: {one.name} {_ran(one)} ({one.reason or _NO_REASON})")
+        for one in lacking
+    )
+    return Need(evidence, tuple(f"To see requests: {one.remedy}." for one in lacking if one.remedy))
+
+
+def _ran(status: ProbeStatus) -> str:
+    return "ran in part" if status.status == "limited" else "did not run"
+
+
 def _probe(name: str, what: str, probes: Sequence[ProbeStatus], otherwise: str) -> Need:
     """Name a probe, and why it did not tell; where it ran, `otherwise` is what to do."""
     status = next((one for one in probes if one.name == name and one.status != "running"), None)
     if status is None:
         return _need(name, what, otherwise)
-    why = f"{what}: {name} {'ran in part' if status.status == 'limited' else 'did not run'}"
+    why = f"{what}: {name} {_ran(status)}"
     remedy = f"For {what}: {status.remedy}." if status.remedy else otherwise
-    return _need(name, f"{why} ({status.reason or 'no reason is given'})", remedy, *(otherwise,) * bool(status.remedy))
+    return _need(name, f"{why} ({status.reason or _NO_REASON})", remedy, *(otherwise,) * bool(status.remedy))
 
 
 def _unaccounted(request: Request) -> Need:

@@ -88,3 +88,18 @@ def test_what_is_known_needs_nothing():
     verdict, of_endpoint = judged(lo.followed(1, 1000, lock=100), LEDGER_LOST, TASKS_LOST)
     assert verdict.mechanism == "lock"
     assert needed(verdict) is needed(of_endpoint) is None
+
+
+def test_where_no_request_is_seen_the_probe_that_would_tell_is_named():
+    limited = ProbeStatus("sampled", "limited", "no permission to capture packets", "requests", "give it CAP_NET_RAW")
+    view, _ = correlate(m.info(fidelity="sampled", probes=(LEDGER_LOST, limited)), [m.host(100, 0, 0)])
+    assert view.verdict.principle == "unknown"
+    needs = [one.text for one in view.verdict.evidence if one.name == "needed"]
+    assert needs == [
+        "requests may go unseen: ledger did not run (no permission to load BPF programs)",
+        "requests may go unseen: sampled ran in part (no permission to capture packets)",
+    ]
+    assert view.verdict.advice[1:] == (
+        "To see requests: run as root, or with CAP_BPF.",
+        "To see requests: give it CAP_NET_RAW.",
+    )

@@ -191,7 +191,8 @@ def test_nothing_grows_with_the_number_of_requests():
     correlator = Correlator(m.info())
     for number in range(60_000):
         ms = 600 if number % 20 == 0 else 5
-        correlator.feed(m.served(number, number, ms=ms, pid=number % 1000, target=f"/{number}/a"))
+        target = f"/{number}/a" if number % 2 else f"/static/{number}.css"
+        correlator.feed(m.served(number, number, ms=ms, pid=number % 1000, target=target, asked=number))
     for number in range(60_000, 70_000):
         culprits = tuple(lo.culprit(number * 9 + one, 20, f"/{number}/{one}") for one in range(8))
         calls = (lo.call(number, 20, peer=f"10.0.0.1:{number}"), lo.call(number, 9, peer=f"10.0.0.2:{number}"))
@@ -213,6 +214,9 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(correlator._traffic.loops) <= 2 * 4096
     assert len(correlator._traffic.givers) <= 2 * 4096
     assert len(correlator._tasks) <= 2 * 32_768
+    assert len(correlator._chances) <= 1024
+    assert len(correlator._chances._repeats) <= 2 * 4096
+    assert len(correlator._around.connections._handshakes) <= 64
     assert not any(one.calls for one in correlator._traffic._named.values())
     assert len(correlator._around.host._processes) <= 1024
     around = correlator._around

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
-from overhead import PAGE, write_section
+from rounds import PAGE, write
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import making
@@ -38,8 +38,6 @@ WARM_S: Final = 5
 VIEWS: Final = 4
 DAY_S: Final = 86_400
 PARTS: Final = 8
-BEGIN: Final = "<!-- correlator: written by benchmarks/correlator.py -->"
-END: Final = "<!-- end of correlator -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +99,10 @@ def day(rate: int, seconds: int) -> list[Size]:
     return sizes
 
 
-def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> str:
-    """Return the whole result as Markdown."""
+def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> list[str]:
+    """Return the whole result, as lines of Markdown."""
     machine = f"Linux {platform.release()}, {platform.machine()}, {psutil.cpu_count()} CPUs"
     lines = [
-        BEGIN,
         "## What the correlator costs",
         "",
         f"{len(costs[0])} s of each stream, one process, CPU time. {machine}, Python {platform.python_version()}.",
@@ -132,7 +129,7 @@ def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> str:
         *(f"| {one.hour:g} | {one.requests} | {one.blocks} | {one.rss_bytes >> 20} MiB |" for one in sizes),
         "",
     ]
-    return "\n".join([*lines, END, ""])
+    return lines
 
 
 def _spread(each: Sequence[float]) -> str:
@@ -148,10 +145,10 @@ def main() -> int:
     options = parser.parse_args()
     seconds = 3 if options.quick else options.seconds
     costs = [measure(rate, seconds) for rate in RATES]
-    text = section(costs, day(options.day_rate, 2_000 if options.quick else DAY_S))
-    sys.stdout.write(text)
+    lines = section(costs, day(options.day_rate, 2_000 if options.quick else DAY_S))
+    sys.stdout.write("\n".join([*lines, ""]))
     if options.write:
-        write_section(text, BEGIN, END)
+        write("correlator", lines)
     return 0
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -70,19 +71,23 @@ def attached(pid):
 
 @contextlib.contextmanager
 def script(source, *, python=sys.executable, arguments=()):
-    """Run a Python script whose first printed line says that it is ready; yields (process, that line)."""
+    """Run a Python script whose first printed line says that it is ready; yields (process, that line).
+
+    It leads a process group, which ends with the block: its children too.
+    """
     process = subprocess.Popen(
         [str(python), "-u", "-c", source, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process, process.stdout.readline().strip()
     finally:
         process.stdin.close()
-        if process.poll() is None:
-            process.kill()
+        if process.returncode is None:  # else its number may be somebody else's by now
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
 

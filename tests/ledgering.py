@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.ledger.probe import LedgerProbe
@@ -38,9 +38,11 @@ class Attached:
         self.records += self.probe.read(time.monotonic_ns())
         return self.records
 
-    def until(self, condition):
+    def until(self, condition, patience_s=PATIENCE_S):
         """Read until `condition(records)` is truthy, and return that."""
-        return until(lambda: condition(self.read()), pause_s=0.01, told=lambda: self.records[-5:])
+        return until(
+            lambda: condition(self.read()), patience_s=patience_s, pause_s=0.01, told=lambda: self.records[-5:]
+        )
 
     def served(self, count):
         """Wait for so many requests and return them."""

@@ -117,6 +117,7 @@ class _Refining:
         span = Span(wait.started_ns, wait.started_ns + wait.blocked_ns)
         found = self._tasks.suspended(self._record.pid, self._record.remote, span)
         if not found:
+            wait = self._doubted(wait, span)
             self._waits.append(wait)
             if is_suspended(wait) and wait.blocked_ns > 0:
                 self._looks = self._looks.plus(self._unseen(wait))
@@ -147,6 +148,15 @@ class _Refining:
         missed_ns = max(self._period_ns - whole_ns, 0) * wait.blocked_ns // max(whole_ns, 1)
         self._looks = self._looks.plus(Looks(1, {mechanism: wait.blocked_ns}, {mechanism: missed_ns}))
         return wait
+
+    def _doubted(self, wait: Wait, span: Span) -> Wait:
+        """Take a timer for the end of a wait only where no stream beside it on its connection waited for something else."""
+        record = self._record
+        if record.protocol != "http/2" or wait.bucket != "sleep":
+            return wait
+        if not self._tasks.are_at_odds(record.pid, record.remote, span):
+            return wait
+        return msgspec.structs.replace(self._moved(wait, "other"), detail=wait.detail)
 
     def _unseen(self, wait: Wait) -> Looks:
         """Return what is to be said of a wait in which nobody looked."""

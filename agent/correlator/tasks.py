@@ -73,6 +73,13 @@ class Tasks:
         """Return when in a stretch of time its coroutine was found waiting in what, in order of time."""
         return [*self._found(pid, client, span)][::-1]
 
+    def are_at_odds(self, pid: int, client: str, span: Span) -> bool:
+        """Tell whether several tasks of a client were found waiting for different things, in a stretch of time."""
+        return any(
+            _told([reading.table.stack(place) for place in reading.places]) is None
+            for reading in self._between(pid, client, span)
+        )
+
     def period_ns(self, pid: int) -> int:
         """Return how long it is from one reading of a process to the next, of late; 0 where that is not known."""
         return self._watched[pid].period_ns if pid in self._watched else 0
@@ -82,13 +89,17 @@ class Tasks:
         return pid in self._watched and self._watched[pid].first_ns <= at_ns
 
     def _found(self, pid: int, client: str, span: Span) -> Iterator[tuple[int, Suspension]]:
+        for reading in self._between(pid, client, span):
+            told = _told([reading.table.stack(place) for place in reading.places])
+            if told is not None:
+                yield reading.at_ns, told
+
+    def _between(self, pid: int, client: str, span: Span) -> Iterator[_Reading]:
         for reading in self._by_client.newest((pid, client)):
             if reading.at_ns < (span.from_ns or 0):
                 return
             if reading.at_ns <= span.until_ns:
-                told = _told([reading.table.stack(place) for place in reading.places])
-                if told is not None:
-                    yield reading.at_ns, told
+                yield reading
 
     def _note(self, sample: TasksSample) -> None:
         before = self._watched.pop(sample.pid, None)

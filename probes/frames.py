@@ -197,6 +197,8 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Addresses of the locks that it has entered by `async with`, meanwhile; Python 3.11 and later only."""
     since_ns: int = 0
     """Since when it has been seen there; 0 where it waits for none."""
+    target: str | None = None
+    """Path of the request that it serves, where that shares its connection with others: a stream of HTTP/2."""
 
 
 class TasksSample(msgspec.Struct, frozen=True, array_like=True, tag="tasks"):

@@ -115,7 +115,7 @@ class _Refining:
             self._waits.append(self._marked(wait, awaited(frames) if wait.bucket == "lock" else None, frames))
             return
         span = Span(wait.started_ns, wait.started_ns + wait.blocked_ns)
-        found = self._tasks.suspended(self._record.pid, self._record.remote, span)
+        found = self._tasks.suspended(self._record.pid, self._record.remote, span, self._record.target)
         if not found:
             wait = self._doubted(wait, span)
             self._waits.append(wait)
@@ -150,11 +150,11 @@ class _Refining:
         return wait
 
     def _doubted(self, wait: Wait, span: Span) -> Wait:
-        """Take a timer for the end of a wait only where no stream beside it on its connection waited for something else."""
-        record = self._record
-        if record.protocol != "http/2" or wait.bucket != "sleep":
+        """Take a timer for a wait's end only where no stream like it on its connection waited for another thing."""
+        pid, remote, target = self._record.pid, self._record.remote, self._record.target
+        if self._record.protocol != "http/2" or wait.bucket != "sleep":
             return wait
-        if not self._tasks.are_at_odds(record.pid, record.remote, span):
+        if not self._tasks.are_at_odds(pid, remote, span, target):
             return wait
         return msgspec.structs.replace(self._moved(wait, "other"), detail=wait.detail)
 

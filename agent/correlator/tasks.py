@@ -30,6 +30,17 @@ class _Reading(NamedTuple):
     table: StackTable
     places: tuple[int, ...]
     """One for each task that serves this client and waits."""
+    targets: tuple[str | None, ...]
+    """The path that each serves, if that shares its connection with others."""
+
+    def stacks(self, target: str | None) -> list[tuple[Frame, ...]]:
+        """Return what those stand in that may serve a path; others that are there are the connection's."""
+        several = any(self.targets)
+        return [
+            self.table.stack(place)
+            for place, own in zip(self.places, self.targets, strict=True)
+            if not several or own == target
+        ]
 
 
 class _Watched(NamedTuple):
@@ -62,22 +73,23 @@ class Tasks:
     def take(self, sample: TasksSample) -> None:
         """Keep a reading; costs about 1 us for each task that serves a client."""
         self._note(sample)
-        places: dict[str, list[int]] = {}
+        places: dict[str, list[tuple[int, str | None]]] = {}
         for task in sample.tasks[:_MAX_TASKS]:
             if task.client and task.awaits is not None and not task.client.startswith(_NAMELESS):
-                places.setdefault(task.client, []).append(task.stack)
-        for client, stacks in places.items():
-            self._by_client.add((sample.pid, client), _Reading(sample.at_ns, sample.table, tuple(stacks)))
+                places.setdefault(task.client, []).append((task.stack, task.target))
+        for client, found in places.items():
+            stacks, targets = zip(*found, strict=True)
+            self._by_client.add((sample.pid, client), _Reading(sample.at_ns, sample.table, stacks, targets))
 
-    def suspended(self, pid: int, client: str, span: Span) -> list[tuple[int, Suspension]]:
+    def suspended(self, pid: int, client: str, span: Span, target: str | None = None) -> list[tuple[int, Suspension]]:
         """Return when in a stretch of time its coroutine was found waiting in what, in order of time."""
-        return [*self._found(pid, client, span)][::-1]
+        return [*self._found(pid, client, span, target)][::-1]
 
-    def are_at_odds(self, pid: int, client: str, span: Span) -> bool:
+    def are_at_odds(self, pid: int, client: str, span: Span, target: str | None) -> bool:
         """Tell whether several tasks of a client were found waiting for different things, in a stretch of time."""
         return any(
-            _told([reading.table.stack(place) for place in reading.places]) is None
-            for reading in self._between(pid, client, span)
+            any(stacks) and _told(stacks) is None
+            for stacks in (reading.stacks(target) for reading in self._between(pid, client, span))
         )
 
     def period_ns(self, pid: int) -> int:
@@ -88,9 +100,9 @@ class Tasks:
         """Whether the tasks of a process were read by then."""
         return pid in self._watched and self._watched[pid].first_ns <= at_ns
 
-    def _found(self, pid: int, client: str, span: Span) -> Iterator[tuple[int, Suspension]]:
+    def _found(self, pid: int, client: str, span: Span, target: str | None) -> Iterator[tuple[int, Suspension]]:
         for reading in self._between(pid, client, span):
-            told = _told([reading.table.stack(place) for place in reading.places])
+            told = _told(reading.stacks(target))
             if told is not None:
                 yield reading.at_ns, told
 

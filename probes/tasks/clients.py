@@ -4,7 +4,8 @@ It is looked for in the local variables of the coroutines, the outermost first, 
 outside of what the application does: uvicorn's protocol (its `scope` names whom a proxy told of), the `scope` of ASGI,
 the request of aiohttp, tornado and Sanic, the connection of websockets, the writer of a server of asyncio's own
 streams. A client without a port (a Unix socket, or one that a proxy told of) is none. What leads to the address is
-remembered, so that it can be seen later that it still does. Cost: 100 us where there is a client, 5 us a frame where
+remembered, so that it can be seen later that it still does. Streams of HTTP/2 share a connection: of theirs the
+`scope` has the path, too. Cost: 100 us where there is a client, 5 us a frame where
 there is none.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.cpython.objects import POINTER
+from perfwatch.probes.cpython.objects import POINTER, Objects
 from perfwatch.probes.tasks.addresses import Addresses
 from perfwatch.probes.tasks.rules import Rules
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_FRAMES: Final = 64
 """So many of a task's are looked at, the outermost ones."""
+_SCOPE: Final = "scope"
+_HTTP_2: Final = "2"
 _SELF: Final = "__self__"
 """Of a bound method."""
 
@@ -56,7 +59,7 @@ ROUTES: Final = (
     Route("self", "_execute", "tornado/web.py", ("request", "connection", "context", "address")),
     Route("request", "", "", ("conn_info", "peername")),
     Route("connection", "protocol_handler", "websockets/asyncio/server.py", ("transport", "_extra", "peername")),
-    Route("scope", "", "", ("client",), holds="dict"),
+    Route(_SCOPE, "", "", ("client",), holds="dict"),
     Route("writer", "", "", ("_transport", "_extra", "peername"), "StreamWriter", ("_transport", "_server")),
 )
 
@@ -65,7 +68,7 @@ class Client(NamedTuple):
     """Whom a task serves."""
 
     text: str
-    """Its address, as `ServedRequest.remote`."""
+    """Its address, as `ServedRequest.remote`; of a stream of HTTP/2 a space and its path follow."""
     is_lasting: bool
     """Whether the task serves nobody else, as long as it is: its server made it for this connection."""
     evidence: tuple[tuple[int, bytes], ...]
@@ -85,6 +88,7 @@ class Clients:
         self._variables = variables
         self._rules = Rules(ROUTES, codes, variables)
         self._addresses = Addresses(python, kinds)
+        self._objects = Objects(python.memory, python.layout)
 
     def of(self, chain: Chain) -> Client | None:
         """Return whom a task serves."""
@@ -113,7 +117,20 @@ class Clients:
             at = found.value
             evidence.append((found.place, at.to_bytes(POINTER, "little")))
         address = self._addresses.of(at)
-        return Client(address.text, bool(route.function), (*evidence, *address.evidence)) if address else None
+        if address is None:
+            return None
+        path, seen = self._stream(start.value) if route.variable == _SCOPE else ("", ())
+        return Client(f"{address.text}{path}", bool(route.function), (*evidence, *address.evidence, *seen))
+
+    def _stream(self, scope: int) -> tuple[str, tuple[tuple[int, bytes], ...]]:
+        """Return a space and the path that a scope of HTTP/2 tells, and where they were seen; nothing of others."""
+        version, path = self._next(scope, "http_version"), self._next(scope, "path")
+        if version is None or path is None:
+            return "", ()
+        texts = self._objects.texts([version.value, path.value])
+        if texts[0] != _HTTP_2 or not texts[1]:
+            return "", ()
+        return f" {texts[1]}", ((path.place, path.value.to_bytes(POINTER, "little")),)
 
     def _next(self, thing: int, name: str) -> Found | None:
         """Return what an attribute, or a key of a dictionary, leads to."""

@@ -42,7 +42,8 @@ class Telling:
                 return None
             place = self._interner.add(stack, frames)
         locked = watched.locked or FREE
-        return Task(watched.id, client, place, awaits, *locked)
+        address, _, path = client.partition(" ") if client else (None, "", "")
+        return Task(watched.id, address, place, awaits, *locked, target=path or None)
 
     def table(self) -> StackTable:
         """Return the stacks of the tasks that were told."""

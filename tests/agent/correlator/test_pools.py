@@ -124,6 +124,29 @@ def test_a_suspended_coroutine_waits_for_what_its_task_awaits(chain, mechanism, 
     assert sum(one.spent_ns for one in request.stacks) == request.ledger.total_ns
 
 
+@pytest.mark.parametrize(("path", "mechanism"), [("/permit", "pool"), ("/timer", "sleep")])
+def test_streams_of_one_connection_are_told_apart_by_their_paths(path, mechanism):
+    """A timer that went off for one of them explains none of the others."""
+    correlator = Correlator(m.info(slow_ms=1))
+    for at_ms in range(-310, -20, 50):
+        both = (("/permit", lo.SEMAPHORE), ("/timer", lo.TIMER), (None, lo.MUTEX))
+        correlator.feed(lo.streams(at_ms, *both))
+    wait = msgspec.structs.replace(lo.suspended(300, -320), bucket="sleep")
+    [request] = correlator.feed(coroutine(wait, other=0, sleep=300, target=path, protocol="http/2"))
+    assert request.verdict.mechanism == mechanism
+    assert sum(request.ledger.booked_ns) == request.ledger.total_ns
+
+
+def test_streams_of_one_path_that_wait_for_different_things_are_unknown():
+    correlator = Correlator(m.info(slow_ms=1))
+    for at_ms in range(-310, -20, 50):
+        correlator.feed(lo.streams(at_ms, ("/a", lo.SEMAPHORE), ("/a", lo.TIMER)))
+    wait = msgspec.structs.replace(lo.suspended(300, -320), bucket="sleep")
+    [request] = correlator.feed(coroutine(wait, other=0, sleep=300, target="/a", protocol="http/2"))
+    assert request.verdict.principle == "unknown"
+    assert (request.ledger["other"], request.ledger["sleep"]) == (300 * m.MS, 0)
+
+
 def test_a_thread_pool_that_is_full_is_told_from_a_socket_that_nobody_reads():
     busy = m.served(9, -300, sleep=900, target="/slow")
     verdict = judge(coroutine(), busy, *readings(lo.TO_THREAD))

@@ -375,6 +375,31 @@ def test_tasks_of_every_kind_but_those_in_python(python):
         source.close()
 
 
+STREAMS = """
+import asyncio, sys
+async def app(scope):
+    await asyncio.Event().wait()
+async def main():
+    scopes = [("2", "/orders/7"), ("2", "/\u00e9"), ("1.1", "/plain"), ("2", "")]
+    each = [{"client": ("10.0.0.1", 5), "http_version": version, "path": path} for version, path in scopes]
+    kept = [asyncio.create_task(app(scope)) for scope in [*each, {"client": ("10.0.0.1", 5)}]]
+    await asyncio.sleep(0)
+    print("ready")
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+asyncio.run(main())
+"""
+
+
+@EACH
+def test_a_stream_s_task_has_its_path_and_one_of_http_1_needs_none(python):
+    with script(STREAMS, python=python) as (process, _):
+        source = opened(process)
+        sample = read_until(source, 6)
+        source.close()
+    told = [task.target for task in sample.tasks if task.client == "10.0.0.1:5"]
+    assert sorted(map(str, told)) == ["/orders/7", "/\u00e9", "None", "None", "None"]
+
+
 JOINED = """
 import asyncio, sys
 permits = None

@@ -79,7 +79,7 @@ class _Part(NamedTuple):
     quick: float
     """Of these buckets, of a request that was not judged."""
     unseen: float
-    """More, or less, of the time in which nobody looked at its tasks."""
+    """What of the time in which nobody looked at its tasks is taken for it besides; negative: was, and is not."""
 
 
 class Predictions:
@@ -147,18 +147,21 @@ def _parts(mechanisms: Iterable[Mechanism], sample: Sequence[Taken]) -> Iterator
     looks = NOBODY
     for _, balance in judged:
         looks = looks.plus(balance.looks) if balance.looks is not NOBODY else looks
-    changes, unseen_ns = looks.changes(), _unseen_ns(looks)
+    changes = looks.changes()
     for mechanism in mechanisms:
         columns = tuple(_COLUMN[bucket] for bucket in _BUCKETS[mechanism])
         more_ns = changes.get(mechanism, 0)
         spent_ns = sum([balance.spent_ns.get(mechanism, 0) for _, balance in judged]) + more_ns
         booked_ns = sum([booked[column] for column in columns for booked, _ in judged])
         quick = min(max(spent_ns / booked_ns, 0.0), 1.0) if booked_ns > 0 else 0.0
+        unseen_ns = _unseen_ns(looks, mechanism, taken_for_it=more_ns < 0)
         yield _Part(mechanism, columns, quick, more_ns / unseen_ns if unseen_ns > 0 else 0.0)
 
 
-def _unseen_ns(looks: Looks) -> int:
-    return sum(looks.short_ns.values()) + sum(looks.unwatched_ns.values())
+def _unseen_ns(looks: Looks, mechanism: Mechanism, *, taken_for_it: bool) -> int:
+    """Return how long nobody looked at its tasks while it did what is taken for a mechanism, or for something else."""
+    its_ns = looks.short_ns.get(mechanism, 0) + looks.unwatched_ns.get(mechanism, 0)
+    return its_ns if taken_for_it else sum(looks.short_ns.values()) + sum(looks.unwatched_ns.values()) - its_ns
 
 
 def _gone(one: Taken, part: _Part) -> float:
@@ -166,7 +169,9 @@ def _gone(one: Taken, part: _Part) -> float:
     if one.balance is None:
         return part.quick * sum([one.booked_ns[column] for column in part.columns])
     gone_ns = one.balance.spent_ns.get(part.mechanism, 0)
-    return gone_ns + part.unseen * _unseen_ns(one.balance.looks) if part.unseen else gone_ns
+    if not part.unseen:
+        return gone_ns
+    return gone_ns + part.unseen * _unseen_ns(one.balance.looks, part.mechanism, taken_for_it=part.unseen < 0)
 
 
 def _changes(mechanism: Mechanism, gone_ns: float, asked: Asked, base: Base) -> Iterable[_Change]:

@@ -535,10 +535,10 @@ static __noinline struct http2 *begin_http_2(const struct sock *sk, u64 connecti
 }
 
 /* What was taken for a request within TLS are frames. */
-static __noinline struct http2 *uncover_http_2(struct request *r)
+static __noinline struct http2 *uncover_http_2(struct request *r, u32 is_joined)
 {
 	u64 connection = r->connection;
-	struct http2 *h = new_http_2(connection, 1, 0);
+	struct http2 *h = new_http_2(connection, 1, is_joined);
 
 	if (!h)
 		return NULL;

@@ -134,23 +134,22 @@ def test_a_body_in_padded_parts_is_waited_for_and_is_the_request_s(plain):
     assert booked_ns(served, "receive") >= 50e6
 
 
-def test_a_connection_older_than_the_attaching_is_joined(plain):
-    server, client_of = plain
+def test_a_connection_older_than_the_attaching_is_joined(server):
+    running_server, client_of = server
     with client_of() as client:
         client.ask("/fast/before", more=[("x-known", "before")])
         client.finish()
-        with attached(server.pid) as ledger:
+        with attached(running_server.pid) as ledger:
             client.ask("/fast/before", more=[("x-known", "before")])
-            client.ask("/fast/after", more=[("x-new", "after")])
-            client.ask("/fast/again", more=[("x-new", "after")])
             client.finish()
+            for path in ("/fast/after", "/fast/again"):
+                client.ask(path, more=[("x-new", "after")])
+                client.finish()
             served = ledger.served(3)
-    assert [(each.method, each.target) for each in served] == [
-        (None, None),
-        ("GET", "/fast/after"),
-        ("GET", "/fast/again"),
-    ]
+    lines = [(each.method, each.target) for each in served]
+    assert lines == [(None, None), ("GET", "/fast/after"), ("GET", "/fast/again")]
     assert {each.status for each in served} <= {None, 200}
+    assert {each.protocol for each in served} == {"http/2"}
 
 
 def test_a_stream_that_its_client_resets_and_one_whose_client_leaves_are_aborted_and_seen_in_flight(plain):

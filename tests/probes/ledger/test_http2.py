@@ -293,3 +293,19 @@ def test_what_grpc_says_within_its_own_tls_is_said_to_be_unknown_and_made_up_fro
             (loss,) = ledger.until(lambda records: [each for each in records if isinstance(each, Loss)])
             assert requests_of(ledger.records) == []
     assert "HTTP/2" in loss.reason
+
+
+def test_calls_of_grpc_over_a_unix_socket_end_with_their_connection():
+    with addresses(unix=True) as address:
+        command = [sys.executable, "calling_grpc.py", address, 2]
+        with running(command, address, answers=False) as server, attached(server.pid) as ledger:
+            with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                for name in ("Fast", "Fail"):
+                    call(channel, name)
+                ledger.served(2)
+                left = channel.unary_stream("/test/Stream")
+                left(b"raw")
+            served = ledger.served(3)
+    assert [each.target for each in served] == ["/test/Fast", "/test/Fail", "/test/Stream"]
+    assert [each.outcome for each in served] == ["answered", "answered", "aborted"]
+    assert {each.local for each in served} == {address}

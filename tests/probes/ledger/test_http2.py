@@ -248,15 +248,16 @@ def test_ten_calls_of_grpc_at_once_are_each_told_once_and_none_as_another(grpc_s
     names = ["Nap"] * 4 + ["Fast"] * 3 + ["Stream"] * 2 + ["Fail"]
     with attached(grpc_server.pid) as ledger, concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
         call(channel, "Fast")
-        made = [each for _ in range(5) for each in pool.map(functools.partial(call, channel), names)]
+        made = [each for _ in range(12) for each in pool.map(functools.partial(call, channel), names)]
         served = ledger.served(len(made) + 1)
     for name in set(names):
-        assert len(named(served, name)) == 5 * names.count(name) + (name == "Fast")
+        assert len(named(served, name)) == 12 * names.count(name) + (name == "Fast")
     followed = [each for each in served if each.threads == "followed"]
     assert followed
     assert most([unaccounted(each) for each in followed]) <= MOST_UNACCOUNTED
     for record in followed:
         slept = booked_ns(record, "sleep")
+        assert booked_ns(record, "loop") == 0  # none of gRPC's threads is an event loop
         assert slept >= NAP_NS - 1e6 if record.target in {"/test/Nap", "/test/Stream"} else slept == 0, record
 
 

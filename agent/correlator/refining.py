@@ -103,6 +103,8 @@ class _Refining:
         self._record = record
         self._tasks = tasks
         self._period_ns = tasks.period_ns(record.pid)
+        self._stream = record.target or "" if record.protocol == "http/2" else None
+        """Its path, where it shares its connection with others."""
         self._waits: list[Wait] = []
         self._booked = list(record.booked_ns)
         self._code = _Code(record.code)
@@ -115,7 +117,7 @@ class _Refining:
             self._waits.append(self._marked(wait, awaited(frames) if wait.bucket == "lock" else None, frames))
             return
         span = Span(wait.started_ns, wait.started_ns + wait.blocked_ns)
-        found = self._tasks.suspended(self._record.pid, self._record.remote, span, self._record.target)
+        found = self._tasks.suspended(self._record.pid, self._record.remote, span, self._stream)
         if not found:
             wait = self._doubted(wait, span)
             self._waits.append(wait)
@@ -151,10 +153,9 @@ class _Refining:
 
     def _doubted(self, wait: Wait, span: Span) -> Wait:
         """Take a timer for a wait's end only where no stream like it on its connection waited for another thing."""
-        pid, remote, target = self._record.pid, self._record.remote, self._record.target
-        if self._record.protocol != "http/2" or wait.bucket != "sleep":
+        if self._stream is None or wait.bucket != "sleep":
             return wait
-        if not self._tasks.are_at_odds(pid, remote, span, target):
+        if not self._tasks.are_at_odds(self._record.pid, self._record.remote, span, self._stream):
             return wait
         return msgspec.structs.replace(self._moved(wait, "other"), detail=wait.detail)
 

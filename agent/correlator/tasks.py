@@ -34,13 +34,9 @@ class _Reading(NamedTuple):
     """The path that each serves, if that shares its connection with others."""
 
     def stacks(self, target: str | None) -> list[tuple[Frame, ...]]:
-        """Return what those stand in that may serve a path; others that are there are the connection's."""
-        several = any(self.targets)
-        return [
-            self.table.stack(place)
-            for place, own in zip(self.places, self.targets, strict=True)
-            if not several or own == target
-        ]
+        """Return what those stand in that serve a path; None: all that serve the connection."""
+        both = zip(self.places, self.targets, strict=True)
+        return [self.table.stack(place) for place, own in both if target is None or own == target]
 
 
 class _Watched(NamedTuple):
@@ -85,7 +81,7 @@ class Tasks:
         """Return when in a stretch of time its coroutine was found waiting in what, in order of time."""
         return [*self._found(pid, client, span, target)][::-1]
 
-    def are_at_odds(self, pid: int, client: str, span: Span, target: str | None) -> bool:
+    def are_at_odds(self, pid: int, client: str, span: Span, target: str) -> bool:
         """Tell whether several tasks of a client were found waiting for different things, in a stretch of time."""
         return any(
             any(stacks) and _told(stacks) is None

@@ -8,6 +8,7 @@ import msgspec
 
 from perfwatch.agent.correlator import capacity, concurrency, downstream, efficiency
 from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.certainty import sure
 from perfwatch.agent.correlator.chains import NOBODY as NO_CHAIN
 from perfwatch.agent.correlator.chains import Followed, follow
 from perfwatch.agent.correlator.collecting import is_estimate
@@ -70,11 +71,13 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Nor
     request = msgspec.structs.replace(request, stacks=stacks)
     found, balance = _balanced(request, context, looks)
     normal = normal if request.slow else None
-    weighing = weigh_against(balance, normal, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
+    weighing = weigh_against(balance, normal)
+    kept = _LOSS_TRUST if context.lost_near(request.record) else 1.0
     if weighing.mechanism is None:
         return Judged(_unknown(request, balance), balance, stacks, ())
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
-        weighing = weighing._replace(confidence=weighing.confidence * POLLED)
+        kept *= POLLED
+    weighing = weighing._replace(confidence=sure(weighing.confidence, balance.readings) * kept)
     winner = next(finding for finding in found if finding.mechanism == weighing.mechanism)
     winner = with_neighbours(winner, request, context)
     frames = frame_shares(places_in(stacks, winner.mechanism), winner.mechanism, request.ledger.total_ns)

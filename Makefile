@@ -5,17 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
+# What these test is pure, or only in files: they run beside each other. What measures a live process runs alone, after them.
+BESIDE := tests/agent/correlator tests/agent/session tests/agent/trees tests/probes/protocols tests/tui
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
-.PHONY: demo test check faults benchmark bpf offsets reference picture clean help
+.PHONY: demo test check faults accuracy benchmark bpf offsets reference picture clean help
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
+	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (40 minutes)"
 	@echo "make benchmark  measure the overhead, event loops, the correlator, the probes and the stacks, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
@@ -28,7 +31,8 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n logical $(BESIDE); beside=$$?; \
+		$(BIN)/pytest -m "not slow" $(BESIDE:%=--ignore=%) && exit $$beside
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check
@@ -39,6 +43,10 @@ check: $(VENV)/installed-tests
 faults: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/pytest -m "fault or slow"
+
+accuracy: $(VENV)/installed-tests
+	@tests/install-tools
+	$(BIN)/python benchmarks/faults.py --write
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools

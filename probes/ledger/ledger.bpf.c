@@ -1082,6 +1082,20 @@ static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u6
 	return r->flags & FINAL;
 }
 
+/* A thread that nobody was seen to give work to answers what a lane read: it is a worker that has had work ever since, and
+ * is followed from here on. */
+static __noinline struct thread *worker_that_answers(u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 pid = task->tgid;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct thread *t = target ? new_worker(task, target, now) : NULL;
+
+	if (t)
+		t->state = RUNNING;
+	return t;
+}
+
 static __always_inline void answer(struct request *r, int length)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -1101,6 +1115,8 @@ static __always_inline void answer(struct request *r, int length)
 	if (from)
 		note_ending(r, from, length);
 	r->ended_ns = now;
+	if (r->flags & BY_STEPS && !t)
+		t = worker_that_answers(now);
 	if (r->flags & BY_STEPS && t && t->lane) {
 		tell_answer(t, r, now, length);
 	} else if (r->tid != tid || !t) {

@@ -34,6 +34,8 @@ class Party:
     """The environment variable whose value the evidence must name."""
     held_by: str | None = None
     """The route of the requests that they waited for, which must be named, or their function."""
+    second: tuple[str, str] | None = None
+    """A further mechanism that must be told, and the server's name for it."""
 
     @property
     def route(self):

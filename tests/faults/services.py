@@ -10,6 +10,7 @@ import tempfile
 
 import pytest
 import serving
+from faults import surroundings
 
 from perfwatch.examples.starting import await_listening, end_group, free_port
 
@@ -49,9 +50,27 @@ def secure_web():
 
 
 @contextlib.contextmanager
+def slow_door():
+    """Run the service that takes long to accept."""
+    with _script("slow_door.py") as port:
+        yield {"FAULTY_SLOW_DOOR": f"127.0.0.1:{port}", "SLOW_DOOR": str(port)}
+
+
+@contextlib.contextmanager
+def open_door():
+    """Run a service in its place that accepts at once."""
+    with surroundings.slow_service() as service:
+        yield {"FAULTY_SLOW_DOOR": service["FAULTY_PEER"], "SLOW_DOOR": service["FAULTY_PEER"].rpartition(":")[2]}
+
+
 def _web(*secured):
+    return _script("web_peer.py", *secured)
+
+
+@contextlib.contextmanager
+def _script(name, *arguments):
     port = free_port()
-    with _listening([sys.executable, serving.APPS / "web_peer.py", port, *secured], port):
+    with _listening([sys.executable, serving.APPS / name, port, *arguments], port):
         yield port
 
 

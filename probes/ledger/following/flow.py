@@ -245,6 +245,9 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
+        if lane is not way.lane and not lane.is_worker:
+            lane.is_worker = True  # it has had work ever since it was looked at: of this request only the end was seen
+            way.is_whole = False
         if lane.is_worker:
             self._answer_by_worker(lane, self._work(lane), way, step)
         else:

@@ -18,6 +18,7 @@ import time
 
 from coding import CODING
 from pooling import POOLING
+from trapping import TRAPPING
 from truth import measured, native_id
 
 DIRECTORY = os.environ.get("FAULTY_DIR", "/var/tmp")
@@ -77,7 +78,7 @@ def sleep(seconds, body):
 
 def refresh(seconds, body):
     """Hold the lock that `lock` needs, and sleep."""
-    with _cache_lock:
+    with _cache_lock, measured("sleep"):
         time.sleep(seconds)
     return b"ok"
 
@@ -105,7 +106,8 @@ def flock_hold(seconds, body):
     """Hold the file lock that `flock` needs."""
     descriptor = _locked_file()
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    time.sleep(seconds)
+    with measured("sleep"):
+        time.sleep(seconds)
     os.close(descriptor)
     return b"ok"
 
@@ -279,5 +281,6 @@ FAULTS = {
         *(call, call_timeout, call_select, call_epoll, call_unix, based, postgres, child, child_pipe),
         *CODING,
         *POOLING,
+        *TRAPPING,
     )
 }

@@ -13,6 +13,7 @@ from ledgering import script
 from pythons import SOME
 from sampling import open_descriptors
 from serving import interpreters
+from waiting import until
 
 from perfwatch.probes.cpython.copying import Copy, Fault
 from perfwatch.probes.frames import PythonSample, ThreadStacks
@@ -49,14 +50,13 @@ class Sampling:
         self.probe = probe
         self.records = []
 
-    def until(self, condition, timeout_s=15):
+    def until(self, condition):
         """Read every few milliseconds until a condition holds; returns what that returned."""
-        end = time.monotonic() + timeout_s
-        while not (found := condition(self)):
-            assert time.monotonic() < end, self.records[-3:]
-            self.records += self.probe.read(time.monotonic_ns())
-            time.sleep(0.005)
-        return found
+        return until(lambda: condition(self.read()), told=lambda: self.records[-3:])
+
+    def read(self):
+        self.records += self.probe.read(time.monotonic_ns())
+        return self
 
     def of(self, kind, pid=None):
         return [each for each in self.records if isinstance(each, kind) and pid in {None, getattr(each, "pid", None)}]

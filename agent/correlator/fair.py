@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.weighing import Balance
+    from perfwatch.agent.model import Bucket, ServedRequest
 
 MOST: Final = 256
+_WAITS: Final = 64
 _ALL: Final = 1 << 64
 _MASK: Final = _ALL - 1
 
@@ -24,7 +26,19 @@ class Taken(NamedTuple):
     booked_ns: tuple[int, ...]
     pid: int
     balance: Balance | None
-    """Its latency by mechanisms; None of one that was not judged: its buckets are known, their mechanisms are not."""
+    """Its latency by mechanisms; None where that was not asked for: its buckets are known."""
+    woken: tuple[tuple[Bucket, int], ...]
+    """How long it waited for a CPU after waits of 1 ms or more, by what these were for: without them it would not."""
+
+
+def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Taken:
+    """Return what is kept of a request; 0.4 us, and more for each of its waits."""
+    woken = tuple(
+        (wait.bucket, wait.runnable_ns)
+        for wait in record.waits[:_WAITS]
+        if wait.runnable_ns > 0 and wait.bucket != "run_queue"
+    )
+    return Taken(total_ns, record.booked_ns, record.pid, balance, woken)
 
 
 class FairSample:

@@ -1,7 +1,8 @@
 """What an endpoint's latency would be if one mechanism were gone: predicted from the ledgers of its requests.
 
-1. From each request of a fair sample the time that the mechanism explains is taken away: of a judged one exactly that,
-   of one that was too quick to be judged the part of its buckets that the judged ones lost to it.
+1. From each request of a fair sample the time that the mechanism explains is taken away, and what it waited for a CPU
+   after such waits: of a judged one exactly that, of one that was too quick to be judged the part of its buckets that
+   the judged ones lost to it. Where its coroutine was suspended, nobody knows in what, it is what it is in the others.
 2. What else it waited for changes with the load, which a queueing model tells (`stations.py`). Where others of its kind
    kept the interpreter lock, the loop, the workers or the CPUs by what is gone, waiting shrinks, by more than the work
    does. And what was held back by a wait that is gone comes to the next place the sooner, and waits there.
@@ -36,6 +37,9 @@ _BUCKETS: Final[dict[Mechanism, tuple[Bucket, ...]]] = BUCKETS_OF | {
 }
 _LOOPED: Final[tuple[Bucket, ...]] = ("loop", "queue")
 """What waits for an event loop: what was begun, and what has not been read."""
+_SUSPENDED: Final[tuple[Mechanism, ...]] = ("sleep", "pool", "lock", "queue", "dependency", "network")
+"""What a coroutine may be suspended in."""
+_KNOWN: Final = 0.8
 _COMPUTING: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
 _COLUMN: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
 _ON_CPU: Final = _COLUMN["on_cpu"]
@@ -75,11 +79,14 @@ class _Part(NamedTuple):
     """How much of a request's time a mechanism explains, where its own verdict does not say."""
 
     mechanism: Mechanism
+    buckets: tuple[Bucket, ...]
     columns: tuple[int, ...]
     quick: float
     """Of these buckets, of a request that was not judged."""
-    unseen: float
-    """More, or less, of the time in which nobody looked at its tasks."""
+    looks: Looks
+    """What is known of the time in which nobody looked at its tasks."""
+    untold: float
+    """Of the time in which it was suspended and nothing tells in what."""
 
 
 class Predictions:
@@ -106,15 +113,21 @@ class Predictions:
 def ratios(mechanisms: Iterable[Mechanism], base: Base) -> Iterator[tuple[float, float]]:
     """Yield what p50 and p95 would be, as parts of what they are."""
     by_process: dict[int, list[Taken]] = {}
-    for one in base.sample.settled:
+    known = [one for one in base.sample.settled if _is_known(one)]
+    for one in known:
         by_process.setdefault(one.pid, []).append(one)
-    before = sorted([one.total_ns for one in base.sample.settled])
-    for part in _parts(mechanisms, base.sample.settled):
+    before = sorted([one.total_ns for one in known])
+    for part in _parts(mechanisms, known):
         after: list[float] = []
         for pid, some in by_process.items():
             after += _left(part, base, some, base.demand.asked.get(pid))
         after.sort()
         yield _ratio(before, after, 0.50), _ratio(before, after, 0.95)
+
+
+def _is_known(one: Taken) -> bool:
+    """Whether its ledger says where most of its time went."""
+    return sum(one.booked_ns) >= _KNOWN * one.total_ns
 
 
 def _ratio(before: Sequence[float], after: Sequence[float], quantile: float) -> float:
@@ -147,26 +160,31 @@ def _parts(mechanisms: Iterable[Mechanism], sample: Sequence[Taken]) -> Iterator
     looks = NOBODY
     for _, balance in judged:
         looks = looks.plus(balance.looks) if balance.looks is not NOBODY else looks
-    changes, unseen_ns = looks.changes(), _unseen_ns(looks)
+    changes = looks.changes()
+    told_ns = sum([balance.spent_ns.get(one, 0) for one in _SUSPENDED for _, balance in judged])
     for mechanism in mechanisms:
-        columns = tuple(_COLUMN[bucket] for bucket in _BUCKETS[mechanism])
-        more_ns = changes.get(mechanism, 0)
-        spent_ns = sum([balance.spent_ns.get(mechanism, 0) for _, balance in judged]) + more_ns
+        buckets = _BUCKETS[mechanism]
+        columns = tuple(_COLUMN[bucket] for bucket in buckets)
+        more_ns, own_ns = changes.get(mechanism, 0), sum([one.spent_ns.get(mechanism, 0) for _, one in judged])
         booked_ns = sum([booked[column] for column in columns for booked, _ in judged])
-        quick = min(max(spent_ns / booked_ns, 0.0), 1.0) if booked_ns > 0 else 0.0
-        yield _Part(mechanism, columns, quick, more_ns / unseen_ns if unseen_ns > 0 else 0.0)
-
-
-def _unseen_ns(looks: Looks) -> int:
-    return sum(looks.short_ns.values()) + sum(looks.unwatched_ns.values())
+        quick = min(max((own_ns + more_ns) / booked_ns, 0.0), 1.0) if booked_ns > 0 else 0.0
+        # Too few looks to say more than that: what is not told is what is told of the others.
+        untold = own_ns / told_ns if not changes and mechanism in _SUSPENDED and told_ns > 0 else 0.0
+        yield _Part(mechanism, buckets, columns, quick, looks, untold)
 
 
 def _gone(one: Taken, part: _Part) -> float:
     """Return how much of a request's latency the mechanism explains."""
     if one.balance is None:
         return part.quick * sum([one.booked_ns[column] for column in part.columns])
-    gone_ns = one.balance.spent_ns.get(part.mechanism, 0)
-    return gone_ns + part.unseen * _unseen_ns(one.balance.looks) if part.unseen else gone_ns
+    gone_ns: float = one.balance.spent_ns.get(part.mechanism, 0)
+    if gone_ns and one.woken:
+        gone_ns += sum([spent_ns for bucket, spent_ns in one.woken if bucket in part.buckets])
+    if one.balance.looks is not NOBODY:
+        gone_ns += part.looks.part(part.mechanism, one.balance.looks)
+    if part.untold:
+        gone_ns += part.untold * min(one.balance.suspended_ns, one.balance.other_ns)
+    return gone_ns
 
 
 def _changes(mechanism: Mechanism, gone_ns: float, asked: Asked, base: Base) -> Iterable[_Change]:

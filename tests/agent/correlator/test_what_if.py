@@ -92,7 +92,7 @@ def test_without_a_queue_for_its_worker_computing_still_needs_cpus():
 
 
 def taken(number):
-    return Taken(number, m.booked(on_cpu=1), 1, None)
+    return Taken(number, m.booked(on_cpu=1), 1, None, ())
 
 
 def test_a_sample_is_bounded_and_fair():

@@ -111,7 +111,7 @@ class Cause(msgspec.Struct, frozen=True):
 class Link(msgspec.Struct, frozen=True):
     """One step of a blame chain: who held what the one before waited for, and what it did meanwhile."""
 
-    kind: Literal["request", "thread", "process", "peer", "device"]
+    kind: Literal["request", "thread", "task", "process", "peer", "device"]
     name: str
     """`POST /order`, `refresher (tid 4321)`, `postgres (pid 812)`, `10.0.0.5:5432`, `vda`; untrusted."""
     mechanism: Mechanism | None
@@ -275,8 +275,9 @@ class Request(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> bool:
-        """Answered with 5xx, or not answered."""
-        return self.record.outcome != "answered" or (self.record.status or 0) >= 500  # noqa: PLR2004
+        """Answered with 5xx, or not answered; of gRPC: with another status than OK."""
+        record = self.record
+        return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
 
 
 def told_route(route: str, service: int | None) -> str:

@@ -1,6 +1,6 @@
 """How often perfwatch is right: every labelled fault on real servers, its verdicts against what is true.
 
-Each case is run at two intensities and once with figures that a seed has drawn; the tables say how often principle and
+Cases are run at two intensities, and once with figures that a seed has drawn; the tables say how often principle and
 mechanism are right, how sure perfwatch was, how soon it knew, and whether what it predicts comes when the fault is
 removed. Runs are kept in `build/faults`: what is there is not run again, and is judged by the rules as they are now.
 

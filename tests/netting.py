@@ -150,6 +150,11 @@ def descriptors():
     return sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
 
 
+def sockets_held():
+    """Return how many sockets this process has open, as a fork of it then has."""
+    return sum(str(Path(f"/proc/self/fd/{number}").readlink()).startswith("socket:") for number in descriptors())
+
+
 def equal(first, second, attempts=20):
     """Assert that two readings agree, when nothing changes between them."""
     for _ in range(attempts):

@@ -15,8 +15,8 @@ from pathlib import Path
 from perfwatch.examples.starting import has_ended
 
 PERFWATCH = Path(sys.executable).parent / "perfwatch"
-SPARE_S = 30
-ATTACHED_S = 20
+SPARE_S = 60
+ATTACHED_S = 30
 SETTLE_S = 0.5
 POLL_S = 0.02
 

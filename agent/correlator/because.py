@@ -101,14 +101,18 @@ def is_told(chain: Sequence[Linked]) -> bool:
 def link_text(link: Link) -> str:
     """Say who it was, where, what it did, and how much of the latency that was."""
     did = "" if link.mechanism is None else f": {_did(link.mechanism, None)}"
-    return f"{link.kind} {_named(link)}{did} ({percent(link.share)})"
+    part = f" ({percent(link.share)})" if link.share > 0 else ""
+    return f"{link.kind} {_named(link)}{did}{part}"
 
 
 def ring(members: Sequence[Link]) -> str:
-    """Say who waits for whom: `A waits for B, which waits for C, which waits for the first`."""
+    """Say who waits for whom: `deadlock: A waits for B, which waits for A`."""
+    if len(members) == 1:
+        return f"deadlock: {_named(members[0])} waits for a lock that it holds itself"
     names = [_named(one) for one in members[:_MAX_STEPS]]
     more = [f"{len(members) - _MAX_STEPS} more"] if len(members) > _MAX_STEPS else []
-    return "deadlock: " + ", which waits for ".join([*names, *more, "the first"]).replace(", which", "", 1)
+    first, *others = [*names, *more, who(members[0])]
+    return f"deadlock: {first} waits for {', which waits for '.join(others)}"
 
 
 def _steps(chain: Sequence[Link], *, is_many: bool) -> Iterator[str]:

@@ -14,6 +14,8 @@ from perfwatch.agent.correlator.findings import named, thread_name
 from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.places import is_scaffolding, telling
 from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.storage import likely_device
 from perfwatch.agent.model import OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.model import Frame, Mechanism, Wait
-    from perfwatch.probes.records import Waker
+    from perfwatch.probes.records import Culprit, Waker
 
     Kind: TypeAlias = Literal["request", "thread", "process", "peer", "device"]
 
@@ -62,25 +64,60 @@ def blamed(piece: Piece, context: Context) -> Iterator[Blamed]:
             yield from _asked(piece, context)
         case "run-queue":
             yield from _ahead(piece)
+        case "disk":
+            yield from _device(piece, context)
         case _:
             return
 
 
 def _holders(piece: Piece, context: Context) -> Iterator[Blamed]:
-    record, wait = piece.record, piece.wait
-    if record is None or wait is None:
+    if piece.wait is None:
         return
-    for one in line_before(record, wait, context.traffic):
+    giver = None if piece.record is None else context.traffic.givers.gave(piece.record, piece.wait)
+    known = None if giver is None else find(giver, context)
+    if isinstance(known, ServedRequest):
+        for stretch in within([(known.started_ns, known.ended_ns)], piece.from_ns, piece.until_ns):
+            yield _request(known, stretch, None)
+        return
+    for one in line_before(piece.code, piece.wait, context.traffic):
         for start, end in within([(one.from_ns, one.until_ns)], piece.from_ns, piece.until_ns):
-            frame = _place(one.record.code.stack(one.stack))
+            frame = _place(one.code.stack(one.stack))
             yield _thread(one.holder, (start, end), frame, context)
 
 
 def _keeper(piece: Piece, context: Context) -> Iterator[Blamed]:
     """Yield who kept the loop; its own work that serves no request is its thread's."""
+    if piece.wait is None and piece.record is not None:
+        yield from _kept_before(piece, piece.record, context)
     if piece.wait is not None and piece.wait.waker is not None and piece.record is not None:
         frame = _place(piece.record.code.stack(piece.wait.waker_stack))
         yield _thread(piece.wait.waker, (piece.from_ns, piece.until_ns), frame, context)
+
+
+def _kept_before(piece: Piece, record: ServedRequest, context: Context) -> Iterator[Blamed]:
+    """Yield who kept the loop while a request had not been read: of those that are known to have, when they ran."""
+    for culprit in record.culprits:
+        known = None if culprit.request is None else find(culprit.request, context)
+        if isinstance(known, ServedRequest):
+            for start, end in within([(known.started_ns, known.ended_ns)], piece.from_ns, piece.until_ns):
+                if 2 * culprit.held_ns >= end - start:
+                    yield _request(known, (start, end), None)
+        elif culprit.request is not None:
+            yield _untold(culprit, piece)
+
+
+def _untold(culprit: Culprit, piece: Piece) -> Blamed:
+    """Return a request that has not ended: for how long it kept the loop is known, and not yet when."""
+    endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
+    return Blamed(
+        kind="request",
+        name=f"{culprit.method or '?'} {culprit.target or '?'}",
+        spent_ns=min(max(culprit.held_ns, 0), piece.spent_ns),
+        request=culprit.request,
+        pid=culprit.pid,
+        tid=culprit.tid,
+        endpoint=endpoint,
+    )
 
 
 def _served_before(piece: Piece, context: Context) -> Iterator[Blamed]:
@@ -97,25 +134,31 @@ def _served_before(piece: Piece, context: Context) -> Iterator[Blamed]:
 def _asked(piece: Piece, context: Context) -> Iterator[Blamed]:
     """Yield the request that a call was at its other end, where that is watched; else its peer."""
     record, wait = piece.record, piece.wait
-    if record is None:
-        return
     if wait is None:
-        yield from _mostly_asked(piece, record, context)
+        yield from _mostly_asked(piece, context)
         return
-    callee = _callee(record, wait, context)
+    callee = None if record is None else _callee(record, wait, context)
     if callee is not None:
         for stretch in within([(arrival_of(callee), callee.ended_ns)], piece.from_ns, piece.until_ns):
             yield _request(callee, stretch, None)
     elif wait.peer is not None:
-        yield _peer(wait.peer, piece, record, context)
+        yield _peer(wait.peer, piece, context)
     elif wait.bucket in ("child", "other") and wait.waker is not None:
-        yield _process(wait.waker, piece.spent_ns, None)
+        yield _process(wait.waker, piece)
 
 
-def _mostly_asked(piece: Piece, record: ServedRequest, context: Context) -> Iterator[Blamed]:
-    """Yield the only peer of a request, for waits that were too short to be told one by one."""
-    if len({one.address for one in record.peers}) == 1:
-        yield _peer(record.peers[0].address, piece, record, context)
+def _mostly_asked(piece: Piece, context: Context) -> Iterator[Blamed]:
+    """Yield the callees of a request, else its only peer, for waits that were too short to be told one by one."""
+    judged = None if piece.record is None else context.judged(piece.record.id)
+    for callee in () if judged is None else judged.callees:
+        known = find(callee.request, context)
+        if isinstance(known, ServedRequest):
+            yield _request(known, (arrival_of(known), known.ended_ns), None)
+    if judged is not None and judged.callees:
+        return
+    peers = {one.address for one in piece.record.peers} if piece.record is not None else set()
+    for address in peers if len(peers) == 1 else ():
+        yield _peer(address, piece, context)
 
 
 def _callee(record: ServedRequest, wait: Wait, context: Context) -> ServedRequest | None:
@@ -134,7 +177,15 @@ def _callee(record: ServedRequest, wait: Wait, context: Context) -> ServedReques
 
 def _ahead(piece: Piece) -> Iterator[Blamed]:
     if piece.wait is not None and piece.wait.ahead is not None:
-        yield _process(piece.wait.ahead, piece.spent_ns, piece.record)
+        yield _process(piece.wait.ahead, piece)
+
+
+def _device(piece: Piece, context: Context) -> Iterator[Blamed]:
+    """Yield the device that the process's files are on, where one is known to have been used then."""
+    if piece.wait is not None:
+        device, is_own = likely_device(piece.pid, context, Span(piece.from_ns, piece.until_ns))
+        if device is not None and is_own and device.utilisation > 0:
+            yield Blamed("device", device.device, piece.spent_ns)
 
 
 def find(request: int, context: Context) -> ServedRequest | OpenRequest | None:
@@ -171,18 +222,18 @@ def _request(record: ServedRequest, stretch: Stretch, frame: Frame | None) -> Bl
     )
 
 
-def _peer(address: str, piece: Piece, record: ServedRequest, context: Context) -> Blamed:
+def _peer(address: str, piece: Piece, context: Context) -> Blamed:
     protocol = context.traffic.protocols.get(address)
-    found = context.around.services.called(record.pid, address)
-    pid = None if found is None else found.pid
-    return Blamed("peer", f"{protocol} {address}" if protocol else address, piece.spent_ns, pid=pid)
+    found = context.around.services.called(piece.pid, address)
+    name = f"{protocol} {address}" if protocol else address
+    return Blamed("peer", name, piece.spent_ns, pid=None if found is None else found.pid)
 
 
-def _process(thread: Waker, spent_ns: int, beside: ServedRequest | None) -> Blamed:
+def _process(thread: Waker, piece: Piece) -> Blamed:
     """Return the process of a thread; of one of the same process the thread."""
-    if beside is not None and thread.pid == beside.pid:
-        return Blamed("thread", f"{thread.name} (tid {thread.tid})", spent_ns, pid=thread.pid, tid=thread.tid)
-    return Blamed("process", f"{thread.name} (pid {thread.pid})", spent_ns, pid=thread.pid)
+    if thread.pid == piece.pid:
+        return Blamed("thread", f"{thread.name} (tid {thread.tid})", piece.spent_ns, pid=thread.pid, tid=thread.tid)
+    return Blamed("process", f"{thread.name} (pid {thread.pid})", piece.spent_ns, pid=thread.pid)
 
 
 def _place(frames: Sequence[Frame]) -> Frame | None:

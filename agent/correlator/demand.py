@@ -8,6 +8,7 @@ unless a process does all that it can: they ask again at once, or as if they did
 
 from __future__ import annotations
 
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.recent import Recent
@@ -83,7 +84,7 @@ class _Process:
     def add(self, record: ServedRequest, sign: int) -> None:
         self.count += sign
         self.total_ns += sign * _total_ns(record)
-        self.booked_ns = [mine + sign * its for mine, its in zip(self.booked_ns, record.booked_ns, strict=True)]
+        self.booked_ns = list(map(add if sign == 1 else sub, self.booked_ns, record.booked_ns))
 
     def asked(self) -> Asked:
         count, rate = max(self.count, 1), max(self.count - 1, 0) / max(self.last_ns - self.first_ns, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.called import Called
@@ -66,6 +67,7 @@ class EndpointState:
         "errors",
         "latencies",
         "method",
+        "name",
         "normals",
         "route",
         "sample",
@@ -75,6 +77,8 @@ class EndpointState:
 
     def __init__(self, name: EndpointName, slowness: Slowness, traffic: Traffic) -> None:
         self.method, self.route, self.service = name
+        self.name = (self.method, told_route(self.route, self.service))
+        """Method and route, as they are shown."""
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
@@ -96,7 +100,7 @@ class EndpointState:
         self._made = None
         self.slow_count += sign * slow
         self.errors += sign * failed
-        self._booked_ns = [mine + sign * its for mine, its in zip(self._booked_ns, booked_ns, strict=True)]
+        self._booked_ns = list(map(add if sign == 1 else sub, self._booked_ns, booked_ns))
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""
@@ -120,11 +124,6 @@ class EndpointState:
         """Take another verdict of a judged request, of the same mechanism."""
         self._made = None
         (self._slow if slow else self._usual).retold(request_id, verdict)
-
-    @property
-    def name(self) -> tuple[str, str]:
-        """Method and route, as they are shown."""
-        return (self.method, told_route(self.route, self.service))
 
     @property
     def cost_ns(self) -> int:
@@ -228,11 +227,11 @@ class Endpoints:
     def __init__(self, slowness: Slowness, traffic: Traffic) -> None:
         self._slowness = slowness
         self._traffic = traffic
-        self._states: dict[EndpointName, EndpointState] = {}
+        self._states: dict[tuple[str, str, int | None], EndpointState] = {}
 
     def of(self, method: str, route: str, service: int | None) -> EndpointState:
         """Return the state of an endpoint, a new one for a new name; one route of two services is two endpoints."""
-        state = self._states.get(EndpointName(method, route, service))
+        state = self._states.get((method, route, service))
         if state is not None:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.stack_times import EXACT
+
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import Bucket, ServedRequest
@@ -31,8 +33,10 @@ class Taken(NamedTuple):
     """How long it waited for a CPU after waits of 1 ms or more, by what these were for: without them it would not."""
 
 
-def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Taken:
-    """Return what is kept of a request; 0.4 us, and more for each of its waits."""
+def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Taken | None:
+    """Return what is kept of a request; None where its ledger is not its own. 0.4 us, more where it waited."""
+    if record.threads not in EXACT:
+        return None
     woken = tuple(
         (wait.bucket, wait.runnable_ns)
         for wait in record.waits[:_WAITS]
@@ -64,9 +68,9 @@ class FairSample:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def put(self, request_id: int, taken: Taken) -> None:
+    def put(self, request_id: int, taken: Taken | None) -> None:
         """Take in a request, after `drop` where it is corrected; 0.7 us."""
-        if mixed(request_id) < self._below:
+        if taken is not None and mixed(request_id) < self._below:
             self._kept[request_id] = taken
         while len(self._kept) > MOST:
             self._below >>= 1

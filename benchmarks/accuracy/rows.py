@@ -9,7 +9,7 @@ from faults.catalogue import SLOW_MS
 from verdicts import said_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from runs import Run, Told
     from verdicts import Said
@@ -20,6 +20,8 @@ LEAST_SECOND: Final = 0.1
 """A second mechanism that takes less need not be told."""
 SEEN_MS: Final = 1
 """A client sees so much more than the kernel; on the other side of the threshold they may differ."""
+CROWD: Final = 2
+"""So many want each CPU: a quota of a fifth is then no more than a fair share."""
 CONFIDENT: Final = 0.8
 Outcome: TypeAlias = Literal["right", "principle", "unknown", "wrong", "accused", "absent"]
 
@@ -57,8 +59,19 @@ class Row:
         """By the clocks of clients and server the label is true of this run."""
         if self.true.principle == "healthy":
             return self.true.max_ms < SLOW_MS - SEEN_MS
-        shares = [share for share in (self.true.share, self.true.held_share) if share is not None]
-        return self.true.slow >= FEWEST_SLOW and all(share >= LEAST_SHARE for share in shares)
+        return self.true.slow >= FEWEST_SLOW and min(self._shares()) >= LEAST_SHARE and not self._is_outbid
+
+    def _shares(self) -> Iterator[float]:
+        yield from (share for share in (self.true.share, self.true.held_share) if share is not None)
+        if self.true.mechanism == "event-loop":  # kept by one that itself got no CPU, it waits for a CPU
+            yield from (
+                one.share for one in self.run.parties if one.route == self.true.held_by and one.share is not None
+            )
+
+    @property
+    def _is_outbid(self) -> bool:
+        """It is a quota that is planted, and others want the CPUs so much that it would not get more without."""
+        return self.true.mechanism == "throttle" and self.run.load_average > CROWD
 
     @property
     def is_crowded(self) -> bool:

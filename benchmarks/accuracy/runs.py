@@ -71,6 +71,8 @@ class Run(msgspec.Struct, frozen=True):
     name: str
     variant: str
     paths: tuple[str, ...]
+    attaching_ns: int
+    """When `perfwatch record` was started."""
     load_average: float
     parties: tuple[Told, ...] = ()
     mend: str | None = None
@@ -136,7 +138,7 @@ class Runner:
         try:
             run = self._measured(plan)
         except pytest.skip.Exception as skipped:
-            run = Run(plan.case.name, plan.label, (), 0.0, skipped=str(skipped))
+            run = Run(plan.case.name, plan.label, (), 0, 0.0, skipped=str(skipped))
         except BaseException:
             shutil.rmtree(plan.place)
             raise
@@ -162,6 +164,7 @@ class Runner:
             name=case.name,
             variant=plan.label,
             paths=tuple(endpoint.call.path for endpoint in case.load),
+            attaching_ns=attaching_ns,
             load_average=os.getloadavg()[0] / (psutil.cpu_count() or 1),
             parties=tuple(_told(party, seen, truth, environment) for party in case.parties),
             mend=case.mend.text if case.mend else None,

@@ -154,7 +154,7 @@ OF_GREENLETS = {
     "nap": ((sleeps("/sleep/{n}?ms=60"),), ()),
     "awaited-call": (GREEN_CALL, (WEB,)),
 }
-QUICK = {"sleep-asyncio", "sleep-uvloop", "permit-asyncio", "chatty-asyncio", "psycopg-pool-threads"}
+QUICK = {"sleep-uvloop", "permit-asyncio", "chatty-asyncio", "psycopg-pool-threads"}
 
 
 def _faults():

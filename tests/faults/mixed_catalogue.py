@@ -8,7 +8,7 @@ import functools
 import equipped
 import serving
 import serving_loops
-from faults import services, surroundings
+from faults import surroundings
 from faults.catalogue import (
     CAPACITY,
     CONCURRENCY,
@@ -200,7 +200,6 @@ TRAPS = {
     "gather-asyncio": ((*GATHERS, INNOCENT), UVICORN, (WEB,)),
     "gather-aiohttp": ((*GATHERS, INNOCENT), AIOHTTP, (WEB,)),
 }
-DOOR = (does("/slow-door/{n}", EFFICIENCY, "connect", "calls", "connect", named="SLOW_DOOR", count=4), INNOCENT)
 TWO = {
     "sleep-and-cpu": (
         second(does("/sleep/{n}?ms=60&also=cpu:30", EFFICIENCY, "sleep", "sleep"), "cpu", "cpu"),
@@ -268,9 +267,6 @@ def _cases():
         yield Case(name, parties, server, around, dataclasses.replace(mend, keeps_load=True, of=of))
     for name, (parties, server, around) in (OF_LOOPS | TRAPS).items():
         yield Case(name, parties, server, around)
-    yield Case(
-        "slow-door", DOOR, GTHREAD, (services.slow_door,), Mend("it accepts at once", None, (services.open_door,)), 4
-    )
     for name, (party, server, around) in TWO.items():
         yield Case(name, (party,), server, around)
     yield Case("lock-and-sleep", LOCKED_AND_SLEEPS)

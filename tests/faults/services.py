@@ -10,7 +10,6 @@ import tempfile
 
 import pytest
 import serving
-from faults import surroundings
 
 from perfwatch.examples.starting import await_listening, end_group, free_port
 
@@ -47,20 +46,6 @@ def secure_web():
         subprocess.run([*command, "-out", certificate, "-keyout", key], check=True, capture_output=True)
         with _web(certificate, key) as port:
             yield {"FAULTY_SECURE_WEB": f"127.0.0.1:{port}", "FAULTY_AUTHORITY": certificate}
-
-
-@contextlib.contextmanager
-def slow_door():
-    """Run the service that takes long to accept."""
-    with _script("slow_door.py") as port:
-        yield {"FAULTY_SLOW_DOOR": f"127.0.0.1:{port}", "SLOW_DOOR": str(port)}
-
-
-@contextlib.contextmanager
-def open_door():
-    """Run a service in its place that accepts at once."""
-    with surroundings.slow_service() as service:
-        yield {"FAULTY_SLOW_DOOR": service["FAULTY_PEER"], "SLOW_DOOR": service["FAULTY_PEER"].rpartition(":")[2]}
 
 
 def _web(*secured):

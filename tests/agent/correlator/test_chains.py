@@ -1,15 +1,17 @@
 """Blame follows the chain: who held what was waited for, what it did meanwhile, and who held that."""
 
+import around
 import coding as c
 import looped as lo
 import making as m
 import msgspec
 import pytest
+import two_ends as ends
 from judging import judge
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.report import correlate
-from perfwatch.probes.records import Waker
+from perfwatch.probes.records import ThreadWait, Waker
 
 PG = "10.0.0.5:5432"
 GET, REFRESH, EXPIRE = range(3)
@@ -122,6 +124,28 @@ def test_a_thread_outside_of_any_request_is_told_by_readings_of_its_stack():
     assert judge(victim(lock(-405, 400, by(None))), c.python(-500), few).chain[0].mechanism is None
 
 
+def outside(wait, frames=(), tid=4321):
+    """A wait of a thread that serves no request."""
+    return ThreadWait(wait.started_ns + wait.blocked_ns, 4313, tid, wait, m.stacks(frames))
+
+
+def test_a_thread_outside_of_any_request_is_followed_by_its_waits():
+    """It waited for another one, which asked a service."""
+    waiting = m.wait("lock", 380, started_ns=c.at(-398), detail="0x7f99", waker=by(None, 4400), waker_stack=0)
+    first = outside(waiting, (c.own("poll", "feed.py", 12),))
+    second = outside(asked(-396, 370), tid=4400)
+    verdict = judge(victim(lock(-405, 400, by(None))), c.python(-500), first, second)
+    assert told(verdict.chain) == [
+        ("thread", "refresher (tid 4321)", "lock", 0.93),
+        ("thread", "worker-3 (tid 4400)", "dependency", 0.9),
+        ("peer", PG, None, 0.9),
+    ]
+    assert verdict.summary.endswith(
+        "held by refresh_cache() at cache.py:88 (98 %), because it waited for a lock held by "
+        "worker-3 (tid 4400) in poll() at feed.py:12, which waited for 10.0.0.5:5432"
+    )
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_holder_that_ends_after_its_victim_is_followed_when_it_comes(is_late):
     correlator = Correlator(m.info(slow_ms=1))
@@ -135,7 +159,7 @@ def test_a_holder_that_ends_after_its_victim_is_followed_when_it_comes(is_late):
     view = correlator.view()
     assert next(one for one in view.requests if one.record.id == 1) == anew[1]
     endpoint = next(one for one in view.endpoints if one.route == "/")
-    assert [one.name for one in endpoint.verdict.chain] == ["GET /refresh/3", PG]
+    assert [one.name for one in endpoint.verdict.chain] == ["GET /refresh/{}", PG]
     assert endpoint.verdict.summary.endswith("because it waits for 10.0.0.5:5432")
     assert all(one.record.id != 1 for one in correlator.feed(m.served(91, 60, ms=5)))
 
@@ -145,6 +169,37 @@ def test_a_free_worker_is_kept_by_what_it_served_before():
     verdict = judge(m.served(1, 0, queue=300, on_cpu=50), before)
     assert told(verdict.chain) == [("request", "GET /report", "sleep", 0.83)]
     assert verdict.summary == "waited 300 ms for a free worker (86 %), because GET /report slept"
+
+
+@pytest.mark.parametrize("callee_first", [True, False])
+def test_a_call_is_followed_into_its_callee_and_to_whom_that_waited_for(callee_first):
+    """The callee waited for a lock, which another request of its service held over a query."""
+    at = ends.ns(10)
+    wait = m.wait("lock", 81, started_ns=at, waker=Waker(4401, 4403, "w", 8))
+    asked_by_other = m.wait("calls", 80, started_ns=at, call="recvfrom", peer=PG)
+    other = m.served(8, 92, calls=80, on_cpu=2, pid=4401, tid=4403, target="/stock", waits=(asked_by_other,))
+    waiting = m.wait("calls", 92, started_ns=ends.ns(9), call="recvfrom", peer=ends.BACK_AT)
+    records = [
+        msgspec.structs.replace(ends.callee(2, 10, 100), waits=(wait,)),
+        msgspec.structs.replace(ends.caller_of(1, 102, ends.call(9, 101)), waits=(waiting,)),
+    ]
+    _, judged = correlate(ends.INFO, [*ends.MEMBERS, other, *(records if callee_first else records[::-1])])
+    front = {request.record.id: request for request in judged}[1]
+    assert told(front.verdict.chain) == [
+        ("request", "GET /price/7", "lock", 0.87),
+        ("request", "GET /stock", "dependency", 0.86),
+        ("peer", PG, None, 0.86),
+    ]
+    assert front.verdict.summary.endswith(
+        "where it waits for a lock (99 %), because GET /stock waited for 10.0.0.5:5432"
+    )
+
+
+def test_a_disk_is_a_device():
+    wait = m.wait("disk", 300, started_ns=c.at(-310), call="fsync")
+    used = (around.files(-1500), around.disk(-1000), around.disk(0, busy_ms=700))
+    verdict = judge(m.served(1, 0, disk=300, on_cpu=10, waits=(wait,)), *used)
+    assert told(verdict.chain) == [("device", "vda", None, 0.97)]
 
 
 def test_a_cpu_is_had_by_a_neighbour():
@@ -179,5 +234,7 @@ def test_many_requests_have_the_chain_of_most_of_their_time():
         records.append(holder(asked(at_ms - 400, 390, peer), request=100 + n, at_ms=at_ms - 2))
         records.append(victim(lock(at_ms - 405, 400, by(100 + n)), request=n + 1, at_ms=at_ms))
     endpoint = next(one for one in correlate(m.info(slow_ms=300), records)[0].endpoints if one.route == "/")
-    assert told(endpoint.verdict.chain) == [("request", "GET /refresh/3", "dependency", 0.95), ("peer", PG, None, 0.79)]
+    first, second = told(endpoint.verdict.chain)
+    assert first == ("request", "GET /refresh/{}", "dependency", 0.95)
+    assert second == ("peer", PG, None, 0.79)
     assert endpoint.verdict.causes[0].mechanism == "lock"

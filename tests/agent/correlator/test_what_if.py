@@ -44,6 +44,26 @@ def test_only_the_tail_falls_where_only_the_tail_waits():
     assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("lock", 10, 10)
 
 
+def test_what_could_not_be_followed_predicts_nothing():
+    """Two of twenty were answered by another thread than read them: nobody knows what they would take."""
+    records = [m.served(n, n * 100, sleep=60, on_cpu=10, target="/a") for n in range(20)]
+    lost = [msgspec.structs.replace(one, threads="several", booked_ns=(0,) * len(one.booked_ns)) for one in records[:2]]
+    assert blamed([*lost, *records[2:]]).p95_ms == pytest.approx(10)
+
+
+def test_of_tasks_what_nobody_looked_at_goes_with_what_it_is_taken_for():
+    """Eight of twenty came before the first reading; six of them seemed to sleep, as all did that were looked at."""
+
+    def suspended(number, bucket):
+        wait = msgspec.structs.replace(lo.suspended(300, number * 400 - 320), bucket=bucket)
+        return lo.followed(number, number * 400, **{bucket: 300}, on_cpu=10, target="/a", waits=(wait,))
+
+    slept = [suspended(n, "other" if n < 3 or n > 8 else "sleep") for n in range(1, 21)]
+    readings = [lo.tasks(at_ms, ("127.0.0.1:50000", lo.TIMER)) for at_ms in range(3250, 8000, 50)]
+    gain = blamed(sorted([*slept, *readings], key=lambda one: one.at_ns), slow_ms=1)
+    assert (gain.mechanism, gain.p50_ms, gain.p95_ms) == ("sleep", pytest.approx(10, 0.01), pytest.approx(10, 0.01))
+
+
 def test_nothing_is_predicted_of_what_is_healthy_or_unknown():
     assert predictions([m.served(n, n * 100, ms=5, target="/a") for n in range(20)]) == {"/a": {}}
     assert predictions([m.served(n, n * 100, other=600, target="/a") for n in range(20)]) == {"/a": {}}

@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 
+from chaining import CHAINING
 from coding import CODING
 from pooling import POOLING
 from trapping import TRAPPING
@@ -279,6 +280,7 @@ FAULTS = {
             download,
         ),
         *(call, call_timeout, call_select, call_epoll, call_unix, based, postgres, child, child_pipe),
+        *CHAINING,
         *CODING,
         *POOLING,
         *TRAPPING,

@@ -190,6 +190,30 @@ async def thread_burn(seconds):
     return b"ok"
 
 
+@functools.cache
+def both():
+    """Return two locks, and what is set when both are taken."""
+    return asyncio.Lock(), asyncio.Lock(), asyncio.Event()
+
+
+async def forward(seconds):
+    """Take two locks, one after the other, once `backward` has the other."""
+    first, second, taken = both()
+    async with first:
+        await taken.wait()
+        async with second:
+            return b"never"
+
+
+async def backward(seconds):
+    """Take the same two in the opposite order."""
+    first, second, taken = both()
+    async with second:
+        taken.set()
+        async with first:
+            return b"never"
+
+
 def _sleep(seconds):
     time.sleep(seconds)
 
@@ -198,6 +222,6 @@ SUSPENDING = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(fast, nap, block, burn, collect, blocking_call, blocking_requests, call, gather, transfer),
-        *(hold_permit, permit, hold_lock, locked, long_job, job, thread, thread_burn),
+        *(hold_permit, permit, hold_lock, locked, long_job, job, thread, thread_burn, forward, backward),
     )
 }

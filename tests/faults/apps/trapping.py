@@ -1,7 +1,7 @@
 """Planted traps: what a first look takes for something else. Python 3.8 to 3.13.
 
 A lock whose holder computes, collects, flushes or calls; sleeps that look like waits for somebody; calls that are many,
-and not in turn; a call that is slow before it is made.
+and not in turn.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import time
 
 from truth import measured
 
-SLOW_DOOR = os.environ.get("FAULTY_SLOW_DOOR", "")
-"""A service that takes long to accept."""
 PEER = os.environ.get("FAULTY_PEER", "")
 DIRECTORY = os.environ.get("FAULTY_DIR", "/var/tmp")
 BLOCK = b"\xa5" * (256 << 10)
@@ -124,17 +122,6 @@ def parallel(seconds, body):
     return b"ok"
 
 
-def slow_door(seconds, body):
-    """Call a service that answers at once, when it has let one in."""
-    host, _, port = SLOW_DOOR.rpartition(":")
-    with measured("connect"):
-        peer = socket.create_connection((host, int(port)), CALL_TIMEOUT_S)
-    with measured("calls"):
-        _ask(peer, 0)
-    peer.close()
-    return b"ok"
-
-
 def _peer(name):
     peers = _local.__dict__.setdefault("peers", {})
     if name not in peers:
@@ -150,5 +137,5 @@ def _ask(peer, seconds):
 
 TRAPPING = (
     *(guarded, hold_computing, hold_collecting, hold_flushing, hold_calling),
-    *(beside_hasher, select_sleep, backing_off, parallel, slow_door),
+    *(beside_hasher, select_sleep, backing_off, parallel),
 )

@@ -7,6 +7,18 @@ OFTEN = ("gunicorn-gthread", "uvicorn-uvloop")
 ALL = [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in sorted(SERVERS)]
 
 
+OFTEN_TOGETHER = {("gunicorn-gthread", "1.2"), ("uvicorn-uvloop", "1.3")}
+"""Of what is tested of each server by each version of TLS."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        if {"server", "context"} <= given.keys() and (given["server"], given["context"]) not in OFTEN_TOGETHER:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(name="both", scope="session")
 def make_certificate():
     with certificate() as both:

@@ -81,17 +81,18 @@ def test_all_threads_are_told_ten_times_a_second_and_the_interpreter_once(python
     for record in stacks:
         times = sorted({sample.at_ns for sample in record.samples})
         assert record.source == "memory"
-        assert times[-1] <= record.at_ns
+        assert all(at_ns <= record.at_ns for at_ns in times)
         assert [sample.at_ns for sample in record.samples] == sorted(sample.at_ns for sample in record.samples)
         # every thread in every reading, but where its stack was given up
         assert len(times) * len(tids) - record.torn <= len(record.samples) <= len(times) * len(tids)
-        assert {sample.tid for sample in record.samples} == tids
+        assert {sample.tid for sample in record.samples} <= tids
         assert len(set(record.table.frames)) == len(record.table.frames)
         assert len(set(record.table.stacks)) == len(record.table.stacks)
         assert all(record.table.stack(sample.stack) for sample in record.samples)
         for at_ns in times:
             assert sum(sample.holds_gil for sample in record.samples if sample.at_ns == at_ns) <= 1
         holders |= {sample.tid for sample in record.samples if sample.holds_gil}
+    assert {sample.tid for record in stacks for sample in record.samples} == tids
     assert 1 <= len(holders) <= 3
     assert {"zlib.compress", "helper", "busy", "native"} <= sampling.functions(process.pid)
     first, last = pythons[0], pythons[-1]

@@ -120,12 +120,13 @@ def test_whom_a_proxy_tells_of_is_not_the_connection():
 @pytest.mark.ledger
 def test_a_client_is_named_as_the_ledger_names_it():
     with (
+        contextlib.ExitStack() as stack,
         server("uvicorn, uvloop") as found,
         attached(found.pid) as ledger,
-        asking(found.address, ["/nap"] * 5) as asked,
         TasksProbe(lambda: [found.pid]) as probe,
     ):
-        told = {}
+        told = chains(probe.read(time.monotonic_ns()))  # it has found its way before anybody naps
+        asked = stack.enter_context(asking(found.address, ["/nap"] * 5))
         until(lambda: told.update(chains(probe.read(time.monotonic_ns()))) or asked["/nap"] <= told.keys())
         remotes = {request.remote for request in ledger.served(5) if request.target == "/nap"}
     assert remotes == asked["/nap"]

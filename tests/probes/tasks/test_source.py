@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ledgering import script
-from pythons import EACH, SOME
+from pythons import EACH, EACH_AT_LENGTH, SOME
 from waiting import until
 
 from perfwatch.probes import roots
@@ -152,7 +152,7 @@ asyncio.run(main())
 """
 
 
-@EACH
+@EACH_AT_LENGTH
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_server_of_streams_serves_and_a_client_of_one_does_not(host, python):
     with script(STREAMS, python=python, arguments=[host]) as (process, line):
@@ -215,7 +215,7 @@ def is_possible(names, number):
     return names in whole or names in ([], ["app"])
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_what_is_told_of_tasks_that_come_and_go_is_never_nonsense(python):
     told, wrong, ids = 0, [], {}
     with script(CHURN, python=python) as (process, _):

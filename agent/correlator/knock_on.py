@@ -2,6 +2,7 @@
 
 Who waits for the interpreter lock, the loop, a worker or a CPU waits for others of its kind. Where these did there what
 is gone, waiting shrinks, by more than the work does; where it was done elsewhere, they come back the sooner, and wait.
+Requests that wait for a lock that others of their endpoint hold, wait for what these do with it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,32 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.demand import Asked
     from perfwatch.agent.correlator.fair import Taken
+    from perfwatch.agent.model import Verdict
 
 COLUMN: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
 ON_CPU: Final = COLUMN["on_cpu"]
 _LOOPED: Final[tuple[Bucket, ...]] = ("loop", "queue")
 """What waits for an event loop: what was begun, and what has not been read."""
+_LOCKS: Final[frozenset[Mechanism]] = frozenset({"lock", "pool"})
 _COMPUTING: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc"})
+
+
+class Held(NamedTuple):
+    """Requests of one endpoint that wait for each other, and what the one that is waited for does meanwhile."""
+
+    mechanism: Mechanism
+    """What it does while it has the lock."""
+    part: float
+    """So much of the waits for locks is for that."""
+
+
+def held_by(verdict: Verdict, name: str) -> Held | None:
+    """Return what an endpoint's chain of blame says of that: it begins with another request of its own."""
+    first = verdict.chain[0] if verdict.chain else None
+    if first is None or first.kind != "request" or first.name != name or first.mechanism is None:
+        return None
+    waited = sum(one.share for one in verdict.causes if one.mechanism in _LOCKS)
+    return Held(first.mechanism, min(first.share / waited, 1.0)) if waited > 0 else None
 
 
 class Place(NamedTuple):
@@ -33,6 +54,7 @@ class Place(NamedTuple):
     cpus: int
     blocks: bool
     """What is gone is done on their event loop, and keeps it from others."""
+    held: Held | None
 
 
 class Change(NamedTuple):
@@ -96,6 +118,8 @@ def changes(mechanism: Mechanism, mine: Share, place: Place) -> Iterable[Change]
         yield _change("queue", workers, mine.of(served_ns, mine.served_ns, takes=True), asked)
         if mechanism != "gil" and asked.threads > 1:
             yield _change("gil", _Station(on_cpu_ns, computing), gone_ns, asked)
+    if place.held is not None and place.held.mechanism == mechanism:
+        yield Change(COLUMN["lock"], 1.0 - place.held.part, 0.0)
     # One interpreter lock lets one thread at a time come to the CPUs: it crowds them only where it is what is gone.
     if host is not None and (computing or mechanism in ("gil", "queue")):
         cpus = _Station(host.mean_ns("on_cpu"), computing, place.cpus)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.demand import Asked, Demand
     from perfwatch.agent.correlator.fair import FairSample, Taken
+    from perfwatch.agent.correlator.knock_on import Held
     from perfwatch.agent.model import Latency
 
 _KNOWN: Final = 0.8
@@ -39,6 +40,8 @@ class Base(NamedTuple):
     cpus: int
     blocked_by: Bucket | None
     """What its requests do while they keep their event loop from others; None where they do not."""
+    held_by: Held | None
+    """What they wait for each other for."""
 
 
 class Predictions:
@@ -52,7 +55,7 @@ class Predictions:
 
     def of(self, mechanisms: Iterable[Mechanism], latency: Latency, base: Base) -> tuple[WhatIf, ...]:
         """Predict for each mechanism; about 0.3 ms each where it is made anew."""
-        known = (base.sample.version, base.demand.version, base.blocked_by)
+        known = (base.sample.version, base.demand.version, base.blocked_by, base.held_by)
         if known != self._known:
             self._known, self._ratios = known, {}
         wanted = tuple(mechanisms) if _is_known_well(base.sample) else ()
@@ -99,7 +102,7 @@ def _left(part: Part, base: Base, some: list[Taken], asked: Asked | None) -> lis
         return left
     sample = base.sample
     share = min(sample.stands_for * len(some) / len(sample.settled) / max(asked.requests, 1), 1.0)
-    place = Place(asked, base.demand.together, base.cpus, base.blocked_by in part.buckets)
+    place = Place(asked, base.demand.together, base.cpus, base.blocked_by in part.buckets, base.held_by)
     for change in changes(part.mechanism, share_of(some, gone, share), place):
         if change.factor < 1.0:
             shrunk, column = 1.0 - change.factor, change.column

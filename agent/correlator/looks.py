@@ -66,6 +66,16 @@ class Looks(NamedTuple):
                     changes[after] = changes.get(after, 0) + part_ns
         return changes
 
+    def part(self, mechanism: Mechanism, own: Looks) -> int:
+        """Return how much more, or less, a mechanism has of one of the requests that these are the sums of."""
+        more_ns = 0
+        for unseen, weights in ((own.short_ns, self.missed_ns), (own.unwatched_ns, self.looked_ns)):
+            whole = sum(weights.values())
+            if whole > 0 and self.found >= _TELLING:
+                part_ns = sum(unseen.values()) * weights.get(mechanism, 0) // whole
+                more_ns += part_ns - unseen.get(mechanism, 0)
+        return more_ns
+
     def bookings(self) -> Iterator[tuple[Bucket, int]]:
         """Yield the same by buckets."""
         for mechanism, change_ns in self.changes().items():

@@ -218,6 +218,8 @@ class Assembler:
         """Make out where its time went: by its one thread, or by its way through several."""
         if event.flags & ev.BY_STEPS:
             way = self._flow.way(event.id)
+            if event.flags & ev.SEVERAL:  # answered by a thread of which nobody saw that it was given work
+                return accounts.unknown(event, "several")
             if way is None or not way.is_whole:
                 return accounts.unknown(event, "shared")
             way.line = (method, target)

@@ -8,23 +8,24 @@ it was when it began. Where a later step shows that an owner was wrong, what com
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.habits import Act, Habits
-from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
+from perfwatch.probes.ledger.following.held import Held
+from perfwatch.probes.ledger.following.jobs import RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.owners import CALLS, Owners
 from perfwatch.probes.ledger.following.ways import Came, Way
+from perfwatch.probes.ledger.following.workers import Handed, Workers, of_job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from perfwatch.probes.ledger.following.held import Sink
     from perfwatch.probes.ledger.step_events import StepEvent
 
-Sink = Callable[[object, int], None]
-"""Takes an event that was held until its owner was known, and the owner's id."""
 _READS: Final = {steps.READ, steps.RECEIVED, steps.NOTICED}
-MAX_HELD: Final = 4096
 _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
@@ -43,30 +44,20 @@ class Connection:
         self.certain = certain
 
 
-class Handed(NamedTuple):
-    """A thread was woken, maybe with work for it."""
-
-    owner: Way | None
-    lane: Lane
-    at_ns: int
-    is_certain: bool
-
-
 class Flow:
     """Follows the requests of all lanes that are watched."""
 
     def __init__(self, sink: Sink, moved: Callable[[int, int], None]) -> None:
         """Take with `moved` a connection whose call turned out to be another's, and the right owner's id."""
-        self._sink = sink
+        self._held = Held(sink)
+        self._workers = Workers(self._held)
         self._moved = moved
         self._lanes: dict[int, Lane] = {}
-        self._held: dict[int, list[tuple[int, object]]] = {}
         self._ways: dict[int, Way] = {}
         self._connections: dict[int, Connection] = {}
         self._absent: set[int] = set()
         self._habits = Habits()
         self._owners = Owners(self._habits)
-        self._handed: dict[int, Handed] = {}
         self._act: Act = (0, None, None)
 
         self._takers: Final[dict[int, Callable[[Lane, StepEvent], Way | None]]] = {
@@ -74,10 +65,10 @@ class Flow:
             steps.ANSWERED: self._answer,
             steps.IDLED: self._idle,
             steps.HANDED: self._hand,
-            steps.TOOK: self._begin,
-            steps.NOTIFIED: self._notify,
+            steps.TOOK: self._workers.begin,
+            steps.NOTIFIED: self._workers.notify,
             steps.NOTICED: self._notice,
-            steps.RESTED: self._rest,
+            steps.RESTED: self._workers.rest,
             steps.CONNECTING: self._ask,
             steps.CONNECTED: self._connected,
             steps.SENT: self._ask,
@@ -103,9 +94,7 @@ class Flow:
 
     def hold(self, tid: int, at_ns: int, event: object) -> None:
         """Keep an event of a lane until it is known whose time it was in."""
-        held = self._held.setdefault(tid, [])
-        if len(held) < MAX_HELD:
-            held.append((at_ns, event))
+        self._held.hold(tid, at_ns, event)
 
     def way(self, id_: int) -> Way | None:
         """Return what is known of a request."""
@@ -141,8 +130,8 @@ class Flow:
 
     def _forget_lane(self, tid: int) -> None:
         del self._lanes[tid]
-        self._held.pop(tid, None)
-        self._handed.pop(tid, None)
+        self._held.forget(tid)
+        self._workers.forget(tid)
 
     def doubt(self) -> None:
         """Give up on what is under way: steps were lost."""
@@ -164,17 +153,8 @@ class Flow:
             lane.woken_ns = None
         lane.actor = owner or lane.actor
         lane.wakes = False
-        self._release(lane, owner)
+        self._held.tell(lane.tid, lane.told_ns, owner.id if owner else None)
         lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
-
-    def _release(self, lane: Lane, owner: Way | None) -> None:
-        held = self._held.get(lane.tid)
-        if not held:
-            return
-        for at_ns, event in held:
-            if owner and lane.told_ns <= at_ns:
-                self._sink(event, owner.id)
-        held.clear()
 
     def _named(self, lane: Lane, way: Way) -> Way:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
@@ -216,7 +196,7 @@ class Flow:
     def _give(job: Job, way: Way) -> None:
         """Settle whom a worker's job was for."""
         job.owner = way
-        way.came.append(_of_job(job))
+        way.came.append(of_job(job))
 
     def _correct(self, taken: Way, way: Way, came: Came) -> None:
         """Hand on what came for one request: it was another's, as its answer shows."""
@@ -249,7 +229,7 @@ class Flow:
             self._close(lane, step, lane.actor)
             return None
         if lane.is_worker:
-            self._answer_by_worker(lane, self._work(lane), way, step)
+            self._workers.answer(lane, way, step)
         else:
             self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
         way.answered(step.at_ns)
@@ -289,7 +269,8 @@ class Flow:
 
     def _hand(self, lane: Lane, step: StepEvent) -> Way | None:
         if lane.job and lane.job.done_ns is None:
-            owner, certain = self._within(lane, lane.job, step), lane.job.certain
+            self._workers.act(lane, step)
+            owner, certain = lane.job.owner, lane.job.certain
         elif lane.is_worker:
             owner, certain = None, False
             lane.told_ns = step.at_ns
@@ -298,119 +279,18 @@ class Flow:
             self._close(lane, step, owner)
         handed = Handed(owner, lane, step.at_ns, certain)
         if step.bytes:  # it has not slept
-            self._go_on(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed)
+            self._workers.go_on(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed)
         else:
-            self._handed.setdefault(step.other, handed)  # woken once, it runs once
+            self._workers.hand(handed, step.other)
         return owner
 
-    # --- steps of workers
-
-    def _begin(self, lane: Lane, step: StepEvent) -> Way | None:
-        handed = self._handed.pop(step.tid, None)
-        lane.is_worker = True
-        if handed is None or handed.lane.is_worker:
-            lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
-            return self._pass_lock(lane, step)
-        if lane.job and lane.job.done_ns is None:
-            lane.job.add(step.booked_ns)
-            self._finish(lane, lane.job, step.other)
-        return self._start(lane, handed, step.at_ns)
-
-    def _go_on(self, lane: Lane, handed: Handed) -> None:
-        """Take in that a thread was woken before it slept: in the midst of a job for a lock, else for a new one."""
-        if lane.job is None or lane.job.done_ns is not None:
-            lane.is_worker = True
-            self._start(lane, handed, handed.at_ns)
-
-    @staticmethod
-    def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
-        """Begin a job that a loop has handed over."""
-        lane.given_by = handed.lane
-        lane.job = Job(lane.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
-        lane.told_ns = at_ns
-        if handed.owner:
-            handed.owner.job = lane.job
-        return handed.owner
-
-    def _pass_lock(self, lane: Lane, step: StepEvent) -> Way | None:
-        """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
-        job = lane.job
-        if job and job.rested_ns and job.owner and job.owner.takes_back(job):
-            job.go_on(step.booked_ns, step.other, step.since_ns)
-        lane.told_ns = step.at_ns
-        return job.owner if job else None
-
-    def _work(self, lane: Lane) -> Job:
-        """Return the job that a worker does; one that it took by itself began when the last was done."""
-        if lane.job is None or lane.job.done_ns is not None:
-            lane.job = Job(lane.tid, None, None, lane.told_ns, certain=False)
-        return lane.job
-
-    def _notify(self, lane: Lane, step: StepEvent) -> Way | None:
-        job = self._work(lane)
-        job.add(step.booked_ns)
-        self._hold_for(lane, job)
-        self._finish(lane, job, step.at_ns)
-        lane.told_ns = step.at_ns
-        return job.owner
-
-    def _rest(self, lane: Lane, step: StepEvent) -> Way | None:
-        """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
-        job = lane.job
-        if job and job.done_ns is None:
-            job.add(step.booked_ns)
-            job.rested_ns = step.at_ns
-            self._hold_for(lane, job)
-            self._finish(lane, job, step.at_ns)
-            lane.told_ns = step.at_ns
-        return job.owner if job else None
-
-    def _hold_for(self, lane: Lane, job: Job) -> None:
-        held = self._held.get(lane.tid)
-        if held:
-            job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
-            held.clear()
-
-    def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
-        job.done_ns = at_ns
-        way = job.owner
-        loop = lane.given_by
-        if way and way.answered_ns > job.started_ns:
-            return  # it was over before that was seen
-        if way:
-            way.came.append(_of_job(job))
-            if way.job is job:
-                way.job = None
-            for event in job.held:
-                self._sink(event, way.id)
-            job.held.clear()
-        if loop:
-            loop.expect(way or job)
-
-    def _answer_by_worker(self, lane: Lane, job: Job, way: Way, step: StepEvent) -> None:
-        """Settle that a worker's job was for the request that it answers itself; it goes on."""
-        job.owner = way
-        job.add(step.booked_ns)
-        self._hold_for(lane, job)
-        self._finish(lane, job, step.at_ns)
-        way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
-        lane.told_ns = step.at_ns
-
     # --- connections that the process opened
-
-    @staticmethod
-    def _within(lane: Lane, job: Job, step: StepEvent) -> Way | None:
-        """Take a step that a worker makes for the job that it has."""
-        job.add(step.booked_ns)
-        lane.told_ns = step.at_ns
-        return job.owner
 
     def _ask(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         owner: Way | None
         if lane.is_worker:
-            return self._within(lane, self._work(lane), step)
+            return self._workers.act(lane, step)
         if known and known.owner and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
             self._owners.did(owner, self._act)
@@ -433,7 +313,7 @@ class Flow:
         known = self._connections.get(step.connection)
         way = known.owner if known else None
         if lane.is_worker:
-            return self._within(lane, self._work(lane), step)
+            return self._workers.act(lane, step)
         if way:
             self._deliver(lane, way, step)
         self._turn(lane, step, way)
@@ -464,7 +344,7 @@ class Flow:
         way = known.owner if known else None
         if any(step.booked_ns):
             if lane.is_worker:
-                return self._within(lane, self._work(lane), step)
+                return self._workers.act(lane, step)
             self._close(lane, step, _runner(lane))
         if way and step.connection in way.calling:
             self._deliver(lane, way, step)
@@ -474,11 +354,6 @@ class Flow:
 def _runner(lane: Lane) -> Way | None:
     """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
     return None if lane.actor and lane.actor.job else lane.actor
-
-
-def _of_job(job: Job) -> Came:
-    """Make what comes of a worker's job, at its end."""
-    return Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain)
 
 
 def _came_ns(one: Way | Job) -> int:

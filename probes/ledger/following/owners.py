@@ -89,8 +89,8 @@ class Owners:
         return (new or likely)[0] if likely else None
 
     def _first(self, ways: list[Way], act: Act) -> Way | None:
-        """Return the first in order, if it would be no surprise."""
-        return next((way for way in ways if self._habits.is_likely(way.kind, act)), None)
+        """Return the first in order that has not answered, if it would be no surprise."""
+        return next((way for way in ways if not way.has_answered and self._habits.is_likely(way.kind, act)), None)
 
     def did(self, way: Way, act: Act) -> None:
         """Note that a request acted so."""

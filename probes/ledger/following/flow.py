@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _READS: Final = {steps.READ, steps.RECEIVED, steps.NOTICED}
 _HANDS: Final[Act] = (steps.HANDED, None, None)
+_HANDS_SOME: Final = 0.1
+"""So often a request of a kind hands work over at least, if it may be that it waited for a worker."""
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
 FORGET_NS: Final = 60_000_000_000
@@ -180,6 +182,18 @@ class Flow:
                 lane.ready.remove(one)
                 self._correct(one, way, came)
                 return
+        self._queue(lane, way)
+
+    def _queue(self, lane: Lane, way: Way) -> None:
+        """Take it that its work stood behind other work of a worker, which told of all that it had done by one word.
+
+        uvloop joins what is told before it has looked. How long that work took is not known: what it waited for was its turn.
+        """
+        hands = self._habits.often(way.kind, _HANDS) >= _HANDS_SOME and not way.done.get(_HANDS)
+        if hands and lane.freed_ns >= lane.polled_before_ns:
+            way.came.append(Came(lane.freed_ns, "queue", certain=False))
+            self._habits.did(way.kind, _HANDS)
+            way.done[_HANDS] = 1
 
     def _may_be_for(self, way: Way, came: Came) -> bool:
         """Whether something that came for another can have been for this one."""
@@ -192,9 +206,11 @@ class Flow:
         known = self._connections.get(came.connection)
         return known.act if known else _SENDS
 
-    @staticmethod
-    def _give(job: Job, way: Way) -> None:
+    def _give(self, job: Job, way: Way) -> None:
         """Settle whom a worker's job was for."""
+        if job.handed_ns is None and not way.done.get(_HANDS):  # nobody was seen to hand it over
+            self._habits.did(way.kind, _HANDS)
+            way.done[_HANDS] = 1
         job.owner = way
         way.came.append(of_job(job))
 
@@ -248,6 +264,7 @@ class Flow:
             if isinstance(one, Way):
                 one.woke(step.other)
         lane.told_ns = lane.polled_ns = lane.polled_before_ns = step.other  # from there on the loop could run
+        lane.freed_ns = max(lane.freed_ns, step.other) if lane.freed_ns >= step.since_ns else 0
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None
         lane.causes = tuple(lane.ready)[:2]

@@ -105,6 +105,8 @@ class Workers:
 
     def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
         job.done_ns = at_ns
+        if lane.given_by:
+            lane.given_by.freed_ns = at_ns
         way = job.owner
         if way and way.answered_ns > job.started_ns:
             return  # it was over before that was seen

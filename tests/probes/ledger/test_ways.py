@@ -190,6 +190,25 @@ def test_what_waits_behind_another_job_is_queued(process):
     assert ledger["sleep"] == pytest.approx(39, abs=0.5)
 
 
+def test_jobs_that_are_told_by_one_word_were_queued_behind_the_first(process):
+    """uvloop joins wake-ups: the worker has done three jobs when the loop looks, and told it of the first."""
+    for number in range(4):
+        process.reads(500 + number)
+        process.notified(WORKERS[0], process.hands(WORKERS[0])[0])
+        process.answers(500 + number)
+        process.idles()
+    process.reads(2)
+    since_ns, _ = process.hands(WORKERS[0])
+    process.reads(3)
+    process.reads(4, kind=2)
+    process.step(steps.NOTIFIED, WORKERS[0], after_ms=60, spent={"sleep": 60})
+    process.step(steps.RESTED, WORKERS[0])
+    process.idles(since_ns=since_ns + MS)
+    process.answers(2)
+    assert process.answers(3)["queue"] == pytest.approx(60, abs=2)
+    assert process.answers(4)["other"] == pytest.approx(60, abs=2)  # its kind has no work done by workers
+
+
 def test_a_timer_that_ends_the_loops_wait_was_slept_for_and_what_else_resumes_is_not_known(process):
     process.reads(2)
     process.idles(30)

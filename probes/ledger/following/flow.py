@@ -187,7 +187,7 @@ class Flow:
     def _queue(self, lane: Lane, way: Way) -> None:
         """Take it that its work stood behind other work of a worker, which told of all that it had done by one word.
 
-        uvloop joins what is told before it has looked. How long that work took is not known: what it waited for was its turn.
+        uvloop joins what is told before it has looked. How long that work took is not known, only for what it waited.
         """
         hands = self._habits.often(way.kind, _HANDS) >= _HANDS_SOME and not way.done.get(_HANDS)
         if hands and lane.freed_ns >= lane.polled_before_ns:
@@ -308,12 +308,15 @@ class Flow:
         owner: Way | None
         if lane.is_worker:
             return self._workers.act(lane, step)
-        if known and known.owner and self._goes_on(lane, known.owner, step.connection):
+        giver = self._giver(lane, known, step.connection)
+        if known and known.owner and not giver and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
             self._owners.did(owner, self._act)
         else:
-            owner, certain = self._owners.next(lane, self._act)
+            owner, certain = self._owners.next(lane, self._act, giver)
         self._close(lane, step, owner)
+        if owner and len(lane.open) == 1:
+            self._habits.alone(owner.kind, self._act, known.act if known and known.owner is owner else None)
         self._connections[step.connection] = Connection(owner, self._act, step.at_ns, certain=certain)
         if owner:
             owner.calling[step.connection] = step.ends.peer if step.ends else None
@@ -323,8 +326,19 @@ class Flow:
         """Whether what is sent belongs to an exchange that is under way, or who sent the last one sends another."""
         if connection in way.calling:
             return True
-        acts = (way is lane.actor and not lane.has_answered) or way in lane.ready  # else it may have given it back
-        return acts and not way.has_answered and self._habits.is_likely(way.kind, self._act)
+        return self._acts(lane, way) and not way.has_answered and self._habits.is_likely(way.kind, self._act)
+
+    def _giver(self, lane: Lane, known: Connection | None, connection: int) -> Way | None:
+        """Return whose turn it is, if it has just given this connection back to somebody who waited for it."""
+        way = known.owner if known else None
+        if known is None or way is None or connection in way.calling or not self._acts(lane, way):
+            return None
+        return way if self._owners.gives(lane, way, self._act, known.act) else None
+
+    @staticmethod
+    def _acts(lane: Lane, way: Way) -> bool:
+        """Whether it is a request's turn; else it may have given its connection back."""
+        return (way is lane.actor and not lane.has_answered) or way in lane.ready
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)

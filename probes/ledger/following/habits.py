@@ -15,6 +15,8 @@ Act: TypeAlias = "tuple[int, Address | None, str | None]"
 """A kind of step; of a step on a connection also to whom, and what is asked."""
 MAX_KINDS: Final = 4096
 MAX_ACTS: Final = 4096
+MAX_FOLLOWED: Final = 64
+"""Acts that are remembered of a kind that was alone, and of those that followed on each of them."""
 FADES: Final = 1000
 """After so many requests of a kind what was seen of it counts half."""
 _ALIKE: Final = 0.5
@@ -32,12 +34,14 @@ class Habits:
     def __init__(self) -> None:
         self._lives: dict[int, float] = {}
         self._acts: dict[Act, dict[int, float]] = {}
+        self._follows: dict[int, dict[Act, set[Act]]] = {}
 
     def lives(self, kind: int) -> None:
         """Note one more request of a kind."""
         if kind not in self._lives and len(self._lives) >= MAX_KINDS:
             self._lives.clear()
             self._acts.clear()
+            self._follows.clear()
         self._lives[kind] = self._lives.get(kind, 0) + 1
         if self._lives[kind] >= FADES:
             self._lives[kind] /= 2
@@ -51,6 +55,19 @@ class Habits:
             self._acts.clear()
         counts = self._acts.setdefault(act, {})
         counts[kind] = counts.get(kind, 0) + weight
+
+    def alone(self, kind: int, act: Act, before: Act | None) -> None:
+        """Note that a request acted so while there was no other one, and what it did before on the same connection."""
+        known = self._follows.setdefault(kind, {})
+        if len(known) < MAX_FOLLOWED:
+            known.setdefault(act, set())
+        if before in known and len(known[before]) < MAX_FOLLOWED:
+            known[before].add(act)
+
+    def may_follow(self, kind: int, act: Act, before: Act) -> bool:
+        """Tell whether a request of a kind may act so on a connection after it did `before`; if in doubt, it may."""
+        known = self._follows.get(kind, {})
+        return before not in known or act in known[before]
 
     def share(self, kinds: set[int], act: Act) -> None:
         """Note that a request of one of these kinds acted so."""

@@ -31,23 +31,24 @@ class Owners:
     def __init__(self, habits: Habits) -> None:
         self._habits = habits
 
-    def next(self, lane: Lane, act: Act) -> tuple[Way | None, bool]:
+    def next(self, lane: Lane, act: Act, giver: Way | None = None) -> tuple[Way | None, bool]:
         """Tell who acts without a name, and whether it can only be that one.
 
         Who stands in the loop's order comes first, then who acts already, then who had his turn and left no trace: of
-        them the first of a kind that does so. If nothing is known of the kinds, it is the first in order.
+        them the first of a kind that does so. If nothing is known of the kinds, it is the first in order. It is not
+        who gave back what is used (`giver`).
         """
-        ready = [one for one in lane.ready if isinstance(one, Way)]
-        actor = lane.actor if lane.actor and lane.actor not in ready else None
+        ready = [one for one in lane.ready if isinstance(one, Way) and one is not giver]
+        actor = lane.actor if lane.actor not in (giver, *ready) else None
         asleep = [way for way in lane.passed if way is not actor and way not in ready]
         candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
         candidates = [way for way in candidates if not way.has_answered]
-        others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates]
-        cause = self._only_cause(lane)
+        others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates and way is not giver]
+        cause = None if giver else self._only_cause(lane)
         chosen = (
             cause
             or self._likeliest(candidates, act, others)
-            or self._first([*ready, *([] if ready or not lane.actor else [lane.actor])], act)
+            or self._first([*ready, *([] if ready or not actor else [actor])], act)
         )
         self._learn(lane, candidates, act, cause)
         if chosen:
@@ -57,6 +58,17 @@ class Owners:
             if chosen in lane.passed:
                 lane.passed.remove(chosen)
         return chosen, cause is not None
+
+    def gives(self, lane: Lane, way: Way, act: Act, before: Act) -> bool:
+        """Whether a request has given back a connection, and another one acts on it that had waited for it.
+
+        That is so if no request of its kind was seen to go on like that, and one has had its turn, left no trace, and
+        is of a kind that acts so. The pools of asyncpg, psycopg and redis hand on in the giver's very turn.
+        """
+        if self._habits.may_follow(way.kind, act, before):
+            return False
+        waiting = [one for one in lane.passed if one is not way and one.is_suspended and not one.has_answered]
+        return any(not one.done.get(act) and self._habits.is_likely(one.kind, act) for one in waiting)
 
     @staticmethod
     def _only_cause(lane: Lane) -> Way | None:

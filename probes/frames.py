@@ -177,6 +177,9 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Place in the record's table: the coroutines that await each other, the innermost first."""
     awaits: str | None
     """Type of what the innermost waits for (`_asyncio.Future`); untrusted. None where it does not wait."""
+    used: str | None = None
+    """Own address of the connection that it waits on, as in `Call.local`; None: it waits for something else, or that is
+    not known."""
 
 
 class TasksSample(msgspec.Struct, frozen=True, array_like=True, tag="tasks"):

@@ -16,13 +16,14 @@ from perfwatch.probes.ledger.code_events import WOKE
 from perfwatch.probes.ledger.exchanges import Exchange
 from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.request_code import RequestCode
+from perfwatch.probes.ledger.sights import Sights
 from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, Wait, Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from perfwatch.probes.frames import Frame
+    from perfwatch.probes.frames import Frame, TasksSample
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
     from perfwatch.probes.ledger.exchanges import Rest
     from perfwatch.probes.ledger.step_events import StepEvent
@@ -68,6 +69,7 @@ class Assembler:
         self._absent: set[int] = set()
         self._calls = Calls(unix_name, rest_of)
         self._flow = Flow(self._owned, self._calls.move)
+        self._sights = Sights(unix_name)
 
     def expect(self, events: Iterable[ev.Event]) -> None:
         """Look at the events that are to come: an earlier one may name a request that a later one tells."""
@@ -89,6 +91,17 @@ class Assembler:
             self._calls.give(begun, owner)
         elif begun:  # a worker's, of which it shows later for whom it works
             self._flow.hold(event.tid, event.at_ns - 1, begun)
+
+    def add_tasks(self, sample: TasksSample) -> None:
+        """Keep what was seen of a process's tasks."""
+        self._sights.add(sample)
+
+    def settle(self, remote_of: Callable[[int], str | None]) -> None:
+        """Take in what was seen of tasks, when all steps until then were taken.
+
+        `remote_of` gives the client's address of an accepted connection, while a request of it is under way.
+        """
+        self._sights.settle(self._flow, remote_of)
 
     def doubt(self) -> None:
         """Give up on what is under way in event loops: steps were lost."""

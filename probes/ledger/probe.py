@@ -19,6 +19,7 @@ import psutil
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.ledger import cleartext, collectors
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
@@ -99,6 +100,7 @@ class LedgerProbe:
         self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
         self._events: list[bytes] = []
+        self._early: list[Record] = []  # taken before the time to read
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
@@ -133,12 +135,8 @@ class LedgerProbe:
 
     def read(self, now_ns: int) -> Sequence[Record]:
         """Return the requests that ended, and every 250 ms those that have not."""
-        records: list[Record] = []
-        self._bpf.consume()
-        events, self._events = [ev.parse_event(data) for data in self._events], []
-        self._assembler.expect(events)
-        for event in events:
-            self._take(event, now_ns, records)
+        records, self._early = self._early, []
+        self._take_events(now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
@@ -155,6 +153,18 @@ class LedgerProbe:
         changes, self._changes = self._changes, []
         refused, self._refused = self._refused, []
         return [*self._trees.told(now_ns), *changes, *refused, *records]
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Take in what another probe has just found of asyncio's tasks: which request waits on which connection.
+
+        What the kernel told until then is taken before: a connection that was used anew since says nothing.
+        """
+        samples = [record for record in records if isinstance(record, TasksSample)]
+        if samples:
+            self._take_events(time.monotonic_ns(), self._early)
+            for sample in samples:
+                self._assembler.add_tasks(sample)
+            self._assembler.settle(self._remote_of)
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
@@ -316,6 +326,13 @@ class LedgerProbe:
 
     # --- events
 
+    def _take_events(self, now_ns: int, to: list[Record]) -> None:
+        self._bpf.consume()
+        events, self._events = [ev.parse_event(data) for data in self._events], []
+        self._assembler.expect(events)
+        for event in events:
+            self._take(event, now_ns, to)
+
     def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
         if isinstance(event, StepEvent):
             self._assembler.add_step(event)
@@ -451,6 +468,11 @@ class LedgerProbe:
         """Return the first bytes of a request that is under way; none if it has ended meanwhile."""
         data = self._requests.get(struct.pack("=Q", connection))
         return ev.parse_request(data).head if data and ev.parse_stage(data).id == id_ else b""
+
+    def _remote_of(self, connection: int) -> str | None:
+        """Return the client's address of an accepted connection, while a request of it is known."""
+        data = self._requests.get(struct.pack("=Q", connection))
+        return ev.parse_request(data).remote.text(self._unix_name) if data else None
 
     def _unix_name(self, key: bytes) -> str | None:
         name = self._unix_names.get(key)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.tasks.clients import Client
+    from perfwatch.probes.tasks.routes import Reached
 
 MAX_SEARCHES: Final = 8
 """So often it is looked for whom a task serves; then, as long as it serves nobody, only once in a while."""
@@ -35,6 +36,7 @@ class Watched:
         "links",
         "task",
         "turn",
+        "used",
     )
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class Watched:
         self.chain: Chain | None = None
         self.client: Client | None = None
         self.links = NOTHING
+        self.used: Reached | None = None
         self._searches = self._search_ns = 0
         self.is_left_out = False
         self.turn = 0
@@ -60,7 +63,7 @@ class Watched:
 
     def forget(self) -> None:
         """Take in that it has changed."""
-        self.chain, self.is_left_out, self.links = None, False, NOTHING
+        self.chain, self.is_left_out, self.links, self.used = None, False, NOTHING, None
         self.glance, self._content = _NOTHING, None
 
     def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:

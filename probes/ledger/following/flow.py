@@ -11,16 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.ledger import step_events as steps
+from perfwatch.probes.ledger.following.connections import Connection
 from perfwatch.probes.ledger.following.habits import Act, Habits
 from perfwatch.probes.ledger.following.held import Held
 from perfwatch.probes.ledger.following.jobs import RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.owners import CALLS, Owners
 from perfwatch.probes.ledger.following.ways import Came, Way
+from perfwatch.probes.ledger.following.witnesses import Witnesses, acts_of, is_under_way
 from perfwatch.probes.ledger.following.workers import Handed, Workers, of_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from perfwatch.probes.ledger.following.held import Sink
     from perfwatch.probes.ledger.step_events import StepEvent
@@ -32,18 +34,6 @@ _HANDS_SOME: Final = 0.1
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
 FORGET_NS: Final = 60_000_000_000
-
-
-class Connection:
-    """A connection that the process opened itself."""
-
-    __slots__ = ("act", "asked_ns", "certain", "owner")
-
-    def __init__(self, owner: Way | None, act: Act, asked_ns: int, *, certain: bool) -> None:
-        self.owner = owner
-        self.act = act
-        self.asked_ns = asked_ns
-        self.certain = certain
 
 
 class Flow:
@@ -60,6 +50,7 @@ class Flow:
         self._absent: set[int] = set()
         self._habits = Habits()
         self._owners = Owners(self._habits)
+        self._witnesses = Witnesses(self._habits, moved)
         self._act: Act = (0, None, None)
 
         self._takers: Final[dict[int, Callable[[Lane, StepEvent], Way | None]]] = {
@@ -102,6 +93,23 @@ class Flow:
         """Return what is known of a request."""
         return self._ways.get(id_)
 
+    def served(self) -> list[tuple[int, int, int]]:
+        """Return the requests that are followed: process, id, and the connection that they came on."""
+        return [(way.lane.pid, way.id, way.connection) for way in self._ways.values()]
+
+    def opened(self, unix_name: Callable[[bytes], str | None]) -> dict[str, int]:
+        """Return the connections that the processes opened themselves, by their local addresses."""
+        return {one.local.text(unix_name): number for number, one in self._connections.items() if one.local}
+
+    def witness(self, ids: Iterable[int], number: int, at_ns: int) -> None:
+        """Take in that one of some requests, of the same client, was seen to wait on a connection at a moment."""
+        known = self._connections[number]
+        ways = [self._ways[id_] for id_ in ids]
+        under_way = [way for way in ways if is_under_way(way, at_ns)]
+        has_gone_on = any(way.began_ns >= at_ns for way in ways)
+        if len(under_way) == 1 and not has_gone_on:
+            self._witnesses.take(under_way[0], number, known, at_ns)
+
     def forget(self, id_: int) -> None:
         """Drop a request that was told for good."""
         way = self._ways.pop(id_, None)
@@ -109,7 +117,9 @@ class Flow:
             return
         way.lane.open.pop(id_, None)
         for connection in way.calling:
-            self._connections.pop(connection, None)
+            known = self._connections.get(connection)
+            if known and known.owner is way:
+                del self._connections[connection]
         way.calling.clear()
 
     def forget_all_but(self, ids: set[int]) -> None:
@@ -308,6 +318,8 @@ class Flow:
         owner: Way | None
         if lane.is_worker:
             return self._workers.act(lane, step)
+        for act in acts_of(self._act) if step.step == steps.SENT else ():
+            self._habits.taken(act)
         giver = self._giver(lane, known, step.connection)
         if known and known.owner and not giver and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
@@ -317,7 +329,9 @@ class Flow:
         self._close(lane, step, owner)
         if owner and len(lane.open) == 1:
             self._habits.alone(owner.kind, self._act, known.act if known and known.owner is owner else None)
-        self._connections[step.connection] = Connection(owner, self._act, step.at_ns, certain=certain)
+        self._connections[step.connection] = Connection(
+            owner, self._act, step.at_ns, step.ends.local if step.ends else None, certain=certain
+        )
         if owner:
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
@@ -345,6 +359,8 @@ class Flow:
         way = known.owner if known else None
         if lane.is_worker:
             return self._workers.act(lane, step)
+        if known:
+            known.is_answered = True
         if way:
             self._deliver(lane, way, step)
         self._turn(lane, step, way)

@@ -24,8 +24,20 @@ _GUESSED: Final = 0.1
 """What an act counts of which it is not certain who did it."""
 _NEW: Final = 3
 """Of a kind that was seen no more than that, nothing is a surprise."""
+_ENOUGH: Final = 4
+"""So many of an act must have been seen, to go by that."""
 _RARE: Final = 0.3
 _UNKNOWN: Final = 0.05
+
+
+class Seen:
+    """Of one act: how often it was taken, and of how many it was seen with certainty by requests of which kind."""
+
+    __slots__ = ("kinds", "sure", "taken")
+
+    def __init__(self) -> None:
+        self.taken = self.sure = 0.0
+        self.kinds: dict[int, float] = {}
 
 
 class Habits:
@@ -35,6 +47,7 @@ class Habits:
         self._lives: dict[int, float] = {}
         self._acts: dict[Act, dict[int, float]] = {}
         self._follows: dict[int, dict[Act, set[Act]]] = {}
+        self._seen: dict[Act, Seen] = {}
 
     def lives(self, kind: int) -> None:
         """Note one more request of a kind."""
@@ -42,10 +55,11 @@ class Habits:
             self._lives.clear()
             self._acts.clear()
             self._follows.clear()
+            self._seen.clear()
         self._lives[kind] = self._lives.get(kind, 0) + 1
         if self._lives[kind] >= FADES:
             self._lives[kind] /= 2
-            for counts in self._acts.values():
+            for counts in (*self._acts.values(), *(seen.kinds for seen in self._seen.values())):
                 if kind in counts:
                     counts[kind] /= 2
 
@@ -55,6 +69,22 @@ class Habits:
             self._acts.clear()
         counts = self._acts.setdefault(act, {})
         counts[kind] = counts.get(kind, 0) + weight
+
+    def taken(self, act: Act) -> None:
+        """Note that somebody acted so."""
+        if act not in self._seen and len(self._seen) >= MAX_ACTS:
+            self._seen.clear()
+        seen = self._seen.setdefault(act, Seen())
+        seen.taken += 1
+        if seen.taken >= FADES:
+            seen.taken, seen.sure = seen.taken / 2, seen.sure / 2
+
+    def saw(self, kind: int, act: Act) -> None:
+        """Note of an act that was taken that it was seen who did it: a request of this kind."""
+        seen = self._seen.get(act)
+        if seen:
+            seen.sure += 1
+            seen.kinds[kind] = seen.kinds.get(kind, 0) + 1
 
     def alone(self, kind: int, act: Act, before: Act | None) -> None:
         """Note that a request acted so while there was no other one, and what it did before on the same connection."""
@@ -79,13 +109,24 @@ class Habits:
     def may(self, kind: int, act: Act) -> bool:
         """Tell whether a request of a kind is one of those that act so most often."""
         often = self.often(kind, act)
-        return often > 0 and often >= _ALIKE * max(self.often(known, act) for known in self._acts[act])
+        return often > 0 and often >= _ALIKE * max(self.often(known, act) for known in self._kinds(act))
 
     def is_likely(self, kind: int, act: Act) -> bool:
         """Tell whether it would be no surprise."""
         return act not in self._acts or self.often(kind, act) >= _RARE or self._lives.get(kind, 0) <= _NEW
 
     def often(self, kind: int, act: Act) -> float:
-        """Tell how often a request of a kind acts so, per request; 0: never, or nothing is known."""
+        """Tell how often a request of a kind acts so, per request; 0: never, or nothing is known.
+
+        Where some were seen with certainty the others are taken to be divided alike, and no guess counts.
+        """
         lives = self._lives.get(kind, 0)
+        seen = self._seen.get(act)
+        if seen and seen.sure >= _ENOUGH and lives:
+            return seen.kinds.get(kind, 0) / seen.sure * max(seen.taken, seen.sure) / lives
         return self._acts.get(act, {}).get(kind, 0) / lives if lives else 0
+
+    def _kinds(self, act: Act) -> set[int]:
+        """Return the kinds of which requests acted so."""
+        seen = self._seen.get(act)
+        return self._acts.get(act, {}).keys() | (seen.kinds.keys() if seen else set())

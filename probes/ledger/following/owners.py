@@ -94,7 +94,7 @@ class Owners:
 
     def _likeliest(self, ways: list[Way], act: Act, others: list[Way]) -> Way | None:
         often = {way.kind: self._habits.often(way.kind, act) for way in (*ways, *others)}
-        least = _LIKELY * max(often.values(), default=0)
+        least = _LIKELY * min(max(often.values(), default=0), 1)
         likely = [way for way in ways if often[way.kind] >= least > 0]
         likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act)]
         new = [way for way in likely if way.done.get(act, 0) < max(round(often[way.kind]), 1)]

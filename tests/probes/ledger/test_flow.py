@@ -20,8 +20,14 @@ class Loop:
     """One event loop: each step comes 10 us after the one before; `at` lets time pass."""
 
     def __init__(self):
-        self.flow = Flow(lambda *_: None, lambda *_: None)
+        self.moved = []
+        self.flow = Flow(lambda *_: None, lambda *where: self.moved.append(where))
         self.now_ns = 1_000_000
+
+    def sees(self, request, connection, at_ns=None):
+        """A task of a request is seen to wait on a connection, now or at an earlier moment."""
+        self.now_ns += 10_000
+        self.flow.witness([request], connection, at_ns or self.now_ns)
 
     def _step(self, step, connection, *, request=0, other=0, ends=None, size=40, asked=None):
         self.now_ns += 10_000
@@ -145,3 +151,35 @@ def test_a_connection_that_is_handed_on_in_the_givers_turn_is_the_waiting_ones(g
     loop.receives(11)
     assert loop.sends(11, f"SELECT {kinds[1]}") == 2
     assert loop.answers(1) == 1
+
+
+def test_a_call_is_whose_task_was_seen_to_wait_for_it(loop):
+    loop.reads(1)
+    loop.reads(2)
+    assert [loop.sends(11), loop.sends(12)] == [1, 2]
+    loop.sees(2, 11)
+    loop.sees(1, 12)
+    assert loop.moved == [(11, 2), (12, 1)]
+    loop.idles()
+    assert [loop.receives(11), loop.receives(12)] == [2, 1]
+
+
+def test_who_was_seen_on_a_connection_before_it_was_used_anew_says_nothing_of_it(loop):
+    loop.reads(1)
+    assert loop.sends(11) == 1
+    before_ns = loop.now_ns - 1000
+    loop.reads(2)
+    loop.sees(2, 11, before_ns)
+    assert not loop.moved
+    assert loop.receives(11) == 1
+
+
+def test_a_request_that_began_later_or_has_answered_was_not_seen(loop):
+    loop.serves(1, 7)
+    loop.reads(2)
+    assert loop.sends(11) == 2
+    loop.sees(1, 11)
+    at_ns = loop.now_ns
+    loop.reads(3)
+    loop.sees(3, 11, at_ns)
+    assert not loop.moved

@@ -52,8 +52,8 @@ class Judged(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def judge(request: Request, context: Context, looks: Looks = NOBODY) -> Judged:
-    """Judge a request; `looks` is what `refine` says of it.
+def judge(request: Request, context: Context, looks: Looks = NOBODY, alike: Looks = NOBODY) -> Judged:
+    """Judge a request; `looks` is what `refine` says of it, `alike` of others of its endpoint.
 
     Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
     """
@@ -72,7 +72,7 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY) -> Judged:
         looks,
     )
     weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
-    if weighing.mechanism is None:
+    if weighing.mechanism is None or (weighing.mechanism == "sleep" and looks.doubt_sleep(spent["sleep"], alike)):
         return Judged(_unknown(request, balance), balance, stacks, ())
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
         weighing = weighing._replace(confidence=weighing.confidence * POLLED)

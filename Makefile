@@ -5,18 +5,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
+# Tests of what is pure, of files, of screens and of the command line run on all CPUs at once. What holds measured figures to
+# others runs alone, after them: in tests/agent that is what stands here first.
+ALONE := tests/agent/middleware tests/agent/test_collector.py
+BESIDE := $(filter-out $(ALONE) %/__pycache__,$(wildcard tests/agent/*)) tests/probes/cpython/test_hostile_site.py \
+	tests/probes/cpython/test_site.py tests/probes/ledger/test_calls.py tests/probes/ledger/test_ways.py \
+	tests/probes/protocols tests/probes/readers/test_span_messages.py tests/probes/wire/test_parsers.py \
+	tests/test_docs.py tests/test_packaging.py tests/test_terminal.py tests/tui
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
 
-.PHONY: demo test check faults benchmark bpf offsets reference picture clean help
+.PHONY: demo test check faults accuracy benchmark bpf offsets reference picture clean help
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
 	@echo "make test       install what the tests need, and run them (15 minutes at most)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
-	@echo "make benchmark  measure the overhead, event loops, the probes and the stacks, and write docs/benchmarks*.md"
+	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (40 minutes)"
+	@echo "make benchmark  measure what everything costs, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
@@ -28,7 +36,8 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n logical --dist loadfile $(BESIDE); beside=$$?; \
+		$(BIN)/pytest -m "not slow" -p no:xdist $(BESIDE:%=--ignore=%) && exit $$beside
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check
@@ -38,12 +47,18 @@ check: $(VENV)/installed-tests
 
 faults: $(VENV)/installed-tests
 	@tests/install-tools
-	$(BIN)/pytest -m "fault or slow"
+	$(BIN)/pytest -m "fault or slow" -p no:xdist
+
+accuracy: $(VENV)/installed-tests
+	@tests/install-tools
+	$(BIN)/python benchmarks/faults.py --write
 
 benchmark: $(VENV)/installed-tests
 	@tests/install-tools
 	$(BIN)/python benchmarks/overhead.py --write
 	$(BIN)/python benchmarks/loops.py --write
+	$(BIN)/python benchmarks/cleartext.py --write
+	$(BIN)/python benchmarks/correlator.py --write
 	$(BIN)/python benchmarks/probes.py --write
 	$(BIN)/python benchmarks/stacks.py --write
 

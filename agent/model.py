@@ -101,6 +101,39 @@ class Evidence(msgspec.Struct, frozen=True):
     """The same as a short sentence: `waited 391 ms for a lock, in 1 wait`."""
 
 
+class Cause(msgspec.Struct, frozen=True):
+    """A mechanism and the part of a latency that it explains, 0..1."""
+
+    mechanism: Mechanism
+    share: float
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One step of a blame chain: who held what the one before waited for, and what it did meanwhile."""
+
+    kind: Literal["request", "thread", "task", "process", "peer", "device"]
+    name: str
+    """`POST /order`, `refresher (tid 4321)`, `postgres (pid 812)`, `10.0.0.5:5432`, `vda`; untrusted."""
+    mechanism: Mechanism | None
+    """Why it held that for so long; None where that is not known, or it is where the chain ends."""
+    share: float
+    """Of the latency at the beginning of the chain, 0..1."""
+    frame: Frame | None = None
+    """Where in its code it held it."""
+    request: int | None = None
+    """Its id, where `kind` is `request`."""
+    pid: int | None = None
+    tid: int | None = None
+
+
+class WhatIf(msgspec.Struct, frozen=True):
+    """What an endpoint's latency would be if one mechanism were gone."""
+
+    mechanism: Mechanism
+    p50_ms: float
+    p95_ms: float
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """Why something is slow: one principle, one mechanism, and how sure that is."""
 
@@ -113,6 +146,61 @@ class Verdict(msgspec.Struct, frozen=True):
     """0..1."""
     summary: str
     """One line for a tired person."""
+    evidence: tuple[Evidence, ...] = ()
+    advice: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    """Mechanisms that explain at least 5 %, this one first, then the largest; of `unknown` those that were weighed."""
+    chain: tuple[Link, ...] = ()
+    """Who held what was waited for, and who held that, to the end; at most 8. Empty where nobody held anything."""
+
+
+class Deadlock(msgspec.Struct, frozen=True):
+    """Threads or tasks that wait for each other in a ring, as long as they hang."""
+
+    members: tuple[Link, ...]
+    """Each waits for the next, the last for the first."""
+    since_ns: int
+    """Monotonic: when the last of them began to wait."""
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """An estimate and the bounds that it lies between with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Scalability(msgspec.Struct, frozen=True):
+    """The Universal Scalability Law, fitted: X(N) = rate * N / (1 + contention (N - 1) + coherency N (N - 1))."""
+
+    rate_rps: Interval
+    """Throughput of one request at a time."""
+    contention: Interval
+    """The serial part, 0..1."""
+    coherency: Interval
+    """What each pair of requests at the same time costs, 0..1."""
+    knee: float | None
+    """The concurrency at which throughput is largest; None where there is no such point within reach."""
+    peak_rps: float | None
+    """Throughput there."""
+    r_squared: float
+    concurrency: tuple[float, float]
+    """Least and largest that was observed."""
+
+
+class Opportunity(msgspec.Struct, frozen=True):
+    """Something that would make requests cheaper, and is not why they are slow."""
+
+    kind: Literal["cache", "static", "compress", "reuse-connections", "resume-tls", "overlap-calls", "retries"]
+    endpoint: tuple[str, str]
+    """Method and route, as they are shown."""
+    text: str
+    """One sentence with its numbers."""
+    saves_ms: float | None
+    """Per request that it concerns, on average; None where that cannot be told."""
+    count: int
+    """Requests that it concerns."""
     evidence: tuple[Evidence, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -187,8 +275,9 @@ class Request(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> bool:
-        """Answered with 5xx, or not answered."""
-        return self.record.outcome != "answered" or (self.record.status or 0) >= 500  # noqa: PLR2004
+        """Answered with 5xx, or not answered; of gRPC: with another status than OK."""
+        record = self.record
+        return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
 
 
 def told_route(route: str, service: int | None) -> str:
@@ -260,6 +349,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     """As in `Request`."""
     downstream: tuple[Downstream, ...] = ()
     """Of all its requests, what took longest first; at most 20."""
+    normal: Ledger | None = None
+    """Mean of its requests that were not slow; None where there is none, or it is always slow."""
+    normal_count: int = 0
+    what_if: tuple[WhatIf, ...] = ()
+    """For each of its verdict's causes, in their order; empty where nothing is predicted."""
 
     @property
     def place(self) -> str:
@@ -514,6 +608,12 @@ class View(msgspec.Struct, frozen=True):
     """Of all requests, what took longest first; at most 20."""
     peers: tuple[PeerProcess, ...] = ()
     """The processes of this host that the target called, as each of its own processes sees them."""
+    opportunities: tuple[Opportunity, ...] = ()
+    """What saves most in all first; at most 20."""
+    scalability: Scalability | None = None
+    """None where the session's load was not varied enough to tell."""
+    deadlocks: tuple[Deadlock, ...] = ()
+    """Those that hang at present; at most 8."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent import report_contract as contract
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Callee, Endpoint, OpenRequest, Request, Verdict
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
+from perfwatch.agent.report_build_chains import build_chain, build_deadlocks
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
@@ -45,7 +46,7 @@ def build(
         schema=contract.SCHEMA,
         session=_session(info, view, records or {}),
         requests=_requests(view),
-        verdict=_judgement(view.verdict),
+        verdict=_judgement(view),
         endpoints=[_endpoint(endpoint) for endpoint in view.endpoints],
         in_flight=[_open(info, request, view.now_ns) for request in view.in_flight],
         in_flight_count=view.in_flight_count,
@@ -57,6 +58,7 @@ def build(
         events=[contract.Event(at=info.unix_s(at_ns), text=text) for at_ns, text in view.events],
         notes=said,
         downstream=list(view.downstream),
+        deadlocks=build_deadlocks(info, view.deadlocks),
     )
 
 
@@ -118,7 +120,10 @@ def _requests(view: View) -> contract.Requests:
     )
 
 
-def _judgement(verdict: Verdict) -> contract.Judgement:
+def _judgement(view: View) -> contract.Judgement:
+    verdict = view.verdict
+    # That of the costliest endpoint, unless something hangs or nothing is slow.
+    what_if = view.endpoints[0].what_if if view.endpoints and view.endpoints[0].verdict == verdict else ()
     return contract.Judgement(
         principle=verdict.principle,
         mechanism=verdict.mechanism,
@@ -127,7 +132,9 @@ def _judgement(verdict: Verdict) -> contract.Judgement:
         summary=verdict.summary,
         evidence=list(verdict.evidence),
         advice=list(verdict.advice),
-        what_if_p95_ms=None,
+        what_if_p95_ms=next((one.p95_ms for one in what_if if one.mechanism == verdict.mechanism), None),
+        causes=verdict.causes,
+        chain=build_chain(verdict.chain),
     )
 
 
@@ -153,6 +160,9 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         advice=list(verdict.advice),
         downstream=list(endpoint.downstream),
         service=endpoint.service,
+        what_if=endpoint.what_if,
+        causes=verdict.causes,
+        chain=build_chain(verdict.chain),
     )
 
 
@@ -210,6 +220,10 @@ def _request(
         service=request.service,
         callees=tuple(map(_callee, request.callees)),
         caller=caller,
+        causes=verdict.causes,
+        chain=build_chain(verdict.chain),
+        protocol=record.protocol,
+        grpc_status=record.grpc_status,
     )
 
 

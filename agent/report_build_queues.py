@@ -44,6 +44,7 @@ def build_saturation(view: View) -> contract.Saturation:
         network=used.get("network"),
         psi=None if pressure is None else contract.Psi(cpu=pressure.cpu, memory=pressure.memory, io=pressure.io),
         resources=list(resources),
+        scalability=view.scalability,
     )
 
 

@@ -2,9 +2,8 @@
 
 Keys are only ever added. Times are Unix seconds, durations as their names say, shares 0..1. A ledger has
 one key for each bucket; together with `unaccounted_ms` it adds up to the latency. Strings that came from
-the target or its clients are untrusted. What was not measured is null or empty; what this version cannot
-measure is always so: `what_if_p95_ms`. The queues and resources are in `report_contract_queues.py`, calls to other
-processes in `report_contract_calls.py`.
+the target or its clients are untrusted. What was not measured is null or empty. The queues and resources are in
+`report_contract_queues.py`, calls to other processes in `report_contract_calls.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 # msgspec reads the annotations when a report is decoded.
-from perfwatch.agent.model import Bucket, Downstream, Evidence, Latency, Mechanism, Principle  # noqa: TC001
+from perfwatch.agent.model import Bucket, Cause, Downstream, Evidence, Latency, Mechanism, Principle, WhatIf  # noqa: TC001
 from perfwatch.agent.report_contract_calls import Call, Culprit  # noqa: TC001
 from perfwatch.agent.report_contract_queues import Cost, Queues, Saturation, Slowed, Struct
 
@@ -114,6 +113,38 @@ class Frame(Struct, frozen=True):
     """What it was in the midst of calling; null where it did the work itself."""
 
 
+class ChainLink(Struct, frozen=True):
+    """One step of a chain of blame: who held what the one before waited for, and what it did meanwhile.
+
+    Function, file and line: where in its code it held that; null where that is not known.
+    """
+
+    kind: str
+    """`request`, `thread`, `task`, `process`, `peer`, `device`."""
+    name: str
+    mechanism: Mechanism | None
+    """Why it held that for so long; null where that is not known, or the chain ends."""
+    share: float
+    """Of the latency at the beginning of the chain."""
+    text: str
+    """The same as a short sentence."""
+    function: str | None = None
+    file: str | None = None
+    line: int | None = None
+    request: int | None = None
+    pid: int | None = None
+    tid: int | None = None
+
+
+class Waiting(Struct, frozen=True):
+    """A deadlock: each of its members waits for the next, the last for the first."""
+
+    since: float
+    """When the last of them began to wait."""
+    members: list[ChainLink]
+    summary: str
+
+
 class Judgement(Struct, frozen=True):
     """The verdict on the session."""
 
@@ -125,6 +156,11 @@ class Judgement(Struct, frozen=True):
     evidence: list[Evidence]
     advice: list[str]
     what_if_p95_ms: float | None
+    """Of its endpoint, predicted, if the mechanism were gone; null where nothing is predicted."""
+    causes: tuple[Cause, ...] = ()
+    """The mechanisms that explain at least 5 %, the one that is blamed first."""
+    chain: tuple[ChainLink, ...] = ()
+    """Who held what was waited for, who held that, and so on to the end; empty where nobody held anything."""
 
 
 class EndpointReport(Struct, frozen=True):
@@ -151,6 +187,11 @@ class EndpointReport(Struct, frozen=True):
     """Calls of all its requests, by peer and operation; what took longest first, at most 20."""
     service: int | None = None
     """PID of the target that serves it; null where one is watched."""
+    what_if: tuple[WhatIf, ...] = ()
+    """What its p50 and p95 would be, predicted, without each mechanism that makes it slow."""
+    causes: tuple[Cause, ...] = ()
+    """As in `Judgement`; so is `chain`: that which most of the time goes along, its shares those of the mean."""
+    chain: tuple[ChainLink, ...] = ()
 
 
 class OpenReport(Struct, frozen=True):
@@ -256,6 +297,13 @@ class RequestReport(Struct, frozen=True):
     """In the order of its calls; those that were followed into a service that is watched too."""
     caller: int | None = None
     """Id of the judged request that made this one; null where that is not known."""
+    causes: tuple[Cause, ...] = ()
+    """As in `Judgement`; so is `chain`."""
+    chain: tuple[ChainLink, ...] = ()
+    protocol: str = "http/1"
+    """`http/1`, `http/2`, `grpc`; `tls`: within it, the records were seen."""
+    grpc_status: int | None = None
+    """0: OK; any other is an error. Null: it is no gRPC, or was not seen."""
 
 
 class Event(Struct, frozen=True):
@@ -284,3 +332,5 @@ class Report(Struct, frozen=True):
     notes: list[str]
     downstream: list[Downstream]
     """Calls of all requests, by peer and operation; what took longest first, at most 20."""
+    deadlocks: tuple[Waiting, ...] = ()
+    """Those that hung at the end."""

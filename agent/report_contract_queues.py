@@ -17,6 +17,7 @@ from perfwatch.agent.model import (  # noqa: TC001
     DiskShare,
     Interpreter,
     Pressure,
+    Scalability,
 )
 from perfwatch.agent.model import Saturation as Resource  # noqa: TC001
 
@@ -104,6 +105,8 @@ class Saturation(Struct, frozen=True):
     network: float | None
     psi: Psi | None
     resources: list[Resource]
+    scalability: Scalability | None = None
+    """The Universal Scalability Law, fitted to the session; null where its load was not varied enough to tell."""
 
 
 class ProbeCost(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.report_html_calls import STYLE as CALLS_STYLE
 from perfwatch.agent.report_html_calls import called, downstream
-from perfwatch.agent.report_html_parts import STYLE, endpoints, head, told, verdict
+from perfwatch.agent.report_html_parts import STYLE, deadlocks, endpoints, head, scales, told, verdict
 from perfwatch.agent.report_text import to_text
 from perfwatch.agent.trees import page
 
@@ -36,9 +36,11 @@ def to_html(report: Report, trees: Sequence[Tree], no_trees: str) -> str:
     body = [
         head(report),
         verdict(report),
+        deadlocks(report),
         endpoints(report),
         called(report),
         downstream(report),
+        scales(report),
         "<h2>Call trees</h2>",
         f"<p class='quiet'>{told(_HINT if trees else no_trees)}</p>",
         *(

@@ -6,18 +6,20 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.buckets import COLOUR, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
+from perfwatch.agent.correlator.because import is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.report_cells import clean
+from perfwatch.agent.report_gains import gains, scaling
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.report_contract import EndpointReport, Judgement, Report
+    from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Report
 
 STYLE: Final = """
 html, body { background: #23282c; color: #d7dce2; font: 15px/1.5 system-ui, sans-serif; }
@@ -85,17 +87,47 @@ def endpoints(report: Report) -> str:
     )
 
 
+def scales(report: Report) -> str:
+    """Say what more workers or cores would bring, where the session tells."""
+    one = report.saturation.scalability
+    if one is None:
+        return ""
+    return f"<h2>Scalability</h2>{''.join(f'<p>{told(line)}</p>' for line in scaling(one))}"
+
+
 def _reasons(one: Judgement) -> Iterator[str]:
+    if not is_told(one.chain):
+        yield f"<div class='chain'>{chain(one.chain)}</div>"
     yield from (f"<p>{told(fact.text)}</p>" for fact in one.evidence[:_EVIDENCE])
     if one.advice:
         yield f"<ul>{''.join(f'<li>{told(advice)}</li>' for advice in one.advice)}</ul>"
+
+
+def chain(links: Sequence[ChainLink]) -> str:
+    """Return a chain of blame as a list in a list in a list."""
+    inner = ""
+    for link in reversed(links):
+        inner = f"<ul><li>{told(link.text)}{inner}</li></ul>"
+    return inner
+
+
+def deadlocks(report: Report) -> str:
+    """Name those that wait for each other."""
+    if not report.deadlocks:
+        return ""
+    each = (
+        f"<p><b>{told(one.summary)}</b></p><ul>{''.join(f'<li>{told(link.text)}</li>' for link in one.members)}</ul>"
+        for one in report.deadlocks
+    )
+    return f"<h2>Deadlocks</h2>{''.join(each)}"
 
 
 def _endpoint(one: EndpointReport) -> str:
     figures = (str(one.slow_count), str(one.count), shown_ms(one.latency_ms.p50), shown_ms(one.latency_ms.p95))
     numbers = "".join(f"<td class='number'>{told(figure)}</td>" for figure in figures)
     letter = f"<td style='color:{PRINCIPLE_COLOUR[one.principle]}'><b>{LETTERS[one.principle]}</b></td>"
-    lines = (one.summary, *(f"calls {asked}" for asked in in_each(one.downstream[:_CALLED])))
+    calls = (f"calls {asked}" for asked in in_each(one.downstream[:_CALLED]))
+    lines = (one.summary, *gains(one.what_if, one.latency_ms), *calls)
     about = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
     name = f"<td><b>{told(f'{one.method} {told_route(one.route, one.service)}')}</b>{about}</td>"
     return f"<tr>{letter}{name}{numbers}<td>{_ledger(one)}</td></tr>"

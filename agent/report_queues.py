@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_sentences as said
 from perfwatch.agent.correlator.wording import percent
+from perfwatch.agent.report_gains import scaling
 from perfwatch.agent.report_layout import block, rule
 from perfwatch.agent.report_places import collector, interpreter_lock
 
@@ -32,12 +33,15 @@ def queue_section(report: Report, width: int) -> list[str]:
 
 
 def resource_section(report: Report, width: int) -> list[str]:
-    """List the resources in the USE manner: how far used, how far saturated, how many errors."""
-    resources = report.saturation.resources
+    """List the resources in the USE manner: how far used, how far saturated, how many errors; then how it scales."""
+    resources, scalability = report.saturation.resources, report.saturation.scalability
+    told = [] if scalability is None else list(_each("scalability", scaling(scalability)))
+    scales = [line for name, text in told for line in block(name.ljust(_NAMED), text, width)]
     if not resources:
-        return []
+        return [rule("resources", width), *scales] if scales else []
     head = " " * _NAMED + f"{'used':>5}  {'saturated':>9}  {'errors':>6}"
-    return [rule("resources", width), head, *(line for one in resources for line in _resource(one, width))]
+    lines = [line for one in resources for line in _resource(one, width)]
+    return [rule("resources", width), head, *lines, *scales]
 
 
 def cost_notes(report: Report) -> list[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.because import is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
+from perfwatch.agent.report_gains import gain_of, gains
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import code_section
 from perfwatch.agent.report_queues import cost_notes, queue_section, resource_section
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.model import Evidence
-    from perfwatch.agent.report_contract import Probe, Report, Session
+    from perfwatch.agent.report_contract import ChainLink, Probe, Report, Session
 
 LEAST_WIDTH: Final = 72
 _EXPLAINED: Final = 4
@@ -36,6 +38,7 @@ def to_text(report: Report, width: int = 100) -> str:
         _head(report, width),
         _sampled(report, width),
         _verdict(report, width),
+        _stuck(report, width),
         _totals(report, width),
         endpoint_table(report.endpoints, width),
         code_section(report, width),
@@ -93,14 +96,34 @@ def _verdict(report: Report, width: int) -> list[str]:
     if verdict.mechanism is not None:
         sure = f"{verdict.principle}, {verdict.mechanism}; confidence {percent(verdict.confidence)}"
         lines += block("   ", sure, width)
+    lines += chain_lines(verdict.chain, width)
     lines += _because(verdict.evidence, width)
     for advice in verdict.advice:
         lines += block("   do   ", advice, width)
+    for one in report.endpoints[:1] if verdict.what_if_p95_ms is not None else ():
+        lines += [line for gain in gains(one.what_if, one.latency_ms) for line in block("   gain ", gain, width)]
     return lines
 
 
 def _because(evidence: Sequence[Evidence], width: int) -> list[str]:
     return [line for one in evidence[:_EVIDENCE] for line in block("   why  ", one.text, width)]
+
+
+def chain_lines(chain: Sequence[ChainLink], width: int) -> list[str]:
+    """Return a chain of blame as an indented list."""
+    if is_told(chain):
+        return []
+    leads = (f"   {'by' if depth == 0 else '':<4} {'  ' * depth}" for depth in range(len(chain)))
+    return [line for lead, one in zip(leads, chain, strict=True) for line in block(lead, one.text, width)]
+
+
+def _stuck(report: Report, width: int) -> list[str]:
+    """Name those that wait for each other."""
+    lines: list[str] = []
+    for one in report.deadlocks:
+        lines += block("!  ", one.summary, width)
+        lines += [line for member in one.members for line in block("   ", member.text, width)]
+    return [rule("deadlocks", width), *lines] if lines else []
 
 
 def _totals(report: Report, width: int) -> list[str]:
@@ -132,8 +155,11 @@ def _explained(report: Report, width: int) -> list[str]:
     lines: list[str] = []
     for one in others:
         lines += block(f"{LETTERS[one.principle]}  ", one.summary, width)
+        lines += chain_lines(one.chain, width)
         lines += _because(one.evidence[:3], width)
         lines += [line for advice in one.advice[:1] for line in block("   do   ", advice, width)]
+        gain = gain_of(one.mechanism, one.what_if, one.latency_ms)
+        lines += block("   gain ", gain, width) if gain else []
     return [rule("also", width), *lines] if lines else []
 
 

@@ -37,6 +37,7 @@ class Sides:
     def __init__(self, tree_of: Callable[[Entry], Tree], choices: Choices) -> None:
         """`tree_of` gives whom a probe is to look at."""
         self.readings: list[Reading] = []
+        self._guests: dict[str, Guest] = {}
         try:
             entries = (*SIDE, SPANS) if choices.spans else SIDE
             self.statuses = tuple(self._enter(entry, tree_of(entry), choices) for entry in entries)
@@ -51,9 +52,8 @@ class Sides:
 
     def meet(self, records: Sequence[Record]) -> None:
         """Show the stream to the probe that looks for whom the target calls, if it runs."""
-        for reading in self.readings:
-            if isinstance(reading.probe, Guest):
-                reading.probe.meet(records)
+        for guest in self._guests.values():
+            guest.meet(records)
 
     def read_due(self, now_s: float) -> list[Record]:
         """Read those whose time has come; what fails is switched off, and that is told as a `Loss`."""
@@ -92,10 +92,13 @@ class Sides:
         except Exception as error:  # noqa: BLE001 - whatever it is, the ledger goes on, and the user is told
             return _left_out(entry, *explained(error))
         self.readings.append(reading)
+        if isinstance(probe, Guest):  # asked once: it takes 10 us
+            self._guests[reading.name] = probe
         return status_of(probe, found)
 
     def _switch_off(self, reading: Reading, error: Exception) -> Loss:
         self.readings.remove(reading)
+        self._guests.pop(reading.name, None)
         with suppress(Exception):
             reading.close()
         reason, _ = explained(error)

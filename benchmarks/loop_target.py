@@ -28,11 +28,11 @@ async def app(
 
 
 async def ask() -> None:
-    """Send a line to the neighbour and read it back, on a connection that is kept."""
+    """Ask the neighbour in the words of Redis, on a connection that is kept."""
     if _idle:
         reader, writer = _idle.pop()
     else:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(os.environ["NEIGHBOUR_PORT"]))
-    writer.write(b"hello\n")
+    writer.write(b"*1\r\n$4\r\nPING\r\n")
     await reader.readline()
     _idle.append((reader, writer))

@@ -25,6 +25,7 @@ READY_S: Final = 20.0
 SETTLE_S: Final = 0.7
 """Between the start of an observer and the first measurement: all of them are attached by then."""
 END_S: Final = 20.0
+POLL_S: Final = 0.02
 _CPUCLOCK_SCHED: Final = 2
 
 
@@ -44,6 +45,15 @@ class Target:
 def process_cpu_ns(pid: int) -> int:
     """Return the CPU time of a process in nanoseconds: the kernel's clock for it, see clock_getcpuclockid(3)."""
     return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED)
+
+
+def observer_cpu_ns(pids: Sequence[int]) -> int:
+    """Return the CPU time of an observer's processes; one that has ended since it was attached does not count."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            total += process_cpu_ns(pid)
+    return total
 
 
 @contextlib.contextmanager
@@ -88,26 +98,35 @@ def commands(served: Target, directory: Path) -> dict[str, Sequence[str]]:
 
 @contextlib.contextmanager
 def observing(name: str, served: Target) -> Iterator[list[int]]:
-    """Attach an observer for the block; yields the PIDs of its processes, none for `nothing`.
-
-    It is ended as a user would end it, by Ctrl-C, and must then end well: else what was measured was not it.
-    """
+    """Attach an observer for the block; yields the PIDs of its processes, none for `nothing`."""
     with tempfile.TemporaryDirectory(prefix="perfwatch-bench-") as directory:
         command = commands(served, Path(directory))[name]
         if not command:
             yield []
             return
-        log = Path(directory) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        try:
-            if has_ended(process, SETTLE_S):
-                raise RuntimeError(f"{name} ended: {log.read_text(errors='replace')}")
-            yield [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
-            process.send_signal(signal.SIGINT)
-            if not has_ended(process, END_S):
-                raise RuntimeError(f"{name} does not end")
-        finally:
-            end_group(process)
+        with attached(command, Path(directory) / "log") as pids:
+            yield pids
+
+
+@contextlib.contextmanager
+def attached(command: Sequence[str], log: Path, made: Path | None = None) -> Iterator[list[int]]:
+    """Run an observer for the block, from when it has `made` a file, or else some time on; yields its PIDs.
+
+    It is ended as a user would end it, by Ctrl-C, and must then end well: else what was measured was not it.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + READY_S
+        while made and not made.exists() and time.monotonic() < deadline and not has_ended(process, POLL_S):
+            pass
+        if has_ended(process, POLL_S if made else SETTLE_S):
+            raise RuntimeError(f"{command[0]} ended: {log.read_text(errors='replace')}")
+        yield [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+        process.send_signal(signal.SIGINT)
+        if not has_ended(process, END_S):
+            raise RuntimeError(f"{command[0]} does not end")
+    finally:
+        end_group(process)

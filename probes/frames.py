@@ -97,6 +97,18 @@ class Generation(msgspec.Struct, frozen=True, array_like=True):
     uncollectable: int
 
 
+class LockedThread(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A thread that has stood still for a second, holds locks that it took by `with`, and waits for one."""
+
+    tid: int
+    since_ns: int
+    """When it was first seen where it stands: within 20 ms of when it came there."""
+    waits_for: int
+    """Address at which it waits in futex(2)."""
+    holds: tuple[int, ...]
+    """Such addresses of the locks that it holds."""
+
+
 class PythonSample(msgspec.Struct, frozen=True, array_like=True, tag="python"):
     """The interpreter of one process, once a second: its lock and its garbage collector."""
 
@@ -116,6 +128,8 @@ class PythonSample(msgspec.Struct, frozen=True, array_like=True, tag="python"):
     """The youngest first; empty where they cannot be read."""
     threads: tuple[ThreadName, ...] = ()
     """Those whose names are known."""
+    locked: tuple[LockedThread, ...] = ()
+    """Python 3.11 to 3.13 only; empty before."""
 
 
 class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
@@ -177,6 +191,12 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Place in the record's table: the coroutines that await each other, the innermost first."""
     awaits: str | None
     """Type of what the innermost waits for (`_asyncio.Future`); untrusted. None where it does not wait."""
+    waits_for: int = 0
+    """Address of the asyncio.Lock that it has waited for since a second or longer; 0: it does not."""
+    holds: tuple[int, ...] = ()
+    """Addresses of the locks that it has entered by `async with`, meanwhile; Python 3.11 and later only."""
+    since_ns: int = 0
+    """Since when it has been seen there; 0 where it waits for none."""
     used: str | None = None
     """Own address of the connection that it waits on, as in `Call.local`; None: it waits for something else, or that is
     not known."""

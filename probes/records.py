@@ -257,6 +257,22 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """Who kept the loop, the longest first, at most 8; what `loop` holds beyond them were many short stretches."""
     protocol: Protocol = "http/1"
     """What its connection speaks."""
+    grpc_status: int | None = None
+    """gRPC's own status, at the end of its answer; 0: all is well. None: it is no gRPC, or was not seen."""
+
+
+class ThreadWait(msgspec.Struct, frozen=True, array_like=True, tag="thread_wait"):
+    """One wait of at least 1 ms of a thread that serves no request, but kept one waiting at a lock not long ago.
+
+    Its waits are told from then on, until for 10 s nobody waited for it; so are those of the threads that it waits for.
+    """
+
+    at_ns: int
+    pid: int
+    tid: int
+    wait: Wait
+    """Without its own stack; that of its waker is in `code`."""
+    code: StackTable = StackTable()
 
 
 class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -283,6 +299,8 @@ class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
     gc_ns: int = 0
     stack: tuple[Frame, ...] = ()
     """What its thread executes at this moment, the innermost frame first; empty where that is not known."""
+    remote: str = ""
+    """As in `ServedRequest`; empty where it is not known."""
 
 
 class InFlight(msgspec.Struct, frozen=True, array_like=True, tag="in_flight"):
@@ -412,6 +430,7 @@ Record: TypeAlias = (
     | TasksSample
     | TreeMember
     | PeerProcess
+    | ThreadWait
 )
 
 

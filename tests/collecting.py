@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from ledgering import script
 from pythons import PYTHONS
+from waiting import until
 
 from perfwatch.probes.cpython.derive import VERSIONS
 from perfwatch.probes.errors import Unavailable
@@ -128,14 +129,9 @@ class Target:
         """Return what it noted, and note no more; those of forks come as `said`."""
         return collections(self.do("gc.callbacks.clear(); said = notes"))
 
-    def until(self, condition, timeout_s=10.0):
+    def until(self, condition):
         """Read until `condition(pauses)` is truthy, and return that."""
-        end = time.monotonic() + timeout_s
-        while not (found := condition(self.pauses)):
-            assert time.monotonic() < end, f"not seen among {self.records[-5:]}"
-            time.sleep(0.01)
-            self.read()
-        return found
+        return until(lambda: self.read() or condition(self.pauses), pause_s=0.01, told=lambda: self.records[-5:])
 
     @property
     def pauses(self):

@@ -1,10 +1,17 @@
-"""What holds for all tests that need the exact ledger."""
+"""What holds for all tests: those that need the exact ledger, and those of any input."""
 
 import ctypes
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is no finding: the host may take the CPU away, or the collector run.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("patient")
 
 
 def missing():

@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from faults import surroundings
+from waiting import until
 
 LIMIT_S = 30
 WRITER = f"""
@@ -111,12 +111,10 @@ def await_idle(device):
     await_in_flight(device, 0)
 
 
-def await_in_flight(device, count, timeout_s=10.0):
+def await_in_flight(device, count):
     """Wait until so many requests are under way on a device."""
-    end = time.monotonic() + timeout_s
-    while (found := sum(map(int, Path(f"/sys/block/{device}/inflight").read_text().split()))) != count:
-        assert time.monotonic() < end, f"{found} under way on {device}"
-        time.sleep(0.01)
+    file = Path(f"/sys/block/{device}/inflight")
+    until(lambda: sum(map(int, file.read_text().split())) == count, told=file.read_text)
 
 
 @contextlib.contextmanager

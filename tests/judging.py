@@ -12,8 +12,8 @@ def judge(record, *before):
     correlator = Correlator(m.info(slow_ms=1))
     for one in sorted(before, key=lambda one: one.at_ns):
         correlator.feed(one)
-    [request] = correlator.feed(record)
-    return request.verdict
+    judged = {request.record.id: request for request in correlator.feed(record)}
+    return judged[record.id].verdict
 
 
 def facts(verdict):

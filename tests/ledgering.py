@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from waiting import until
+
 from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.ledger.probe import LedgerProbe
 from perfwatch.probes.records import BUCKETS, ServedRequest
@@ -30,20 +32,18 @@ class Attached:
         self.probe = probe
         self.records = []
 
-    def until(self, condition, timeout_s=10.0):
-        """Read until `condition(records)` is truthy, and return that."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            self.records += self.probe.read(time.monotonic_ns())
-            found = condition(self.records)
-            if found:
-                return found
-            time.sleep(0.01)
-        raise AssertionError(f"not seen within {timeout_s} s among {self.records[-5:]}")
+    def read(self):
+        """Read once; returns all records."""
+        self.records += self.probe.read(time.monotonic_ns())
+        return self.records
 
-    def served(self, count, timeout_s=10.0):
+    def until(self, condition):
+        """Read until `condition(records)` is truthy, and return that."""
+        return until(lambda: condition(self.read()), pause_s=0.01, told=lambda: self.records[-5:])
+
+    def served(self, count):
         """Wait for so many requests and return them."""
-        return self.until(lambda records: len(requests_of(records)) >= count and requests_of(records), timeout_s)
+        return self.until(lambda records: len(requests_of(records)) >= count and requests_of(records))
 
 
 def requests_of(records):
@@ -105,12 +105,14 @@ def _held_by_others():
     return held
 
 
-def await_unloaded(timeout_s=10.0):
+def await_unloaded():
     """Wait until no BPF program of ours is loaded: the kernel frees them shortly after their last descriptor."""
-    end = time.monotonic() + timeout_s
-    while left := loaded_programs():
-        assert time.monotonic() < end, f"left in the kernel: {left}"
-        time.sleep(0.05)
+    until(lambda: not loaded_programs(), pause_s=0.05, told=loaded_programs)
+
+
+def waited_for_cpu_ns():
+    """Return how long this thread has waited for a CPU, as the scheduler counts it: what its own clock cannot tell."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
 
 
 def schedstat_cpu_ns(pid, tid):

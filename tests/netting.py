@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -151,13 +150,9 @@ def descriptors():
     return sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
 
 
-def until(condition, timeout_s=10.0):
-    """Call until it returns something truthy, and return that."""
-    end = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not seen within {timeout_s} s"
-        time.sleep(0.005)
-    return found
+def sockets_held():
+    """Return how many sockets this process has open, as a fork of it then has."""
+    return sum(str(Path(f"/proc/self/fd/{number}").readlink()).startswith("socket:") for number in descriptors())
 
 
 def equal(first, second, attempts=20):

@@ -19,10 +19,15 @@ from perfwatch.probes.readers.interpreter import find_interpreter
 PYTHONS = {name: path for name, path in interpreters().items() if name in VERSIONS}
 if Path("/usr/bin/python3.11").exists():
     PYTHONS["distribution's 3.11"] = Path("/usr/bin/python3.11")
-EACH = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
-
-SOME = pytest.mark.parametrize("python", [path for name, path in PYTHONS.items() if name in {"3.8", "3.11", "3.13"}])
+OFTEN = {"3.8", "3.11", "3.13"}
 """The oldest, the newest, and one between: each keeps frames in its own way."""
+EACH = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
+SOME = pytest.mark.parametrize("python", [path for name, path in PYTHONS.items() if name in OFTEN])
+EACH_AT_LENGTH = pytest.mark.parametrize(
+    "python",
+    [pytest.param(path, id=name, marks=() if name in OFTEN else pytest.mark.slow) for name, path in PYTHONS.items()],
+)
+"""Each, but the others in `make faults` alone: for what takes seconds, and whose parts are tested of each anyway."""
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from pathlib import Path
 from perfwatch.examples.starting import has_ended
 
 PERFWATCH = Path(sys.executable).parent / "perfwatch"
-SPARE_S = 30
-ATTACHED_S = 10
+SPARE_S = 60
+ATTACHED_S = 30
 SETTLE_S = 0.5
 POLL_S = 0.02
 
@@ -40,10 +40,14 @@ class Recording:
 
     def finish(self):
         """Interrupt it as Ctrl-C does, and return the report on it."""
+        self.stop()
+        return report_on(self.file)
+
+    def stop(self):
+        """Interrupt it as Ctrl-C does, and wait until its file is whole."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(SPARE_S)
         assert code == 0, f"perfwatch record: exit {code}: {self.log.read_text()}"
-        return report_on(self.file)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import types
 from perfwatch.agent.model import BUCKETS
 
 NUMBER, MAYBE = (int, float), types.NoneType
-VERDICT = {"principle": str, "mechanism": (str, MAYBE), "share": NUMBER, "confidence": NUMBER}
+CAUSES = [{"mechanism": str, "share": NUMBER}]
 EVIDENCE = [{"name": str, "value": (str, int, float), "text": str}]
 LATENCY = dict.fromkeys(("p50", "p90", "p95", "p99", "max"), NUMBER)
 LEDGER = dict.fromkeys(BUCKETS, NUMBER)
@@ -25,6 +25,19 @@ DOWNSTREAM = [
     }
 ]
 PLACE = {"function": TEXT, "file": TEXT, "line": (int, MAYBE)}
+CHAIN = [
+    {
+        "kind": str,
+        "name": str,
+        "mechanism": TEXT,
+        "share": NUMBER,
+        "text": str,
+        **dict.fromkeys(("request", "pid", "tid"), (int, MAYBE)),
+        **PLACE,
+    }
+]
+BRIEF = {"principle": str, "mechanism": (str, MAYBE), "share": NUMBER, "confidence": NUMBER}
+VERDICT = BRIEF | {"causes": CAUSES, "chain": CHAIN}
 CALLS = [
     {
         "peer": str,
@@ -96,7 +109,7 @@ CONTRACT = {
         "errors": int,
         "latency_ms": LATENCY,
     },
-    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": MAYBE},
+    "verdict": VERDICT | {"summary": str, "evidence": EVIDENCE, "advice": [str], "what_if_p95_ms": FIGURE},
     "endpoints": [
         VERDICT
         | {
@@ -112,9 +125,11 @@ CONTRACT = {
             "advice": [str],
             "service": (int, MAYBE),
             "downstream": DOWNSTREAM,
+            "what_if": [{"mechanism": str, "p50_ms": NUMBER, "p95_ms": NUMBER}],
         }
     ],
     "downstream": DOWNSTREAM,
+    "deadlocks": [{"since": NUMBER, "summary": str, "members": CHAIN}],
     "in_flight": [
         {
             "start": NUMBER,
@@ -137,6 +152,8 @@ CONTRACT = {
             "method": TEXT,
             "target": TEXT,
             "status": (int, MAYBE),
+            "protocol": str,
+            "grpc_status": (int, MAYBE),
             "pid": int,
             "tid": int,
             "ledger_ms": LEDGER,
@@ -150,6 +167,8 @@ CONTRACT = {
             "principle": str,
             "mechanism": TEXT,
             "confidence": NUMBER,
+            "causes": CAUSES,
+            "chain": CHAIN,
             "evidence": EVIDENCE,
             "frames": FRAMES,
             "blockers": [
@@ -166,7 +185,7 @@ CONTRACT = {
             "service": (int, MAYBE),
             "caller": (int, MAYBE),
             "callees": [
-                VERDICT
+                BRIEF
                 | {
                     "call": int,
                     "request": int,
@@ -261,6 +280,7 @@ CONTRACT = {
         "disk": FIGURE,
         "network": FIGURE,
         "psi": {"cpu": FIGURE, "memory": FIGURE, "io": FIGURE},
+        "scalability": (dict, MAYBE),
         "resources": [
             {"resource": str, "utilisation": FIGURE, "saturation": FIGURE, "errors": (int, MAYBE), "text": str}
         ],

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from ledgering import booked, latency_ns, requests_of
+from waiting import until
 
 from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.sampled.probe import SampledProbe
@@ -47,15 +48,14 @@ class Sampling:
             raise self._error
         return self.records
 
-    def until(self, condition, timeout_s=10.0):
+    def until(self, condition):
         """Wait until `condition(records)` is truthy, and return that."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end and self._thread.is_alive():
-            if found := condition(list(self.records)):
-                return found
-            time.sleep(0.02)
-        self.stop()
-        raise AssertionError(f"not seen within {timeout_s} s among {self.records[-5:]}")
+        return until(lambda: self._is_read() and condition(list(self.records)), told=lambda: self.records[-5:])
+
+    def _is_read(self):
+        if self._error:
+            raise self._error
+        return True
 
 
 @contextlib.contextmanager

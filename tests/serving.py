@@ -20,7 +20,7 @@ from perfwatch.examples.starting import NotServing, await_answer, await_listenin
 
 PRIVATE = "python:perfwatch.examples.gunicorn_private"
 APPS = Path(__file__).parent / "faults" / "apps"
-READY_S = 20
+READY_S = 30
 CALL_S = 10
 
 

@@ -11,9 +11,9 @@ UVICORN_WORKER = "uvicorn.workers.UvicornWorker"
 
 
 @contextlib.contextmanager
-def uvicorn(app="looping:app", *, loop="asyncio", http="h11", environment=None):
+def uvicorn(app="looping:app", *, loop="asyncio", http="h11", python=sys.executable, environment=None):
     """Run uvicorn; `loop` is `asyncio` or `uvloop`, `http` is `h11` or `httptools`."""
-    command = [sys.executable, "-m", "uvicorn", "--loop", loop, "--http", http]
+    command = [python, "-m", "uvicorn", "--loop", loop, "--http", http]
     command += ["--no-access-log", "--timeout-keep-alive", 75, "--timeout-graceful-shutdown", 1]
     with addresses() as address:
         command += ["--port", address.rpartition(":")[2], app]
@@ -32,10 +32,10 @@ def hypercorn(app="looping:app", *, loop="asyncio", environment=None):
 
 
 @contextlib.contextmanager
-def script(name, *, environment=None):
-    """Run one of the scripts that serve in an event loop: `looping_aiohttp.py`, `looping_tornado.py`."""
+def script(name, *, python=sys.executable, environment=None):
+    """Run a script that serves at the port it is told: `looping_aiohttp.py`, `flask_faulty.py`."""
     with addresses() as address:
-        command = [sys.executable, name, address.rpartition(":")[2]]
+        command = [python, name, address.rpartition(":")[2]]
         with running(command, address, environment=environment) as server:
             yield server
 
@@ -51,9 +51,9 @@ def gunicorn_gevent(app="green:app", *, environment=None):
 
 
 @contextlib.contextmanager
-def waitress(app="faulty:app", *, threads=2, environment=None):
+def waitress(app="faulty:app", *, threads=2, python=sys.executable, environment=None):
     """Run waitress: one thread reads all requests, others handle them."""
     with addresses() as address:
-        command = [sys.executable, "-m", "waitress", "--listen", address, "--threads", threads, app]
+        command = [python, "-m", "waitress", "--listen", address, "--threads", threads, app]
         with running(command, address, environment=environment) as server:
             yield server

@@ -8,11 +8,11 @@ import mmap
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import serving
 from ledgering import script
+from waiting import until
 
 PYTHONS = {name: path for name, path in serving.interpreters().items() if name != "3.6"} | {
     "the tests' own": Path(sys.executable)
@@ -127,18 +127,10 @@ def states_of(pid):
     return found
 
 
-def await_true(condition, timeout_s=10.0):
-    """Wait until a condition holds."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "not seen in time"
-        time.sleep(0.005)
-
-
 def await_advance(count):
     """Wait until a counter gets on."""
     begun = count()
-    await_true(lambda: count() > begun)
+    until(lambda: count() > begun)
 
 
 def children():

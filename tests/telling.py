@@ -42,9 +42,9 @@ def uvicorn(python, app, *, environment=None):
 class Listening(Attached):
     """A probe that listens, and all records that it gave so far."""
 
-    def spans(self, count, timeout_s=10.0):
+    def spans(self, count):
         """Wait for so many spans and return them, in the order in which they came."""
-        return self.until(lambda records: len(spans_of(records)) >= count and spans_of(records), timeout_s)
+        return self.until(lambda records: len(spans_of(records)) >= count and spans_of(records))
 
 
 @contextlib.contextmanager

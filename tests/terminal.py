@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 TMUX = shutil.which("tmux")
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 POLL_S = 0.05
 SHELL = 'code=$1; shift; "$@"; echo $? > "$code"'
 ESCAPE_S = 0.15

@@ -15,7 +15,7 @@ DATA = {".json", ".o", ".py", ".tcss"}
 @pytest.fixture(name="wheel", scope="module")
 def build_wheel(tmp_path_factory):
     directory = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(ROOT)]
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True, timeout=150)
     (wheel,) = directory.glob("*.whl")
     return wheel

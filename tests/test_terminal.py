@@ -58,14 +58,15 @@ def assert_right(text, fault, server, load):
     waited = next(stretch for stretch in serving.truth(server.address) if (stretch.path, stretch.kind) == (path, fault))
     sent = next(sample for sample in load.samples if sample.path.partition("?")[0] == path)
     assert path.startswith(f"/{fault}/")
-    assert int(took) == pytest.approx(sent.latency_ms, rel=0.05, abs=3)
+    # Its client waited for a CPU too before its clock stopped.
+    assert (waited.end_ns - waited.start_ns) / 1e6 - 1 < int(took) < sent.latency_ms + 1
     milliseconds, percent = booked_ms(fault, text)
     assert milliseconds == pytest.approx(waited.blocked_ns / 1e6, rel=0.05, abs=2)
     assert percent == pytest.approx(100 * milliseconds / int(took), abs=2)
     assert booked_ms("unaccounted", text)[0] < 1
 
 
-@pytest.mark.parametrize("fault", ["sleep", "lock"])
+@pytest.mark.parametrize("fault", [pytest.param("sleep", marks=pytest.mark.slow), "lock"])
 def test_from_a_pid_by_keyboard_to_the_ledger_of_a_slow_request(loaded, fault):
     server, load = loaded
     with terminal(PERFWATCH, server.pid) as screen:
@@ -143,7 +144,7 @@ def recorded(loaded, tmp_path_factory):
     return file, report
 
 
-@pytest.mark.parametrize("fault", ["sleep", "lock"])
+@pytest.mark.parametrize("fault", ["sleep", pytest.param("lock", marks=pytest.mark.slow)])
 def test_the_same_in_a_replay(loaded, recorded, fault):
     server, load = loaded
     file, report = recorded

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ledgering import script
+from waiting import until
 
 from perfwatch.probes.samples import Connection
 from perfwatch.probes.wire.probe import WireProbe
@@ -72,13 +73,10 @@ class Watching:
                 self.others.append(record)
         return list(self.found.values())
 
-    def until(self, condition, timeout_s=10.0):
+    def until(self, condition):
         """Read until `condition(connections)` is truthy, and return all connections."""
-        end = time.monotonic() + timeout_s
-        while not condition(found := self.read()):
-            assert time.monotonic() < end, f"not seen within {timeout_s} s: {found}"
-            time.sleep(0.02)
-        return found
+        until(lambda: condition(self.read()), pause_s=0.02, told=lambda: self.found)
+        return list(self.found.values())
 
     def closed(self, count):
         """Wait until so many connections have ended and return all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from perfwatch.agent import report_sentences as said
+from perfwatch.agent.correlator.because import ring
 from perfwatch.tui.format import clean, count, percent
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def notices(frame: Frame) -> tuple[Notice, ...]:
 
 def _ends(frame: Frame) -> Iterator[Notice]:
     view = frame.view
+    for deadlock in view.deadlocks:
+        yield Notice("broken", clean(ring(deadlock.members)))
     if frame.error is not None:
         yield Notice("broken", clean(frame.error))
     if view.target_gone is not None:

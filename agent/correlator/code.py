@@ -12,13 +12,15 @@ from perfwatch.probes import frames
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.series import Span
-    from perfwatch.agent.model import Interpreter
+    from perfwatch.agent.model import Interpreter, Wait
     from perfwatch.probes.frames import Frame, GcPause, StackTable, ThreadStacks
+    from perfwatch.probes.records import ThreadWait
 
 CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause | frames.Span
 _PAUSES: Final = 8192
 _SIGHTINGS: Final = 32_768
 """Of all threads: 10 s of 64 threads at 50 Hz."""
+_WAITS: Final = 8192
 _MAX_PROCESSES: Final = 256
 
 
@@ -29,6 +31,7 @@ class Sighting(NamedTuple):
     tid: int
     table: StackTable
     place: int
+    holds_gil: bool
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -44,6 +47,7 @@ class Code:
         self._pauses: RecentLists[int, GcPause] = RecentLists(_PAUSES)
         self._by_thread: RecentLists[int, Sighting] = RecentLists(_SIGHTINGS)
         self._holding: RecentLists[int, Sighting] = RecentLists(_SIGHTINGS)
+        self._waits: RecentLists[int, ThreadWait] = RecentLists(_WAITS)
         self._paused: dict[int, Paused] = {}
         self.spans = Spans()
 
@@ -58,6 +62,20 @@ class Code:
                 self.interpreters.sample(record)
             case frames.Span():
                 self.spans.take(record)
+
+    def waited(self, record: ThreadWait) -> None:
+        """Keep a wait of a thread that serves no request; costs 1 us."""
+        self._waits.add(record.tid, record)
+
+    def waits(self, tid: int, span: Span) -> list[ThreadWait]:
+        """Return the waits of a thread that overlap a stretch of time in which it served no request, in order."""
+        found = []
+        for one in self._waits.newest(tid):
+            if _end_of(one.wait) < (span.from_ns or 0):
+                break
+            if one.wait.started_ns < span.until_ns:
+                found.append(one)
+        return found[::-1]
 
     def pauses(self, pid: int, span: Span) -> list[GcPause]:
         """Return the runs of a process's collector that overlap a stretch of time, in order."""
@@ -99,10 +117,14 @@ class Code:
     def _sighted(self, record: ThreadStacks) -> None:
         table = record.table
         for sample in record.samples[:_SIGHTINGS]:
-            sighting = Sighting(sample.at_ns, sample.tid, table, sample.stack)
+            sighting = Sighting(sample.at_ns, sample.tid, table, sample.stack, sample.holds_gil)
             self._by_thread.add(sample.tid, sighting)
             if sample.holds_gil:
                 self._holding.add(record.pid, sighting)
+
+
+def _end_of(wait: Wait) -> int:
+    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
 
 
 def _within(kept: RecentLists[int, Sighting], key: int, span: Span) -> list[Sighting]:

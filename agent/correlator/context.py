@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.demand import Demand
 from perfwatch.agent.correlator.givers import Givers
 from perfwatch.agent.correlator.habits import Habits
 from perfwatch.agent.correlator.lines import without_stacks
 from perfwatch.agent.correlator.loops import Loops
 from perfwatch.agent.correlator.recent import Recent
+from perfwatch.agent.correlator.windows import Windows
 from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from perfwatch.agent.correlator.host import Host
     from perfwatch.agent.correlator.surroundings import Surroundings
+    from perfwatch.agent.model import Request
     from perfwatch.probes.records import InFlight
 
 _NAMED: Final = 4096
 _PER_PROCESS: Final = 64
 _MAX_PROCESSES: Final = 256
+_PROTOCOLS: Final = 512
 _NEAR_NS: Final = 1_000_000_000
 _NOTABLE_NS: Final = 1_000_000
 
@@ -48,7 +52,9 @@ class Meanwhile(NamedTuple):
 class Traffic:
     """The requests that are open, and the newest of those that have ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpus: int = 1) -> None:
+        self.cpus = cpus
+        """Of the host."""
         self._open: dict[int, OpenRequest] = {}
         self._named: Recent[int, ServedRequest] = Recent(_NAMED)
         self._by_process: dict[int, deque[ServedRequest]] = {}
@@ -56,6 +62,10 @@ class Traffic:
         self.habits = Habits()
         self.loops = Loops()
         self.givers = Givers()
+        self.demand = Demand()
+        self.windows = Windows()
+        self.protocols: Recent[str, str] = Recent(_PROTOCOLS)
+        """By the address of a peer, what is spoken with it."""
 
     @property
     def open(self) -> tuple[OpenRequest, ...]:
@@ -76,6 +86,12 @@ class Traffic:
         """Take in a request that has ended."""
         self._open.pop(record.id, None)
         self.habits.served(record)
+        earlier = self._named.get(record.id)
+        self.demand.served(record, earlier)
+        self.windows.served(record, earlier)
+        for call in record.calls:
+            if call.protocol != "unknown" and self.protocols.get(call.peer) != call.protocol:
+                self.protocols.put(call.peer, call.protocol)
         if record.code.frames or record.ran or record.calls:
             record = without_stacks(record)
         self._named.put(record.id, record)
@@ -121,6 +137,10 @@ class Traffic:
         return next((one for one in passed if one.tid == tid and one.started_ns <= at_ns <= one.ended_ns), None)
 
 
+def _nobody(_request: int) -> Request | None:
+    return None
+
+
 class Context(NamedTuple):
     """What all rules are given; they only read it."""
 
@@ -128,6 +148,8 @@ class Context(NamedTuple):
     traffic: Traffic
     now_ns: int
     last_loss_ns: int | None
+    judged: Callable[[int], Request | None] = _nobody
+    """Gives a judged request by its id, with its stacks and callees, as long as it is shown."""
 
     @property
     def host(self) -> Host:

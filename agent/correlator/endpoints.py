@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.called import Called
+from perfwatch.agent.correlator.fair import FairSample
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
+from perfwatch.agent.correlator.normal import NormalSums
 from perfwatch.agent.correlator.pooling import Pool, Pooled, mean_ledger, verdict_on
 from perfwatch.agent.correlator.pools import given_back
 from perfwatch.agent.correlator.routes import OTHER
+from perfwatch.agent.correlator.what_if import Base, Predictions
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
     BUCKETS,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
     from perfwatch.agent.correlator.looks import Looks
+    from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import StackTime
@@ -54,6 +59,7 @@ class EndpointState:
         "_booked_ns",
         "_known",
         "_made",
+        "_predictions",
         "_slow",
         "_slowness",
         "_traffic",
@@ -62,17 +68,25 @@ class EndpointState:
         "errors",
         "latencies",
         "method",
+        "name",
+        "normals",
         "route",
+        "sample",
         "service",
         "slow_count",
     )  # fmt: skip
 
     def __init__(self, name: EndpointName, slowness: Slowness, traffic: Traffic) -> None:
         self.method, self.route, self.service = name
+        self.name = (self.method, told_route(self.route, self.service))
+        """Method and route, as they are shown."""
         self.latencies = Latencies()
         self.slow_count = 0
         self.errors = 0
         self.downstream = Called(_MAX_CALLED)
+        self.normals = NormalSums()
+        self.sample = FairSample()
+        self._predictions = Predictions()
         self._slowness = slowness
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
@@ -87,7 +101,7 @@ class EndpointState:
         self._made = None
         self.slow_count += sign * slow
         self.errors += sign * failed
-        self._booked_ns = [mine + sign * its for mine, its in zip(self._booked_ns, booked_ns, strict=True)]
+        self._booked_ns = list(map(add if sign == 1 else sub, self._booked_ns, booked_ns))
 
     @property
     def looks(self) -> Looks:
@@ -112,15 +126,20 @@ class EndpointState:
         """Take a judged request back."""
         (self._slow if slow else self._usual).remove(request_id, booked_ns, balance, stacks)
 
-    @property
-    def name(self) -> tuple[str, str]:
-        """Method and route, as they are shown."""
-        return (self.method, told_route(self.route, self.service))
+    def retold(self, request_id: int, verdict: Verdict, *, slow: bool) -> None:
+        """Take another verdict of a judged request, of the same mechanism."""
+        self._made = None
+        (self._slow if slow else self._usual).retold(request_id, verdict)
 
     @property
     def cost_ns(self) -> int:
         """Time that users lost in its judged requests: what these took beyond what is never slow."""
         return self._lost_ns(self._slow) + (self._lost_ns(self._usual) if self._always_slow else 0)
+
+    @property
+    def normal(self) -> Normal | None:
+        """What its requests are like that are not slow, where that is known well."""
+        return self.normals.known(self.latencies.count - self.slow_count, self.latencies.count)
 
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
@@ -143,6 +162,7 @@ class EndpointState:
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
         verdict, frames = self._verdict(pool, latency, always=always) if pool.count else (self._healthy(), ())
+        causes = tuple(one.mechanism for one in verdict.causes) or (verdict.mechanism,)
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -157,7 +177,22 @@ class EndpointState:
             frames=frames,
             service=self.service,
             downstream=self.downstream.largest(),
+            normal=None if always else self._normal_ledger(),
+            normal_count=0 if always else self.latencies.count - self.slow_count,
+            what_if=self._predictions.of([one for one in causes if one is not None], latency, self._base()),
         )
+
+    def _normal_ledger(self) -> Ledger | None:
+        """Return the mean of all that is not slow: what is left of all without the slow ones."""
+        count = self.latencies.count - self.slow_count
+        booked_ns = [every - slow for every, slow in zip(self._booked_ns, self._slow.booked_ns, strict=True)]
+        return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
+
+    def _base(self) -> Base:
+        traffic, loops = self._traffic, self._traffic.loops
+        deed = loops.deed_of(self.name) if loops.held_by(self.name).requests else None
+        kept_by = None if deed is None else deed.bucket
+        return Base(self.sample, traffic.demand, traffic.cpus, kept_by)
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
@@ -172,7 +207,7 @@ class EndpointState:
         if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
             # Slow ones are rare: the p95 would not show them.
             subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
-        return verdict_on(subject, pool, self._known_later)
+        return verdict_on(subject, pool, self._known_later, None if always else self.normal)
 
     def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
         if mechanism in ("pool", "lock"):
@@ -184,7 +219,7 @@ class EndpointState:
         keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
         loops = self._traffic.loops
         deed = None if keeper is None else loops.deed_of(keeper)
-        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name))
+        return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name), self._traffic.demand.version)
 
     def _healthy(self) -> Verdict:
         slowest = duration(self.latencies.max_ns)
@@ -198,11 +233,11 @@ class Endpoints:
     def __init__(self, slowness: Slowness, traffic: Traffic) -> None:
         self._slowness = slowness
         self._traffic = traffic
-        self._states: dict[EndpointName, EndpointState] = {}
+        self._states: dict[tuple[str, str, int | None], EndpointState] = {}
 
     def of(self, method: str, route: str, service: int | None) -> EndpointState:
         """Return the state of an endpoint, a new one for a new name; one route of two services is two endpoints."""
-        state = self._states.get(EndpointName(method, route, service))
+        state = self._states.get((method, route, service))
         if state is not None:
             return state
         if len(self._states) >= MAX_ENDPOINTS - len(_METHODS) - 1:

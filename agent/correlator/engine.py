@@ -6,18 +6,21 @@ depend on nothing but the records so far and their order, so live and replay agr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from perfwatch.agent.correlator.called import Called, timed
+from perfwatch.agent.correlator.chains import follow
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
+from perfwatch.agent.correlator.fair import Taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
-from perfwatch.agent.correlator.judge import Judged, judge
+from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.pending import Pending
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.refining import refine
@@ -25,6 +28,7 @@ from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.shown import Shown
 from perfwatch.agent.correlator.slowness import Slowness
+from perfwatch.agent.correlator.stack_times import EXACT
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
@@ -35,6 +39,8 @@ from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import OpenRequest, Record, SessionInfo
@@ -46,7 +52,7 @@ _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
 
-class _Counted(NamedTuple):
+class _Counted(msgspec.Struct, frozen=True):
     """How a request was counted: what a correction of it takes back."""
 
     endpoint: EndpointState
@@ -58,6 +64,8 @@ class _Counted(NamedTuple):
     balance: Balance | None
     calls: int
     """So many of its calls were summed: those that it made until then."""
+    normal: Balance | None = None
+    """Where it is one of those that say what is normal."""
 
 
 class Correlator:
@@ -78,18 +86,20 @@ class Correlator:
         self._downstream = Called(_MAX_CALLED)
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
-        self._traffic = Traffic()
+        self._traffic = Traffic(info.cpus)
         self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
         self._quick: list[Request] = []
+        self._pending = Pending()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Take in one record; returns the requests judged by it.
 
-        About 6 us for a fast request, 40-120 us for a judged one and 80-180 us more for its stacks, 4 us for each call
-        that it made; 2-50 us for a sample, a second of all probes 0.14 ms; 0.3 us for each stack read from outside.
+        About 6 us for a fast request, 40-120 us for a judged one, 80-180 us more for its stacks, 50-150 us where a
+        chain of blame is followed, 4 us for each call that it made; 2-50 us for a sample, a second of all probes
+        0.14 ms; 0.3 us for each stack read from outside.
         """
         if record.at_ns > self._now_ns:
             self._first_ns = self._first_ns or record.at_ns
@@ -115,6 +125,7 @@ class Correlator:
                 self._chronicle.loss(record)
             case TasksSample():
                 self._tasks.take(record)
+                self._around.deadlocks.tasks(record)
             case _:
                 self._around.take(record)
         return ()
@@ -124,12 +135,13 @@ class Correlator:
         passed_s = (self._now_ns - self._first_ns) / 1e9
         ranked = self._endpoints.ranked()
         chronicle, around, host = self._chronicle, self._around, self._around.host
+        context = self._context()
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(
             now_ns=self._now_ns,
             in_flight_at_ns=self._open_at_ns or None,
             first_ns=self._first_ns,
-            verdict=session_verdict(self._info, ranked, self._slowness, self._open_at_ns, self._context()),
+            verdict=session_verdict(self._info, ranked, self._slowness, self._open_at_ns, context),
             slow_threshold_ms=self._info.slow_ms,
             count=self._latencies.count,
             slow_count=self._slow_count,
@@ -161,15 +173,18 @@ class Correlator:
             slowed_probes=around.costs.slowed,
             peers=around.services.peers,
             downstream=self._downstream.largest(),
+            deadlocks=around.deadlocks.found(context),
+            scalability=self._traffic.windows.scalability(),
         )
 
     def _context(self) -> Context:
-        return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns)
+        return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns, self._judged.get)
 
     def _take(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
-        """Serve a request; then judge those anew that called it."""
+        """Serve a request; then judge those anew that called it, and follow those further that waited for it."""
         self._following.take(record)
         told = [*self._serve(record, looks), *self._following.judged_anew(record, self._judge_anew)]
+        told += self._followed_further(record)
         quick, self._quick = self._quick, []
         return (*quick, *told)
 
@@ -196,21 +211,34 @@ class Correlator:
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
+        if record.threads in EXACT:  # of others nothing is known that could be taken away
+            endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
         self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
-        counted = _Counted(endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls))
-        self._counted.put(record.id, counted)
+        normal = None if slow else self._sum_normal(request, endpoint, balance, looks)
+        counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
+        self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks, endpoint.looks)
+        judged = judge(request, self._context(), looks, endpoint)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance
+
+    def _sum_normal(
+        self, request: Request, endpoint: EndpointState, balance: Balance | None, looks: Looks
+    ) -> Balance | None:
+        """Let a request that is not slow say what is normal, if it is one of those that are asked."""
+        if not endpoint.normals.wants(endpoint.latencies.count):
+            return None
+        normal = balance or balance_of(request, self._context(), looks)
+        endpoint.normals.add(normal)
+        return normal
 
     def _judge_anew(self, request: Request) -> tuple[Request, ...]:
         """Judge a request again if its callees are others now, or were judged otherwise."""
@@ -223,8 +251,9 @@ class Correlator:
         before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
         counted.endpoint.unjudged(*before, slow=counted.slow)
         anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
+        counted.endpoint.sample.renew(request.record.id, balance)
         self._counted.pop(request.record.id)
-        self._counted.put(request.record.id, counted._replace(balance=balance))
+        self._counted.put(request.record.id, msgspec.structs.replace(counted, balance=balance))
         return (anew,)
 
     def _judge_quick(self, request: Request) -> Request:
@@ -233,9 +262,27 @@ class Correlator:
         self._quick.append(judged)
         return judged
 
+    def _followed_further(self, record: ServedRequest) -> Iterator[Request]:
+        """Tell the chains anew of those that waited for a request, which ended later than they did."""
+        for victim in self._pending.concerned(record):
+            request, counted = self._judged.get(victim), self._counted.get(victim)
+            if request is None or request.verdict is None or request.verdict.mechanism is None:
+                continue
+            if counted is None or counted.balance is None:
+                continue
+            followed = follow(request, request.verdict.mechanism, self._context())
+            self._pending.put(request.record, followed._replace(moments=()))
+            verdict = chained(request.verdict, counted.balance, followed)
+            if verdict is not request.verdict:
+                request = msgspec.structs.replace(request, verdict=verdict)
+                self._judged.put(request)
+                counted.endpoint.retold(victim, verdict, slow=counted.slow)
+                yield request
+
     def _keep(self, request: Request, judged: Judged) -> Request:
         request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         self._judged.put(request)
+        self._pending.put(request.record, judged.followed)
         return request
 
     def _sum_calls(self, record: ServedRequest, endpoint: EndpointState, earlier: _Counted | None) -> None:
@@ -248,12 +295,15 @@ class Correlator:
     def _retract(self, request_id: int, counted: _Counted) -> None:
         endpoint, duration_ns = counted.endpoint, counted.duration_ns
         endpoint.latencies.remove(duration_ns)
+        endpoint.sample.drop(request_id)
         endpoint.count(counted.booked_ns, slow=counted.slow, failed=counted.failed, sign=-1)
         if counted.balance is not None:
             # One that is no longer listed leaves its stacks in those of its endpoint.
             judged = self._judged.pop(request_id)
             stacks = judged.stacks if judged is not None else ()
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
+        if counted.normal is not None:
+            endpoint.normals.add(counted.normal, -1)
         self._latencies.remove(duration_ns)
         self._slow_count -= counted.slow
         self._errors -= counted.failed

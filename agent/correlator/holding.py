@@ -46,10 +46,10 @@ def holdings(request: Request, waits: Iterable[Wait], context: Context) -> list[
     times: Counter[str] = Counter()
     known: dict[tuple[int, int | None], str | None] = {}
     for wait in waits:
-        for one in line_before(request.record, wait, context.traffic):
-            stack = (one.record.id, one.stack)
+        for one in line_before(request.record.code, wait, context.traffic):
+            stack = (id(one.code), one.stack)
             if stack not in known:
-                known[stack] = _place(one.record.code.stack(one.stack))
+                known[stack] = _place(one.code.stack(one.stack))
             place = known[stack]
             if place is not None:
                 kept.setdefault(place, Counter())[one.holder] += one.kept_ns

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
 from perfwatch.agent.correlator import capacity, concurrency, downstream, efficiency
+from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.chains import NOBODY as NO_CHAIN
+from perfwatch.agent.correlator.chains import Followed, follow
 from perfwatch.agent.correlator.collecting import is_estimate
 from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings_of
 from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, longest, waits_in
 from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.correlator.looping import blocked_others
 from perfwatch.agent.correlator.neighbours import with_neighbours
+from perfwatch.agent.correlator.normal import base_cost, compared, weigh_against
 from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.refining import is_suspended
 from perfwatch.agent.correlator.shares import frame_shares, placed, places_in, places_told
 from perfwatch.agent.correlator.stack_times import EXACT, stack_times
-from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing, weigh
+from perfwatch.agent.correlator.weighing import CERTAIN, Balance, Weighing
 from perfwatch.agent.correlator.wording import at, did, percent
-from perfwatch.agent.model import PRINCIPLE_OF, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
+from perfwatch.agent.model import PRINCIPLE_OF, Cause, Evidence, FrameShare, Mechanism, Request, StackTime, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.correlator.context import Context
+    from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.model import Wait
 
 RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficiency.RULES, *downstream.RULES)
 _NOTABLE: Final = 0.05
 BLAMED: Final = frozenset({"holder", "one_holder"})
 """Evidence of who held what was waited for."""
+NAMED: Final = frozenset({"holder", "keeper"})
+"""Evidence of whom the sentence of a verdict names."""
 _PLACES: Final = frozenset({"place", "one_place", "other_place"})
 _LOSS_TRUST: Final = 0.9
 _MAX_ADVICE: Final = 3
@@ -43,6 +50,20 @@ _NOT_ONE: Final = {
 }
 
 
+class Known(Protocol):
+    """What is known of an endpoint."""
+
+    @property
+    def normal(self) -> Normal | None:
+        """What its normal requests are like."""
+        ...
+
+    @property
+    def looks(self) -> Looks:
+        """How the tasks of its requests were looked at."""
+        ...
+
+
 class Judged(NamedTuple):
     """A verdict, and the figures it was made of."""
 
@@ -50,29 +71,22 @@ class Judged(NamedTuple):
     balance: Balance
     stacks: tuple[StackTime, ...]
     frames: tuple[FrameShare, ...]
+    followed: Followed = NO_CHAIN
+    """How far the chain of blame was followed."""
 
 
-def judge(request: Request, context: Context, looks: Looks = NOBODY, alike: Looks = NOBODY) -> Judged:
-    """Judge a request; `looks` is what `refine` says of it, `alike` of others of its endpoint.
+def judge(request: Request, context: Context, looks: Looks = NOBODY, of: Known | None = None) -> Judged:
+    """Judge a request; `looks` is what `refine` says of it, `of` what is known of its endpoint.
 
     Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
     """
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
-    found = [finding for rule in RULES for finding in rule(request, context)]
-    spent = {finding.mechanism: finding.spent_ns for finding in found}
-    booked_ns = sum(request.ledger.booked_ns)
-    other_ns = booked_ns - sum(spent.values())
-    balance = Balance(
-        request.ledger.total_ns,
-        spent,
-        other_ns,
-        readings_of(request),
-        _suspended_ns(request),
-        looks,
-    )
-    weighing = weigh(balance, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
-    if weighing.mechanism is None or (weighing.mechanism == "sleep" and looks.doubt_sleep(spent["sleep"], alike)):
+    found, balance = _balanced(request, context, looks)
+    normal = of.normal if of and request.slow else None
+    weighing = weigh_against(balance, normal, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
+    doubts = weighing.mechanism == "sleep" and of is not None and looks.doubt_sleep(request.ledger["sleep"], of.looks)
+    if weighing.mechanism is None or doubts:
         return Judged(_unknown(request, balance), balance, stacks, ())
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
         weighing = weighing._replace(confidence=weighing.confidence * POLLED)
@@ -80,8 +94,61 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY, alike: Look
     winner = with_neighbours(winner, request, context)
     frames = frame_shares(places_in(stacks, winner.mechanism), winner.mechanism, request.ledger.total_ns)
     verdict = _verdict(request, winner, weighing, balance, frames)
+    verdict = _compared(verdict, winner.mechanism, balance, normal)
     verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))
-    return Judged(verdict, balance, stacks, frames)
+    followed = follow(request, winner.mechanism, context)
+    return Judged(chained(verdict, balance, followed), balance, stacks, frames, followed)
+
+
+def chained(verdict: Verdict, balance: Balance, followed: Followed) -> Verdict:
+    """Return a verdict with this chain of blame, and in its summary the words for it."""
+    mechanism = verdict.mechanism
+    if mechanism is None or followed.chain == verdict.chain:
+        return verdict
+    summary = summed_up(mechanism, balance.spent_ns[mechanism], verdict.share, verdict.evidence, followed)
+    return msgspec.structs.replace(verdict, chain=followed.chain, summary=summary)
+
+
+def summed_up(
+    mechanism: Mechanism, spent_ns: int, share: float, evidence: Sequence[Evidence], followed: Followed = NO_CHAIN
+) -> str:
+    """Return the one line of a request's verdict."""
+    known = {one.name for one in evidence}
+    names_holder, names_callee = bool(known & NAMED), "callee" in known
+    why = because(mechanism, followed.chain, names_holder=names_holder, names_callee=names_callee)
+    return did(mechanism, spent_ns, share, evidence, why)
+
+
+def causes(balance: Balance, winner: Mechanism | None) -> tuple[Cause, ...]:
+    """Return the mechanisms that explain at least 5 % of a latency: the one that is blamed, then the largest."""
+    shares = [Cause(name, round(balance.part(balance.spent_ns[name]), 4)) for name in balance.ranked()]
+    return tuple(sorted((one for one in shares if one.share >= _NOTABLE), key=lambda one: one.mechanism != winner))
+
+
+def balance_of(request: Request, context: Context, looks: Looks) -> Balance:
+    """Return what a request spent its time on, by mechanism; costs 10-20 us."""
+    return _balanced(request, context, looks)[1]
+
+
+def _balanced(request: Request, context: Context, looks: Looks) -> tuple[list[Finding], Balance]:
+    found = [finding for rule in RULES for finding in rule(request, context)]
+    spent = {finding.mechanism: finding.spent_ns for finding in found}
+    other_ns = sum(request.ledger.booked_ns) - sum(spent.values())
+    readings, suspended_ns = readings_of(request), _suspended_ns(request)
+    return found, Balance(request.ledger.total_ns, spent, other_ns, readings, suspended_ns, looks)
+
+
+def _compared(own: Verdict, winner: Mechanism, balance: Balance, normal: Normal | None) -> Verdict:
+    """Add what normal requests of its endpoint are like, behind why and where."""
+    told = tuple(compared(balance, normal, "this one took"))
+    if not told:
+        return own
+    first = next(
+        (at for at, one in enumerate(own.evidence) if at and one.name not in _PLACES | BLAMED), len(own.evidence)
+    )
+    evidence = (*own.evidence[:first], *told, *own.evidence[first:])
+    summary = own.summary + base_cost(balance, winner, normal)
+    return msgspec.structs.replace(own, evidence=evidence, summary=summary)
 
 
 def _with_others(own: Verdict, others: Explanation) -> Verdict:
@@ -125,15 +192,17 @@ def _verdict(
         mechanism=winner.mechanism,
         share=round(weighing.share, 4),
         confidence=round(weighing.confidence, 3),
-        summary=did(winner.mechanism, winner.spent_ns, weighing.share, evidence),
+        summary=summed_up(winner.mechanism, winner.spent_ns, round(weighing.share, 4), evidence),
         evidence=(*evidence, *also(balance, winner.mechanism), *_gaps(request, balance)),
         advice=placed(winner.mechanism, advice, frames, where),
+        causes=causes(balance, winner.mechanism),
     )
 
 
 def _unknown(request: Request, balance: Balance) -> Verdict:
     evidence = (*_why_not(request), *also(balance, None), *_gaps(request, balance))
-    return Verdict("unknown", None, 0.0, 0.0, _doubt(request, balance), evidence, _undecided(request))
+    told = _doubt(request, balance), evidence, _undecided(request)
+    return Verdict("unknown", None, 0.0, 0.0, *told, causes=causes(balance, None))
 
 
 def _doubt(request: Request, balance: Balance) -> str:

@@ -10,10 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from math import ceil
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from perfwatch.agent.model import Latency
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Number = TypeVar("Number", int, float)
 WINDOW: Final = 256
 _STEP_BITS: Final = 7
 _STEPS: Final = 1 << _STEP_BITS
@@ -101,7 +105,7 @@ class Latencies:
         return _middle(self._steps[-1])
 
 
-def nearest_rank(ordered: list[int], quantile: float) -> int:
+def nearest_rank(ordered: Sequence[Number], quantile: float) -> Number:
     """Return the quantile of a sorted list that is not empty."""
     return ordered[max(ceil(quantile * len(ordered)), 1) - 1]
 

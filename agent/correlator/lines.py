@@ -28,25 +28,34 @@ class Kept(NamedTuple):
     """A stretch of a wait, and the thread that held meanwhile what was waited for."""
 
     holder: Waker
-    record: ServedRequest
-    """The request in which its stack is told."""
+    code: StackTable
+    """In which its stack is told."""
     stack: int | None
     """What it executed when it gave it up."""
-    kept_ns: int
+    from_ns: int
+    until_ns: int
+
+    @property
+    def kept_ns(self) -> int:
+        """How long that was."""
+        return max(self.until_ns - self.from_ns, 0)
 
 
-def line_before(record: ServedRequest, wait: Wait, traffic: Traffic) -> Iterator[Kept]:
-    """Yield who kept the lock during a wait, the last one first; as far as the requests in line have ended."""
+def line_before(code: StackTable, wait: Wait, traffic: Traffic) -> Iterator[Kept]:
+    """Yield who kept the lock during a wait, the last one first; as far as the requests in line have ended.
+
+    `code` has the stacks of whoever waited.
+    """
     from_ns, until_ns = wait.started_ns, _end_of(wait)
     for _ in range(_LONGEST):
         if wait.waker is None:
             return
         ahead = _waited_too(wait, from_ns, until_ns, traffic)
         got_ns = from_ns if ahead is None else _end_of(ahead[1])
-        yield Kept(wait.waker, record, wait.waker_stack, max(until_ns - got_ns, 0))
+        yield Kept(wait.waker, code, wait.waker_stack, got_ns, until_ns)
         if ahead is None:
             return
-        (record, wait), until_ns = ahead, got_ns
+        code, wait, until_ns = ahead[0].code, ahead[1], got_ns
 
 
 def without_stacks(record: ServedRequest) -> ServedRequest:

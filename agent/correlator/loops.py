@@ -146,7 +146,9 @@ def _longest(times: Iterable[tuple[int, int]]) -> int:
 
 def _worked_ns(record: ServedRequest) -> int:
     """Return for how long it did something that can keep a loop: all but the waits that can not."""
-    return record.ended_ns - record.started_ns - sum(one.blocked_ns for one in record.waits if not is_blocking(one))
+    waits = record.waits
+    idle_ns = sum(one.blocked_ns for one in waits if not is_blocking(one)) if waits else 0
+    return record.ended_ns - record.started_ns - idle_ns
 
 
 def _doings(record: ServedRequest, endpoint: Endpoint) -> _Doings:

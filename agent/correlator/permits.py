@@ -5,7 +5,7 @@ signals to it (`by_own`). A job is one that a thread does, or has not begun: the
 
 The frames tell: innermost a primitive of a standard library (`Condition.wait`), then who uses it. A pool's frame
 outside of it names the pool; one that connects meanwhile has none. Up to Python 3.10 frames have bare names: there an
-asyncio `acquire` may be a lock's or a semaphore's, and is taken for a lock's.
+asyncio `acquire` is told for a lock's or a semaphore's by its line.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ _PERMITS: Final = frozenset({"pool", "permit", "room"})
 _MUTEXES: Final = frozenset({"queue", "sqlalchemy.util.queue"})
 """Innermost, they wait for their own lock, which nobody holds for long."""
 _ROOTS: Final = frozenset(module.partition(".")[0] for module in POOLS)
+_SEMAPHORES_FROM: Final = 300
+"""In `asyncio/locks.py` of Python 3.8 to 3.10 a lock's `acquire` ends by line 203, and a semaphore's begins at 367."""
 _INNERMOST: Final = 32
 """So many frames tell what is waited for."""
 
@@ -129,7 +131,12 @@ class Awaited(NamedTuple):
 
 def awaited(frames: Sequence[Frame]) -> Awaited | None:
     """Return what a stack waits for, the innermost frame first; None where its frames do not tell."""
-    return _awaited(tuple((module_of(one), one.function) for one in frames[:_INNERMOST] if not one.is_native))
+    return _awaited(tuple((module_of(one), _name(one)) for one in frames[:_INNERMOST] if not one.is_native))
+
+
+def _name(frame: Frame) -> str:
+    is_bare = frame.function == "acquire" and frame.line >= _SEMAPHORES_FROM
+    return "Semaphore.acquire" if is_bare and module_of(frame) == "asyncio.locks" else frame.function
 
 
 @lru_cache(1024)

@@ -11,25 +11,31 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.common_chain import common_chain
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
-from perfwatch.agent.correlator.judge import BLAMED, Judged, also, undecided
+from perfwatch.agent.correlator.judge import BLAMED, NAMED, Judged, also, causes, undecided
 from perfwatch.agent.correlator.looks import NOBODY
+from perfwatch.agent.correlator.normal import base_cost, compared, weigh_against
 from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
 from perfwatch.agent.correlator.stack_sums import StackSums
-from perfwatch.agent.correlator.weighing import Balance, estimated, weigh
+from perfwatch.agent.correlator.weighing import Balance, estimated
 from perfwatch.agent.correlator.wording import does
 from perfwatch.agent.model import BUCKETS, PRINCIPLE_OF, Evidence, FrameShare, Ledger, Mechanism, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.model import StackTime
 
 Later: TypeAlias = "Callable[[Mechanism, tuple[Evidence, ...]], Explanation]"
 """What is added to the evidence of many by what became known after each of them was judged."""
 _VERDICTS: Final = 64
 _MAX_ADVICE: Final = 3
+_NEAREST: Final = 2
+"""So much evidence comes before what is normal: a short report shows three lines."""
 _TELLING: Final = 0.25
 _MOSTLY: Final = 0.5
 _LEFT_OUT: Final = frozenset({"also", "kernel_function", "suspended_in", "place", "one_place", "other_place"})
@@ -88,6 +94,11 @@ class Pool:
         self._sum(-1, booked_ns, balance)
         self.stacks.remove(stacks)
         self._latest.pop(request_id, None)
+
+    def retold(self, request_id: int, verdict: Verdict) -> None:
+        """Put another verdict of a request in the place of its own, of the same mechanism."""
+        if request_id in self._latest:
+            self._latest[request_id] = verdict
 
     def __add__(self, other: Pool) -> Pool:
         both = Pool()
@@ -162,18 +173,20 @@ class Pooled(NamedTuple):
     frames: tuple[FrameShare, ...]
 
 
-def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
-    """Judge the requests of a pool by their mean; `subject` opens the summary."""
+def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Normal | None = None) -> Pooled:
+    """Judge the requests of a pool by their mean, against `normal` ones; `subject` opens the summary."""
     balance, count, verdicts = pool.balance(), pool.count, pool.verdicts
-    weighing = weigh(balance)
+    weighing = weigh_against(balance, normal)
     if weighing.mechanism is None:
         evidence = (
+            *compared(balance, normal, "the slow ones took"),
             *also(balance, None),
             *_pooled(verdicts, _OF_UNKNOWN),
         )
         advice = _most_common_advice(verdicts)
         summary = f"{subject}: {undecided(balance)}"
-        return Pooled(Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice), ())
+        unknown = Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice, causes=causes(balance, None))
+        return Pooled(unknown, ())
     agreeing = [verdict for verdict in verdicts if verdict.mechanism == weighing.mechanism]
     agreement = len(agreeing) / len(verdicts) if verdicts else 0.0
     spent_ns = balance.spent_ns[weighing.mechanism]
@@ -186,21 +199,34 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None) -> Pooled:
     evidence = (*blamed, *where, *(one for one in told if one.name not in BLAMED))
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
+    chain = common_chain([verdict.chain for verdict in agreeing])
+    why = because(
+        weighing.mechanism,
+        chain,
+        names_holder=any(one.name in NAMED for one in evidence),
+        names_callee=any(one.name == "callee" for one in evidence),
+        is_many=True,
+    )
     kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
     verdict = Verdict(
         principle=PRINCIPLE_OF[weighing.mechanism],
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
         confidence=round(weighing.confidence * (0.5 + 0.5 * agreement) * kept, 3),
-        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence)}",
+        summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence, why)}"
+        + base_cost(balance, weighing.mechanism, normal),
         evidence=(
             amount(weighing.mechanism.replace("-", "_"), spent_ns, text),
-            *evidence,
+            *evidence[:_NEAREST],
+            *compared(balance, normal, "the slow ones took"),
+            *evidence[_NEAREST:],
             *_estimated(spent_ns - pool.spent_ns.get(weighing.mechanism, 0) // count),
             *_medians(agreeing),
             *also(balance, weighing.mechanism),
         ),
         advice=_joined(added.advice, _most_common_advice(agreeing)),
+        causes=causes(balance, weighing.mechanism),
+        chain=chain,
     )
     return Pooled(verdict, frames)
 

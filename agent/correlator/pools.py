@@ -88,7 +88,7 @@ def _givers(request: Request, waits: tuple[Wait, ...], spent_ns: int, context: C
     kept: Counter[str] = Counter()
     took: dict[str, list[int]] = {}
     for wait in waits:
-        for one in line_before(request.record, wait, context.traffic):
+        for one in line_before(request.record.code, wait, context.traffic):
             giver = request_of(one.holder, context)
             if giver is not None and giver.id != request.record.id:
                 name = f"{giver.method or '?'} {fold(giver.target)}"

@@ -79,7 +79,7 @@ class Refined(NamedTuple):
 
 def refine(record: ServedRequest, tasks: Tasks) -> Refined:
     """Return the record with what is known of its waits; costs nothing where none is suspended or for a lock."""
-    if not any(_may_say_more(record, wait) for wait in record.waits):
+    if not record.waits or not any(_may_say_more(record, wait) for wait in record.waits):
         return Refined(record, NOBODY)
     refining = _Refining(record, tasks)
     for wait in record.waits[:_MAX_WAITS]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from perfwatch.agent.correlator.because import ring
 from perfwatch.agent.correlator.fidelity import INFERRED
 from perfwatch.agent.correlator.findings import counted
 from perfwatch.agent.correlator.hanging import URGENT_NS, Hanging, age_ns_of, hanging
@@ -18,8 +21,13 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.correlator.endpoints import EndpointState
     from perfwatch.agent.correlator.slowness import Slowness
+    from perfwatch.agent.model import Deadlock
 
 _MAX_NAMED: Final = 4
+_ADVICE: Final = (
+    "Take these locks in the same order everywhere, or make them one.",
+    "Take the second one with a timeout, and give the first one back when that passes.",
+)
 _HEALTHY: Final = {"exact": 1.0, "sampled": INFERRED}
 """How sure it is that nothing was slow: packets may have been missed."""
 
@@ -38,7 +46,7 @@ def session_verdict(
     cost_ns = ranked[0].cost_ns if ranked else 0
     stuck = _stuck(info, ranked, slowness, open_at_ns, context)
     if stuck is not None and (stuck.age_ns > cost_ns or stuck.oldest_ns >= URGENT_NS):
-        return stuck.verdict
+        return _deadlocked(stuck.verdict, context.around.deadlocks.found(context))
     if ranked and ranked[0].endpoint().judged_count:
         return ranked[0].endpoint().verdict
     if ranked:
@@ -47,6 +55,15 @@ def session_verdict(
     if spent is not None:
         return verdict_on_threads(info, spent, context.now_ns)
     return _nothing_seen(info, context.now_ns)
+
+
+def _deadlocked(verdict: Verdict, deadlocks: Sequence[Deadlock]) -> Verdict:
+    """Say of what hangs that it waits for each other, if it is known to."""
+    if not deadlocks or verdict.mechanism not in (None, "lock"):
+        return verdict
+    told = ring(deadlocks[0].members)
+    evidence = (Evidence("deadlock", told, told), *verdict.evidence)
+    return msgspec.structs.replace(verdict, summary=f"{told}; {verdict.summary}", evidence=evidence, advice=_ADVICE)
 
 
 def _stuck(

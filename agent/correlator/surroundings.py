@@ -8,6 +8,7 @@ from perfwatch.agent.correlator.code import Code
 from perfwatch.agent.correlator.connections import Connections
 from perfwatch.agent.correlator.costs import Costs
 from perfwatch.agent.correlator.cpus import Cpus
+from perfwatch.agent.correlator.deadlocks import Deadlocks
 from perfwatch.agent.correlator.disks import Disks
 from perfwatch.agent.correlator.limits import Cgroups, Pressures
 from perfwatch.agent.correlator.memory import Memory
@@ -46,6 +47,7 @@ Sample: TypeAlias = (
     | frames.Span
     | records.TreeMember
     | records.PeerProcess
+    | records.ThreadWait
 )
 
 
@@ -66,6 +68,7 @@ class Surroundings:
         self.costs = Costs()
         self.code = Code()
         self.services = Services(targets)
+        self.deadlocks = Deadlocks()
 
     def take(self, record: Sample) -> None:  # noqa: C901, PLR0912 - one line for each kind of record
         """Hand a record to its state."""
@@ -104,8 +107,13 @@ class Surroundings:
                 self.costs.sample(record)
             case samples.RateChange():
                 self.costs.change(record)
-            case frames.ThreadStacks() | frames.PythonSample() | frames.GcPause() | frames.Span():
+            case frames.PythonSample():
                 self.code.take(record)
+                self.deadlocks.threads(record)
+            case frames.ThreadStacks() | frames.GcPause() | frames.Span():
+                self.code.take(record)
+            case records.ThreadWait():
+                self.code.waited(record)
             case records.TreeMember():
                 self.services.member(record)
             case records.PeerProcess():

@@ -96,6 +96,8 @@ class Timeline:
         """Go on to the second of `now_ns`; the seconds between had no records."""
         number = (now_ns - self._origin_ns) // SECOND_NS
         seconds = self._seconds
+        if seconds and seconds[-1].number >= number:
+            return
         first = max(seconds[-1].number + 1, number - _KEPT + 1) if seconds else number
         for following in range(first, number + 1):
             if len(seconds) >= _OPEN:

@@ -64,15 +64,15 @@ _MAX_FILE: Final = 32
 _CLIENT: Final = {"upload": "a slow uploader", "download": "a slow reader"}
 
 
-def did(mechanism: Mechanism, spent_ns: int, share: float, evidence: Sequence[Evidence]) -> str:
-    """Say it of one request: `waited 391 ms for a lock held by refresh() at cache.py:88 (76 %)`."""
+def did(mechanism: Mechanism, spent_ns: int, share: float, evidence: Sequence[Evidence], why: str = "") -> str:
+    """Say it of one request: `waited 391 ms for a lock held by refresh() at cache.py:88 (76 %)`, and why."""
     told = _DID[mechanism].format(time=duration(spent_ns), **_known(mechanism, evidence))
-    return f"{told} ({percent(share)})"
+    return f"{told} ({percent(share)}){why}"
 
 
-def does(mechanism: Mechanism, share: float, evidence: Sequence[Evidence]) -> str:
+def does(mechanism: Mechanism, share: float, evidence: Sequence[Evidence], why: str = "") -> str:
     """Say it of many: `71 % of it waits for a lock held by refresh() at cache.py:88`."""
-    return f"{percent(share)} of it {_DOES[mechanism].format(**_known(mechanism, evidence))}"
+    return f"{percent(share)} of it {_DOES[mechanism].format(**_known(mechanism, evidence))}{why}"
 
 
 def does_here(mechanism: Mechanism, evidence: Sequence[Evidence]) -> str:

@@ -163,6 +163,7 @@ static void print_code(void) {
     AT("co.qualname", PyCodeObject, co_qualname);
     AT("co.localsplusnames", PyCodeObject, co_localsplusnames);
     AT("co.code_adaptive", PyCodeObject, co_code_adaptive);
+    AT("co.exceptiontable", PyCodeObject, co_exceptiontable);
 #else
     AT("co.code", PyCodeObject, co_code);
     AT("co.varnames", PyCodeObject, co_varnames);
@@ -219,6 +220,7 @@ static void print_containers(void) {
     AT("cell.content", PyCellObject, ob_ref);
     AT("method.self", PyMethodObject, im_self);
     AT("method.function", PyMethodObject, im_func);
+    AT("builtin.self", PyCFunctionObject, m_self);
     AT("list.size", PyListObject, ob_base.ob_size);
     AT("list.items", PyListObject, ob_item);
     AT("long.digits", PyLongObject, LONG_DIGITS);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import msgspec
+
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.records import BUCKETS, Culprit, Peer, Threads, Wait, Waker
 
@@ -18,7 +20,7 @@ SUSPENDED: Final = "suspended"
 _QUEUE: Final = BUCKETS.index("queue")
 
 
-class Account(NamedTuple):
+class Account(msgspec.Struct, frozen=True):
     """The part of a request's record that says where its time went."""
 
     threads: Threads

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +16,7 @@ ADDRESS: Final = "HHI16s"
 """`struct address` of layout.bpf.h."""
 
 
-class Address(NamedTuple):
+class Address(msgspec.Struct, frozen=True):
     """A socket's address as the kernel has it."""
 
     family: int

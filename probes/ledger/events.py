@@ -13,6 +13,8 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.ledger.addresses import ADDRESS, Address
 from perfwatch.probes.ledger.code_events import (
@@ -28,6 +30,7 @@ from perfwatch.probes.ledger.code_events import (
     parse_stack,
     stack_frames,
 )
+from perfwatch.probes.ledger.frame_events import FRAME_BYTES, FrameEvent, parse_frame
 from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_step
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.records import Protocol
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
+EVENT_FRAME: Final = 9
 ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS, DOUBTFUL = (1 << bit for bit in range(9))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
@@ -45,30 +49,37 @@ STACK_DEPTH: Final = 12
 _PEER: Final = ADDRESS + "QQ"
 _WHO: Final = "IIQ16s"
 
-REQUEST: Final = struct.Struct(f"=IIQQQIIQQQQQIIII{ADDRESS}{ADDRESS}{BOOKED}Q{_PEER * PEERS}16s")
+_FRONT: Final = struct.Struct(f"=8xQQ8xIIQQQQQIIII{ADDRESS}{ADDRESS}")
+_LEDGER: Final = struct.Struct(f"={BOOKED}Q{_PEER * PEERS}")
+_STATUS_BYTES: Final = 16
+REQUEST_BYTES: Final = _FRONT.size + _LEDGER.size + _STATUS_BYTES
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-MOST_REQUEST_BYTES: Final = REQUEST.size + HEAD_BYTES + struct.calcsize("=QQIHH512s")
+MOST_REQUEST_BYTES: Final = REQUEST_BYTES + HEAD_BYTES + struct.calcsize("=QQIHH512s")
 """What it has in the map: at the end, what is the kernel's own."""
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
 """enum protocol"""
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
-    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQ"
-    f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
+    f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQQ"
+    f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}sII"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
 LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
+KEEPER: Final = 1 << 63
+"""Stands for the request in the waits, and stacks, of a thread that serves none and keeps others waiting."""
 NO_LINE: Final = 0xCBF29CE484222325
 """The kernel's hash of a first line that it has not seen (FNV-1a of nothing)."""
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,4})(?:\r\n|\Z)")
+_END_OF_PATH: Final = re.compile(rb"[?#;]")
 _U64: Final = struct.Struct("=Q")
 _EVENT: Final = struct.Struct("=II")  # size, kind
 _STAGE: Final = struct.Struct("=IIIIH")  # flags, head_length, nth, protocol, the local address's family
+_NOTHING: Final = (0,) * BOOKED
 _THREAD_BOOKED: Final = 27
 _LOOPS: Final = _THREAD_BOOKED + BOOKED + 6 * PEERS + STACK_DEPTH + 1
-_PID: Final = _LOOPS + 12
+_PID: Final = _LOOPS + 13
 UNIX_NAME_BYTES: Final = 128
 RUNNING, BLOCKED, PREEMPTED = range(3)
 
@@ -81,7 +92,7 @@ class PeerTime(NamedTuple):
     waits: int
 
 
-class RequestEvent(NamedTuple):
+class RequestEvent(msgspec.Struct, frozen=True):
     """One request: finished (an event) or as it stands (an entry of the map)."""
 
     id: int
@@ -103,6 +114,7 @@ class RequestEvent(NamedTuple):
     status: bytes
     head: bytes
     protocol: Protocol
+    grpc_status: int | None = None
 
 
 class Who(NamedTuple):
@@ -114,7 +126,7 @@ class Who(NamedTuple):
     name: str
 
 
-class WaitEvent(NamedTuple):
+class WaitEvent(msgspec.Struct, frozen=True):
     """One long wait of a thread that serves a request."""
 
     request: int
@@ -163,10 +175,10 @@ class ThreadState(NamedTuple):
     """Where in its code it blocks, while it does."""
 
 
-Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent | StepEvent
+Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent | StepEvent | FrameEvent
 
 
-def parse_event(data: bytes) -> Event:
+def parse_event(data: bytes) -> Event:  # noqa: PLR0911 - one for each kind
     """Read one event of the ring buffer; raises Malformed if it is none of ours."""
     size, kind = _EVENT.unpack_from(data)
     if kind == EVENT_STEP and size == STEP_BYTES:  # most of all, where there is an event loop
@@ -179,6 +191,8 @@ def parse_event(data: bytes) -> Event:
         return parse_stack(data)
     if kind == EVENT_GC and size == PAUSE.size:
         return parse_pause(data)
+    if kind == EVENT_FRAME and size == FRAME_BYTES:
+        return parse_frame(data)
     if EVENT_FORK <= kind <= EVENT_EXIT and size == PROCESS.size:
         _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
         return ProcessEvent(kind, at_ns, pid, parent)
@@ -203,39 +217,40 @@ def parse_stage(data: bytes) -> RequestStage:
 
 def parse_request(data: bytes) -> RequestEvent:
     """Read `struct request`; raises Malformed if it is shorter than it must be."""
-    if len(data) < REQUEST.size:
+    if len(data) < REQUEST_BYTES:
         raise Malformed(f"a request of {len(data)} bytes")
-    f = REQUEST.unpack_from(data)
-    head_length, booked = f[13], f[24:40]
-    peers = (
-        f[40]
-        and tuple(  # they fill up from the first
-            PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5])
-            for peer in (f[at : at + 6] for at in range(40, 40 + 6 * PEERS, 6))
-            if peer[0]
-        )
+    (id_, connection, pid, tid, arrived_ns, started_ns, ended_ns, received, sent, flags, head_length, nth, protocol,
+     *ends) = _FRONT.unpack_from(data)  # fmt: skip
+    booked, peers = (_NOTHING, ()) if flags & BY_STEPS else _parse_ledger(data)
+    return RequestEvent(  # in their order
+        id_,
+        connection,
+        pid,
+        tid,
+        arrived_ns or None,
+        started_ns,
+        ended_ns,
+        received,
+        sent,
+        flags,
+        Address(ends[0], ends[1], ends[3]),
+        Address(ends[4], ends[5], ends[7]),
+        booked[: len(BUCKETS)],
+        booked[THROTTLED],
+        booked[GC],
+        peers,
+        data[REQUEST_BYTES - _STATUS_BYTES : REQUEST_BYTES],
+        nth_head(data[REQUEST_BYTES : REQUEST_BYTES + head_length], nth),
+        PROTOCOLS[protocol],
     )
-    return RequestEvent(
-        id=f[2],
-        connection=f[3],
-        pid=f[5],
-        tid=f[6],
-        arrived_ns=f[7] or None,
-        started_ns=f[8],
-        ended_ns=f[9],
-        received_bytes=f[10],
-        sent_bytes=f[11],
-        flags=f[12],
-        local=Address(f[16], f[17], f[19]),
-        remote=Address(f[20], f[21], f[23]),
-        booked_ns=booked[: len(BUCKETS)],
-        throttled_ns=booked[THROTTLED],
-        gc_ns=booked[GC],
-        peers=peers or (),
-        status=f[-1],
-        head=nth_head(data[REQUEST.size : REQUEST.size + head_length], f[14]),
-        protocol=PROTOCOLS[f[15]],
-    )
+
+
+def _parse_ledger(data: bytes) -> tuple[tuple[int, ...], tuple[PeerTime, ...]]:
+    """Read `struct ledger`: what a request's one thread did; one that is told by steps has none of its own."""
+    f = _LEDGER.unpack_from(data, _FRONT.size)
+    peers = (f[at : at + 6] for at in range(BOOKED, BOOKED + 6 * PEERS, 6)) if f[BOOKED] else ()
+    told = tuple(PeerTime(Address(peer[0], peer[1], peer[3]), peer[4], peer[5]) for peer in peers if peer[0])
+    return f[:BOOKED], told
 
 
 def _parse_wait(data: bytes) -> WaitEvent:
@@ -279,7 +294,7 @@ def parse_thread(data: bytes) -> ThreadState:
         gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
         idles=f[7] == BLOCKED and bool(f[_LOOPS + 5]),
-        waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
+        waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-3]) if f[7] == BLOCKED else None,
     )
 
 
@@ -349,10 +364,8 @@ def _target(target: bytes, cut: bool) -> str:  # noqa: FBT001 - the cache asks f
     """Drop what follows a path."""
     if target[:7].lower() == b"http://":
         target = b"/" + target[7:].partition(b"/")[2]
-    for mark in (b"?", b"#", b";"):
-        target, found, _ = target.partition(mark)
-        cut = cut and not found
-    return _path(target, cut)
+    end = _END_OF_PATH.search(target)
+    return _path(target[: end.start()], False) if end else _path(target, cut)  # noqa: FBT003
 
 
 @lru_cache(maxsize=1024)
@@ -363,7 +376,7 @@ def _path(path: bytes, cut: bool) -> str:  # noqa: FBT001
 
 @lru_cache(maxsize=256)
 def parse_status(status: bytes) -> int | None:
-    """Take the status code from the first bytes of a response (`HTTP/1.1 200 OK`); None if they are not HTTP/1."""
-    if not status.startswith(b"HTTP/1.") or not status[9:12].isdigit():
+    """Take the status code from the first bytes of a response (`HTTP/1.1 200 OK`); None if they are none."""
+    if not status.startswith((b"HTTP/1.", b"HTTP/2.")) or not status[9:12].isdigit():
         return None
     return int(status[9:12])

@@ -13,9 +13,11 @@
 #include "blocked.bpf.h"
 
 #define LONG_WAIT_NS 1000000 /* a wait of this length is told one by one */
+#define KEEPER_NS 10000000000ULL /* so long a thread is looked at that kept a request waiting */
 #define HASHED_BYTES 64
 #define MAX_REQUESTS 8192
 #define FOLLOWED 16384 /* a power of two */
+#define RESTS 0xffffffffffffffff /* until it is woken */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -95,6 +97,22 @@ static __always_inline struct thread *followed_thread(u32 tid)
 		return NULL;
 	t = bpf_map_lookup_elem(&threads, &tid);
 	return t && (t->request || t->lane) && !t->parked ? t : NULL;
+}
+
+/* The same, or one that serves no request, but kept one waiting not long ago: only its long waits are told. */
+static __always_inline struct thread *observed_thread(u32 tid)
+{
+	struct thread *t;
+
+	if (!followed[tid & (FOLLOWED - 1)])
+		return NULL;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	return t && (t->request || t->lane || t->kept_ns) && !t->parked ? t : NULL;
+}
+
+static __always_inline bool is_keeper(const struct thread *t)
+{
+	return !t->request && !t->lane;
 }
 
 static __noinline int count(u32 counter)
@@ -185,7 +203,7 @@ static __noinline int emit_wait(struct thread *t)
 /* Whose stack it is was noted when it was walked; here, which request it belongs to. */
 static __always_inline void emit_stack(const struct thread *t, struct stack *stack, u32 role, u64 at_ns)
 {
-	stack->request = t->request;
+	stack->request = is_keeper(t) ? KEEPER : t->request;
 	stack->role = role;
 	stack->at_ns = at_ns;
 	if (send_stack(stack))
@@ -202,7 +220,7 @@ static __always_inline void tell_wait(struct thread *t, u64 until, u64 now, u64 
 	emit_stack(t, &t->waits_at, WAITED, t->since_ns);
 	w->kind = EVENT_WAIT;
 	w->size = sizeof(*w);
-	w->request = t->request;
+	w->request = is_keeper(t) ? KEEPER : t->request;
 	w->pid = t->pid;
 	w->tid = t->tid;
 	w->started_ns = t->since_ns;
@@ -296,9 +314,10 @@ static __noinline int end_idling(struct thread *t, u64 until, u64 now)
 
 	if (!t->idles) {
 		kind = STEP_TOOK;
-		told.since_ns = t->handed_ns;
-		told.other = t->since_ns;
 		until = t->handed_ns < until ? t->handed_ns : until; /* on its way to a CPU from there on */
+		told.since_ns = until;
+		told.other = t->since_ns;
+		told.bytes = t->lane == STREAM_LANE;
 	}
 	tell_step(t, kind, now, &told);
 	t->ledger.booked[RUN_QUEUE] += now - until;
@@ -398,6 +417,22 @@ static __always_inline void note_place(struct thread *t)
 		walk_python(&t->target.python, s, &t->waits_at);
 }
 
+/* A worker that answers streams blocks for a lock: where it has no more frames than any wait behind an answer had, it has
+ * done what it had to do, and waits for its next. */
+static __noinline int note_rest(struct thread *t)
+{
+	u32 depth;
+
+	note_place(t);
+	depth = t->waits_at.frame_count;
+	if (depth && t->has_ended && (!t->rest_depth || depth < t->rest_depth))
+		t->rest_depth = depth;
+	t->has_ended = 0;
+	if (depth && depth == t->rest_depth)
+		t->handed_ns = RESTS;
+	return 0;
+}
+
 /* Of method and path, without digits: what is alike does alike. FNV-1a. */
 static __noinline u64 line_hash(const struct request *r)
 {
@@ -452,13 +487,17 @@ static __always_inline void become_loop(struct thread *t)
 
 static __always_inline void switch_out(void *ctx, struct task_struct *task, bool preempted, u32 state)
 {
-	struct thread *t = followed_thread(task->pid);
+	struct thread *t = observed_thread(task->pid);
 	struct told told = {};
 	u64 now;
 
 	if (!t)
 		return;
 	now = bpf_ktime_get_ns();
+	if (is_keeper(t) && now - t->kept_ns > KEEPER_NS) {
+		t->kept_ns = 0;
+		return;
+	}
 	book_running(t, now);
 	t->clock_offset = now - queue_clock(task);
 	if (bpf_core_field_exists(task->sched_info.run_delay))
@@ -477,8 +516,12 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 	if (t->bucket == OTHER && bpf_get_stack(ctx, t->stack, sizeof(t->stack), 0) < 0)
 		t->stack[0] = 0;
 	t->state = BLOCKED;
-	if (t->idles)
+	if (is_keeper(t))
+		t->idles = t->waits_at.frame_count = 0;
+	else if (t->idles)
 		become_loop(t);
+	else if (t->lane == STREAM_LANE && t->bucket == LOCK)
+		note_rest(t);
 	else if (idles(t))
 		t->parked = switches(task);
 	else
@@ -500,7 +543,7 @@ static __noinline int note_who(struct who *who, struct task_struct *task)
 
 static __always_inline void switch_in(struct task_struct *task, struct task_struct *before)
 {
-	struct thread *t = followed_thread(task->pid);
+	struct thread *t = observed_thread(task->pid);
 	u64 now, until;
 
 	if (!t || t->state == RUNNING)
@@ -547,6 +590,7 @@ static __noinline struct thread *new_worker(struct task_struct *task, const stru
 	if (!t)
 		return NULL;
 	t->lane = WORKER_LANE;
+	t->kept_ns = 0;
 	t->request = 0;
 	t->answered = 0;
 	t->parked = 0;
@@ -555,6 +599,35 @@ static __noinline struct thread *new_worker(struct task_struct *task, const stru
 	t->bucket = LOCK;
 	t->since_ns = now;
 	return t;
+}
+
+/* `current` ended a wait of a request for a lock, and serves none itself: from here on its own long waits are told, for
+ * a while. So are those of whom it waits for, as long. */
+static __noinline int keep_in_sight(const struct thread *victim, u64 now)
+{
+	u64 ids = bpf_get_current_pid_tgid();
+	u32 pid = ids >> 32, tid = ids;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct thread *t = bpf_map_lookup_elem(&threads, &tid);
+	u64 kept_ns = is_keeper(victim) ? victim->kept_ns : now;
+
+	if (!target || (t && (t->request || t->lane)))
+		return 0;
+	if (!t && bpf_map_lookup_elem(&epoll_waiters, &tid))
+		return 0;
+	if (!t)
+		t = thread_of(pid, tid);
+	if (!t)
+		return 0;
+	if (!t->kept_ns) {
+		t->target = *target;
+		t->answered = t->parked = t->pending.size = 0;
+		t->state = RUNNING;
+		t->since_ns = now;
+	}
+	if (kept_ns > t->kept_ns)
+		t->kept_ns = kept_ns;
+	return 0;
 }
 
 static __noinline int note_waker(struct thread *t, struct task_struct *task, u64 now)
@@ -567,6 +640,8 @@ static __noinline int note_waker(struct thread *t, struct task_struct *task, u64
 		return 0;
 	t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
 	note_who(&t->woken_by, current);
+	if (t->bucket == LOCK && !t->answered && !t->handed_ns && current->tgid == task->tgid && now - t->since_ns >= LONG_WAIT_NS)
+		keep_in_sight(t, now);
 	return tell_waker_place(t, now);
 }
 
@@ -637,10 +712,10 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
 	struct task_struct *current = bpf_get_current_task_btf();
-	struct thread *t = followed_thread(task->pid), *from = followed_thread(current->pid);
+	struct thread *t = observed_thread(task->pid), *from = followed_thread(current->pid);
 	u64 now;
 
-	if (from && from->lane && current->tgid == task->tgid && current->pid != task->pid && !in_interrupt())
+	if (from && from->lane && from->lane != STREAM_LANE && current->tgid == task->tgid && current->pid != task->pid && !in_interrupt())
 		hand_over(from, task);
 	if (!t)
 		return 0;
@@ -766,6 +841,7 @@ static __noinline int finish(struct request *r, u32 flags)
 }
 
 #include "pipelined.bpf.h"
+#include "http2.bpf.h"
 #include "cleartext.bpf.h"
 
 /* The end of a Unix socket is no event. */
@@ -832,7 +908,7 @@ static __noinline int become_reader(struct thread *t, u64 now)
 		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
 		t->since_ns = now;
 		t->state = RUNNING;
-		t->parked = 0;
+		t->parked = t->kept_ns = 0;
 	}
 	become_loop(t);
 	return 0;
@@ -896,6 +972,7 @@ static __always_inline void start_request(
 	t->ahead.pid = 0;
 	t->answered = 0;
 	t->parked = 0;
+	t->kept_ns = 0;
 	t->pending.size = 0;
 	t->request = r->id;
 }
@@ -983,10 +1060,39 @@ static __noinline bool begins_in_records(u64 connection, struct request *r, u64 
 	}
 	if (!(passed & BEGAN_DATA))
 		return false;
+	if (tls->only_http_2 && !tls->is_read) { /* records tell no streams */
+		tls->phase = LOST;
+		return count(HTTP_2);
+	}
 	if (!*arrived) /* it came with the end of the handshake */
 		*arrived = tls->arrived_ns;
 	tls->arrived_ns = 0;
 	return true;
+}
+
+/* Only a thread that runs no Python is one of gRPC's. */
+static __noinline struct tls *meet_tls(
+	const struct target *target, u64 connection, struct request *read, u64 from, u32 length)
+{
+	struct tls *tls = new_tls(connection, read->head[0]);
+
+	if (!tls || !from || read->head[0] != HANDSHAKE)
+		return tls;
+	if (!target->python.interpreter || !python_frame(&target->python))
+		tls->only_http_2 = offers_only_http_2(from, length, read);
+	return tls;
+}
+
+/* What is read begins neither HTTP/1 nor TLS. */
+static __noinline int meet_other(
+	const struct sock *sk, const struct target *target, u64 arrived, const struct request *read, u32 length)
+{
+	u64 connection = sk->__sk_common.skc_cookie.counter;
+	struct http2 *h = NULL;
+
+	if (begins_http_2(read->head) || was_read_before(sk, length))
+		h = begin_http_2(sk, connection, arrived, read->head, read->head_length);
+	return h ? received_http_2(h, target, arrived, length) : count(NOT_HTTP);
 }
 
 static __noinline int fail_to_receive(struct sock *sk, int error);
@@ -998,6 +1104,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	u32 pid = bpf_get_current_pid_tgid() >> 32, role;
 	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	struct request *r, *new;
+	struct http2 *h;
 	struct tls *tls;
 
 	if (!target || flags & MSG_PEEK)
@@ -1023,7 +1130,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 		*unread = 0;
 	}
 	if (!length)
-		return 0;
+		return sk->__sk_common.skc_family == AF_UNIX ? close_http_2(connection) : 0; /* its end is no event */
 	note_depth(sk, length);
 	if (sk->sk_shutdown & SEND_SHUTDOWN)
 		return 0; /* it is read to be thrown away */
@@ -1031,6 +1138,12 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	from = payload();
 	if (r && r->protocol == HTTP_1 && (!(r->flags & ANSWERED) || r->waiting_from != r->waiting_to))
 		return receive_more(r, arrived, from, length); /* of its head, or its body, or the next one */
+	h = r ? NULL : http2_of(connection);
+	if (h) {
+		if (h->in_the_dark)
+			note_ciphertext(connection);
+		return received_http_2(h, target, arrived, length);
+	}
 	tls = r && r->protocol == HTTP_1 ? NULL : bpf_map_lookup_elem(&tls_connections, &connection);
 	new = read_head(from, length);
 	if (!new)
@@ -1041,9 +1154,9 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 		if (r)
 			; /* a client that sends byte by byte: after a GET there is no body */
 		else if (begins_record(new->head, new->head_length) && (new->head[0] == HANDSHAKE || was_read_before(sk, length)))
-			tls = new_tls(connection, new->head[0]);
+			tls = meet_tls(target, connection, new, from, length);
 		else if (!may_begin_request(new->head, new->head_length))
-			return count(begins_http_2(new->head) ? HTTP_2 : NOT_HTTP);
+			return meet_other(sk, target, arrived, new, length);
 	}
 	new->protocol = tls ? TLS : HTTP_1;
 	if (tls) {
@@ -1113,6 +1226,20 @@ static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u6
 	return r->flags & FINAL;
 }
 
+/* A thread that nobody was seen to give work to answers what a lane read: it is a worker that has had work ever since, and
+ * is followed from here on. */
+static __noinline struct thread *worker_that_answers(u64 now)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 pid = task->tgid;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct thread *t = target ? new_worker(task, target, now) : NULL;
+
+	if (t)
+		t->state = RUNNING;
+	return t;
+}
+
 static __always_inline void answer(struct request *r, int length)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -1132,6 +1259,8 @@ static __always_inline void answer(struct request *r, int length)
 	if (from)
 		note_ending(r, from, length);
 	r->ended_ns = now;
+	if (r->flags & BY_STEPS && !t)
+		t = worker_that_answers(now);
 	if (r->flags & BY_STEPS && t && t->lane) {
 		tell_answer(t, r, now, length);
 	} else if (r->tid != tid || !t) {
@@ -1203,15 +1332,20 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	u64 connection;
 	struct request *r;
+	struct http2 *h;
 
-	if (!length || !is_target(pid))
+	if (!length || !target)
 		return 0;
 	connection = sk->__sk_common.skc_cookie.counter;
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r && sk->__sk_common.skc_family == AF_UNIX && role_of(sk) == NO_ROLE)
 		return tell_pipe(STEP_NOTIFIED);
+	h = r ? NULL : http2_of(connection);
+	if (h)
+		return length > 0 ? sent_http_2(h, target, length) : 0;
 	if (length > 0 && (!r || r->protocol == TLS) && !sends_answer(connection, length, r) && r)
 		return 0;
 	if (!r)
@@ -1278,6 +1412,7 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int before, int state)
 		return 0;
 	bpf_map_delete_elem(&arrivals, &connection);
 	bpf_map_delete_elem(&tls_connections, &connection);
+	close_http_2(connection);
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r)
 		return 0;
@@ -1344,7 +1479,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	if (from == pid) {
 		starter = followed_thread(parent->pid);
-		if (starter && starter->lane)
+		if (starter && starter->lane && starter->lane != STREAM_LANE)
 			start_worker(starter, child, target);
 		return 0;
 	}

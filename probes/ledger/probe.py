@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psutil
+from msgspec.structs import replace
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
@@ -25,6 +26,7 @@ from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
 from perfwatch.probes.ledger.exchanges import CONVERSATION, Rest, parse_rest
+from perfwatch.probes.ledger.frame_events import FrameEvent
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.step_events import StepEvent
@@ -50,6 +52,8 @@ CLOSED_AFTER_NS: Final = 100_000_000
 CLOCK_NS: Final = 10_000_000
 """Between two looks at what a CPU runs, of its own time."""
 SCAN_NS: Final = 250_000_000
+WRITES_NS: Final = 1_000_000
+"""A write is over so long after it began."""
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
 SEARCH_NS: Final = 30_000_000_000
@@ -64,7 +68,7 @@ _LOSSES: Final = (  # by enum counter
     "collector pauses came faster than they were read",
     "steps of event loops came faster than they were read",
     "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
-    "connections speak HTTP/2, which is not followed",
+    "HTTP/2 connections could not be followed: encrypted where it cannot be read, or what passed was no frame",
 )
 _LOST_STEPS: Final = 6
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -99,8 +103,8 @@ class LedgerProbe:
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
         self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
-        self._events: list[bytes] = []
         self._early: list[Record] = []  # taken before the time to read
+        self._left: list[ev.RequestEvent] = []  # streams of processes that have ended
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
@@ -137,6 +141,8 @@ class LedgerProbe:
         """Return the requests that ended, and every 250 ms those that have not."""
         records, self._early = self._early, []
         self._take_events(now_ns, records)
+        left, self._left = self._left, []
+        self._tell_streams([*left, *self._assembler.release(now_ns - WRITES_NS)], now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
@@ -164,12 +170,13 @@ class LedgerProbe:
             self._take_events(time.monotonic_ns(), self._early)
             for sample in samples:
                 self._assembler.add_tasks(sample)
-            self._assembler.settle(self._remote_of)
+            self._assembler.witness(self._remote_of)
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
         entries = [data for _, data in self._requests.entries()]  # before the events, which bring their steps
         records = list(self.read(now_ns))
+        self._tell_streams(self._assembler.release(now_ns), now_ns, records)
         told = {record.id for record in records if isinstance(record, ServedRequest)}
         for data in entries:
             stage = ev.parse_stage(data)
@@ -225,7 +232,7 @@ class LedgerProbe:
             self._machine, KernelSymbols(roots.KALLSYMS), self._unix_name, self._head_of, self._rest_of
         )
         self._configure(bpf.map("call_classes", 4, 1))
-        bpf.open_ring("events", self._events_sink)
+        bpf.open_ring("events")
         bpf.attach()
         self._attach_clocks()
         for target in self._trees.targets:
@@ -266,9 +273,6 @@ class LedgerProbe:
             reason = f"the code that runs cannot be looked at ({error.strerror}): only what waits has stacks"
             self._refused.append(Loss(time.monotonic_ns(), self.name, 1, reason))
 
-    def _events_sink(self, data: bytes) -> None:
-        self._events.append(data)
-
     def _add(self, pid: int, target: int) -> None:
         self._targets.put(struct.pack("=I", pid), self._interpreter_of(pid))
         self._pids.add(pid)
@@ -307,7 +311,7 @@ class LedgerProbe:
     def _forget(self, pid: int) -> None:
         """Let go of a process that has ended or executes another program."""
         self._looked_into.discard(pid)
-        self._assembler.end_process(pid)
+        self._left += self._assembler.end_process(pid, time.monotonic_ns())
         self._collectors.forget(pid)
         self._clear_text.forget(pid)
         self._programs.forget(pid)
@@ -327,8 +331,7 @@ class LedgerProbe:
     # --- events
 
     def _take_events(self, now_ns: int, to: list[Record]) -> None:
-        self._bpf.consume()
-        events, self._events = [ev.parse_event(data) for data in self._events], []
+        events = [ev.parse_event(data) for data in self._bpf.consume()]
         self._assembler.expect(events)
         for event in events:
             self._take(event, now_ns, to)
@@ -336,6 +339,8 @@ class LedgerProbe:
     def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
         if isinstance(event, StepEvent):
             self._assembler.add_step(event)
+        elif isinstance(event, ev.WaitEvent) and event.request == ev.KEEPER:
+            to.append(self._assembler.thread_wait(event, now_ns))
         elif isinstance(event, ev.WaitEvent):
             self._assembler.add_wait(event)
         elif isinstance(event, StackEvent):
@@ -345,12 +350,18 @@ class LedgerProbe:
             to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
+        elif isinstance(event, FrameEvent):
+            self._tell_streams(self._assembler.add_frame(event), now_ns, to)
         else:
             self._change(event)
 
     def _rest_of(self, connection: int) -> Rest | None:
         data = self._conversations.get(struct.pack("=Q", connection))
         return parse_rest(data) if data else None
+
+    def _tell_streams(self, ended: list[ev.RequestEvent], now_ns: int, to: list[Record]) -> None:
+        for event in ended:
+            self._tell(event, now_ns, to)
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
         if event.protocol == "tls" and not event.head:
@@ -408,10 +419,13 @@ class LedgerProbe:
                     self._requests.delete(key)  # the end of a Unix connection is no event, that of a reset one was
             elif stage.flags & ev.RESET and idle_ns >= FORGET_NS and self._is_left(event := ev.parse_request(data)):
                 self._requests.delete(key)
-                self._tell(event._replace(flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
+                self._tell(replace(event, flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
             else:
                 waiting.append(ev.parse_request(data))
-        self._show_open(waiting, now_ns, to)
+        self._tell_streams(self._assembler.settle(now_ns), now_ns, to)
+        streams = self._assembler.under_way()
+        self._show_open([*waiting, *streams], now_ns, to)
+        ids |= {stream.id for stream in streams}
         if now_ns >= self._next_prune_ns:
             self._next_prune_ns = now_ns + FORGET_NS
             self._assembler.forget_all_but(ids)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.ledger.addresses import ADDRESS, Address
@@ -24,15 +26,20 @@ from perfwatch.probes.ledger.addresses import ADDRESS, Address
     CLOSED,
 ) = range(1, 14)
 """enum step_kind"""
+FOUND: Final = 14
+"""No step of the kernel's: bytes of a request were read by a thread that is no lane, for whoever answers it."""
+BY_WORKER, IS_ALL = 1, 2
+"""`other` of ANSWERED: a thread that answers what others read does so; nothing of the answer follows."""
 HEAD_BYTES: Final = 128
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
-_STEP: Final = struct.Struct(f"=IIQIIIIQQQqQ{_BOOKED}Q")
+_STEP: Final = struct.Struct(f"=8xQIIIIQQQqQ{_BOOKED}Q")
+"""Without its size and kind."""
 _ADDRESSES: Final = struct.Struct(f"={ADDRESS}{ADDRESS}")
 _HEAD_AT: Final = _STEP.size + _ADDRESSES.size
 STEP_BYTES: Final = _HEAD_AT + HEAD_BYTES
 
 
-class Ends(NamedTuple):
+class Ends(msgspec.Struct, frozen=True):
     """A connection that the process opened itself, and the first bytes that went through it."""
 
     local: Address
@@ -40,7 +47,7 @@ class Ends(NamedTuple):
     head: bytes
 
 
-class StepEvent(NamedTuple):
+class StepEvent(msgspec.Struct, frozen=True):
     """One step: what it means, field by field, stands in layout.bpf.h."""
 
     at_ns: int
@@ -67,11 +74,12 @@ def parse_step(data: bytes) -> StepEvent:
     if len(data) < _STEP.size:
         raise Malformed(f"a step of {len(data)} bytes")
     f = _STEP.unpack_from(data)
-    ends = None
-    if f[5] >= CONNECTING:
-        if len(data) < _HEAD_AT + f[6]:
-            raise Malformed(f"a step of {len(data)} bytes")
-        a = _ADDRESSES.unpack_from(data, _STEP.size)
-        head = data[_HEAD_AT : _HEAD_AT + f[6]]
-        ends = Ends(Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7]), head)
-    return StepEvent(f[2], f[3], f[4], f[5], f[7], f[8], f[9], f[10], f[11], f[12:], ends)
+    ends = _ends(data, f[4]) if f[3] >= CONNECTING else None
+    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], f[8], f[9], f[10:], ends)
+
+
+def _ends(data: bytes, head_length: int) -> Ends:
+    if len(data) < _HEAD_AT + head_length:
+        raise Malformed(f"a step of {len(data)} bytes")
+    a = _ADDRESSES.unpack_from(data, _STEP.size)
+    return Ends(Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7]), data[_HEAD_AT : _HEAD_AT + head_length])

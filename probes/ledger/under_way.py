@@ -96,6 +96,7 @@ def request(
         throttled_ns=now.throttled_ns,
         gc_ns=now.gc_ns,
         stack=stack if now.threads in {"one", "followed"} else (),
+        remote=event.remote.text(unix_name),
     )
 
 

@@ -49,7 +49,7 @@ def folded(path: str, *, cut: bool = False) -> str:
 
 def is_variable(segment: str) -> bool:
     """Whether a path's segment looks like a value: a number, a date, hex, a UUID, an address, a token."""
-    if segment == CUT:
+    if segment == CUT or (segment.isalpha() and len(segment) < 2 * _MIN_HEX):  # most, and at once
         return False
     characters = set(segment)
     has_digit = bool(characters & _DIGITS)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from msgspec.structs import replace
+
 from perfwatch.probes.protocols.sql import without_literals
 from perfwatch.probes.protocols.turn import Said, Turn
 
@@ -44,7 +46,7 @@ def _command(said: Said, command: int, end: int) -> Turn | None:
         return Turn("mysql", _NAMES.get(command))
     if end == said.size:
         return Turn("mysql", phase="chatter")
-    return read(said._replace(head=said.head[end:], size=said.size - end))  # what follows at once
+    return read(replace(said, head=said.head[end:], size=said.size - end))  # what follows at once
 
 
 def is_greeting(head: bytes) -> bool:

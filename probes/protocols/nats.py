@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PUBLISHES: Final = {"PUB": 2, "HPUB": 3}
 """And how many words follow where no reply is wanted."""
 _CHATTER: Final = frozenset({"SUB", "UNSUB", "PING", "PONG"})
+_VERBS: Final = _CHATTER | _PUBLISHES.keys()
 
 
 def read(said: Said) -> Turn | None:
@@ -44,7 +45,7 @@ def _lines(said: Said) -> Iterator[tuple[str, list[str]]]:
         line, ended, rest = rest.partition(b"\r\n")
         verb, *words = line.decode("utf-8", "replace").split()[:5] or [""]
         is_connect = verb == "CONNECT" and line[len("CONNECT ") :].startswith(b"{")
-        if not is_connect and (verb not in _CHATTER | _PUBLISHES.keys() or not (ended or said.cut)):
+        if not is_connect and (verb not in _VERBS or not (ended or said.cut)):
             return
         yield verb, words if ended else []
         if verb in _PUBLISHES:

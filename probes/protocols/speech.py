@@ -7,7 +7,10 @@ the clear, as the process wrote it.
 
 from __future__ import annotations
 
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from perfwatch.probes.protocols import (
     amqp,
@@ -48,6 +51,15 @@ _READERS: Final[dict[Protocol, Callable[[Said], Turn | None]]] = {  # the surest
     "kafka": kafka.read,
     "dns": dns.read,
 }
+_BEGINNINGS: Final[dict[Protocol, bytes]] = {
+    "tls": bytes(range(tls.CHANGE_CIPHER, tls.DATA + 1)), "http/1": ascii_uppercase.encode(), "amqp": b"A\1\2\3\x08",
+    "redis": b"*", "nats": b"CHPSU", "memcached": b"\x80" + ascii_lowercase.encode(),
+}  # fmt: skip
+"""What these begin with; all others may begin with anything."""
+_BY_FIRST_BYTE: Final = [
+    [(protocol, read) for protocol, read in _READERS.items() if byte in _BEGINNINGS.get(protocol, (byte,))]
+    for byte in range(256)
+]
 _BY_PORT: Final[dict[int, Protocol]] = {
     53: "dns", 443: "tls", 3306: "mysql", 4222: "nats", 5432: "postgresql", 5433: "postgresql", 5671: "tls",
     5672: "amqp", 6379: "redis", 6432: "postgresql", 8443: "tls", 9092: "kafka", 11211: "memcached", 26379: "redis",
@@ -82,7 +94,7 @@ class Speech:
         if turn.protocol == "grpc" or self.protocol == "unknown":
             self.protocol = turn.protocol
         operation = turn.operation[:MAX_OPERATION_CHARS] if turn.operation else None
-        return turn._replace(protocol=self.protocol, operation=operation)
+        return replace(turn, protocol=self.protocol, operation=operation)
 
     def _said_inside(self, turn: Turn, clear: bytes | None, size: int) -> Turn:
         if clear is not None and turn.phase == "asking":
@@ -117,8 +129,9 @@ class Speech:
         if self.protocol != "unknown":
             known = "http/2" if self.protocol == "grpc" else self.protocol
             return self._by(known, head, size, known=True) or Turn(self.protocol)
-        for protocol in _READERS:
-            if (protocol != "dns" or self._at_dns) and (turn := self._by(protocol, head, size, known=False)):
+        said = Said(head, size, known=False, memory=self._memory)
+        for protocol, read in _BY_FIRST_BYTE[head[0]] if head else ():
+            if (protocol != "dns" or self._at_dns) and (turn := read(said)):
                 self.is_encrypted = turn.protocol == "tls"
                 return turn
         return (self._likely and self._by(self._likely, head, size, known=True)) or Turn("unknown")

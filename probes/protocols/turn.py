@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from perfwatch.probes.records import Protocol
@@ -13,7 +15,7 @@ MAX_NAMES: Final = 100
 """So many prepared statements of a connection are remembered; asyncpg and psycopg keep as many."""
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True):
     """What the first bytes sent say."""
 
     protocol: Protocol
@@ -46,7 +48,7 @@ class Memory:
         return self._names.get(name)
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True):
     """The first bytes of what was sent, and what is known beside them."""
 
     head: bytes

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
 from typing import TYPE_CHECKING, Final, Self
 
 from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.readers import uprobes
+from perfwatch.probes.readers.ring import MACHINES, MappedRing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
 LIBRARY: Final = "libbpf.so.1"
@@ -55,11 +57,11 @@ def _open_library() -> ctypes.CDLL:
         "bpf_object__next_program": (pointer, [pointer, pointer]),
         "bpf_object__find_program_by_name": (pointer, [pointer, ctypes.c_char_p]),
         "bpf_object__find_map_by_name": (pointer, [pointer, ctypes.c_char_p]),
-        "bpf_object__find_map_fd_by_name": (ctypes.c_int, [pointer, ctypes.c_char_p]),
         "bpf_map__fd": (ctypes.c_int, [pointer]),
         "bpf_map__type": (ctypes.c_int, [pointer]),
         "bpf_map__key_size": (u32, [pointer]),
         "bpf_map__value_size": (u32, [pointer]),
+        "bpf_map__max_entries": (u32, [pointer]),
         "bpf_program__name": (ctypes.c_char_p, [pointer]),
         "bpf_program__section_name": (ctypes.c_char_p, [pointer]),
         "bpf_program__set_autoload": (ctypes.c_int, [pointer, ctypes.c_bool]),
@@ -132,10 +134,35 @@ class BpfMap:
                 return
             first, seen = False, seen + count.value
             for i in range(count.value):
-                key, value = i * self._key_bytes, i * self._value_bytes
-                yield keys.raw[key : key + self._key_bytes], values.raw[value : value + self._value_bytes]
+                yield _piece(keys, i, self._key_bytes), _piece(values, i, self._value_bytes)
             if result < 0:
                 return
+
+
+class CalledRing:
+    """A ring buffer that libbpf reads: it calls back for each event."""
+
+    def __init__(self, lib: ctypes.CDLL, fd: int) -> None:
+        def sample(_context: int, data: int, size: int) -> int:
+            self._events.append(ctypes.string_at(data, size))
+            return 0
+
+        self._lib = lib
+        self._events: list[bytes] = []
+        self._sample = _SAMPLE(sample)  # kept: libbpf holds a bare pointer to it
+        self._ring = lib.ring_buffer__new(fd, self._sample, None, None)
+        if not self._ring:
+            raise OSError(ctypes.get_errno(), "ring_buffer__new")
+
+    def take(self) -> list[bytes]:
+        """Copy all events that are there, in order."""
+        _check(self._lib.ring_buffer__consume(self._ring), "ring_buffer__consume")
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._lib.ring_buffer__free(self._ring)
 
 
 class BpfObject:
@@ -150,7 +177,7 @@ class BpfObject:
         self._lib.libbpf_set_print(self._printer)
         self._image = ctypes.create_string_buffer(image, len(image))  # libbpf reads it until it is loaded
         self._links: list[int] = []
-        self._ring: int | None = None
+        self._ring: MappedRing | CalledRing | None = None
         self._object: int | None = self._lib.bpf_object__open_mem(self._image, len(image), None)
         if not self._object:
             raise Unavailable("the BPF object cannot be read by this libbpf", "install libbpf 1.0 or later")
@@ -237,22 +264,15 @@ class BpfObject:
             raise ValueError(f"map {name} has values of {value} bytes, not {value_bytes}: they would not fit")
         return BpfMap(self._lib, self._lib.bpf_map__fd(found), key_bytes, value_bytes)
 
-    def open_ring(self, name: str, sink: Callable[[bytes], None]) -> None:
-        """Have `consume` hand each event of a ring buffer to `sink`, as a copy."""
+    def open_ring(self, name: str) -> None:
+        """Have `consume` read the events of a ring buffer."""
+        found = self._lib.bpf_object__find_map_by_name(self._object, name.encode())
+        fd, size = self._lib.bpf_map__fd(found), self._lib.bpf_map__max_entries(found)
+        self._ring = MappedRing(fd, size) if platform.machine() in MACHINES else CalledRing(self._lib, fd)
 
-        def sample(_context: int, data: int, size: int) -> int:
-            sink(ctypes.string_at(data, size))
-            return 0
-
-        fd = self._lib.bpf_object__find_map_fd_by_name(self._object, name.encode())
-        self._sample = _SAMPLE(sample)  # kept: libbpf holds a bare pointer to it
-        self._ring = self._lib.ring_buffer__new(fd, self._sample, None, None)
-        if not self._ring:
-            raise OSError(ctypes.get_errno(), "ring_buffer__new")
-
-    def consume(self) -> int:
-        """Hand over all events that are there; returns how many."""
-        return int(_check(self._lib.ring_buffer__consume(self._ring), "ring_buffer__consume"))
+    def consume(self) -> list[bytes]:
+        """Return all events that are there, in order."""
+        return self._ring.take() if self._ring else []
 
     def close(self) -> None:
         """Detach and unload everything; may be called twice."""
@@ -260,7 +280,7 @@ class BpfObject:
             self._lib.bpf_link__destroy(link)
         self._links.clear()
         if self._ring:
-            self._lib.ring_buffer__free(self._ring)
+            self._ring.close()
             self._ring = None
         if self._object:
             self._lib.bpf_object__close(self._object)
@@ -289,3 +309,8 @@ def _check(result: int, what: str) -> int:
     if result < 0:
         raise OSError(-result if result != -1 else ctypes.get_errno(), what)
     return result
+
+
+def _piece(array: ctypes.Array[ctypes.c_char], place: int, size: int) -> bytes:
+    """Copy one of the entries of an array, and no more of it."""
+    return memoryview(array)[place * size : (place + 1) * size].tobytes()

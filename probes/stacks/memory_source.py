@@ -11,6 +11,7 @@ from perfwatch.probes.cpython.interning import Interner
 from perfwatch.probes.cpython.python import open_python
 from perfwatch.probes.cpython.walk import Walker
 from perfwatch.probes.frames import Frame, GilHold, PythonSample, StackSample, ThreadStacks
+from perfwatch.probes.stacks.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ class MemorySource:
         except BaseException:
             self._python.close()
             raise
+        self._standing = Standing(self._python)
         self._interner = Interner()
         self._last: dict[int, tuple[Stack, int]] = {}
         """Of each thread the stack that was added last, and its place: of one that rests the same object again."""
@@ -53,6 +55,7 @@ class MemorySource:
         at_ns = time.monotonic_ns()
         reading = self._walker.read(until_ns)
         holder, torn = reading.gil_holder, 0
+        self._standing.see(reading.threads, at_ns)
         taken: list[StackSample] = []
         for tid, stack in reading.threads:
             place = self._place(tid, stack, until_ns) if stack else None
@@ -93,6 +96,7 @@ class MemorySource:
             gil_held=tuple(GilHold(tid, readings) for tid, readings in most),
             gc_enabled=collector.enabled if collector else None,
             generations=collector.generations if collector else (),
+            locked=self._standing.locked(now_ns),
         )
         return (sample,)
 

@@ -20,6 +20,7 @@ from perfwatch.probes.errors import Unavailable
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.tasks.clients import Clients
 from perfwatch.probes.tasks.links import Links
+from perfwatch.probes.tasks.locks import RESTED_NS, TaskLocks
 from perfwatch.probes.tasks.naming import Names
 from perfwatch.probes.tasks.routes import Routes
 from perfwatch.probes.tasks.serving import served
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from perfwatch.probes.readers.interpreter import Interpreter
 
+MAX_ASKED: Final = 64
+"""In a reading."""
 MAX_TOLD: Final = 1000
 BATCH: Final = 8
 """So many tasks are followed together."""
@@ -63,6 +66,7 @@ class TaskSource:
             self._used = Used(routes, variables, codes)
             self._links = Links(python, kinds, attributes, variables, codes)
             self._names = Names(python, kinds)
+            self._locks = TaskLocks(python, kinds, variables, codes)
         except BaseException:
             python.close()
             raise
@@ -94,6 +98,7 @@ class TaskSource:
         while (batch := list(islice(changed, BATCH))) and time.thread_time_ns() < until_ns:
             self._follow(batch)
         sample = self._sample(now_ns)
+        self._look_for_locks()
         self._memory.check()
         return sample
 
@@ -153,6 +158,13 @@ class TaskSource:
         if watched.client and not (watched.client.is_lasting and name.is_counted):
             evidence += watched.client.evidence
         watched.keep(chain, evidence)
+
+    def _look_for_locks(self) -> None:
+        """Ask those that have come to rest what they hold; it is told as soon as they were seen to rest on."""
+        rested_ns = time.monotonic_ns() - RESTED_NS
+        resting = (each for each in self._watched.values() if each.chain and each.locked is None)
+        for each in islice((each for each in resting if each.rests_ns <= rested_ns), MAX_ASKED):
+            each.locked = self._locks.of(each.chain, each.rests_ns) if each.chain else None
 
     def _sample(self, now_ns: int) -> TasksSample:
         living = [each for each in self._watched.values() if not each.is_left_out]

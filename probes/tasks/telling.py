@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.interning import Interner
 from perfwatch.probes.frames import MAX_FRAMES, StackTable, Task
+from perfwatch.probes.tasks.locks import FREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Telling:
             if not stack or len(frames) < len(stack):
                 return None
             place = self._interner.add(stack, frames)
-        return Task(watched.id, client, place, awaits, used)
+        return Task(watched.id, client, place, awaits, *(watched.locked or FREE), used=used)
 
     def table(self) -> StackTable:
         """Return the stacks of the tasks that were told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.memory import Places
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.tasks.clients import Client
+    from perfwatch.probes.tasks.locks import Locked
     from perfwatch.probes.tasks.routes import Reached
 
 MAX_SEARCHES: Final = 8
@@ -34,6 +36,8 @@ class Watched:
         "id",
         "is_left_out",
         "links",
+        "locked",
+        "rests_ns",
         "task",
         "turn",
         "used",
@@ -49,6 +53,10 @@ class Watched:
         self.client: Client | None = None
         self.links = NOTHING
         self.used: Reached | None = None
+        self.rests_ns = 0
+        """Since when it has been as it is."""
+        self.locked: Locked | None = None
+        """None: it was not looked at."""
         self._searches = self._search_ns = 0
         self.is_left_out = False
         self.turn = 0
@@ -63,7 +71,8 @@ class Watched:
 
     def forget(self) -> None:
         """Take in that it has changed."""
-        self.chain, self.is_left_out, self.links, self.used = None, False, NOTHING, None
+        self.chain, self.is_left_out, self.links = None, False, NOTHING
+        self.locked, self.used = None, None
         self.glance, self._content = _NOTHING, None
 
     def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:
@@ -83,6 +92,7 @@ class Watched:
     def keep(self, chain: Chain, evidence: Sequence[tuple[int, bytes]]) -> None:
         """Take in what it awaits, and what else shows that it is the same task, serving the same client."""
         self.chain = chain
+        self.rests_ns = time.monotonic_ns()
         places = Places([(at, len(data)) for at, data in evidence])
         self.glance = Places.joined([chain.places, places])
         self._content = b"".join([chain.content, *(data for _, data in evidence)])

@@ -17,6 +17,7 @@ import pytest
 import serving
 from ledgering import await_unloaded, script
 from recording import PERFWATCH, SPARE_S, recording, report_on
+from waiting import until
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.errors import PerfwatchError
@@ -60,13 +61,12 @@ def loaded_server():
 
 def await_committed(file):
     """Wait until a recording holds a committed second."""
-    end = time.monotonic() + 10
-    while True:
+
+    def has_records():
         with SessionReader(file) as session:
-            if any(True for _ in session.records()):
-                return
-        assert time.monotonic() < end, "nothing was committed"
-        time.sleep(0.05)
+            return any(True for _ in session.records())
+
+    until(has_records, pause_s=0.05)
 
 
 # --- what cannot be done

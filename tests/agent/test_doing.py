@@ -9,6 +9,7 @@ import threading
 import pytest
 import spied
 from ledgering import script
+from waiting import until
 
 from perfwatch.agent.doing import threads_doing
 
@@ -60,7 +61,7 @@ def test_each_wait_has_its_words():
         lines = [first, *(process.stdout.readline().strip() for _ in range(8))]
         known = {int(tid): words for tid, _, words in (line.partition(" ") for line in lines[:8])}
         try:
-            spied.await_true(lambda: spied.states_of(process.pid) == {"S"})
+            until(lambda: spied.states_of(process.pid) == {"S"})
             found = threads_doing([process.pid])
         finally:
             os.kill(int(lines[8]), signal.SIGKILL)
@@ -75,14 +76,14 @@ def test_who_waits_for_the_interpreter_lock_is_told_from_who_runs(python):
     with script(source, python=python) as (process, _):
         seen = set()
         told = {"running", "waits for the interpreter lock"}
-        spied.await_true(lambda: seen.update(threads_doing([process.pid]).values()) or told <= seen)
+        until(lambda: seen.update(threads_doing([process.pid]).values()) or told <= seen)
     assert seen <= told | {"waits for a lock"}  # while it starts its threads
 
 
 def test_a_stopped_process():
     with script("print('up'); input()") as (process, _):
         process.send_signal(signal.SIGSTOP)
-        spied.await_true(lambda: spied.states_of(process.pid) == {"T"})
+        until(lambda: spied.states_of(process.pid) == {"T"})
         assert threads_doing([process.pid]) == {process.pid: "is stopped"}
 
 

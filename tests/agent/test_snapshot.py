@@ -18,6 +18,7 @@ import spied
 from confining import CONTAINER, NOBODY
 from ledgering import script
 from recording import PERFWATCH, SPARE_S
+from waiting import until
 
 from perfwatch.agent.snapshot import SCHEMA, FrameNow, ProcessNow, Snapshot, ThreadNow, snapshot
 from perfwatch.agent.snapshot_text import to_text
@@ -70,7 +71,7 @@ def assert_explained(ended, said):
 @contextlib.contextmanager
 def settled(source, *, python=sys.executable):
     with script(source, python=python) as (process, _):
-        spied.await_true(lambda: spied.states_of(process.pid) == {"S"})
+        until(lambda: spied.states_of(process.pid) == {"S"})
         yield process
 
 
@@ -144,7 +145,7 @@ def test_all_processes_of_a_tree_that_run_python():
     with script(FORKING) as (process, _):
         children = psutil.Process(process.pid).children()
         try:
-            spied.await_true(lambda: all(spied.states_of(child.pid) == {"S"} for child in children))
+            until(lambda: all(spied.states_of(child.pid) == {"S"} for child in children))
             found = snapshot(process.pid, is_native=False)
         finally:
             for child in children:

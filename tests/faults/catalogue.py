@@ -36,7 +36,7 @@ class Fault:
     """What the server clocked as the fault; `outside`: what of the latency its handler did not see."""
     around: tuple[Callable[[], AbstractContextManager[dict[str, str]]], ...] = ()
     server: Callable[..., AbstractContextManager[serving.Server]] = GTHREAD
-    seconds: float = 4
+    seconds: float = 3
     named: str | None = None
     """The environment variable whose value the evidence must name."""
     where: str = ""

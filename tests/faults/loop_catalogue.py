@@ -34,6 +34,8 @@ class Party:
     """The environment variable whose value the evidence must name."""
     held_by: str | None = None
     """The route of the requests that they waited for, which must be named, or their function."""
+    second: tuple[str, str] | None = None
+    """A further mechanism that must be told, and the server's name for it."""
 
     @property
     def route(self):
@@ -152,7 +154,7 @@ OF_GREENLETS = {
     "nap": ((sleeps("/sleep/{n}?ms=60"),), ()),
     "awaited-call": (GREEN_CALL, (WEB,)),
 }
-QUICK = {"sleep-asyncio", "sleep-uvloop", "permit-asyncio", "chatty-asyncio", "psycopg-pool-threads"}
+QUICK = {"sleep-uvloop", "permit-asyncio", "chatty-asyncio", "psycopg-pool-threads"}
 
 
 def _faults():

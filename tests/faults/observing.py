@@ -23,6 +23,7 @@ MEASURED_AS = {
     "gil": ("handler", "blocked_ns"),
     "cpu": ("cpu", "cpu_ns"),
     "run_queue": ("cpu", "run_delay_ns"),
+    "crowded": ("handler", "run_delay_ns"),
 }
 """Which of the server's stretches is the fault, and which figure of it; others are blocked in their own stretch.
 A CPU-bound handler blocks on nothing but the interpreter lock."""

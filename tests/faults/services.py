@@ -48,10 +48,14 @@ def secure_web():
             yield {"FAULTY_SECURE_WEB": f"127.0.0.1:{port}", "FAULTY_AUTHORITY": certificate}
 
 
-@contextlib.contextmanager
 def _web(*secured):
+    return _script("web_peer.py", *secured)
+
+
+@contextlib.contextmanager
+def _script(name, *arguments):
     port = free_port()
-    with _listening([sys.executable, serving.APPS / "web_peer.py", port, *secured], port):
+    with _listening([sys.executable, serving.APPS / name, port, *arguments], port):
         yield port
 
 

@@ -33,7 +33,7 @@ SERVERS = {
     "django-runserver": serving.django,
     "cheroot": serving.cheroot,
 }
-QUICK = {"gthread-workers", "sync-unix", "http-server-unix", "django-gunicorn", "cheroot"}
+QUICK = {"gthread-workers", "sync-unix", "cheroot"}
 
 
 def assert_sleeps_are_seen(server):

@@ -106,12 +106,12 @@ def _agree(first, last, before, after, tolerance_s=0.05):
 
 def test_counters_lie_between_two_readings_of_psutil():
     with CpuProbe(lambda: ()) as probe:
-        before = psutil.cpu_stats()
+        before, load = psutil.cpu_stats(), os.getloadavg()
         (sample,) = probe.read(time.monotonic_ns())
         after = psutil.cpu_stats()
     assert before.ctx_switches <= sample.context_switches <= after.ctx_switches
     assert before.interrupts <= sample.interrupts <= after.interrupts
-    assert sample.load == pytest.approx(os.getloadavg(), abs=0.1)
+    assert sample.load in (pytest.approx(load, abs=0.01), pytest.approx(os.getloadavg(), abs=0.01))
 
 
 def test_forks_are_counted():
@@ -126,17 +126,19 @@ def test_forks_are_counted():
 def test_the_largest_user_is_named_with_its_cpu_time():
     """Within 10 % of what the process says of itself."""
     source = (
-        "import resource, sys, time\n"
+        "import resource, sys\n"
         "def used():\n    r = resource.getrusage(resource.RUSAGE_SELF); return r.ru_utime + r.ru_stime\n"
         "open('/proc/self/comm', 'w').write('spins (a) b)')\n"
+        "print('ready', flush=True)\n"
         "for line in sys.stdin:\n"
-        "    began = used(); end = time.monotonic() + 1.5\n"
-        "    while time.monotonic() < end: pass\n"
+        "    began = used()\n"
+        "    while used() < began + 1: pass\n"
         "    print(used() - began, flush=True)\n"
     )
     command = [sys.executable, "-c", source]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         users = CpuUsers()
+        assert process.stdout.readline() == "ready\n"
         assert users.top({process.pid}) == ()
         process.stdin.write("go\n")
         process.stdin.flush()

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledgering import script
-from netting import NEEDS_ROOT, OWN_NETWORK, as_nobody, until, within
+from netting import NEEDS_ROOT, OWN_NETWORK, as_nobody, within
+from waiting import until
 
 from perfwatch.probes import network, roots
 from perfwatch.probes.errors import Malformed

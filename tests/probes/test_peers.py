@@ -12,6 +12,7 @@ import making as m
 import netting
 import pytest
 from ledgering import script
+from waiting import until
 
 from perfwatch.probes import peers
 from perfwatch.probes.peers import PeersProbe
@@ -172,13 +173,10 @@ def asking(*addresses, pid=None):
     return m.served(1, 1, ms=1, pid=pid or os.getpid(), peers=called)
 
 
-def told(probe, timeout_s=10.0):
+def told(probe):
     """Read until a search is over."""
-    end = time.monotonic() + timeout_s
     records = list(probe.read(time.monotonic_ns()))
-    while probe._search is not None:
-        assert time.monotonic() < end
-        records += probe.read(time.monotonic_ns())
+    until(lambda: probe._search is None or records.extend(probe.read(time.monotonic_ns())), pause_s=0)
     return records
 
 

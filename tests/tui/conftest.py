@@ -1,9 +1,17 @@
-"""All screens are tested in one time zone, and leave no thread behind."""
+"""All screens are tested in one time zone, are waited for until they are idle, and leave no thread behind."""
 
 import threading
 import time
 
 import pytest
+from textual import app, pilot
+from tui_driving import until_idle
+
+
+@pytest.fixture(autouse=True)
+def _idle_when_there_is_nothing_to_do(monkeypatch):
+    for module in (app, pilot):
+        monkeypatch.setattr(module, "wait_for_idle", until_idle)
 
 
 @pytest.fixture(autouse=True)

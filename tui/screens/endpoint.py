@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
 from perfwatch.agent.report_calls import in_each
+from perfwatch.agent.report_gains import gain_of
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
@@ -80,7 +81,8 @@ class EndpointScreen(TreeScreen):
             f"mean ledger of the {count(judged)} judged" if judged else f"mean ledger of all {count(endpoint.count)}"
         )
         self.query_one(LedgerPanel).show(whose, endpoint.ledger)
-        self.query_one(WhyPanel).show(endpoint.verdict)
+        gain = gain_of(endpoint.verdict.mechanism, endpoint.what_if, endpoint.latency_ms)
+        self.query_one(WhyPanel).show(endpoint.verdict, gain=gain)
         self.query_one("#called", Static).update(_called(endpoint))
         self.set_class(bool(endpoint.downstream), "-calling")
 

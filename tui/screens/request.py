@@ -11,6 +11,7 @@ from textual.widgets import Footer, Static
 
 from perfwatch.agent.correlator.keepers import keepers, told
 from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
+from perfwatch.agent.report_gains import gain_of
 from perfwatch.agent.report_sentences import counted
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette, segments
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 _KEEPERS: Final = 2
+_SPOKEN: Final = {"http/2": "HTTP/2 ", "grpc": "gRPC "}
 
 
 class RequestScreen(TreeScreen):
@@ -90,16 +92,17 @@ class RequestScreen(TreeScreen):
         line.append("   sampled" if record.fidelity == "sampled" else "", palette.WARN)
         status = str(record.status) if record.status is not None else record.outcome
         bad = palette.ALARM if request.failed else palette.QUIET
+        status = f"{status}, gRPC status {record.grpc_status}" if record.grpc_status else status
         line.append(f"   {clean(status)}", bad)
         line.append(
             f"   {_thread(record.pid, record.tid)}   {clock(info.unix_s(record.ended_ns), ms=True)}", palette.QUIET
         )
         line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
-        line.append(f"   from {clean(record.remote)}", palette.QUIET)
+        line.append(f"   {_SPOKEN.get(record.protocol, '')}from {clean(record.remote)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
         self._tell_calls(request, frame.view)
-        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads))
+        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads), _gain(request, frame.view))
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
         hanging = Hanging.of(request, view)
@@ -203,6 +206,15 @@ class RequestScreen(TreeScreen):
         self._request_id, self._shown = request_id, None
         if self.frame is not None:
             self.show_frame(self.frame)
+
+
+def _gain(request: Request, view: View) -> str | None:
+    """Say what its endpoint would take without what this request was slow for."""
+    own = next((one for one in view.endpoints if (one.method, one.place) == request.endpoint), None)
+    if own is None or request.verdict is None:
+        return None
+    told = gain_of(request.verdict.mechanism, own.what_if, own.latency_ms)
+    return None if told is None else f"of its endpoint, {told}"
 
 
 def _kept(request: Request, view: View) -> tuple[tuple[Bucket, str], ...]:

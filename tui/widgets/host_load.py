@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from perfwatch.agent import report_sentences as said
+from perfwatch.agent.report_gains import scaling
 from perfwatch.tui import palette
 from perfwatch.tui.draw import gauge
 from perfwatch.tui.format import NONE, clean, fit, percent
@@ -35,6 +36,8 @@ class HostLoad(SectionPanel):
         bar = _BAR if width >= _ROOMY else _SHORT_BAR
         head = f"{'used':>{bar + 4}}  {'saturated':>9}  {'errors':>6}"
         yield Section("resources", head, [line for one in view.saturation for line in _resource(one, bar, width)])
+        law = [] if view.scalability is None else sentences(scaling(view.scalability), width)
+        yield Section("scalability", "over the session", law)
         yield _run_queue(view.queues.run_queue)
         yield _pressure(view.queues)
         yield Section("cgroups", "", sentences(map(said.cgroup, view.queues.cgroups), width))

@@ -99,7 +99,7 @@ def _reasons(verdict: Verdict, widths: Widths) -> str:
     """Return the summary, and the facts behind it as far as there is room; no share that the cause has already."""
     reasons, room = verdict.summary, widths.why
     if widths.cause >= _SHARED:
-        reasons = reasons.removesuffix(f" ({percent(verdict.share)})")
+        reasons = reasons.replace(f" ({percent(verdict.share)})", "", 1)
     for fact in verdict.evidence[1:]:
         if len(reasons) + 2 + len(fact.text) <= room:
             reasons += f"; {fact.text}"

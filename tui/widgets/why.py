@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
+from perfwatch.agent.correlator.because import chain_lines
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, percent
 
@@ -28,9 +29,9 @@ class WhyPanel(Widget):
         super().__init__(id=id)
         self._lines: tuple[tuple[str, Text], ...] = ()
 
-    def show(self, verdict: Verdict | None, otherwise: str = "") -> None:
-        """Take a verdict, or the line to show where there is none."""
-        told = _told(verdict) if verdict is not None else iter([("why", Text(otherwise, style=palette.QUIET))])
+    def show(self, verdict: Verdict | None, otherwise: str = "", gain: str | None = None) -> None:
+        """Take a verdict and what would be gained without its cause, or the line to show where there is none."""
+        told = _told(verdict, gain) if verdict is not None else iter([("why", Text(otherwise, style=palette.QUIET))])
         lines = tuple(told)
         if lines != self._lines:
             self._lines = lines
@@ -46,7 +47,7 @@ class WhyPanel(Widget):
         return grid
 
 
-def _told(verdict: Verdict) -> Iterator[tuple[str, Text]]:
+def _told(verdict: Verdict, gain: str | None) -> Iterator[tuple[str, Text]]:
     letter, colour = palette.LETTER[verdict.principle], palette.COLOUR[verdict.principle]
     cause = f"{letter} {verdict.mechanism or verdict.principle}"
     sure = f" ({percent(verdict.confidence)} sure)" if verdict.mechanism else ""
@@ -56,6 +57,10 @@ def _told(verdict: Verdict) -> Iterator[tuple[str, Text]]:
     yield "why", why
     first, others = verdict.advice[:1], verdict.advice[1:_MAX_LINES]
     yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in first)
+    if gain is not None:
+        yield "gain", Text(clean(gain), style=palette.TEXT)
+    for number, line in enumerate(chain_lines(verdict.chain)):
+        yield "by" if number == 0 else "", Text(clean(line), style=palette.TEXT)
     for number, fact in enumerate(verdict.evidence[:_MAX_LINES]):
         yield "facts" if number == 0 else "", Text(clean(fact.text), style=palette.TEXT)
     yield from (("or", Text(clean(advice), style=palette.QUIET)) for advice in others)

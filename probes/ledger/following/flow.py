@@ -16,9 +16,9 @@ from perfwatch.probes.ledger.following.habits import Act, Habits
 from perfwatch.probes.ledger.following.held import Held
 from perfwatch.probes.ledger.following.jobs import RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
-from perfwatch.probes.ledger.following.owners import CALLS, Owners
+from perfwatch.probes.ledger.following.owners import CALLS, Owners, acts_of
 from perfwatch.probes.ledger.following.ways import Came, Way
-from perfwatch.probes.ledger.following.witnesses import Witnesses, acts_of, is_under_way
+from perfwatch.probes.ledger.following.witnesses import Witnesses, is_under_way
 from perfwatch.probes.ledger.following.workers import Handed, Workers, of_job
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Flow:
             steps.SENT: self._ask,
             steps.RECEIVED: self._hear,
             steps.CLOSED: self._hang_up,
+            steps.FOUND: self._find,
         }
 
     def take(self, step: StepEvent, asked: str | None = None) -> int | None:
@@ -109,6 +110,19 @@ class Flow:
         has_gone_on = any(way.began_ns >= at_ns for way in ways)
         if len(under_way) == 1 and not has_gone_on:
             self._witnesses.take(under_way[0], number, known, at_ns)
+
+    def end(self, id_: int, at_ns: int, *, is_known: bool) -> None:
+        """Take in that a request has ended; one that waited for a worker may still be had by one, if none is known."""
+        way = self._ways.get(id_)
+        if way and way.found_ns and not (is_known and way.has_answered):
+            self._workers.leave(way, at_ns)
+
+    def undo(self, id_: int) -> None:
+        """Take back that a request was read: it was none."""
+        way = self._ways.get(id_)
+        if way and way in way.lane.ready:
+            way.lane.ready.remove(way)
+        self.forget(id_)
 
     def forget(self, id_: int) -> None:
         """Drop a request that was told for good."""
@@ -254,7 +268,12 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if lane.is_worker:
+        if not lane.is_worker and (way.found_ns or lane is not way.lane):
+            way.is_whole = False  # when it was taken up was not seen
+            lane.is_worker = not way.found_ns  # it has had work ever since it was looked at
+        if way.found_ns and not lane.is_worker:
+            self._close(lane, step, lane.actor)
+        elif lane.is_worker:
             self._workers.answer(lane, way, step)
         else:
             self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
@@ -310,6 +329,13 @@ class Flow:
         else:
             self._workers.hand(handed, step.other)
         return owner
+
+    def _find(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Note a request that waits for a worker who will answer it."""
+        arrived_ns = step.since_ns or step.at_ns
+        way = self._ways[step.request] = Way(step.request, step.connection, arrived_ns, lane, step.other)
+        way.found_ns = step.at_ns
+        return way
 
     # --- connections that the process opened
 

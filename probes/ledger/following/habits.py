@@ -56,8 +56,8 @@ class Habits:
             self._acts.clear()
             self._follows.clear()
             self._seen.clear()
-        self._lives[kind] = self._lives.get(kind, 0) + 1
-        if self._lives[kind] >= FADES:
+        lives = self._lives[kind] = self._lives.get(kind, 0) + 1
+        if lives >= FADES:
             self._lives[kind] /= 2
             for counts in (*self._acts.values(), *(seen.kinds for seen in self._seen.values())):
                 if kind in counts:

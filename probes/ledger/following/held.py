@@ -28,20 +28,13 @@ class Held:
 
     def tell(self, tid: int, since_ns: int, owner: int | None) -> None:
         """Tell those of a stretch that began then to its owner; all are let go of."""
-        held = self._of.get(tid)
-        if not held:
-            return
-        for at_ns, event in held:
+        for at_ns, event in self._of.pop(tid, ()):
             if owner and since_ns <= at_ns:
                 self._sink(event, owner)
-        held.clear()
 
     def give(self, job: Job) -> None:
         """Let a worker's job have those of its time: whose it is shows when it is done."""
-        held = self._of.get(job.tid)
-        if held:
-            job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
-            held.clear()
+        job.held += [event for at_ns, event in self._of.pop(job.tid, ()) if at_ns >= job.started_ns]
 
     def tell_job(self, job: Job, owner: int) -> None:
         """Tell what a job has."""

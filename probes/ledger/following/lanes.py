@@ -15,6 +15,7 @@ LONG_NS: Final = 500_000
 MAX_STRETCHES: Final = 20_000
 MAX_READY: Final = 1024
 MAX_PASSED: Final = 256
+MAX_CAUSES: Final = 2
 
 
 class Kept(NamedTuple):
@@ -66,6 +67,7 @@ class Lane:
         self._ends: list[int] = []
         self._busy_ns: list[int] = []  # from the first stretch to the end of each
         self._queued_ns: list[int] = []  # of that: how long it waited for a CPU
+        self._busy_sum_ns = self._queued_sum_ns = 0
         self._before = (0, 0)  # both, until the first that is remembered
         self._long: list[Kept] = []
 
@@ -74,9 +76,11 @@ class Lane:
         length = until_ns - self.told_ns
         if length <= 0:
             return
+        self._busy_sum_ns += length
+        self._queued_sum_ns += min(length, queued_ns)  # less than a call of min()
         self._ends.append(until_ns)
-        self._busy_ns.append((self._busy_ns[-1] if self._busy_ns else 0) + length)
-        self._queued_ns.append((self._queued_ns[-1] if self._queued_ns else 0) + min(queued_ns, length))
+        self._busy_ns.append(self._busy_sum_ns)
+        self._queued_ns.append(self._queued_sum_ns)
         if length - queued_ns >= LONG_NS:
             self._long.append(Kept(self.told_ns, until_ns, owner, 1 - queued_ns / length))
         self.told_ns = until_ns
@@ -88,6 +92,8 @@ class Lane:
 
     def busy_ns(self, since_ns: int, until_ns: int) -> tuple[int, int]:
         """Tell how long it was busy in between, and without a CPU for how much of that; by ended stretches."""
+        if not self._ends or since_ns >= self._ends[-1]:
+            return 0, 0
         ran, ran_before = self._until(until_ns), self._until(since_ns)
         return max(ran[0] - ran_before[0], 0), max(ran[1] - ran_before[1], 0)
 
@@ -104,7 +110,8 @@ class Lane:
 
     def expect(self, one: Way | Job) -> None:
         """Note that something came for a request: it will run when its turn comes."""
-        self.causes = (self.causes if one in self.causes else (*self.causes, one))[:2]
+        if len(self.causes) < MAX_CAUSES and one not in self.causes:
+            self.causes = (*self.causes, one)
         if one not in self.ready and len(self.ready) < MAX_READY:
             self.ready.append(one)
         if one in self.passed:
@@ -112,9 +119,9 @@ class Lane:
 
     def _until(self, at_ns: int) -> tuple[int, int]:
         """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU."""
+        if at_ns >= self._ends[-1]:
+            return self._busy_sum_ns, self._queued_sum_ns
         place = bisect_right(self._ends, at_ns)
-        if place == len(self._ends):
-            return (self._busy_ns[-1], self._queued_ns[-1]) if self._busy_ns else self._before
         before = (self._busy_ns[place - 1], self._queued_ns[place - 1]) if place else self._before
         length, queued = self._busy_ns[place] - before[0], self._queued_ns[place] - before[1]
         inside = max(at_ns - (self._ends[place] - length), 0)

@@ -32,25 +32,12 @@ class Owners:
         self._habits = habits
 
     def next(self, lane: Lane, act: Act, giver: Way | None = None) -> tuple[Way | None, bool]:
-        """Tell who acts without a name, and whether it can only be that one.
-
-        Who stands in the loop's order comes first, then who acts already, then who had his turn and left no trace: of
-        them the first of a kind that does so. If nothing is known of the kinds, it is the first in order. It is not
-        who gave back what is used (`giver`).
-        """
-        ready = [one for one in lane.ready if isinstance(one, Way) and one is not giver]
-        actor = lane.actor if lane.actor not in (giver, *ready) else None
-        asleep = [way for way in lane.passed if way is not actor and way not in ready]
-        candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
-        candidates = [way for way in candidates if not way.has_answered]
-        others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates and way is not giver]
+        """Tell who acts without a name, and whether it can only be that one; it is not who gave back what is used."""
         cause = None if giver else self._only_cause(lane)
-        chosen = (
-            cause
-            or self._likeliest(candidates, act, others)
-            or self._first([*ready, *([] if ready or not actor else [actor])], act)
-        )
-        self._learn(lane, candidates, act, cause)
+        chosen = cause or self._by_order(lane, act, giver)
+        if cause:
+            for one in acts_of(act):
+                self._habits.did(cause.kind, one)
         if chosen:
             self.did(chosen, act)
             if chosen in lane.ready:
@@ -58,6 +45,26 @@ class Owners:
             if chosen in lane.passed:
                 lane.passed.remove(chosen)
         return chosen, cause is not None
+
+    def _by_order(self, lane: Lane, act: Act, giver: Way | None) -> Way | None:
+        """Choose among several, and learn that it was one of them.
+
+        Who stands in the loop's order comes first, then who acts already, then who had his turn and left no trace: of
+        them the first of a kind that does so. If nothing is known of the kinds, it is the first in order.
+        """
+        ready = [one for one in lane.ready if isinstance(one, Way) and one is not giver]
+        actor = lane.actor if lane.actor not in (giver, *ready) else None
+        asleep = [way for way in lane.passed if way is not actor and way not in ready]
+        candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
+        candidates = [way for way in candidates if not way.has_answered]
+        others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates and way is not giver]
+        chosen = self._likeliest(candidates, act, others) or self._first(
+            [*ready, *([] if ready or not actor else [actor])], act
+        )
+        kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
+        for one in acts_of(act) if kinds else ():
+            self._habits.share(kinds, one)
+        return chosen
 
     def gives(self, lane: Lane, way: Way, act: Act, before: Act) -> bool:
         """Whether a request has given back a connection, and another one acts on it that had waited for it.
@@ -77,14 +84,6 @@ class Owners:
         if isinstance(cause, Job):
             cause = cause.owner
         return cause if cause and not cause.has_answered else None
-
-    def _learn(self, lane: Lane, candidates: list[Way], act: Act, cause: Way | None) -> None:
-        kinds = {way.kind for way in candidates} or {way.kind for way in lane.open.values()}
-        for one in (act, (CALLS, act[1], None)) if act[0] == steps.SENT else (act,):
-            if cause:
-                self._habits.did(cause.kind, one)
-            elif kinds:
-                self._habits.share(kinds, one)
 
     def _does_more(self, way: Way, act: Act) -> bool:
         """Whether a request can be expected to do the same again, beside what it waits for."""
@@ -109,3 +108,8 @@ class Owners:
         if way.calling and way.done.get(act):
             self._habits.did(way.kind, (_AT_ONCE, *act[1:]))
         way.done[act] = way.done.get(act, 0) + 1
+
+
+def acts_of(act: Act) -> tuple[Act, ...]:
+    """Return what is learnt of an act: itself, and of a call that it is one."""
+    return (act, (CALLS, act[1], None)) if act[0] == steps.SENT else (act,)

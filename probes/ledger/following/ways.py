@@ -10,6 +10,8 @@ from copy import copy as copied
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from perfwatch.probes.ledger.following.jobs import FIGURES, NOTHING, RUN_QUEUE, Job
 from perfwatch.probes.records import BUCKETS, Bucket
 
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
+_LOOP: Final = _PLACE["loop"]
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
-class Came(NamedTuple):
+class Came(msgspec.Struct, frozen=True):
     """Something came for a request."""
 
     at_ns: int
@@ -40,7 +43,7 @@ class Came(NamedTuple):
     """When what was answered was asked: before that, nobody waited for it."""
 
 
-class Gap(NamedTuple):
+class Gap(msgspec.Struct, frozen=True):
     """A wait of at least 1 ms between two of its stretches."""
 
     started_ns: int
@@ -54,7 +57,7 @@ class Gap(NamedTuple):
     """What it was for was seen. Else its coroutine waited for something that cannot be seen from outside."""
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True):
     """One own stretch, and why it could begin."""
 
     started_ns: int
@@ -89,6 +92,7 @@ class Way:
         "came",
         "connection",
         "done",
+        "found_ns",
         "gaps",
         "id",
         "is_whole",
@@ -112,6 +116,8 @@ class Way:
         """No step of it was lost."""
         self.answered_ns = 0
         """When it answered last."""
+        self.found_ns = 0
+        """When it was read by a thread that does nothing for it; 0: it was not."""
         self.began_ns = self.booked_until_ns = arrived_ns
         self.booked_ns = [0] * FIGURES
         self.peers: dict[Address, list[int]] = {}
@@ -141,13 +147,13 @@ class Way:
         """Take in a stretch of its own."""
         came: tuple[Came, ...] = ()
         if self.came:
-            came = tuple(one for one in self.came if one.at_ns <= started_ns)
+            came = tuple([one for one in self.came if one.at_ns <= started_ns])
             self.came = [one for one in self.came if one.at_ns > started_ns]  # told before its loop's wait has ended
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.polled_before_ns, lane.woken_ns))
 
     def woke(self, at_ns: int) -> None:
         """Note that what came has woken its loop; who does so tells of it a little later."""
-        self.came = [one._replace(at_ns=min(one.at_ns, at_ns)) for one in self.came]
+        self.came = [msgspec.structs.replace(one, at_ns=min(one.at_ns, at_ns)) for one in self.came]
 
     def takes_back(self, job: Job) -> bool:
         """Undo that a job was done, unless the request has gone on already; whether it was undone."""
@@ -241,7 +247,8 @@ class Way:
             told = self.peers.setdefault(peer, [0, 0])
             told[0] += length
             told[1] += 1
-        self._keep(Gap(since_ns, until_ns, bucket, peer, None, self.lane, is_told))
+        if length >= LONG_WAIT_NS:
+            self._keep(Gap(since_ns, until_ns, bucket, peer, None, self.lane, is_told))
 
     def _work(self, job: Job, until_ns: int, lane: Lane) -> None:
         """Book what a worker did for it, and before that the wait for the worker: `queue`, if none was idle."""
@@ -266,14 +273,17 @@ class Way:
         if length <= 0:
             return
         busy_ns, queued_ns = lane.busy_ns(since_ns, until_ns)
-        busy_ns = min(busy_ns, length)
-        queued_ns = min(queued_ns, busy_ns)
-        self.booked_ns[_PLACE["loop"]] += busy_ns - queued_ns
-        self.booked_ns[RUN_QUEUE] += queued_ns  # a loop that has no CPU is nobody's fault
-        self.booked_ns[_PLACE[self._unseen]] += length - busy_ns
+        if busy_ns:
+            busy_ns = min(busy_ns, length)
+            queued_ns = min(queued_ns, busy_ns)
+            self.booked_ns[_LOOP] += busy_ns - queued_ns
+            self.booked_ns[RUN_QUEUE] += queued_ns  # a loop that has no CPU is nobody's fault
+        idle_ns = length - busy_ns
+        if idle_ns:
+            self.booked_ns[_PLACE[self._unseen]] += idle_ns
         self.booked_until_ns = until_ns
-        if length - busy_ns >= LONG_WAIT_NS:
-            self._keep(Gap(since_ns, since_ns + length - busy_ns, self._unseen, None, None, lane, is_told=False))
+        if idle_ns >= LONG_WAIT_NS:
+            self._keep(Gap(since_ns, since_ns + idle_ns, self._unseen, None, None, lane, is_told=False))
         if busy_ns - queued_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
@@ -283,7 +293,8 @@ class Way:
             held[owner] = held.get(owner, 0) + ns
             self.keepers[owner] = self.keepers.get(owner, 0) + ns
         keeper = max(held, key=held.__getitem__, default=None)
-        self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
+        if length >= LONG_WAIT_NS:
+            self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
 
     @property
     def _unseen(self) -> Bucket:
@@ -293,5 +304,5 @@ class Way:
         return "calls" if self.calling else "other"
 
     def _keep(self, gap: Gap) -> None:
-        if gap.ended_ns - gap.started_ns >= LONG_WAIT_NS and len(self.gaps) < MAX_GAPS:
+        if len(self.gaps) < MAX_GAPS:
             self.gaps.append(gap)

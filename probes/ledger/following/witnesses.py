@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfwatch.probes.ledger import step_events as steps
-from perfwatch.probes.ledger.following.owners import CALLS
+from perfwatch.probes.ledger.following.owners import acts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from perfwatch.probes.ledger.following.connections import Connection
-    from perfwatch.probes.ledger.following.habits import Act, Habits
+    from perfwatch.probes.ledger.following.habits import Habits
     from perfwatch.probes.ledger.following.ways import Way
 
 
@@ -72,8 +71,3 @@ class Witnesses:
 def is_under_way(way: Way, at_ns: int) -> bool:
     """Whether a request had begun by then, and not answered."""
     return way.began_ns < at_ns and not 0 < way.answered_ns <= at_ns
-
-
-def acts_of(act: Act) -> Iterable[Act]:
-    """Return what an act is: what is sent to somebody is also a call of whatever kind."""
-    return (act, (CALLS, act[1], None)) if act[0] == steps.SENT else (act,)

@@ -6,8 +6,10 @@ answers or goes on when it is done: what belongs to it is told then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.jobs import NOTHING, Job
 from perfwatch.probes.ledger.following.ways import Came
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from perfwatch.probes.ledger.following.lanes import Lane
     from perfwatch.probes.ledger.following.ways import Way
     from perfwatch.probes.ledger.step_events import StepEvent
+
+
+MAX_UNANSWERED: Final = 64
+EARLY_NS: Final = 1_000_000
+"""A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
 
 
 class Handed(NamedTuple):
@@ -33,6 +40,7 @@ class Workers:
     def __init__(self, held: Held) -> None:
         self._held = held
         self._handed: dict[int, Handed] = {}
+        self._unanswered: deque[tuple[int, int, int]] = deque(maxlen=MAX_UNANSWERED)
 
     def forget(self, tid: int) -> None:
         """Let go of a thread."""
@@ -50,6 +58,8 @@ class Workers:
 
     def begin(self, lane: Lane, step: StepEvent) -> Way | None:
         """Take in that a thread runs which was woken: with a job, or it had waited for another worker's lock."""
+        if step.bytes:
+            return self._take_next(lane, step)
         handed = self._handed.pop(step.tid, None)
         lane.is_worker = True
         if handed is None or handed.lane.is_worker:
@@ -86,6 +96,8 @@ class Workers:
     def answer(self, lane: Lane, way: Way, step: StepEvent) -> None:
         """Settle that a worker's job was for the request that it answers itself; it goes on."""
         job = _work(lane)
+        if way.found_ns and not way.has_answered and self._is_another(way, job):
+            way.is_whole = False
         job.owner = way
         job.add(step.booked_ns)
         job.done_ns = step.at_ns
@@ -93,7 +105,7 @@ class Workers:
         self._held.give(job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
+        lane.job = Job(lane.tid, None if step.other & steps.IS_ALL else way, None, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
     def act(self, lane: Lane, step: StepEvent) -> Way | None:
@@ -102,6 +114,27 @@ class Workers:
         job.add(step.booked_ns)
         lane.told_ns = step.at_ns
         return job.owner if job.certain else None
+
+    def leave(self, way: Way, at_ns: int) -> None:
+        """Take in that a request which waited for a worker has ended, and one may still have it."""
+        self._unanswered.append((way.lane.pid, way.found_ns, at_ns))
+
+    def _is_another(self, way: Way, job: Job) -> bool:
+        """Whether what a worker took up before it answers a request may have been another, which showed nowhere."""
+        if job.started_ns < way.found_ns - EARLY_NS:
+            return True
+        return any(
+            pid == way.lane.pid and found_ns <= way.found_ns and ended_ns > job.started_ns
+            for pid, found_ns, ended_ns in self._unanswered
+        )
+
+    def _take_next(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Begin what a worker does that has waited for a request to answer."""
+        lane.is_worker = True
+        lane.job = Job(lane.tid, None, None, step.since_ns, certain=False)
+        lane.told_ns = step.since_ns
+        self._held.forget(lane.tid)
+        return None
 
     def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
         job.done_ns = at_ns

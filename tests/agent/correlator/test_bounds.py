@@ -9,7 +9,7 @@ import around_in_bulk as bulk
 import looped as lo
 import making as m
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfwatch.agent.correlator.endpoints import MAX_ENDPOINTS
@@ -106,7 +106,7 @@ RECORD = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60)
 @given(st.lists(RECORD, max_size=12), st.none() | st.floats())
 def test_any_records_make_a_report(records, slow_ms):
     info = m.info(slow_ms=slow_ms)
@@ -143,7 +143,7 @@ def climbing(records):
         yield msgspec.structs.replace(record, **changes)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150)
 @given(
     st.sampled_from(KINDS).flatmap(
         lambda kind: st.tuples(
@@ -166,7 +166,7 @@ def test_whatever_surrounds_a_request_the_figures_stay_shares(records):
         assert all(math.isfinite(figure) and figure >= 0 for figure in figures)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(TEXT, st.lists(TEXT, max_size=4)), min_size=1, max_size=50))
 def test_hostile_paths_make_no_more_endpoints_than_there_may_be(requests):
     correlator = Correlator(m.info())

@@ -31,7 +31,8 @@ def cruncher(number, at_ms, ms=60, **fields):
 def test_a_victim_names_who_kept_its_loop_and_what_it_did():
     verdict = judge(lo.victim(1, 58, 9, from_ms=-60), napper(9, -1))
     assert (verdict.mechanism, verdict.principle) == ("event-loop", "concurrency")
-    assert verdict.summary == "waited 58 ms for its event loop, kept by GET /block in nap() at app.py:12 (97 %)"
+    kept = "kept by GET /block in nap() at app.py:12 (97 %), because it slept"
+    assert verdict.summary == f"waited 58 ms for its event loop, {kept}"
     assert [one.text for one in verdict.evidence] == [
         "its event loop ran other work for 58.0 ms, while it could have run, in 1 wait of 1 ms or more",
         "GET /block kept it for 58.0 ms (100 % of it), up to 58.0 ms at a stretch",
@@ -123,7 +124,8 @@ def test_a_culprit_that_ends_after_its_victims_is_known_to_their_endpoint():
     assert before.verdict.summary.endswith("97 % of it waits for its event loop, kept by GET /block")
     after = late(*victims, keeper)
     verdict = next(one.verdict for one in after.endpoints if one.route == "/fast")
-    assert verdict.summary.endswith("97 % of it waits for its event loop, kept by GET /block in nap() at app.py:12")
+    kept = "97 % of it waits for its event loop, kept by GET /block in nap() at app.py:12, because it sleeps"
+    assert verdict.summary.endswith(kept)
     assert verdict.advice[0].startswith("Replace time.sleep() in nap() at app.py:12 by `await")
 
 

@@ -1,8 +1,12 @@
 """What a stack waits for: which frames are a pool's, a permit's, a signal's, and which are not."""
 
+import json
+import subprocess
+
 import coding as c
 import looped as lo
 import pytest
+from serving import interpreters
 
 from perfwatch.agent.correlator.permits import POOLS, awaited
 from perfwatch.agent.model import Frame
@@ -114,7 +118,8 @@ OTHERS = {
     "a queue's own mutex": ("lock", (std("Queue.get", "queue.py"), site("X._get_conn", "urllib3/connectionpool.py"))),
     "a lock": ("lock", lo.MUTEX),
     "a condition's own lock": ("lock", (std("Condition.__enter__", "threading.py"),)),
-    "an asyncio lock, or a semaphore before 3.11": ("lock", (std("acquire", "asyncio/locks.py"),)),
+    "an asyncio lock before 3.11": ("lock", (std("acquire", "asyncio/locks.py"),)),
+    "an asyncio semaphore before 3.11": ("permit", (Frame("acquire", f"{c.STDLIB}/asyncio/locks.py", 390),)),
     "an event": ("signal", (CONDITION, EVENT)),
     "a result": ("signal", c.RESULT[:2]),
     "an asyncio event": ("signal", (std("Event.wait", "asyncio/locks.py"),)),
@@ -223,3 +228,22 @@ def test_the_table_names_functions_that_are_there():
             assert any(f"def {function}(" in source for function in functions), module
             found += 1
     assert found >= 7
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10"])
+def test_lines_tell_a_semaphore_from_a_lock_where_names_are_bare(version):
+    """What the standard library of each says of itself."""
+    python = interpreters().get(version)
+    if python is None:
+        pytest.skip(f"no CPython {version} under pyenv")
+    script = (
+        "import asyncio.locks as l, json, inspect;"
+        "print(json.dumps([[n, *[a + b for b in (0, len(s) - 1)]] for n in ('Lock', 'Semaphore')"
+        " for s, a in [inspect.getsourcelines(getattr(l, n).acquire)]] + [l.__file__]))"
+    )
+    shown = subprocess.run([python, "-c", script], capture_output=True, check=True)
+    *lines, file = json.loads(shown.stdout)
+    for name, first, last in lines:
+        for line in (first, last):
+            told = awaited([Frame("acquire", file, line), HANDLER])
+            assert told.kind == {"Lock": "lock", "Semaphore": "permit"}[name]

@@ -35,7 +35,8 @@ def test_a_pool_of_connections_names_who_had_it():
     had = m.served(9, -5, calls=800, target="/report/7", tid=4400)
     verdict = judge(waiting(lo.PSYCOPG, waker=Waker(4313, 4400, "w", 9)), had)
     assert (verdict.mechanism, verdict.principle) == ("pool", "concurrency")
-    assert verdict.summary == "waited 300 ms for a connection of psycopg_pool in order() at shop.py:41 (97 %)"
+    told = "waited 300 ms for a connection of psycopg_pool in order() at shop.py:41 (97 %)"
+    assert verdict.summary == f"{told}, because it waited for another process"
     assert facts(verdict)["holder"] == "report() at shop.py:90"
     assert text(verdict, "giver") == (
         "300.0 ms of it until 1 request of GET /report/{} gave it back, after 795.0 ms of service at most"
@@ -323,6 +324,9 @@ def test_who_always_ends_when_a_wait_does_gave_it_back(ends_first):
     assert text(verdict, "giver") == (
         "100 % of that time ended at the very moment at which a request of GET /hold/{} did: it gave it back"
     )
+    [link] = verdict.chain
+    assert (link.kind, link.name) == ("request", "GET /hold/{}")
+    assert link.share > 0.9
 
 
 def test_who_ends_there_by_chance_did_not():

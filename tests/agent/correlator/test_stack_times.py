@@ -131,7 +131,7 @@ FIELDS = st.fixed_dictionaries({"waits": st.lists(WAIT, max_size=5).map(tuple), 
 BOOKED = st.lists(NS, min_size=len(BUCKETS), max_size=len(BUCKETS)).map(tuple)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(NS, BOOKED, FIELDS, st.lists(st.tuples(NS, NS, NS), max_size=4))
 def test_it_adds_up_to_the_latency_and_nothing_is_negative(total, booked, fields, pauses):
     record = m.served(1, **fields)
@@ -180,7 +180,7 @@ def test_stacks_without_anything_to_leave_out_keep_their_reason():
     assert sum(one.spent_ns for one in times) == 5000
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 600), st.integers(1, 50), BUCKET), max_size=40), st.integers(0, 700))
 def test_what_was_added_can_be_taken_back(added, crowd):
     times = [stack(number, ns, bucket) for number, ns, bucket in added]
@@ -191,7 +191,7 @@ def test_what_was_added_can_be_taken_back(added, crowd):
     assert all(one.spent_ns > 0 for one in sums.times())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(*[st.lists(st.tuples(st.integers(0, 400), st.integers(1, 50), BUCKET), max_size=400)] * 2)
 def test_sums_of_sums_leave_both_as_they_were(some, others):
     one, other = (StackSums(stack(number, ns, bucket) for number, ns, bucket in each) for each in (some, others))

@@ -7,7 +7,6 @@ import socket
 import statistics
 import subprocess
 import threading
-import time
 
 import psutil
 import pytest
@@ -17,6 +16,7 @@ import telling
 from ledgering import attached
 from recording import PERFWATCH, recording
 from sessions import read
+from waiting import until
 
 from perfwatch.agent.correlator.spans import Spans
 from perfwatch.examples.http_client import Call, Connection, RequestFailed
@@ -200,7 +200,7 @@ def test_exceptions_pass_through_and_are_told_by_class_alone(wsgi, asgi):
         assert serving.get(asgi.address, "/raise")[0] == 500
         (span,) = heard.spans(1)
     assert (span.status, span.error) == (500, "KeyError")
-    _until(lambda: asgi.log.read_text().rstrip().endswith("KeyError: 'secret'"))
+    until(lambda: asgi.log.read_text().rstrip().endswith("KeyError: 'secret'"))
 
 
 def test_a_lifespan_passes_through(asgi):
@@ -245,9 +245,9 @@ def test_perfwatch_listens_only_when_asked(asgi, place):
 @pytest.mark.ledger
 def test_a_recording_names_the_routes_and_keeps_the_trees(asgi, place):
     with recording(asgi.pid, options=["--spans"]) as running:
-        _until(lambda: serving.get(asgi.address, telling.AWAKE) and _has_called(asgi.pid))
+        until(lambda: serving.get(asgi.address, telling.AWAKE) and _has_called(asgi.pid))
         call(asgi.address, ["/apple/1", "/apple/2", "/v1/users/7/posts/first", "/v1/users/ann/posts/second"])
-        _until(lambda: len(telling.spans_of(read(running.file))) == 4)
+        until(lambda: len(telling.spans_of(read(running.file))) == 4)
         report = running.finish()
         records = read(running.file)
     (probe,) = [probe for probe in report["session"]["probes"] if probe["name"] == "spans"]
@@ -263,8 +263,8 @@ def test_a_perfwatch_that_is_killed_is_not_missed_and_the_next_one_is_found(asgi
     command = [PERFWATCH, "record", "--pid", str(asgi.pid), "--spans", "-o"]
     for session in ("first", "second"):
         process = subprocess.Popen([*command, tmp_path / session], stderr=subprocess.DEVNULL)
-        _until(place.exists)
-        _until(lambda: serving.get(asgi.address, "/sleep/1")[0] == 200 and _has_called(asgi.pid))
+        until(place.exists)
+        until(lambda: serving.get(asgi.address, "/sleep/1")[0] == 200 and _has_called(asgi.pid))
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert place.exists(), "it could tidy up"
@@ -293,10 +293,3 @@ def _dropped(records):
 def _has_called(pid):
     """Whether a server's middleware is connected."""
     return any(end.type == socket.SOCK_SEQPACKET for end in psutil.Process(pid).net_connections("unix"))
-
-
-def _until(condition, timeout_s=10.0):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

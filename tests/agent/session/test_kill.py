@@ -7,6 +7,7 @@ import time
 
 import pytest
 import sessions
+from waiting import until
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session.reader import SessionReader
@@ -58,9 +59,7 @@ def test_a_recorder_killed_while_it_starts_leaves_no_half_a_file(tmp_path):
         path = tmp_path / str(moment) / "s"
         path.parent.mkdir()
         recorder = _Recorder(path)
-        deadline = time.monotonic() + 10
-        while not any(path.parent.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.0005)  # until it makes the file, whatever its name
+        until(lambda place=path.parent: any(place.iterdir()), pause_s=0.0005)  # it makes the file, whatever its name
         time.sleep(chance.uniform(0, 0.03))
         safe = recorder.kill()
         if path.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sessions import ANY_RECORD, INFO, LEDGER, START_NS, judged, read, record_session, request, second_of
 
@@ -32,7 +32,7 @@ def test_a_finished_session_gives_back_all_that_was_recorded(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["s"]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(seconds=st.lists(st.lists(ANY_RECORD, max_size=8), max_size=4))
 def test_any_records_come_back_equal_and_in_order(seconds: list[list[Record]]):
     with tempfile.TemporaryDirectory() as directory:
@@ -47,7 +47,7 @@ def test_any_records_come_back_equal_and_in_order(seconds: list[list[Record]]):
             assert reader.note is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data(), at=st.lists(st.integers(0, 50), min_size=1, max_size=12))
 def test_reading_from_a_moment_on_leaves_out_only_what_is_earlier(data, at):
     start = data.draw(st.integers(-1, 60))

@@ -1,5 +1,8 @@
 """A server with planted faults: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. Python 3.7 to 3.13.
 
+`&also=sleep:30` has a second one after the first, for so many milliseconds; `&mended=1` does without the fault, where
+there is another way.
+
 As a WSGI application (`gunicorn --chdir tests/faults/apps faulty:app`), or by itself under
 http.server.ThreadingHTTPServer (`python faulty.py 8000` or `python faulty.py unix:/run/faulty.sock`).
 """
@@ -26,9 +29,13 @@ def answer(target, body):
         return 200, truth.as_json()
     if name not in FAULTS:
         return 404, b"no such fault"
-    seconds = float(parse_qs(parts.query).get("ms", [DEFAULT_MS])[0]) / 1000
+    asked = parse_qs(parts.query)
+    name += "-mended" if "mended" in asked and f"{name}-mended" in FAULTS else ""
     with truth.request(parts.path):
-        return 200, FAULTS[name](seconds, body)
+        data = FAULTS[name](float(asked.get("ms", [DEFAULT_MS])[0]) / 1000, body)
+        for second, ms in (pair.split(":") for pair in asked.get("also", ())):
+            FAULTS[second](float(ms) / 1000, body)
+    return 200, data
 
 
 def app(environ, start_response):

@@ -1,4 +1,8 @@
-"""A server with the planted faults of event loops: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. ASGI."""
+"""A server with the planted faults of event loops: `/NAME/ID?ms=80`; `/_truth` says what it measured itself. ASGI.
+
+`&also=nap:30` has a second one after the first, for so many milliseconds; `&mended=1` does without the fault, where
+there is another way.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,13 @@ async def answer(path, query):
         return 200, truth.as_json()
     if name not in FAULTS:
         return 404, b"no such fault"
-    seconds = float(parse_qs(query).get("ms", [DEFAULT_MS])[0]) / 1000
+    asked = parse_qs(query)
+    name += "-mended" if "mended" in asked and f"{name}-mended" in FAULTS else ""
     with truth.serving(path):
-        return 200, await FAULTS[name](seconds)
+        data = await FAULTS[name](float(asked.get("ms", [DEFAULT_MS])[0]) / 1000)
+        for second, ms in (pair.split(":") for pair in asked.get("also", ())):
+            await FAULTS[second](float(ms) / 1000)
+    return 200, data
 
 
 async def app(scope, receive, send):

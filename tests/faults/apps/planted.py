@@ -16,8 +16,10 @@ import subprocess
 import threading
 import time
 
+from chaining import CHAINING
 from coding import CODING
 from pooling import POOLING
+from trapping import TRAPPING
 from truth import measured, native_id
 
 DIRECTORY = os.environ.get("FAULTY_DIR", "/var/tmp")
@@ -77,7 +79,7 @@ def sleep(seconds, body):
 
 def refresh(seconds, body):
     """Hold the lock that `lock` needs, and sleep."""
-    with _cache_lock:
+    with _cache_lock, measured("sleep"):
         time.sleep(seconds)
     return b"ok"
 
@@ -105,7 +107,8 @@ def flock_hold(seconds, body):
     """Hold the file lock that `flock` needs."""
     descriptor = _locked_file()
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    time.sleep(seconds)
+    with measured("sleep"):
+        time.sleep(seconds)
     os.close(descriptor)
     return b"ok"
 
@@ -207,6 +210,15 @@ def call_unix(seconds, body):
     return _call(peer, seconds)
 
 
+def based(seconds, body):
+    """Ask another process, as every time, and then for the lock that `refresh` holds at times."""
+    _call(_peer(None), seconds)
+    with measured("lock"):
+        _cache_lock.acquire()
+    _cache_lock.release()
+    return b"ok"
+
+
 def postgres(seconds, body):
     """Have PostgreSQL sleep, through libpq."""
     connection = getattr(_local, "postgres", None)
@@ -267,8 +279,10 @@ FAULTS = {
             upload,
             download,
         ),
-        *(call, call_timeout, call_select, call_epoll, call_unix, postgres, child, child_pipe),
+        *(call, call_timeout, call_select, call_epoll, call_unix, based, postgres, child, child_pipe),
+        *CHAINING,
         *CODING,
         *POOLING,
+        *TRAPPING,
     )
 }

@@ -9,6 +9,7 @@ import functools
 import http.client
 import os
 import ssl
+import threading
 
 from truth import measured
 
@@ -19,7 +20,9 @@ SECURE_WEB = os.environ.get("FAULTY_SECURE_WEB", "")
 WEB = os.environ.get("FAULTY_WEB", "")
 AUTHORITY = os.environ.get("FAULTY_AUTHORITY", "")
 TIMEOUT_S = 30
+_kept = threading.local()
 ITEM = "SELECT name, pg_sleep(0.001) FROM items WHERE id = %s"
+ITEMS = "SELECT name FROM items, pg_sleep(0.001) WHERE id = ANY(%s)"
 
 
 @functools.lru_cache(None)
@@ -155,6 +158,37 @@ def web_call(seconds, body):
     return b"ok"
 
 
+def chatty_mended(seconds, body):
+    """The same rows by one query."""
+    with _psycopg_pool().connection() as connection, measured("calls"):
+        connection.execute(ITEMS, (list(range(round(seconds * 1000))),)).fetchall()
+    return b"ok"
+
+
+def connecting_mended(seconds, body):
+    """The same queries on a connection that this thread keeps."""
+    import psycopg
+
+    if not hasattr(_kept, "postgres"):
+        _kept.postgres = psycopg.connect(PG, autocommit=True)
+    for _ in range(round(seconds * 100)):
+        with measured("calls"):
+            _kept.postgres.execute("SELECT 1")
+    return b"ok"
+
+
+def secured_mended(seconds, body):
+    """The same calls on a connection that this thread keeps."""
+    if not hasattr(_kept, "secure"):
+        host, _, port = SECURE_WEB.rpartition(":")
+        context = ssl.create_default_context(cafile=AUTHORITY)
+        _kept.secure = http.client.HTTPSConnection(host, int(port), timeout=TIMEOUT_S, context=context)
+    for _ in range(round(seconds * 100)):
+        with measured("calls"):
+            _get(_kept.secure, "/wait")
+    return b"ok"
+
+
 def _get(connection, path):
     connection.request("GET", path)
     connection.getresponse().read()
@@ -163,4 +197,5 @@ def _get(connection, path):
 POOLING = (
     *(psycopg_hold, psycopg_quick, sqlalchemy_hold, sqlalchemy_quick, redis_hold, redis_quick),
     *(chatty, connecting, secured, transfer, web_call),
+    *(chatty_mended, connecting_mended, secured_mended),
 )

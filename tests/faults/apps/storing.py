@@ -21,6 +21,7 @@ AUTHORITY = os.environ.get("FAULTY_AUTHORITY", "")
 TIMEOUT_S = 30
 ITEM = "SELECT name, pg_sleep(0.001) FROM items WHERE id = $1"
 """Takes a millisecond and more in the database, as a query over a network would."""
+ITEMS = "SELECT name FROM items, pg_sleep(0.001) WHERE id = ANY($1)"
 
 _opening = {}
 
@@ -154,10 +155,45 @@ async def secured(seconds):
     return b"ok"
 
 
+async def chatty_mended(seconds):
+    """The same rows by one query."""
+    pool = await opened("asyncpg", _asyncpg_pool)
+    async with pool.acquire() as connection:
+        with awaited("calls"):
+            await connection.fetch(ITEMS, list(range(round(seconds * 1000))))
+    return b"ok"
+
+
+async def connecting_mended(seconds):
+    """The same queries on a connection of a pool."""
+    pool = await opened("asyncpg", _asyncpg_pool)
+    async with pool.acquire() as connection:
+        for _ in range(round(seconds * 100)):
+            with awaited("calls"):
+                await connection.execute("SELECT 1")
+    return b"ok"
+
+
+async def secured_mended(seconds):
+    """The same calls on one connection."""
+    reader, writer = await opened("secure", _secure)
+    for _ in range(round(seconds * 100)):
+        with awaited("calls"):
+            writer.write(HEAD.format("/wait", "keep-alive").encode())
+            await reader.readuntil(b"ok")
+    return b"ok"
+
+
+async def _secure():
+    host, _, port = SECURE_WEB.rpartition(":")
+    return await asyncio.open_connection(host, int(port), ssl=ssl.create_default_context(cafile=AUTHORITY))
+
+
 STORING = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(psycopg_hold, psycopg_quick, asyncpg_hold, asyncpg_quick, redis_hold, redis_quick),
         *(chatty, connecting, slow_query, secured),
+        *(chatty_mended, connecting_mended, secured_mended),
     )
 }

@@ -12,6 +12,7 @@ import http.client
 import os
 import time
 
+from coding import garbage
 from planted import burn as _burn
 from truth import awaited, measured, waited
 
@@ -19,6 +20,7 @@ WEB = os.environ.get("FAULTY_WEB", "")
 NEXT_DOOR = os.environ.get("FAULTY_NEXT_DOOR", "")
 """A second web service, so that a loop can be blocked by a call to one while others await the other."""
 CALL_TIMEOUT_S = 30
+PARALLEL = 8
 HEAD = "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: {}\r\n\r\n"
 
 _one_worker = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="one-worker")
@@ -26,13 +28,13 @@ _many_workers = concurrent.futures.ThreadPoolExecutor(16, thread_name_prefix="ma
 _idle = []
 
 
-@functools.cache
+@functools.lru_cache(None)
 def permits():
     """Return the semaphore of one permit."""
     return asyncio.Semaphore(1)
 
 
-@functools.cache
+@functools.lru_cache(None)
 def lock():
     """Return the lock."""
     return asyncio.Lock()
@@ -101,6 +103,19 @@ async def calls_in_turn(seconds):
 async def calls_at_once(seconds):
     """Await another service three times at once."""
     await asyncio.gather(*(call(seconds) for _ in range(3)))
+    return b"ok"
+
+
+async def gather(seconds):
+    """Await many answers at once: as slow as one of them, and not chatty."""
+    with awaited("calls"):
+        await asyncio.gather(*(ask(WEB, f"/wait?ms={seconds * 1000:.0f}") for _ in range(PARALLEL)))
+    return b"ok"
+
+
+async def collect(seconds):
+    """Keep the loop by collecting garbage in it."""
+    garbage(seconds, None)
     return b"ok"
 
 
@@ -190,6 +205,30 @@ async def thread_burn(seconds):
     return b"ok"
 
 
+@functools.cache
+def both():
+    """Return two locks, and what is set when both are taken."""
+    return asyncio.Lock(), asyncio.Lock(), asyncio.Event()
+
+
+async def forward(seconds):
+    """Take two locks, one after the other, once `backward` has the other."""
+    first, second, taken = both()
+    async with first:
+        await taken.wait()
+        async with second:
+            return b"never"
+
+
+async def backward(seconds):
+    """Take the same two in the opposite order."""
+    first, second, taken = both()
+    async with second:
+        taken.set()
+        async with first:
+            return b"never"
+
+
 def _sleep(seconds):
     time.sleep(seconds)
 
@@ -197,7 +236,8 @@ def _sleep(seconds):
 SUSPENDING = {
     function.__name__.replace("_", "-"): function
     for function in (
-        *(fast, nap, block, burn, blocking_call, blocking_requests, call, calls_in_turn, calls_at_once, transfer),
-        *(hold_permit, permit, hold_lock, locked, long_job, job, thread, thread_burn),
+        *(fast, nap, block, burn, collect, blocking_call, blocking_requests, call, gather, transfer),
+        *(hold_permit, permit, hold_lock, locked, long_job, job, thread, thread_burn, forward, backward),
+        *(calls_in_turn, calls_at_once),
     )
 }

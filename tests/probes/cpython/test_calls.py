@@ -3,7 +3,7 @@
 import json
 import re
 
-from pythons import EACH, opened
+from pythons import EACH, EACH_AT_LENGTH, opened
 
 from perfwatch.probes.cpython.codes import Codes
 
@@ -82,7 +82,7 @@ MODULES = ("argparse", "asyncio.tasks", "dataclasses", "threading", "tarfile", "
 MANGLED = re.compile(r"\b_[A-Z][A-Za-z0-9]*?(?=__\w)")
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_no_call_has_a_wrong_name_and_most_have_one(python):
     with opened(TELL, python=python, arguments=MODULES) as (read, process, told):
         codes, start = Codes(read), read.layout.get("co.code_adaptive")

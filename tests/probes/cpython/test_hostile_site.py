@@ -77,7 +77,7 @@ alterations = st.lists(
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind) for kind, path in PATHS.items() if path.exists()])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(changes=alterations)
 def test_no_altered_file_raises(kind, changes):
     fd, regions = real(kind)

@@ -2,7 +2,7 @@
 
 import time
 
-from pythons import EACH, opened
+from pythons import EACH_AT_LENGTH, opened
 
 from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.walk import Walker
@@ -80,7 +80,7 @@ EXPECTED = {
 LONGEST = {name: names - {"len", "re.compile", "numbers.copy"} for name, names in EXPECTED.items()}
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_calls_into_c_are_named_as_they_are_written(python):
     with opened(CALL_INTO_C, python=python) as (read, _, _):
         walker, codes = Walker(read), Codes(read)

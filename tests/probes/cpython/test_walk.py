@@ -3,13 +3,14 @@
 import contextlib
 import itertools
 import json
+import math
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from pythons import EACH, SOME, opened, overwrite
+from pythons import EACH, EACH_AT_LENGTH, SOME, opened, overwrite
 from serving import interpreters
 
 from perfwatch.probes.cpython.codes import Codes
@@ -172,6 +173,7 @@ sys.stdin.read()
 """
 CALLS = {"main": "a", "a": "bcd", "b": "ef", "c": "fg", "d": "heg", "e": "ij", "f": "jk", "g": "ki", "h": "l", "j": "m"}
 POSSIBLE = {(caller, callee) for caller, callees in CALLS.items() for callee in callees}
+MOST_IMPOSSIBLE = 0.015
 
 
 def torture(python, threads, readings):
@@ -196,10 +198,11 @@ def torture(python, threads, readings):
     return possible, impossible
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_stacks_of_functions_below_a_microsecond_are_possible(python):
     possible, impossible = torture(python, 1, 700)
-    assert impossible / (possible + impossible) <= 0.015
+    # So few readings may be off by three deviations, as chance has it.
+    assert impossible / (possible + impossible) <= MOST_IMPOSSIBLE + 3 * math.sqrt(MOST_IMPOSSIBLE / 700)
 
 
 @pytest.mark.slow
@@ -207,7 +210,7 @@ def test_stacks_of_functions_below_a_microsecond_are_possible(python):
 @EACH
 def test_many_more_of_them_are_possible(python, threads):
     possible, impossible = torture(python, threads, 20_000)
-    assert impossible / (possible + impossible) <= 0.015
+    assert impossible / (possible + impossible) <= MOST_IMPOSSIBLE
 
 
 COME_AND_GO = """
@@ -227,7 +230,7 @@ while True:
 """
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_threads_that_come_and_go_have_stacks_of_their_own(python):
     with opened(COME_AND_GO, python=python) as (read, _, _):
         walker, codes = Walker(read), Codes(read)

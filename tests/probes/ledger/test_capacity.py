@@ -68,7 +68,7 @@ def test_the_throttling_of_requests_adds_up_to_the_kernels_own():
             before_ns = int(throttled_ns(group))
             client = threading.Thread(target=send_requests, args=(port, 25))
             client.start()
-            requests = ledger.served(25, timeout_s=30)
+            requests = ledger.served(25)
             client.join()
             kernel_ns = int(throttled_ns(group)) - before_ns
 

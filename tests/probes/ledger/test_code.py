@@ -19,7 +19,10 @@ from perfwatch.probes.records import InFlight, Loss
 
 pytestmark = pytest.mark.ledger
 APPS = Path(__file__).parents[2] / "faults" / "apps"
-VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
+VERSIONS = [
+    *("3.8", "3.11", "3.13"),
+    *(pytest.param(version, marks=pytest.mark.slow) for version in ("3.9", "3.10", "3.12")),
+]
 SEEN = 5
 
 

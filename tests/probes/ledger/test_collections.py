@@ -3,7 +3,7 @@
 import pytest
 from collecting import OBEY, Target
 from ledgering import script
-from pythons import EACH
+from pythons import EACH_AT_LENGTH
 
 from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.ledger.probe import LedgerProbe
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.ledger
 MS = 1_000_000
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_each_collection_is_one_pause(python):
     with script(OBEY, python=python) as (process, _), LedgerProbe(process.pid, interpreter_of) as probe:
         assert probe.timed == {process.pid}, "built with symbols, or with static probes"

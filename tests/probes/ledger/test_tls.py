@@ -9,15 +9,12 @@ import time
 
 import pytest
 from cornering import (
-    SERVERS,
     TLS_VERSIONS,
     Client,
     ask_in_turn,
-    certificate,
     context_of,
     is_near,
     latency_of,
-    over_tls,
     request,
 )
 from ledgering import attached, requests_of, script
@@ -26,31 +23,12 @@ from perfwatch.probes.readers import uprobes
 from perfwatch.probes.records import Loss
 
 pytestmark = pytest.mark.ledger
-OFTEN = ("gunicorn-gthread", "uvicorn-httptools")
-ALL = [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in sorted(SERVERS)]
 
 
 @pytest.fixture(autouse=True)
 def ciphertext_alone(monkeypatch):
     """As on a kernel that has no uprobes for one process."""
     monkeypatch.setattr(uprobes, "are_possible", lambda: False)
-
-
-@pytest.fixture(name="both", scope="module")
-def make_certificate():
-    with certificate() as both:
-        yield both
-
-
-@pytest.fixture(name="server", params=ALL, scope="module")
-def start_server(request, both):
-    with over_tls(request.param, both) as server:
-        yield request.param, server.pid, server.address
-
-
-@pytest.fixture(name="context", params=sorted(TLS_VERSIONS))
-def make_context(request):
-    return context_of(request.param)
 
 
 def match(served, exchanges):

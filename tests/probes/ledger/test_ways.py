@@ -209,6 +209,20 @@ def test_jobs_that_are_told_by_one_word_were_queued_behind_the_first(process):
     assert process.answers(4)["other"] == pytest.approx(60, abs=2)  # its kind has no work done by workers
 
 
+def test_a_worker_that_was_never_idle_is_followed_from_its_first_answer_on(process):
+    """Of what it answers first nobody has seen the beginning; what it takes next had waited until then."""
+    worker = WORKERS[0]
+    process.reads(2)
+    process.reads(3)
+    process.last_ns[worker] = process.now_ns + 40 * MS  # nothing is known of what it did until its answer
+    process.answers(2, worker, after_ms=40)
+    assert not process.flow.way(2).is_whole
+    ledger = process.answers(3, worker, after_ms=30, spent={"sleep": 29})
+    assert process.flow.way(3).is_whole
+    assert ledger["queue"] == pytest.approx(40, abs=0.5)
+    assert (ledger["sleep"], ledger["on_cpu"]) == (29, pytest.approx(1, abs=0.2))
+
+
 def test_a_timer_that_ends_the_loops_wait_was_slept_for_and_what_else_resumes_is_not_known(process):
     process.reads(2)
     process.idles(30)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 from collecting import BUILT, NEEDS_WATCHPOINTS, at_any_cost, collections, only_threads, watched
-from pythons import EACH
+from pythons import EACH_AT_LENGTH
 
 pytestmark = [NEEDS_WATCHPOINTS, pytest.mark.flaky(reruns=1)]
 MS = 1_000_000
@@ -37,7 +37,7 @@ def assert_same(target, noted, since_ns=0):
     return list(zip(told, noted, strict=True))
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_each_collection_is_one_pause(python, way):
     with watched(python) as target:
         for work in (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfwatch.probes.protocols.speech import _BY_PORT, _READERS, Speech
+from perfwatch.probes.protocols.speech import _BY_FIRST_BYTE, _BY_PORT, _READERS, Speech
 from perfwatch.probes.protocols.sql import without_literals
 from perfwatch.probes.protocols.turn import MAX_NAMES, Memory, Said
 from perfwatch.probes.records import MAX_OPERATION_CHARS, Protocol
@@ -45,7 +45,7 @@ BYTES = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.tuples(st.booleans(), BYTES, st.integers(0, 10**7)), max_size=8), st.sampled_from([*_BY_PORT, 8000]))
 def test_any_bytes_give_a_turn_of_a_known_protocol(said, port):
     speech = Speech(port)
@@ -58,7 +58,7 @@ def test_any_bytes_give_a_turn_of_a_known_protocol(said, port):
             speech.received(data, len(data) + more)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(BYTES, st.integers(0, 10**6), st.booleans(), st.sampled_from(list(_READERS)))
 def test_every_reader_takes_any_bytes(data, more, known, protocol):
     turn = _READERS[protocol](Said(data[:128], len(data[:128]) + more, known, Memory()))
@@ -88,3 +88,11 @@ def test_statements_are_forgotten_when_there_are_too_many():
     assert len(memory._names) == MAX_NAMES
     assert memory.recall(f"s{3 * MAX_NAMES - 1}") == "SELECT ?"
     assert memory.recall("s0") is None
+
+
+@given(BYTES)
+def test_who_is_not_asked_for_a_first_byte_would_not_know_it(head):
+    asked = dict(_BY_FIRST_BYTE[head[0]]) if head else {}
+    for protocol, read in _READERS.items():
+        if protocol not in asked and not head[:1].isspace():
+            assert read(Said(head, len(head), known=False, memory=Memory())) is None

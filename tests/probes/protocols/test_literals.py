@@ -47,7 +47,7 @@ def leaks(operation):
     return [piece for piece in PIECES if piece in (operation or "")]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(statements(EITHER + POSTGRESQL), st.integers(0, 200))
 @example(planted("SELECT 'a\\' , '{S}'"), 200)
 def test_nothing_of_a_literal_is_told_of_postgresql(text, length):
@@ -55,7 +55,7 @@ def test_nothing_of_a_literal_is_told_of_postgresql(text, length):
     assert not leaks(without_literals(text[:length], "postgresql", cut=True))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(statements(EITHER + MYSQL), st.integers(0, 200))
 def test_nothing_of_a_literal_is_told_of_mysql(text, length):
     assert not leaks(without_literals(text, "mysql", cut=False))
@@ -75,7 +75,7 @@ def command(text):
     return struct.pack("<I", len(text) + 1)[:3] + b"\0\3" + text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from([(5432, query), (5432, prepare), (3306, command), (12345, query), (12345, command)]))
 def test_nothing_of_it_is_told_from_the_wire(data, how):
     port, packed = how

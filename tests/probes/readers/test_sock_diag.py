@@ -21,8 +21,8 @@ from netting import (
     equal,
     server,
     ss,
-    until,
 )
+from waiting import until
 
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.readers import sock_diag

@@ -128,7 +128,7 @@ def test_a_span_of_the_future_is_refused():
         span_of(parse(), pid=1, is_inner=False, now_ns=GOOD["ended_ns"] - 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=200) | st.dictionaries(st.sampled_from(sorted(GOOD)), JSON).map(lambda some: {**GOOD, **some})
 )

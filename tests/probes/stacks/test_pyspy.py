@@ -15,6 +15,7 @@ import pytest
 import spied
 from confining import CONTAINER
 from ledgering import script
+from waiting import until
 
 from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.stacks import pyspy_run
@@ -105,7 +106,7 @@ def test_the_target_is_not_stopped_and_gets_on(python):
 def test_native_frames_stop_it_and_let_it_go():
     with spied.counting() as (process, count), PySpy(process.pid, is_native=True) as py_spy:
         py_spy.start()
-        spied.await_true(lambda: spied.tracer_of(process.pid))  # so above it would have been seen
+        until(lambda: spied.tracer_of(process.pid))  # so above it would have been seen
         dump = collected(py_spy)
         assert spied.tracer_of(process.pid) == 0
         spied.await_advance(count)
@@ -119,8 +120,8 @@ def test_a_target_survives_the_death_of_a_py_spy_that_stopped_it():
         for _ in range(3):
             with PySpy(process.pid, is_native=True) as py_spy:
                 py_spy.start()
-                spied.await_true(lambda: spied.tracer_of(process.pid))
-            spied.await_true(lambda: spied.tracer_of(process.pid) == 0)
+                until(lambda: spied.tracer_of(process.pid))
+            until(lambda: spied.tracer_of(process.pid) == 0)
             spied.await_advance(count)
 
 
@@ -156,12 +157,12 @@ def test_a_process_that_ends_while_it_is_read():
 def test_a_stopped_process_is_read_but_for_native_frames():
     with spied.quiet(OLDEST) as (process, known), PySpy(process.pid) as py_spy:
         process.send_signal(signal.SIGSTOP)
-        spied.await_true(lambda: "T" in spied.states_of(process.pid))
+        until(lambda: "T" in spied.states_of(process.pid))
         assert len(py_spy.dump().threads) == len(known) + 1
         with PySpy(process.pid, is_native=True) as native, pytest.raises(Unavailable, match="is stopped"):
             native.dump()
         process.send_signal(signal.SIGCONT)
-        spied.await_true(lambda: spied.states_of(process.pid) == {"S"})
+        until(lambda: spied.states_of(process.pid) == {"S"})
 
 
 def test_no_python_is_said_so():

@@ -7,6 +7,7 @@ import time
 
 from ledgering import script
 from sampling import open_descriptors
+from waiting import until
 
 from perfwatch.probes.cpython import permission
 from perfwatch.probes.errors import Unavailable
@@ -47,16 +48,18 @@ def go_on(process):
     return process.stdout.readline().strip()
 
 
-def until(probe, condition):
+def read_until(probe, condition):
     """Read until a condition holds of what was told, outermost function by PID; returns the records."""
-    end = time.monotonic() + 15
-    while True:
-        records = probe.read(time.monotonic_ns())
-        told = {each.pid: {each.table.stack(task.stack)[-1].function for task in each.tasks} for each in records}
-        if condition(told):
-            return records
-        assert time.monotonic() < end, told
-        time.sleep(0.01)
+    records = []
+
+    def holds():
+        records[:] = probe.read(time.monotonic_ns())
+        return condition(
+            {each.pid: {each.table.stack(task.stack)[-1].function for task in each.tasks} for each in records}
+        )
+
+    until(holds, pause_s=0.01)
+    return records
 
 
 def test_a_tree_is_followed_and_nothing_is_left_open(monkeypatch):
@@ -66,17 +69,17 @@ def test_a_tree_is_followed_and_nothing_is_left_open(monkeypatch):
         tree = [process.pid, int(line), os.getpid(), 1 << 30]
         with TasksProbe(lambda: tree) as probe:
             assert probe.availability() == AVAILABLE
-            records = until(probe, lambda told: told == {process.pid: {"parent"}, int(line): {"child"}})
+            records = read_until(probe, lambda told: told == {process.pid: {"parent"}, int(line): {"child"}})
             assert all(decode(encode(record)) == record for record in records)
             assert all(record.count == len(record.tasks) == 1 for record in records)
             assert go_on(process) == "ended"
-            until(probe, lambda told: told == {})
+            read_until(probe, lambda told: told == {})
             assert go_on(process) == "up"
-            until(probe, lambda told: told == {process.pid: {"other"}})
+            read_until(probe, lambda told: told == {process.pid: {"other"}})
             tree.remove(process.pid)
             assert probe.read(time.monotonic_ns()) == []
             tree.append(process.pid)
-            until(probe, lambda told: told == {process.pid: {"other"}})
+            read_until(probe, lambda told: told == {process.pid: {"other"}})
         assert open_descriptors() == before
 
 

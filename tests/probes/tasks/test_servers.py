@@ -10,6 +10,7 @@ import pytest
 from ledgering import attached
 from serving import addresses, running
 from targets import python_of
+from waiting import until
 
 from perfwatch.probes.tasks.probe import TasksProbe
 
@@ -71,14 +72,14 @@ def chains(records):
 
 def until_waiting(pid, clients, tasks=1):
     """Read until each client has so many tasks that wait for the permit; returns the chains."""
-    end = time.monotonic() + 20
+
+    def waiting():
+        found = chains(probe.read(time.monotonic_ns()))
+        is_all = all(sum("take_permit" in names for names in found.get(each, ())) >= tasks for each in clients)
+        return is_all and found
+
     with TasksProbe(lambda: family(pid)) as probe:
-        while True:
-            found = chains(probe.read(time.monotonic_ns()))
-            if all(sum("take_permit" in names for names in found.get(each, ())) >= tasks for each in clients):
-                return found
-            assert time.monotonic() < end, found
-            time.sleep(0.02)
+        return until(waiting, pause_s=0.02)
 
 
 @pytest.mark.parametrize(
@@ -119,15 +120,14 @@ def test_whom_a_proxy_tells_of_is_not_the_connection():
 @pytest.mark.ledger
 def test_a_client_is_named_as_the_ledger_names_it():
     with (
+        contextlib.ExitStack() as stack,
         server("uvicorn, uvloop") as found,
         attached(found.pid) as ledger,
-        asking(found.address, ["/nap"] * 5) as asked,
         TasksProbe(lambda: [found.pid]) as probe,
     ):
-        told, end = {}, time.monotonic() + 10
-        while not asked["/nap"] <= told.keys():
-            assert time.monotonic() < end
-            told |= chains(probe.read(time.monotonic_ns()))
+        told = chains(probe.read(time.monotonic_ns()))  # it has found its way before anybody naps
+        asked = stack.enter_context(asking(found.address, ["/nap"] * 5))
+        until(lambda: told.update(chains(probe.read(time.monotonic_ns()))) or asked["/nap"] <= told.keys())
         remotes = {request.remote for request in ledger.served(5) if request.target == "/nap"}
     assert remotes == asked["/nap"]
     assert {tuple(names[:2]) for client in remotes for names in told[client] if "nap" in names} == {("sleep", "nap")}

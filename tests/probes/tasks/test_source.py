@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from ledgering import script
-from pythons import EACH, SOME
+from pythons import EACH, EACH_AT_LENGTH, SOME
+from waiting import until
 
 from perfwatch.probes import roots
 from perfwatch.probes.frames import MAX_FRAMES
@@ -108,12 +109,9 @@ def read(source, budget_ns=AMPLE_NS):
     return source.read(time.monotonic_ns(), budget_ns)
 
 
-def until(source, count):
+def read_until(source, count):
     """Read until so many tasks are told: one that just printed moves on until it waits for its input."""
-    end = time.monotonic() + 10
-    while (sample := read(source)) is None or len(sample.tasks) != count:
-        assert time.monotonic() < end, sample
-    return sample
+    return until(lambda: (sample := read(source)) and len(sample.tasks) == count and sample, pause_s=0)
 
 
 @EACH
@@ -121,7 +119,7 @@ def test_whom_each_task_serves(python):
     with script(SERVING, python=python) as (process, line):
         source = opened(process)
         truth = json.loads(line)
-        sample = until(source, len(truth) + 1)
+        sample = read_until(source, len(truth) + 1)
         found = {each.task: each.id for each in source._watched.values()}
         source.close()
     clients = {task.id: task.client for task in sample.tasks}
@@ -154,12 +152,12 @@ asyncio.run(main())
 """
 
 
-@EACH
+@EACH_AT_LENGTH
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_server_of_streams_serves_and_a_client_of_one_does_not(host, python):
     with script(STREAMS, python=python, arguments=[host]) as (process, line):
         source = opened(process)
-        sample = until(source, 6)
+        sample = read_until(source, 6)
         source.close()
     served = {task.client for task in sample.tasks if sample.table.stack(task.stack)[-1].function == "handle"}
     assert served == {address_text(host, int(port)) for port in line.split()}
@@ -261,7 +259,7 @@ def is_possible(names, number):
     return names in whole or names in ([], ["app"])
 
 
-@EACH
+@EACH_AT_LENGTH
 def test_what_is_told_of_tasks_that_come_and_go_is_never_nonsense(python):
     told, wrong, ids = 0, [], {}
     with script(CHURN, python=python) as (process, _):
@@ -311,7 +309,7 @@ asyncio.run(main())
 def test_of_a_deep_chain_the_innermost_frames_are_told_and_its_client(python):
     with script(DEEP, python=python) as (process, _):
         source = opened(process)
-        sample = until(source, 3)
+        sample = read_until(source, 3)
         source.close()
     assert sample.count == 4
     assert {task.client for task in sample.tasks} == {"10.0.0.1:101", "10.0.0.1:241", None}
@@ -361,7 +359,7 @@ def test_what_was_not_reached_in_time_comes_first_next_time():
     with script(SERVING) as (process, line):
         source = opened(process)
         counts = [len(read(source, 0).tasks) for _ in range(5)]
-        until(source, len(json.loads(line)) + 1)
+        read_until(source, len(json.loads(line)) + 1)
         source.close()
     assert counts == [0] * 5
 
@@ -407,7 +405,7 @@ def test_tasks_of_every_kind_but_those_in_python(python):
     with script(KINDS, python=python) as (process, line):
         source = opened(process)
         ports = set(json.loads(line))
-        first, second = until(source, len(ports) + 1), read(source)
+        first, second = read_until(source, len(ports) + 1), read(source)
         assert {task.client for task in first.tasks} == {f"10.0.0.1:{port}" for port in ports} | {None}
         assert first.tasks == second.tasks
         assert first.count == len(ports) + 1
@@ -415,7 +413,7 @@ def test_tasks_of_every_kind_but_those_in_python(python):
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.stdout.readline() == "cancelled\n"
-        third = until(source, len(ports) - 1)
+        third = read_until(source, len(ports) - 1)
         assert {task.client for task in third.tasks} == {f"10.0.0.1:{port}" for port in ports - {4, 5}} | {None}
         assert {task.id for task in third.tasks} <= {task.id for task in first.tasks}
         source.close()

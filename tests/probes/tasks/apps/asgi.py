@@ -34,7 +34,7 @@ async def permit():
 
 @app.get("/nap")
 async def nap():
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1)
 
 
 @app.get("/gather")

@@ -1,0 +1,159 @@
+"""What the correlator costs: CPU for each second of a stream of thousands of requests, and its memory over a day.
+
+The stream is that of `tests/streaming.py`: threads and event loops, calls, slow requests with stacks, corrections, and
+the samples of all probes. It is made before the clock runs, which is the CPU time of this process. A live screen asks
+for four views a second, which are counted apart. For memory the same is sent at a lower rate through a whole day: all
+that is kept is bounded by counts or by seconds, and is full long before its end.
+
+    python benchmarks/correlator.py --quick
+    python benchmarks/correlator.py --write
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+from overhead import PAGE, write_section
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import making
+from record_stream import Stream
+
+from perfwatch.agent.correlator.engine import Correlator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RATES: Final = (500, 1000, 5000)
+WARM_S: Final = 5
+VIEWS: Final = 4
+DAY_S: Final = 86_400
+PARTS: Final = 8
+BEGIN: Final = "<!-- correlator: written by benchmarks/correlator.py -->"
+END: Final = "<!-- end of correlator -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What one second of a stream cost."""
+
+    rate: int
+    feed_s: float
+    """CPU time."""
+    views_s: float
+    """Of four views."""
+    judged: int
+
+
+def measure(rate: int, seconds: int) -> list[Second]:
+    """Feed a session of so many seconds, after some that are not counted."""
+    correlator, stream, measured = Correlator(making.info(cpus=8)), Stream(rate), []
+    for number in range(WARM_S + seconds):
+        records = list(stream.second(number))
+        begun = time.process_time()
+        judged = sum(len(correlator.feed(record)) for record in records)
+        fed = time.process_time()
+        view = correlator.view()
+        viewed = time.process_time()
+        if view.count != correlator.view().count:
+            raise RuntimeError("looking changed something")
+        if number >= WARM_S:
+            measured.append(Second(rate, fed - begun, VIEWS * (viewed - fed), judged))
+    return measured
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What is held at one moment of a day."""
+
+    hour: float
+    requests: int
+    blocks: int
+    """Objects of Python, and parts of them, that are allocated."""
+    rss_bytes: int
+
+
+def day(rate: int, seconds: int) -> list[Size]:
+    """Send a day through a correlator; returns the largest that was seen in each part of it."""
+    correlator, stream, sizes = Correlator(making.info(cpus=8)), Stream(rate), []
+    gc.collect()
+    before, process = sys.getallocatedblocks(), psutil.Process()
+    for part in range(PARTS):
+        seen = []
+        for number in range(part * seconds // PARTS, (part + 1) * seconds // PARTS):
+            for record in stream.second(number * DAY_S // seconds):
+                correlator.feed(record)
+            if number % (seconds // PARTS // 16 or 1) == 0:
+                seen.append((sys.getallocatedblocks() - before, process.memory_info().rss))
+        blocks, rss = map(max, zip(*seen, strict=True))
+        hour = (part + 1) * 24 / PARTS
+        sizes.append(Size(hour, correlator.view().count, blocks, rss))
+        sys.stderr.write(f"hour {hour:g}: {blocks} blocks, {rss >> 20} MiB\n")
+    return sizes
+
+
+def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> str:
+    """Return the whole result as Markdown."""
+    machine = f"Linux {platform.release()}, {platform.machine()}, {psutil.cpu_count()} CPUs"
+    lines = [
+        BEGIN,
+        "## What the correlator costs",
+        "",
+        f"{len(costs[0])} s of each stream, one process, CPU time. {machine}, Python {platform.python_version()}.",
+        "Half of the requests go through event loops, four of ten call another service, one of fifty is slow and has",
+        "stacks. CPU is that of a second of the stream, in percent of a core: the median, with the least and the",
+        "greatest in brackets; so is that of four views a second, as a screen asks for.",
+        "",
+        "| requests/s | CPU | per request | judged/s | views |",
+        "|---|---|---|---|---|",
+    ]
+    for seconds in costs:
+        rate = seconds[0].rate
+        fed = [one.feed_s for one in seconds]
+        lines.append(
+            f"| {rate} | {_spread(fed)} | {statistics.median(fed) / rate * 1e6:.0f} us "
+            f"| {statistics.mean(one.judged for one in seconds):.0f} | {_spread([one.views_s for one in seconds])} |"
+        )
+    lines += [
+        "",
+        "Memory over a day of requests, the most that was held in each part of it:",
+        "",
+        "| until hour | requests | allocated blocks | resident |",
+        "|---|---|---|---|",
+        *(f"| {one.hour:g} | {one.requests} | {one.blocks} | {one.rss_bytes >> 20} MiB |" for one in sizes),
+        "",
+    ]
+    return "\n".join([*lines, END, ""])
+
+
+def _spread(each: Sequence[float]) -> str:
+    return f"{100 * statistics.median(each):.1f} % ({100 * min(each):.1f}-{100 * max(each):.1f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=int, default=20, help="of each stream")
+    parser.add_argument("--day-rate", type=int, default=4, help="requests a second of the day")
+    parser.add_argument("--quick", action="store_true", help="3 s of each stream, and a day of 2,000 s")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    options = parser.parse_args()
+    seconds = 3 if options.quick else options.seconds
+    costs = [measure(rate, seconds) for rate in RATES]
+    text = section(costs, day(options.day_rate, 2_000 if options.quick else DAY_S))
+    sys.stdout.write(text)
+    if options.write:
+        write_section(text, BEGIN, END)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

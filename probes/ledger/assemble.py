@@ -283,7 +283,8 @@ class Assembler:
             if way and way.found_ns and not (way.is_whole and way.has_answered):
                 self._flow.forget(event.id)
                 return accounts.unknown(event, "several")
-            if event.flags & ev.SEVERAL and not (way and way.found_ns):  # nobody saw that its thread was given work
+            is_stream = event.protocol == "http/2"
+            if event.flags & ev.SEVERAL and not is_stream:  # nobody saw that the thread which answered was given work
                 return accounts.unknown(event, "several")
             if way is None or not way.is_whole:
                 return accounts.unknown(event, "shared")

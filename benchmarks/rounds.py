@@ -76,11 +76,11 @@ def run(doc: str | None, name: str, made: Callable[[int, float], list[str]], ful
     lines = made(*((1, 2.0) if options.quick else (options.rounds, options.seconds)))
     sys.stdout.write("\n".join([*lines, ""]))
     if options.write:
-        write(name, lines)
+        _write(name, lines)
     return 0
 
 
-def write(name: str, lines: Sequence[str]) -> None:
+def _write(name: str, lines: Sequence[str]) -> None:
     """Put a section into the page of benchmarks, in the place of the one before."""
     begin, end = f"<!-- {name}: written by benchmarks/{name}.py -->", f"<!-- end of {name} -->"
     page = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n\n"

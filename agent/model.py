@@ -275,8 +275,9 @@ class Request(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> bool:
-        """Answered with 5xx, or not answered."""
-        return self.record.outcome != "answered" or (self.record.status or 0) >= 500  # noqa: PLR2004
+        """Answered with 5xx, or not answered; of gRPC: with another status than OK."""
+        record = self.record
+        return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
 
 
 def told_route(route: str, service: int | None) -> str:

@@ -222,6 +222,8 @@ def _request(
         caller=caller,
         causes=verdict.causes,
         chain=build_chain(verdict.chain),
+        protocol=record.protocol,
+        grpc_status=record.grpc_status,
     )
 
 

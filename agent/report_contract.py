@@ -300,6 +300,10 @@ class RequestReport(Struct, frozen=True):
     causes: tuple[Cause, ...] = ()
     """As in `Judgement`; so is `chain`."""
     chain: tuple[ChainLink, ...] = ()
+    protocol: str = "http/1"
+    """`http/1`, `http/2`, `grpc`; `tls`: within it, the records were seen."""
+    grpc_status: int | None = None
+    """0: OK; any other is an error. Null: it is no gRPC, or was not seen."""
 
 
 class Event(Struct, frozen=True):

@@ -80,7 +80,8 @@ def request_table(requests: Sequence[RequestReport], width: int) -> list[str]:
     for one in slowest:
         at = moment(one.start, "%H:%M:%S.%f")[:12]
         name = fit(_name(one), named)
-        status = one.status or ("-" if one.outcome == "answered" else one.outcome)
+        status = f"grpc {one.grpc_status}" if one.grpc_status else one.status
+        status = status or ("-" if one.outcome == "answered" else one.outcome)
         took, letter = shown_ms(one.duration_ms), LETTERS[one.principle]
         line = f"{at}  {f'#{one.id}':>{numbered}}  {name}  {took:>7}  {status!s:>7}  {letter} {one.summary}"
         lines.append(fit(clean(line), width))

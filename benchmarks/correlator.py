@@ -26,7 +26,7 @@ from overhead import PAGE, write_section
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import making
-from streaming import Stream
+from record_stream import Stream
 
 from perfwatch.agent.correlator.engine import Correlator
 

@@ -198,4 +198,4 @@ def section(rounds: int, seconds: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(__doc__, "loops", section, (3, 3.0)))
+    sys.exit(run_benchmark(__doc__, "loops", section, (3, 2.5)))

@@ -122,7 +122,7 @@ def attached(command: Sequence[str], log: Path, made: Path | None = None) -> Ite
         deadline = time.monotonic() + READY_S
         while made and not made.exists() and time.monotonic() < deadline and not has_ended(process, POLL_S):
             pass
-        if has_ended(process, SETTLE_S):
+        if has_ended(process, POLL_S if made else SETTLE_S):
             raise RuntimeError(f"{command[0]} ended: {log.read_text(errors='replace')}")
         yield [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
         process.send_signal(signal.SIGINT)

@@ -254,6 +254,8 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """Who kept the loop, the longest first, at most 8; what `loop` holds beyond them were many short stretches."""
     protocol: Protocol = "http/1"
     """What its connection speaks."""
+    grpc_status: int | None = None
+    """gRPC's own status, at the end of its answer; 0: all is well. None: it is no gRPC, or was not seen."""
 
 
 class ThreadWait(msgspec.Struct, frozen=True, array_like=True, tag="thread_wait"):

@@ -152,6 +152,8 @@ CONTRACT = {
             "method": TEXT,
             "target": TEXT,
             "status": (int, MAYBE),
+            "protocol": str,
+            "grpc_status": (int, MAYBE),
             "pid": int,
             "tid": int,
             "ledger_ms": LEDGER,

@@ -1,86 +1,126 @@
-"""A long stream of plausible records, second by second: many endpoints, connections, calls, slow requests, corrections.
-
-Half of the requests go through threads and half through event loops; one of fifty is slow, with its waits and stacks,
-one of a hundred is corrected, four of ten call another service. Each second has the samples of all probes. The same
-arguments give the same records.
-"""
+"""HTTP/2 for tests: a client that has several streams under way on one connection, and clocks each; see `serving`."""
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING
+import contextlib
+import socket
+import time
+from dataclasses import dataclass
 
-import around_in_bulk as bulk
-import coding as c
-import looped as lo
-import making as m
-import msgspec
+from faults.following import run_delay_ns
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, StreamEnded, StreamReset
+from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from perfwatch.agent.model import Record
-    from perfwatch.probes.records import ServedRequest
-
-NAMES = ("user", "order", "item", "cart", "price", "stock", "review", "search", "page", "tag")
-ROUTES = tuple(f"/api/{name}{more}/{{}}" for name in NAMES for more in ("", "-list"))
-SLOW_MS = (("lock", 300), ("calls", 250), ("sleep", 200), ("gil", 150), ("disk", 120), ("on_cpu", 180))
-PROCESSES, THREADS, CONNECTIONS = 8, 8, 200
-STACKS = m.stacks(c.RENDER, c.GET)
+WAIT_S = 20
+PAD = 7
 
 
-class Stream:
-    """One session."""
+@dataclass
+class Exchange:
+    """One stream, by the client's clock."""
 
-    def __init__(self, rate: int, seed: int = 1) -> None:
-        self._rate = rate
-        self._chance = random.Random(seed)
-        self._number = 0
+    path: str
+    start_ns: int
+    delay_ns: int
+    """The client's thread has waited so long for a CPU: until the request was sent, then until the answer was read."""
+    status: int | None = None
+    end_ns: int | None = None
 
-    def second(self, number: int) -> Iterator[Record]:
-        """Yield the records of one second, in order of time."""
-        yield from bulk.full_second(number)
-        told = []
-        for place in range(self._rate):
-            at_ms = number * 1000 + place * 1000 / self._rate
-            if place % max(self._rate // 4, 1) == 0:
-                yield m.in_flight(at_ms, *(m.opened(10**9 + n, 5 + n, at_ms, "on_cpu") for n in range(8)))
-            self._number += 1
-            record = self._request(self._number, at_ms)
-            yield record
-            if self._chance.random() < 0.01:
-                told.append(msgspec.structs.replace(record, sent_bytes=record.sent_bytes + 1))
-        for record in told:
-            yield msgspec.structs.replace(record, at_ns=m.START + (number + 1) * m.SECOND - 1)
+    @property
+    def taken_ns(self):
+        return self.end_ns - self.start_ns
 
-    def _request(self, number: int, at_ms: float) -> ServedRequest:
-        chance = self._chance
-        route = ROUTES[chance.randrange(len(ROUTES))].replace("{}", str(chance.randrange(10**6)))
-        spent = {"queue": chance.expovariate(2), "on_cpu": chance.expovariate(0.5), "run_queue": chance.expovariate(5)}
-        asks = chance.random() < 0.4
-        if asks:
-            spent["calls"] = chance.expovariate(0.3)
-        waits: tuple = ()
-        if chance.random() < 0.02:
-            bucket, mean_ms = SLOW_MS[chance.randrange(len(SLOW_MS))]
-            spent[bucket] = spent.get(bucket, 0.0) + mean_ms * (0.5 + chance.random())
-            waits = (
-                m.wait(bucket, spent[bucket], stack=0, started_ns=m.START + round((at_ms - spent[bucket]) * m.MS)),
-            )
-        fields = {
-            "connection": chance.randrange(CONNECTIONS),
-            "pid": 4313 + chance.randrange(PROCESSES),
-            "tid": 5000 + chance.randrange(PROCESSES * THREADS),
-            "target": route,
-            "waits": waits,
-            "code": STACKS if waits else m.stacks(),
-            "ran": m.ran((at_ms - 1, 0)) if waits else (),
-        }
-        if number % 2:
-            spent["loop"] = chance.expovariate(1)
-            fields["threads"] = "followed"
-        record = m.served(number, at_ms, **spent, **fields)
-        if not asks:
-            return record
-        call = lo.call(at_ms - spent["calls"], spent["calls"], peer=f"10.0.0.{chance.randrange(4)}:5432")
-        return msgspec.structs.replace(record, calls=(call,))
+
+class StreamingClient:
+    """One connection; to be closed."""
+
+    def __init__(self, address, context=None):
+        host, _, port = address.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), WAIT_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_hostname=host)
+        self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self.h2.initiate_connection()
+        self.flush()
+        self.exchanges = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def flush(self):
+        """Send what there is to be sent."""
+        self.socket.sendall(self.h2.data_to_send())
+
+    def headers(self, path, *more):
+        fixed = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "here")]
+        return [*fixed, *more]
+
+    def ask(self, *paths, more=()):
+        """Begin a stream for each, all in one piece."""
+        for path in paths:
+            stream = self.h2.get_next_available_stream_id()
+            self.h2.send_headers(stream, self.headers(path, *more), end_stream=True)
+            self.exchanges[stream] = Exchange(path, time.monotonic_ns(), run_delay_ns())
+        self.flush()
+
+    def ask_in_frames(self, path, *, cut, padded=False, pause_s=0.0, more=()):
+        """Begin a stream by a block that is cut in two frames, sent in pieces of `cut` bytes."""
+        stream = self.h2.get_next_available_stream_id()
+        self.h2.send_headers(stream, self.headers(path, *more), end_stream=True)
+        block = self.h2.data_to_send()[9:]
+        first = HeadersFrame(stream, block[:5], flags=["END_STREAM"])
+        if padded:
+            first.flags.add("PADDED")
+            first.flags.add("PRIORITY")
+            first.pad_length = PAD
+        data = first.serialize() + ContinuationFrame(stream, block[5:], flags=["END_HEADERS"]).serialize()
+        self.exchanges[stream] = Exchange(path, time.monotonic_ns(), run_delay_ns())
+        for at in range(0, len(data), cut):
+            self.socket.sendall(data[at : at + cut])
+            time.sleep(pause_s)
+        return stream
+
+    def upload(self, path, parts, pause_s):
+        """Begin a stream with a body in parts."""
+        stream = self.h2.get_next_available_stream_id()
+        headers = [("content-length", str(sum(map(len, parts))))]
+        self.h2.send_headers(stream, [(":method", "POST"), *self.headers(path, *headers)[1:]])
+        self.exchanges[stream] = Exchange(path, time.monotonic_ns(), run_delay_ns())
+        self.flush()
+        for part in parts:
+            time.sleep(pause_s)
+            self.h2.send_data(stream, part, pad_length=PAD)
+            self.flush()
+        self.h2.end_stream(stream)
+        self.flush()
+
+    def finish(self):
+        """Wait until all streams have ended; returns their exchanges."""
+        while any(exchange.end_ns is None for exchange in self.exchanges.values()):
+            self.receive()
+        done, self.exchanges = list(self.exchanges.values()), {}
+        return done
+
+    def receive(self):
+        data = self.socket.recv(1 << 16)
+        now_ns, delay_ns = time.monotonic_ns(), run_delay_ns()
+        assert data, "the server has hung up"
+        for event in self.h2.receive_data(data):
+            exchange = self.exchanges.get(getattr(event, "stream_id", None))
+            if exchange and isinstance(event, ResponseReceived):
+                exchange.status = int(dict(event.headers)[":status"])
+            elif exchange and isinstance(event, StreamEnded | StreamReset):
+                exchange.end_ns, exchange.delay_ns = now_ns, delay_ns - exchange.delay_ns
+        with contextlib.suppress(OSError):
+            self.flush()
+
+
+def frame_of_data(stream, data):
+    """Return a frame that ends a stream."""
+    return DataFrame(stream, data, flags=["END_STREAM"]).serialize()

@@ -14,6 +14,8 @@ from perfwatch.agent.correlator.findings import named, thread_name
 from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.places import is_scaffolding, telling
 from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.storage import likely_device
 from perfwatch.agent.model import OpenRequest, ServedRequest
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.model import Frame, Mechanism, Wait
-    from perfwatch.probes.records import Waker
+    from perfwatch.probes.records import Culprit, Waker
 
     Kind: TypeAlias = Literal["request", "thread", "process", "peer", "device"]
 
@@ -62,12 +64,20 @@ def blamed(piece: Piece, context: Context) -> Iterator[Blamed]:
             yield from _asked(piece, context)
         case "run-queue":
             yield from _ahead(piece)
+        case "disk":
+            yield from _device(piece, context)
         case _:
             return
 
 
 def _holders(piece: Piece, context: Context) -> Iterator[Blamed]:
     if piece.wait is None:
+        return
+    giver = None if piece.record is None else context.traffic.givers.gave(piece.record, piece.wait)
+    known = None if giver is None else find(giver, context)
+    if isinstance(known, ServedRequest):
+        for stretch in within([(known.started_ns, known.ended_ns)], piece.from_ns, piece.until_ns):
+            yield _request(known, stretch, None)
         return
     for one in line_before(piece.code, piece.wait, context.traffic):
         for start, end in within([(one.from_ns, one.until_ns)], piece.from_ns, piece.until_ns):
@@ -92,6 +102,22 @@ def _kept_before(piece: Piece, record: ServedRequest, context: Context) -> Itera
             for start, end in within([(known.started_ns, known.ended_ns)], piece.from_ns, piece.until_ns):
                 if 2 * culprit.held_ns >= end - start:
                     yield _request(known, (start, end), None)
+        elif culprit.request is not None:
+            yield _untold(culprit, piece)
+
+
+def _untold(culprit: Culprit, piece: Piece) -> Blamed:
+    """Return a request that has not ended: for how long it kept the loop is known, and not yet when."""
+    endpoint = f"{culprit.method or '?'} {fold(culprit.target)}"
+    return Blamed(
+        kind="request",
+        name=f"{culprit.method or '?'} {culprit.target or '?'}",
+        spent_ns=min(max(culprit.held_ns, 0), piece.spent_ns),
+        request=culprit.request,
+        pid=culprit.pid,
+        tid=culprit.tid,
+        endpoint=endpoint,
+    )
 
 
 def _served_before(piece: Piece, context: Context) -> Iterator[Blamed]:
@@ -122,7 +148,14 @@ def _asked(piece: Piece, context: Context) -> Iterator[Blamed]:
 
 
 def _mostly_asked(piece: Piece, context: Context) -> Iterator[Blamed]:
-    """Yield the only peer of a request, for waits that were too short to be told one by one."""
+    """Yield the callees of a request, else its only peer, for waits that were too short to be told one by one."""
+    judged = None if piece.record is None else context.judged(piece.record.id)
+    for callee in () if judged is None else judged.callees:
+        known = find(callee.request, context)
+        if isinstance(known, ServedRequest):
+            yield _request(known, (arrival_of(known), known.ended_ns), None)
+    if judged is not None and judged.callees:
+        return
     peers = {one.address for one in piece.record.peers} if piece.record is not None else set()
     for address in peers if len(peers) == 1 else ():
         yield _peer(address, piece, context)
@@ -145,6 +178,14 @@ def _callee(record: ServedRequest, wait: Wait, context: Context) -> ServedReques
 def _ahead(piece: Piece) -> Iterator[Blamed]:
     if piece.wait is not None and piece.wait.ahead is not None:
         yield _process(piece.wait.ahead, piece)
+
+
+def _device(piece: Piece, context: Context) -> Iterator[Blamed]:
+    """Yield the device that the process's files are on, where one is known to have been used then."""
+    if piece.wait is not None:
+        device, is_own = likely_device(piece.pid, context, Span(piece.from_ns, piece.until_ns))
+        if device is not None and is_own and device.utilisation > 0:
+            yield Blamed("device", device.device, piece.spent_ns)
 
 
 def find(request: int, context: Context) -> ServedRequest | OpenRequest | None:

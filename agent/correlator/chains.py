@@ -10,38 +10,46 @@ Requests of one endpoint at one place are one link: of a queue at a lock each ha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.blaming import OF_CALLS, Blamed, blamed
 from perfwatch.agent.correlator.doings import Piece, arrival_of, of_request, of_thread
-from perfwatch.agent.model import Link
+from perfwatch.agent.correlator.givers import is_untold
+from perfwatch.agent.model import Link, Mechanism
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from perfwatch.agent.correlator.context import Context
-    from perfwatch.agent.model import Mechanism, Request
+    from perfwatch.agent.model import Request, ServedRequest
 
 MAX_LINKS: Final = 8
 _MOSTLY: Final = 0.5
 _NOTABLE: Final = 0.05
 _MAX_PIECES: Final = 512
 _MAX_PENDING: Final = 16
+_MAX_MOMENTS: Final = 4
+_GIVEN_BACK: Final[frozenset[Mechanism]] = frozenset({"lock", "pool"})
 
 
 class Followed(NamedTuple):
-    """A chain, and the requests that it goes on with as soon as they are told."""
+    """A chain, and what it goes on with as soon as that is told."""
 
-    chain: tuple[Link, ...]
-    pending: tuple[int, ...]
+    chain: tuple[Link, ...] = ()
+    pending: tuple[int, ...] = ()
+    """Requests, by id."""
+    moments: tuple[int, ...] = ()
+    """When those ended that gave back what a coroutine waited for, while nobody is known that did."""
 
 
-NOBODY: Final = Followed((), ())
+NOBODY: Final = Followed()
 
 
 def follow(request: Request, mechanism: Mechanism, context: Context) -> Followed:
     """Follow what a request waited for; costs nothing where no wait of 1 ms or more is known, else 10-100 us."""
     record, total_ns = request.record, request.ledger.total_ns
+    context = context._replace(judged=partial(_judged, request, context))
     wanted = "dependency" if mechanism in OF_CALLS else mechanism
     if total_ns <= 0 or mechanism in _OWN or not (record.waits or record.peers or mechanism == "queue"):
         return NOBODY
@@ -49,6 +57,7 @@ def follow(request: Request, mechanism: Mechanism, context: Context) -> Followed
     chain: list[Link] = []
     seen: set[int | None] = {record.id}
     pending: dict[int, None] = {}
+    moments = _ends(record, pieces) if wanted in _GIVEN_BACK else ()
     while pieces and len(chain) < MAX_LINKS:
         before_ns = sum(one.spent_ns for one in pieces)
         group = _largest(_blamed(pieces, context, seen), before_ns)
@@ -58,11 +67,22 @@ def follow(request: Request, mechanism: Mechanism, context: Context) -> Followed
         pending |= dict.fromkeys(one.request for one in group if one.request is not None and one.record is None)
         done, pieces = _mostly(group, context)
         chain.append(_link(group, done, pieces, total_ns))
-    return Followed(tuple(chain), tuple(pending)[:_MAX_PENDING])
+    return Followed(tuple(chain), tuple(pending)[:_MAX_PENDING], () if chain else moments)
 
 
-_OWN: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc", "sleep", "throttle", "memory", "network", "disk"})
+_OWN: Final[frozenset[Mechanism]] = frozenset({"cpu", "gc", "sleep", "throttle", "memory", "network"})
 """What nobody else of those that are followed is to blame for."""
+
+
+def _ends(record: ServedRequest, pieces: Sequence[Piece]) -> tuple[int, ...]:
+    """Return when the longest waits of coroutines ended, of which no thread is known to have ended them."""
+    longest = sorted(pieces, key=lambda one: -one.spent_ns)[:_MAX_MOMENTS]
+    return tuple(one.until_ns for one in longest if one.wait is not None and is_untold(record, one.wait))
+
+
+def _judged(own: Request, context: Context, request: int) -> Request | None:
+    """Return a judged request by its id; that which is being judged has its callees, and is not shown yet."""
+    return own if request == own.record.id else context.judged(request)
 
 
 def _blamed(pieces: Sequence[Piece], context: Context, seen: set[int | None]) -> Iterable[Blamed]:

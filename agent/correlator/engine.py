@@ -6,7 +6,6 @@ depend on nothing but the records so far and their order, so live and replay agr
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -21,8 +20,9 @@ from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.pending import Pending
 from perfwatch.agent.correlator.queues import queues
-from perfwatch.agent.correlator.recent import Recent, RecentLists
+from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.refining import refine
 from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
@@ -39,7 +39,7 @@ from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
 _MAX_CALLED: Final = 512
-_PENDING: Final = 4096
-_MAX_RETOLD: Final = 64
-"""So many requests, at most, have their chains told anew for one that came."""
 _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
@@ -93,8 +90,7 @@ class Correlator:
         self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
         self._quick: list[Request] = []
-        self._pending: RecentLists[int, int] = RecentLists(_PENDING)
-        """By the request that their chains go on with: requests whose chains do."""
+        self._pending = Pending()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
@@ -268,14 +264,14 @@ class Correlator:
 
     def _followed_further(self, record: ServedRequest) -> Iterator[Request]:
         """Tell the chains anew of those that waited for a request, which ended later than they did."""
-        for victim in tuple(islice(self._pending.newest(record.id), _MAX_RETOLD)):
+        for victim in self._pending.concerned(record):
             request, counted = self._judged.get(victim), self._counted.get(victim)
             if request is None or request.verdict is None or request.verdict.mechanism is None:
                 continue
             if counted is None or counted.balance is None:
                 continue
             followed = follow(request, request.verdict.mechanism, self._context())
-            self._await(victim, followed.pending)
+            self._pending.put(request.record, followed._replace(moments=()))
             verdict = chained(request.verdict, counted.balance, followed)
             if verdict is not request.verdict:
                 request = msgspec.structs.replace(request, verdict=verdict)
@@ -283,15 +279,10 @@ class Correlator:
                 counted.endpoint.retold(victim, verdict, slow=counted.slow)
                 yield request
 
-    def _await(self, victim: int, pending: Sequence[int]) -> None:
-        for request in pending:
-            if victim not in islice(self._pending.newest(request), _MAX_RETOLD):
-                self._pending.add(request, victim)
-
     def _keep(self, request: Request, judged: Judged) -> Request:
         request = msgspec.structs.replace(request, verdict=judged.verdict, stacks=judged.stacks, frames=judged.frames)
         self._judged.put(request)
-        self._await(request.record.id, judged.pending)
+        self._pending.put(request.record, judged.followed)
         return request
 
     def _sum_calls(self, record: ServedRequest, endpoint: EndpointState, earlier: _Counted | None) -> None:

@@ -108,6 +108,20 @@ class Givers:
         giver = max(kept, key=lambda name: kept[name])
         return Giver(giver, min(kept[giver], whole_ns), whole_ns) if kept[giver] >= _MOSTLY * whole_ns else None
 
+    def gave(self, record: ServedRequest, wait: Wait) -> int | None:
+        """Return the request, by its id, that gave back what a request waited for, if it is one of those that do.
+
+        That is one of the endpoint whose requests gave it back at most of such moments, and ended at this one.
+        """
+        waited, process = self._waits.get(record.id), self._processes.get(record.pid)
+        giver = None if waited is None or not is_untold(record, wait) else self.of(waited.endpoint)
+        if giver is None or process is None:
+            return None
+        until_ns = wait.started_ns + wait.blocked_ns
+        ends = [one for one in process.ends if one.endpoint == giver.endpoint and one.id != record.id]
+        nearest = min(ends, key=lambda one: abs(one.ended_ns - until_ns), default=None)
+        return nearest.id if nearest is not None and abs(nearest.ended_ns - until_ns) <= _AROUND_NS else None
+
     def _match(self, waited: _Waited, end: _End) -> None:
         """Count a request that ended when a wait did; what it had waited for the same itself, was another's."""
         if end.id == waited.id:
@@ -147,14 +161,15 @@ class Givers:
 def _untold(record: ServedRequest, endpoint: Endpoint) -> Iterator[_Waited]:
     """Yield the waits for what others had that no thread is known to have ended, and whose end was seen."""
     for wait in record.waits:
-        if _is_untold(record, wait):
+        if is_untold(record, wait):
             until_ns = wait.started_ns + wait.blocked_ns
             gone_ns = min(max(record.ended_ns, until_ns), until_ns + _AROUND_NS)
             what = pooled(wait) or "lock"
             yield _Waited(record.id, wait.started_ns, until_ns, gone_ns, what, endpoint, {})
 
 
-def _is_untold(record: ServedRequest, wait: Wait) -> bool:
+def is_untold(record: ServedRequest, wait: Wait) -> bool:
+    """Whether a wait was for what others had, and no request is known to have ended it."""
     if wait.bucket != "lock" or wait.blocked_ns <= 0 or (wait.waker is not None and wait.waker.request is not None):
         return False
     return pooled(wait) is not None or (record.threads == "followed" and wait.call is None)

@@ -57,8 +57,8 @@ class Judged(NamedTuple):
     balance: Balance
     stacks: tuple[StackTime, ...]
     frames: tuple[FrameShare, ...]
-    pending: tuple[int, ...] = ()
-    """Requests, by id, that its chain goes on with as soon as they are told."""
+    followed: Followed = NO_CHAIN
+    """How far the chain of blame was followed."""
 
 
 def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Normal | None = None) -> Judged:
@@ -82,7 +82,7 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Nor
     verdict = _compared(verdict, winner.mechanism, balance, normal)
     verdict = _with_others(verdict, blocked_others(winner.mechanism, request, context))
     followed = follow(request, winner.mechanism, context)
-    return Judged(chained(verdict, balance, followed), balance, stacks, frames, followed.pending)
+    return Judged(chained(verdict, balance, followed), balance, stacks, frames, followed)
 
 
 def chained(verdict: Verdict, balance: Balance, followed: Followed) -> Verdict:

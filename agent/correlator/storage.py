@@ -49,7 +49,7 @@ def explain_disk(request: Request, context: Context) -> Explanation:
     """Name the device that is the likeliest, its queue, and who moves most bytes."""
     span = span_of(request)
     evidence = [*waited(request, "disk", "the disk")]
-    device, is_own = _device(request, context, span)
+    device, is_own = likely_device(request.record.pid, context, span)
     if device is not None:
         evidence += _queue(device, is_own=is_own)
     movers = context.around.disks.movers(span)
@@ -62,14 +62,14 @@ def explain_disk(request: Request, context: Context) -> Explanation:
     return Explanation(tuple(evidence), _advice(device, movers))
 
 
-def _device(request: Request, context: Context, span: Span) -> tuple[DiskQueue | None, bool]:
-    """Return the busiest device that the target's files are on, and True.
+def likely_device(pid: int, context: Context, span: Span) -> tuple[DiskQueue | None, bool]:
+    """Return the busiest device that a process's files are on, and True.
 
     Where that was next to idle (files that were opened for a moment are not seen) but another one was not: the
     busiest of all, and False.
     """
     devices = context.around.disks.queues(span)
-    own = context.around.disks.devices_of(request.record.pid)
+    own = context.around.disks.devices_of(pid)
     mine = next((one for one in devices if one.device in own), None)
     if mine is not None and (mine.utilisation >= _BUSY or devices[0].utilisation < _BUSY):
         return mine, True

@@ -47,6 +47,7 @@ class Parts(msgspec.Struct, frozen=True, array_like=True):
     calls_lost: int = 0
     culprits: tuple[Culprit, ...] = ()
     protocol: Protocol = "http/1"
+    grpc_status: int | None = None
 
 
 class Dense(msgspec.Struct, frozen=True, array_like=True):

@@ -17,6 +17,8 @@ from perfwatch.probes.ledger.calls import Calls, placed
 from perfwatch.probes.ledger.code_events import WOKE
 from perfwatch.probes.ledger.exchanges import Exchange
 from perfwatch.probes.ledger.following.flow import Flow
+from perfwatch.probes.ledger.http2.connection import Begun, Forgotten
+from perfwatch.probes.ledger.http2.streams import Streams
 from perfwatch.probes.ledger.request_code import RequestCode
 from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, ThreadWait, Wait, Waker
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from perfwatch.probes.frames import Frame
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
     from perfwatch.probes.ledger.exchanges import Rest
+    from perfwatch.probes.ledger.frame_events import FrameEvent
+    from perfwatch.probes.ledger.http2.connection import Told
     from perfwatch.probes.ledger.step_events import StepEvent
     from perfwatch.probes.ledger.symbols import KernelSymbols
 
@@ -70,6 +74,7 @@ class Assembler:
         self._absent: set[int] = set()
         self._calls = Calls(unix_name, rest_of)
         self._flow = Flow(self._owned, self._calls.move)
+        self._streams = Streams()
 
     def expect(self, events: Iterable[ev.Event]) -> None:
         """Look at the events that are to come: an earlier one may name a request that a later one tells."""
@@ -92,13 +97,48 @@ class Assembler:
         elif begun:  # a worker's, of which it shows later for whom it works
             self._flow.hold(event.tid, event.at_ns - 1, begun)
 
+    def add_frame(self, event: FrameEvent) -> list[ev.RequestEvent]:
+        """Follow a frame of HTTP/2; returns the requests that end with it."""
+        return self._of_streams(self._streams.take(event))
+
+    def release(self, until_ns: int) -> list[ev.RequestEvent]:
+        """Return the streams that ended with writes before a moment."""
+        return self._of_streams(self._streams.release(until_ns))
+
+    def settle(self, now_ns: int) -> list[ev.RequestEvent]:
+        """Return the streams of events that have begun, and send no more for now."""
+        return self._of_streams(self._streams.settle(now_ns))
+
+    def under_way(self) -> list[ev.RequestEvent]:
+        """Return the streams that have not ended; the kernel keeps only the other requests."""
+        return self._streams.under_way()
+
+    def _of_streams(self, told: list[Told]) -> list[ev.RequestEvent]:
+        ended = []
+        for each in told:
+            if isinstance(each, ev.RequestEvent):
+                self._flow.end(each.id, each.ended_ns, is_known=not each.flags & ev.SEVERAL)
+                ended.append(each)
+            elif isinstance(each, Begun):
+                self._flow.take(each.step)
+                if way := self._flow.way(each.step.request):
+                    way.line = ev.parse_request_line(each.line)
+            elif isinstance(each, Forgotten):
+                self._flow.undo(each.request)
+            else:
+                self._flow.take(each)
+        return ended
+
     def doubt(self) -> None:
         """Give up on what is under way in event loops: steps were lost."""
         self._flow.doubt()
+        self._streams.doubt()
 
-    def end_process(self, pid: int) -> None:
-        """Forget the threads of a process that has ended."""
+    def end_process(self, pid: int, at_ns: int) -> list[ev.RequestEvent]:
+        """Forget the threads of a process that has ended; returns the streams that it leaves."""
+        left = self._of_streams(self._streams.end_process(pid, at_ns))
         self._flow.end_process(pid)
+        return left
 
     def _head_of(self, connection: int, id_: int) -> bytes:
         return self._heads.get(id_) or self._open_head_of(connection, id_)
@@ -218,6 +258,7 @@ class Assembler:
             calls_lost if threads in _KNOWN else 0,
             account.culprits,
             event.protocol,
+            event.grpc_status,
         )
 
     def _account(
@@ -226,6 +267,9 @@ class Assembler:
         """Make out where its time went: by its one thread, or by its way through several."""
         if event.flags & ev.BY_STEPS:
             way = self._flow.way(event.id)
+            if way and way.found_ns and not (way.is_whole and way.has_answered):
+                self._flow.forget(event.id)
+                return accounts.unknown(event, "several")
             if way is None or not way.is_whole:
                 return accounts.unknown(event, "shared")
             way.line = (method, target)
@@ -235,6 +279,7 @@ class Assembler:
                 self._flow.forget(event.id)
             return accounts.of_way(way, event, waits, self._naming)
         if event.flags & (ev.SHARED | ev.SEVERAL):
+            self._flow.forget(event.id)
             return accounts.unknown(event, "shared" if event.flags & ev.SHARED else "several")
         return accounts.of_thread(event, waits, self._unix_name)
 

@@ -29,6 +29,13 @@ struct { /* by tid */
 	__type(value, struct crypt);
 } crypts SEC(".maps");
 
+struct { /* how often OpenSSL was called, by process: what that cost */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, u64);
+} ssl_calls SEC(".maps");
+
 static __noinline struct crypt *crypt_of(u32 tid)
 {
 	struct crypt *c = bpf_map_lookup_elem(&crypts, &tid), new = {};

@@ -24,13 +24,6 @@ struct { /* the connection that it is for */
 	__type(value, u64);
 } ssl_objects SEC(".maps");
 
-struct { /* how often OpenSSL was called, by process: what that cost */
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, u32);
-	__type(value, u64);
-} ssl_calls SEC(".maps");
-
 /* The thread has read of a connection. Costs one look-up where nobody looks at OpenSSL. */
 static __noinline int note_ciphertext(u64 connection)
 {
@@ -40,6 +33,26 @@ static __noinline int note_ciphertext(u64 connection)
 	if (c)
 		c->connection = connection;
 	return 0;
+}
+
+#define ONLY_HTTP_2 0x3268020300050010 /* of the extension ALPN: its type, lengths, and "h2" alone */
+#define HELLO_PARTS 4
+#define HELLO_STEP (ANSWER_BYTES - 8)
+
+/* A ClientHello that offers nothing but HTTP/2, as gRPC's do. Browsers offer both. */
+static __noinline bool offers_only_http_2(u64 from, u32 length, struct request *scratch)
+{
+	u32 size;
+
+	for (u32 i = 0; i < HELLO_PARTS && i * HELLO_STEP < length; i++) {
+		size = length - i * HELLO_STEP;
+		size = size < ANSWER_BYTES ? size : ANSWER_BYTES - 1;
+		if (bpf_probe_read_user(scratch->answer, AT_MOST(ANSWER_BYTES - 1, size), (void *)(from + i * HELLO_STEP)))
+			return false;
+		if (occurrences(scratch->answer, size + 1, ONLY_HTTP_2)) /* also at the end */
+			return true;
+	}
+	return false;
 }
 
 static __always_inline void count_ssl_call(u32 pid)
@@ -55,34 +68,33 @@ static __always_inline bool is_unanswered(const struct request *r)
 	return r && r->protocol == TLS && !(r->flags & FINAL) && (!(r->flags & ANSWERED) || r->flags & DOUBTFUL);
 }
 
-static __always_inline bool begins_http_2(const char *head)
-{
-	return head[0] == 'P' && head[1] == 'R' && head[2] == 'I' && head[3] == ' ';
-}
-
 /* Its streams share the connection, so that its records tell no requests. */
-static __noinline int leave_http_2(u64 connection)
+static __noinline int leave_to_http_2(struct request *r, u64 from, u32 length)
 {
+	u64 connection = r->connection;
 	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
+	struct http2 *h = uncover_http_2(r);
 
-	if (tls && tls->phase != LOST) {
+	if (tls)
 		tls->phase = LOST;
-		count(HTTP_2);
-	}
-	return bpf_map_delete_elem(&requests, &connection);
+	bpf_map_delete_elem(&requests, &connection);
+	return h ? pass_clear_frames(h, 0, from, length) : count(HTTP_2);
 }
 
 static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
 {
 	struct request *r = bpf_map_lookup_elem(&requests, &connection);
+	struct http2 *h = r ? NULL : http2_of(connection);
 	u32 size = length < HEAD_BYTES ? length : HEAD_BYTES - 1;
 
+	if (h)
+		return pass_clear_frames(h, 0, from, length);
 	if (!is_unanswered(r) || r->head_length)
 		return 0;
 	if (bpf_probe_read_user(r->head, AT_MOST(HEAD_BYTES - 1, size), (void *)from))
 		return 0;
 	if (begins_http_2(r->head))
-		return leave_http_2(connection);
+		return leave_to_http_2(r, from, length);
 	if (begins_request(r->head, size))
 		r->head_length = size;
 	return 0;
@@ -91,8 +103,11 @@ static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
 static __noinline int read_clear_answer(u64 connection, u64 from, u32 length)
 {
 	struct request *r = bpf_map_lookup_elem(&requests, &connection);
+	struct http2 *h = r ? NULL : http2_of(connection);
 	char status[STATUS_BYTES] = {};
 
+	if (h)
+		return pass_clear_frames(h, FROM_SERVER, from, length);
 	if (is_unanswered(r) && !bpf_probe_read_user(status, sizeof(status), (void *)from) && begins_answer(status))
 		read_answer(r, from, length);
 	return 0;
@@ -168,11 +183,15 @@ int on_ssl_shake_done(struct pt_regs *regs)
 	u32 tid = ids;
 	struct crypt *c = bpf_map_lookup_elem(&crypts, &tid);
 	struct ssl_object object = { .pid = ids >> 32 };
+	struct tls *tls;
 
 	if (!c || !c->connection)
 		return 0;
 	object.address = c->object;
 	connection = c->connection;
+	tls = bpf_map_lookup_elem(&tls_connections, &connection);
+	if (tls)
+		tls->is_read = 1;
 	return bpf_map_update_elem(&ssl_objects, &object, &connection, BPF_ANY);
 }
 

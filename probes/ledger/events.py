@@ -30,6 +30,7 @@ from perfwatch.probes.ledger.code_events import (
     parse_stack,
     stack_frames,
 )
+from perfwatch.probes.ledger.frame_events import FRAME_BYTES, FrameEvent, parse_frame
 from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_step
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.records import Protocol
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
+EVENT_FRAME: Final = 9
 ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS, DOUBTFUL = (1 << bit for bit in range(9))
 
 BOOKED: Final = 16  # enum bucket: padded to a power of two
@@ -61,7 +63,7 @@ WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
 PROCESS: Final = struct.Struct("=IIQII")
 THREAD: Final = struct.Struct(
     f"=QQQQQQQIIiIQ{ADDRESS}QII{_WHO * 2}{BOOKED}Q{_PEER * PEERS}{STACK_DEPTH}QQQIHHQQQQQ"
-    f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}s"
+    f"QQQ{PYTHON.size}sII{WAIT.size}s{MOST_STACK_BYTES}sII"
 )
 TARGET: Final = struct.Struct(f"=QQQ{PYTHON.size}s")
 LISTENER: Final = struct.Struct(f"=QIIIIQ{ADDRESS}")
@@ -112,6 +114,7 @@ class RequestEvent(msgspec.Struct, frozen=True):
     status: bytes
     head: bytes
     protocol: Protocol
+    grpc_status: int | None = None
 
 
 class Who(NamedTuple):
@@ -172,10 +175,10 @@ class ThreadState(NamedTuple):
     """Where in its code it blocks, while it does."""
 
 
-Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent | StepEvent
+Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent | StepEvent | FrameEvent
 
 
-def parse_event(data: bytes) -> Event:
+def parse_event(data: bytes) -> Event:  # noqa: PLR0911 - one for each kind
     """Read one event of the ring buffer; raises Malformed if it is none of ours."""
     size, kind = _EVENT.unpack_from(data)
     if kind == EVENT_STEP and size == STEP_BYTES:  # most of all, where there is an event loop
@@ -188,6 +191,8 @@ def parse_event(data: bytes) -> Event:
         return parse_stack(data)
     if kind == EVENT_GC and size == PAUSE.size:
         return parse_pause(data)
+    if kind == EVENT_FRAME and size == FRAME_BYTES:
+        return parse_frame(data)
     if EVENT_FORK <= kind <= EVENT_EXIT and size == PROCESS.size:
         _, _, at_ns, pid, parent = PROCESS.unpack_from(data)
         return ProcessEvent(kind, at_ns, pid, parent)
@@ -289,7 +294,7 @@ def parse_thread(data: bytes) -> ThreadState:
         gc_ns=f[_THREAD_BOOKED + GC],
         loops=bool(f[_LOOPS]),
         idles=f[7] == BLOCKED and bool(f[_LOOPS + 5]),
-        waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-1]) if f[7] == BLOCKED else None,
+        waits_at=_waits_at(f[0], f[2], f[_PID], f[_PID + 1], f[-3]) if f[7] == BLOCKED else None,
     )
 
 
@@ -371,7 +376,7 @@ def _path(path: bytes, cut: bool) -> str:  # noqa: FBT001
 
 @lru_cache(maxsize=256)
 def parse_status(status: bytes) -> int | None:
-    """Take the status code from the first bytes of a response (`HTTP/1.1 200 OK`); None if they are not HTTP/1."""
-    if not status.startswith(b"HTTP/1.") or not status[9:12].isdigit():
+    """Take the status code from the first bytes of a response (`HTTP/1.1 200 OK`); None if they are none."""
+    if not status.startswith((b"HTTP/1.", b"HTTP/2.")) or not status[9:12].isdigit():
         return None
     return int(status[9:12])

@@ -45,7 +45,7 @@ enum call_class { /* of a system call's number; the table comes from user space 
 	CALL_FILE, /* of the file system, whatever its arguments */
 };
 
-enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP };
+enum event_kind { EVENT_REQUEST = 1, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP, EVENT_FRAME };
 
 enum stack_role { WAITED, WOKE, RAN };
 
@@ -186,7 +186,7 @@ enum step_kind { /* what user space needs to follow a request through an event l
 	STEP_ANSWERED,    /* bytes of a response */
 	STEP_IDLED,       /* the loop waited for events, from since_ns on; it runs again */
 	STEP_HANDED,      /* the thread woke another one of its process, `other`, that waited for a lock or started it */
-	STEP_TOOK,        /* a thread that was woken so runs; since_ns: when it was woken */
+	STEP_TOOK,        /* a thread that was woken so runs; since_ns: when it was woken; bytes: 1: it answers streams, and may have another */
 	STEP_NOTIFIED,    /* the thread wakes an event loop of its process */
 	STEP_NOTICED,     /* the loop reads that */
 	STEP_RESTED,      /* a thread that was woken so waits for a lock again: what it had to do may be done */
@@ -219,6 +219,45 @@ struct step {
 	struct address local; /* of STEP_CONNECTING and later; the others end here */
 	struct address peer;
 	char head[STEP_HEAD_BYTES]; /* head_length of it, and so much is sent */
+};
+
+#define FRAME_HEAD_BYTES 256
+
+enum frame_type { /* of HTTP/2 (RFC 9113, 6); below them what else there is to tell of a connection */
+	FRAME_DATA,
+	FRAME_HEADERS,
+	FRAME_RESET = 3,
+	FRAME_PUSH = 5,
+	FRAME_CONTINUATION = 9,
+	FRAME_OPENED = 0xf0, /* it is followed from here on; head: both addresses. flags: 1: from its beginning */
+	FRAME_CLOSED,
+	FRAME_LOST,          /* it is not followed any more */
+	FRAME_RECORDS,       /* ciphertext was read, or written: what is said in it is told before or after */
+};
+
+enum frame_way { FROM_SERVER = 1, IN_THE_DARK = 2 /* it passes through OpenSSL: when it was on the socket, FRAME_RECORDS tells */ };
+
+struct passed_frame { /* a piece of a frame with headers; of others the end */
+	u32 size;
+	u32 kind;
+	u64 at_ns; /* the same for all of one read or write */
+	u32 pid;
+	u32 tid;
+	u64 connection;
+	u64 request;  /* the id of the request that a client's headers begin; 0: they begin none */
+	u64 since_ns; /* from the client: when it could be read; 0: not known */
+	u32 stream;
+	u32 type; /* enum frame_type */
+	u32 flags; /* of the frame */
+	u32 way; /* enum frame_way */
+	u32 left; /* of the frame's payload, behind this piece */
+	u32 lane; /* enum lane, of the thread */
+	u32 untold_stream; /* of this direction: bytes of data that were not told one by one */
+	u32 untold_bytes;
+	u32 bytes; /* of the frame, if it ends here */
+	u32 head_length;
+	u64 booked[BUCKETS]; /* as in a step */
+	char head[FRAME_HEAD_BYTES]; /* head_length of a header block; only with a frame that has one */
 };
 
 struct conversation { /* on a connection that the process opened itself */
@@ -309,11 +348,13 @@ struct thread {
 	u32 tid;
 	struct wait pending; /* a wait after the answer: inside the request only if more is sent */
 	struct stack waits_at; /* where in its code the wait under way began */
+	u32 rest_depth; /* of a STREAM_LANE: as many frames it has where it waits for its next; 0: not seen yet */
+	u32 has_ended; /* streams, since it rested */
 };
 
 enum thread_state { RUNNING, BLOCKED, PREEMPTED };
 
-enum lane { NO_LANE, LOOP_LANE, WORKER_LANE };
+enum lane { NO_LANE, LOOP_LANE, WORKER_LANE, STREAM_LANE /* answers streams of HTTP/2 that another thread reads */ };
 
 enum watched { SAW_LISTENER = 1, SAW_OWN = 2, SAW_OTHERS = 4 };
 

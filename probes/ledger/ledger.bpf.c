@@ -17,6 +17,7 @@
 #define HASHED_BYTES 64
 #define MAX_REQUESTS 8192
 #define FOLLOWED 16384 /* a power of two */
+#define RESTS 0xffffffffffffffff /* until it is woken */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -313,9 +314,10 @@ static __noinline int end_idling(struct thread *t, u64 until, u64 now)
 
 	if (!t->idles) {
 		kind = STEP_TOOK;
-		told.since_ns = t->handed_ns;
-		told.other = t->since_ns;
 		until = t->handed_ns < until ? t->handed_ns : until; /* on its way to a CPU from there on */
+		told.since_ns = until;
+		told.other = t->since_ns;
+		told.bytes = t->lane == STREAM_LANE;
 	}
 	tell_step(t, kind, now, &told);
 	t->ledger.booked[RUN_QUEUE] += now - until;
@@ -415,6 +417,22 @@ static __always_inline void note_place(struct thread *t)
 		walk_python(&t->target.python, s, &t->waits_at);
 }
 
+/* A worker that answers streams blocks for a lock: where it has no more frames than any wait behind an answer had, it has
+ * done what it had to do, and waits for its next. */
+static __noinline int note_rest(struct thread *t)
+{
+	u32 depth;
+
+	note_place(t);
+	depth = t->waits_at.frame_count;
+	if (depth && t->has_ended && (!t->rest_depth || depth < t->rest_depth))
+		t->rest_depth = depth;
+	t->has_ended = 0;
+	if (depth && depth == t->rest_depth)
+		t->handed_ns = RESTS;
+	return 0;
+}
+
 /* Of method and path, without digits: what is alike does alike. FNV-1a. */
 static __noinline u64 line_hash(const struct request *r)
 {
@@ -502,6 +520,8 @@ static __always_inline void switch_out(void *ctx, struct task_struct *task, bool
 		t->idles = t->waits_at.frame_count = 0;
 	else if (t->idles)
 		become_loop(t);
+	else if (t->lane == STREAM_LANE && t->bucket == LOCK)
+		note_rest(t);
 	else if (idles(t))
 		t->parked = switches(task);
 	else
@@ -620,7 +640,7 @@ static __noinline int note_waker(struct thread *t, struct task_struct *task, u64
 		return 0;
 	t->woken_by_child = current->tgid != task->tgid && current->real_parent->tgid == task->tgid;
 	note_who(&t->woken_by, current);
-	if (t->bucket == LOCK && !t->answered && current->tgid == task->tgid && now - t->since_ns >= LONG_WAIT_NS)
+	if (t->bucket == LOCK && !t->answered && !t->handed_ns && current->tgid == task->tgid && now - t->since_ns >= LONG_WAIT_NS)
 		keep_in_sight(t, now);
 	return tell_waker_place(t, now);
 }
@@ -695,7 +715,7 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	struct thread *t = observed_thread(task->pid), *from = followed_thread(current->pid);
 	u64 now;
 
-	if (from && from->lane && current->tgid == task->tgid && current->pid != task->pid && !in_interrupt())
+	if (from && from->lane && from->lane != STREAM_LANE && current->tgid == task->tgid && current->pid != task->pid && !in_interrupt())
 		hand_over(from, task);
 	if (!t)
 		return 0;
@@ -821,6 +841,7 @@ static __noinline int finish(struct request *r, u32 flags)
 }
 
 #include "pipelined.bpf.h"
+#include "http2.bpf.h"
 #include "cleartext.bpf.h"
 
 /* The end of a Unix socket is no event. */
@@ -1024,10 +1045,39 @@ static __noinline bool begins_in_records(u64 connection, struct request *r, u64 
 	}
 	if (!(passed & BEGAN_DATA))
 		return false;
+	if (tls->only_http_2 && !tls->is_read) { /* records tell no streams */
+		tls->phase = LOST;
+		return count(HTTP_2);
+	}
 	if (!*arrived) /* it came with the end of the handshake */
 		*arrived = tls->arrived_ns;
 	tls->arrived_ns = 0;
 	return true;
+}
+
+/* Only a thread that runs no Python is one of gRPC's. */
+static __noinline struct tls *meet_tls(
+	const struct target *target, u64 connection, struct request *read, u64 from, u32 length)
+{
+	struct tls *tls = new_tls(connection, read->head[0]);
+
+	if (!tls || !from || read->head[0] != HANDSHAKE)
+		return tls;
+	if (!target->python.interpreter || !python_frame(&target->python))
+		tls->only_http_2 = offers_only_http_2(from, length, read);
+	return tls;
+}
+
+/* What is read begins neither HTTP/1 nor TLS. */
+static __noinline int meet_other(
+	const struct sock *sk, const struct target *target, u64 arrived, const struct request *read, u32 length)
+{
+	u64 connection = sk->__sk_common.skc_cookie.counter;
+	struct http2 *h = NULL;
+
+	if (begins_http_2(read->head) || was_read_before(sk, length))
+		h = begin_http_2(sk, connection, arrived, read->head, read->head_length);
+	return h ? received_http_2(h, target, arrived, length) : count(NOT_HTTP);
 }
 
 static __noinline int fail_to_receive(struct sock *sk, int error);
@@ -1039,6 +1089,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	u32 pid = bpf_get_current_pid_tgid() >> 32, role;
 	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	struct request *r, *new;
+	struct http2 *h;
 	struct tls *tls;
 
 	if (!target || flags & MSG_PEEK)
@@ -1064,7 +1115,7 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 		*unread = 0;
 	}
 	if (!length)
-		return 0;
+		return sk->__sk_common.skc_family == AF_UNIX ? close_http_2(connection) : 0; /* its end is no event */
 	note_depth(sk, length);
 	if (sk->sk_shutdown & SEND_SHUTDOWN)
 		return 0; /* it is read to be thrown away */
@@ -1072,6 +1123,12 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	from = payload();
 	if (r && r->protocol == HTTP_1 && (!(r->flags & ANSWERED) || r->waiting_from != r->waiting_to))
 		return receive_more(r, arrived, from, length); /* of its head, or its body, or the next one */
+	h = r ? NULL : http2_of(connection);
+	if (h) {
+		if (h->in_the_dark)
+			note_ciphertext(connection);
+		return received_http_2(h, target, arrived, length);
+	}
 	tls = r && r->protocol == HTTP_1 ? NULL : bpf_map_lookup_elem(&tls_connections, &connection);
 	new = read_head(from, length);
 	if (!new)
@@ -1082,9 +1139,9 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 		if (r)
 			; /* a client that sends byte by byte: after a GET there is no body */
 		else if (begins_record(new->head, new->head_length) && (new->head[0] == HANDSHAKE || was_read_before(sk, length)))
-			tls = new_tls(connection, new->head[0]);
+			tls = meet_tls(target, connection, new, from, length);
 		else if (!may_begin_request(new->head, new->head_length))
-			return count(begins_http_2(new->head) ? HTTP_2 : NOT_HTTP);
+			return meet_other(sk, target, arrived, new, length);
 	}
 	new->protocol = tls ? TLS : HTTP_1;
 	if (tls) {
@@ -1242,15 +1299,20 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_sent, struct sock *sk, int length, int flags)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
 	u64 connection;
 	struct request *r;
+	struct http2 *h;
 
-	if (!length || !is_target(pid))
+	if (!length || !target)
 		return 0;
 	connection = sk->__sk_common.skc_cookie.counter;
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r && sk->__sk_common.skc_family == AF_UNIX && role_of(sk) == NO_ROLE)
 		return tell_pipe(STEP_NOTIFIED);
+	h = r ? NULL : http2_of(connection);
+	if (h)
+		return length > 0 ? sent_http_2(h, target, length) : 0;
 	if (length > 0 && (!r || r->protocol == TLS) && !sends_answer(connection, length, r) && r)
 		return 0;
 	if (!r)
@@ -1317,6 +1379,7 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int before, int state)
 		return 0;
 	bpf_map_delete_elem(&arrivals, &connection);
 	bpf_map_delete_elem(&tls_connections, &connection);
+	close_http_2(connection);
 	r = bpf_map_lookup_elem(&requests, &connection);
 	if (!r)
 		return 0;
@@ -1383,7 +1446,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	if (from == pid) {
 		starter = followed_thread(parent->pid);
-		if (starter && starter->lane)
+		if (starter && starter->lane && starter->lane != STREAM_LANE)
 			start_worker(starter, child, target);
 		return 0;
 	}

@@ -88,6 +88,11 @@ static __always_inline bool begins_request(const char *head, u32 length)
 	return false;
 }
 
+static __always_inline bool begins_http_2(const char *head)
+{
+	return head[0] == 'P' && head[1] == 'R' && head[2] == 'I' && head[3] == ' ';
+}
+
 /* A piece of a method: from a client that sends byte by byte. */
 static __always_inline bool may_begin_request(const char *head, u32 length)
 {

@@ -25,6 +25,7 @@ from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
 from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
 from perfwatch.probes.ledger.exchanges import CONVERSATION, Rest, parse_rest
+from perfwatch.probes.ledger.frame_events import FrameEvent
 from perfwatch.probes.ledger.percpu import preempt_count_distance
 from perfwatch.probes.ledger.programs import Programs
 from perfwatch.probes.ledger.step_events import StepEvent
@@ -50,6 +51,8 @@ CLOSED_AFTER_NS: Final = 100_000_000
 CLOCK_NS: Final = 10_000_000
 """Between two looks at what a CPU runs, of its own time."""
 SCAN_NS: Final = 250_000_000
+WRITES_NS: Final = 1_000_000
+"""A write is over so long after it began."""
 LISTENERS_NS: Final = 1_000_000_000
 MAX_OPEN: Final = 64
 SEARCH_NS: Final = 30_000_000_000
@@ -64,7 +67,7 @@ _LOSSES: Final = (  # by enum counter
     "collector pauses came faster than they were read",
     "steps of event loops came faster than they were read",
     "TLS connections could not be followed record by record: joined in the middle of one, or with early data",
-    "connections speak HTTP/2, which is not followed",
+    "HTTP/2 connections could not be followed: encrypted where it cannot be read, or what passed was no frame",
 )
 _LOST_STEPS: Final = 6
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -99,6 +102,7 @@ class LedgerProbe:
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
         self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
+        self._left: list[ev.RequestEvent] = []  # streams of processes that have ended
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
         self._in_flight = -1
@@ -138,6 +142,8 @@ class LedgerProbe:
         self._assembler.expect(events)
         for event in events:
             self._take(event, now_ns, records)
+        left, self._left = self._left, []
+        self._tell_streams([*left, *self._assembler.release(now_ns - WRITES_NS)], now_ns, records)
         if now_ns >= self._next_scan_ns:
             self._next_scan_ns = now_ns + SCAN_NS
             self._search_again(now_ns)
@@ -159,6 +165,7 @@ class LedgerProbe:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
         entries = [data for _, data in self._requests.entries()]  # before the events, which bring their steps
         records = list(self.read(now_ns))
+        self._tell_streams(self._assembler.release(now_ns), now_ns, records)
         told = {record.id for record in records if isinstance(record, ServedRequest)}
         for data in entries:
             stage = ev.parse_stage(data)
@@ -293,7 +300,7 @@ class LedgerProbe:
     def _forget(self, pid: int) -> None:
         """Let go of a process that has ended or executes another program."""
         self._looked_into.discard(pid)
-        self._assembler.end_process(pid)
+        self._left += self._assembler.end_process(pid, time.monotonic_ns())
         self._collectors.forget(pid)
         self._clear_text.forget(pid)
         self._programs.forget(pid)
@@ -326,12 +333,18 @@ class LedgerProbe:
             to.append(pause(event, now_ns))
         elif isinstance(event, ev.RequestEvent):
             self._tell(event, now_ns, to)
+        elif isinstance(event, FrameEvent):
+            self._tell_streams(self._assembler.add_frame(event), now_ns, to)
         else:
             self._change(event)
 
     def _rest_of(self, connection: int) -> Rest | None:
         data = self._conversations.get(struct.pack("=Q", connection))
         return parse_rest(data) if data else None
+
+    def _tell_streams(self, ended: list[ev.RequestEvent], now_ns: int, to: list[Record]) -> None:
+        for event in ended:
+            self._tell(event, now_ns, to)
 
     def _tell(self, event: ev.RequestEvent, now_ns: int, to: list[Record]) -> None:
         if event.protocol == "tls" and not event.head:
@@ -392,7 +405,10 @@ class LedgerProbe:
                 self._tell(replace(event, flags=event.flags | ev.ABORTED | ev.FINAL), now_ns, to)
             else:
                 waiting.append(ev.parse_request(data))
-        self._show_open(waiting, now_ns, to)
+        self._tell_streams(self._assembler.settle(now_ns), now_ns, to)
+        streams = self._assembler.under_way()
+        self._show_open([*waiting, *streams], now_ns, to)
+        ids |= {stream.id for stream in streams}
         if now_ns >= self._next_prune_ns:
             self._next_prune_ns = now_ns + FORGET_NS
             self._assembler.forget_all_but(ids)

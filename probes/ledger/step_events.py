@@ -26,6 +26,10 @@ from perfwatch.probes.ledger.addresses import ADDRESS, Address
     CLOSED,
 ) = range(1, 14)
 """enum step_kind"""
+FOUND: Final = 14
+"""No step of the kernel's: bytes of a request were read by a thread that is no lane, for whoever answers it."""
+BY_WORKER, IS_ALL = 1, 2
+"""`other` of ANSWERED: a thread that answers what others read does so; nothing of the answer follows."""
 HEAD_BYTES: Final = 128
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
 _STEP: Final = struct.Struct(f"=8xQIIIIQQQqQ{_BOOKED}Q")

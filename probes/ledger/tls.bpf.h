@@ -42,6 +42,8 @@ struct flow { /* one direction */
 struct tls {
 	u32 phase;
 	u32 tickets_due; /* 1.3: the client's Finished was read, and nothing sent since */
+	u32 only_http_2; /* is what the client offers */
+	u32 is_read; /* by an OpenSSL that is looked at */
 	u64 arrived_ns; /* of the last bytes of the handshake */
 	struct flow from_client;
 	struct flow from_server;

@@ -36,18 +36,19 @@ def chain(name, load, *links, says, mechanism="lock", bucket="lock", kind=None, 
 
 QUERY = (("request", "dependency"), ("peer", None))
 PEER = "waits for postgresql 127.0.0.1:{PG}"
-GUARDED = (clients("/guarded/{n}", 2), clients("/report/{n}?ms=120", 1, pause_s=0.04))
+REPORTED = (clients("/needs-report/{n}", 2), clients("/report/{n}?ms=120", 1, pause_s=0.04))
 FRONT = (
     clients("/front/{n}", 2),
     clients("/middle/{n}", 1, pause_s=0.01),
     clients("/back/{n}?ms=120", 1, pause_s=0.03),
 )
 POOLED = (clients("/psycopg-quick/{n}", 2), clients("/psycopg-hold/{n}?ms=80", 1, pause_s=0.04))
+HELD = (clients("/locked/{n}", 2), clients("/hold-lock/{n}?ms=80", 1, pause_s=0.04))
 CALLED = (clients("/fast/{n}", 3), clients("/blocking-call/{n}?ms=60", 1, pause_s=0.04))
 
 CHAINS = (
     chain(
-        *("lock-over-query", GUARDED, *QUERY),
+        *("lock-over-query", REPORTED, *QUERY),
         says=f"held by report() at chaining.py:38, because it {PEER}",
         around=(PG,),
         quick=True,
@@ -57,7 +58,7 @@ CHAINS = (
         says="() at chaining.py:60, because it waits for a lock held by GET /back/{{}} in back() at chaining.py:53",
         quick=True,
     ),
-    chain("lock-over-sleep", LOCKED, ("request", "sleep"), says="by refresh() at planted.py:81, because it sleeps"),
+    chain("lock-over-sleep", LOCKED, ("request", "sleep"), says=", because it sleeps"),
     chain(
         *("kept-lock", (clients("/kept-lock/{n}?ms=60", 3),), ("thread", "sleep")),
         says="held by _keep() at coding.py:69, because it sleeps",
@@ -85,6 +86,19 @@ CHAINS = (
         around=(WEB,),
         server=UVICORN,
         quick=True,
+    ),
+    chain(
+        *("pool-over-query-asyncio", POOLED, *QUERY),
+        says=PEER,
+        mechanism="pool",
+        kind="permit",
+        around=(PG,),
+        server=UVICORN,
+    ),
+    chain(
+        *("lock-over-sleep-asyncio", HELD, ("request", "sleep")),
+        says="for a lock, because GET /hold-lock/{{}} sleeps",
+        server=UVICORN,
     ),
     chain(
         *("queue-over-sleep", (clients("/sleep/{n}?ms=20", 8, 0),), ("request", "sleep")),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 _KEEPERS: Final = 2
+_SPOKEN: Final = {"http/2": "HTTP/2 ", "grpc": "gRPC "}
 
 
 class RequestScreen(TreeScreen):
@@ -91,12 +92,13 @@ class RequestScreen(TreeScreen):
         line.append("   sampled" if record.fidelity == "sampled" else "", palette.WARN)
         status = str(record.status) if record.status is not None else record.outcome
         bad = palette.ALARM if request.failed else palette.QUIET
+        status = f"{status}, gRPC status {record.grpc_status}" if record.grpc_status else status
         line.append(f"   {clean(status)}", bad)
         line.append(
             f"   {_thread(record.pid, record.tid)}   {clock(info.unix_s(record.ended_ns), ms=True)}", palette.QUIET
         )
         line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
-        line.append(f"   from {clean(record.remote)}", palette.QUIET)
+        line.append(f"   {_SPOKEN.get(record.protocol, '')}from {clean(record.remote)}", palette.QUIET)
         self._title(line)
         self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
         self._tell_calls(request, frame.view)

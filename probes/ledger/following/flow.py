@@ -8,6 +8,7 @@ it was when it began. Where a later step shows that an owner was wrong, what com
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,6 +30,9 @@ _HANDS: Final[Act] = (steps.HANDED, None, None)
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
 FORGET_NS: Final = 60_000_000_000
+MAX_UNANSWERED: Final = 64
+EARLY_NS: Final = 1_000_000
+"""A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
 
 
 class Connection:
@@ -64,6 +68,7 @@ class Flow:
         self._ways: dict[int, Way] = {}
         self._connections: dict[int, Connection] = {}
         self._absent: set[int] = set()
+        self._unanswered: deque[tuple[int, int, int]] = deque(maxlen=MAX_UNANSWERED)
         self._habits = Habits()
         self._owners = Owners(self._habits)
         self._handed: dict[int, Handed] = {}
@@ -83,6 +88,7 @@ class Flow:
             steps.SENT: self._ask,
             steps.RECEIVED: self._hear,
             steps.CLOSED: self._hang_up,
+            steps.FOUND: self._find,
         }
 
     def take(self, step: StepEvent, asked: str | None = None) -> int | None:
@@ -110,6 +116,28 @@ class Flow:
     def way(self, id_: int) -> Way | None:
         """Return what is known of a request."""
         return self._ways.get(id_)
+
+    def end(self, id_: int, at_ns: int, *, is_known: bool) -> None:
+        """Take in that a request has ended; one that waited for a worker may still be had by one, if none is known."""
+        way = self._ways.get(id_)
+        if way and way.found_ns and not (is_known and way.has_answered):
+            self._unanswered.append((way.lane.pid, way.found_ns, at_ns))
+
+    def _is_another(self, way: Way, job: Job) -> bool:
+        """Whether what a worker took up before it answers a request may have been another, which showed nowhere."""
+        if job.started_ns < way.found_ns - EARLY_NS:
+            return True
+        return any(
+            pid == way.lane.pid and found_ns <= way.found_ns and ended_ns > job.started_ns
+            for pid, found_ns, ended_ns in self._unanswered
+        )
+
+    def undo(self, id_: int) -> None:
+        """Take back that a request was read: it was none."""
+        way = self._ways.get(id_)
+        if way and way in way.lane.ready:
+            way.lane.ready.remove(way)
+        self.forget(id_)
 
     def forget(self, id_: int) -> None:
         """Drop a request that was told for good."""
@@ -245,10 +273,12 @@ class Flow:
         if way is None:
             self._close(lane, step, lane.actor)
             return None
-        if lane is not way.lane and not lane.is_worker:
-            lane.is_worker = True  # it has had work ever since it was looked at: of this request only the end was seen
-            way.is_whole = False
-        if lane.is_worker:
+        if not lane.is_worker and (way.found_ns or lane is not way.lane):
+            way.is_whole = False  # when it was taken up was not seen
+            lane.is_worker = not way.found_ns  # it has had work ever since it was looked at
+        if way.found_ns and not lane.is_worker:
+            self._close(lane, step, lane.actor)
+        elif lane.is_worker:
             self._answer_by_worker(lane, self._work(lane), way, step)
         else:
             self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
@@ -305,7 +335,24 @@ class Flow:
 
     # --- steps of workers
 
+    def _find(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Note a request that waits for a worker who will answer it."""
+        arrived_ns = step.since_ns or step.at_ns
+        way = self._ways[step.request] = Way(step.request, step.connection, arrived_ns, lane, step.other)
+        way.found_ns = step.at_ns
+        return way
+
+    def _take_next(self, lane: Lane, step: StepEvent) -> Way | None:
+        """Begin what a worker does that has waited for a request to answer."""
+        lane.is_worker = True
+        lane.job = Job(lane.tid, None, None, step.since_ns, certain=False)
+        lane.told_ns = step.since_ns
+        self._held.pop(lane.tid, None)
+        return None
+
     def _begin(self, lane: Lane, step: StepEvent) -> Way | None:
+        if step.bytes:
+            return self._take_next(lane, step)
         handed = self._handed.pop(step.tid, None)
         lane.is_worker = True
         if handed is None or handed.lane.is_worker:
@@ -387,12 +434,14 @@ class Flow:
 
     def _answer_by_worker(self, lane: Lane, job: Job, way: Way, step: StepEvent) -> None:
         """Settle that a worker's job was for the request that it answers itself; it goes on."""
+        if way.found_ns and not way.has_answered and self._is_another(way, job):
+            way.is_whole = False
         job.owner = way
         job.add(step.booked_ns)
         self._hold_for(lane, job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, way, None, step.at_ns, certain=True)
+        lane.job = Job(lane.tid, None if step.other & steps.IS_ALL else way, None, step.at_ns, certain=True)
         lane.told_ns = step.at_ns
 
     # --- connections that the process opened

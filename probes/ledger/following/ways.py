@@ -92,6 +92,7 @@ class Way:
         "came",
         "connection",
         "done",
+        "found_ns",
         "gaps",
         "id",
         "is_whole",
@@ -115,6 +116,8 @@ class Way:
         """No step of it was lost."""
         self.answered_ns = 0
         """When it answered last."""
+        self.found_ns = 0
+        """When it was read by a thread that does nothing for it; 0: it was not."""
         self.began_ns = self.booked_until_ns = arrived_ns
         self.booked_ns = [0] * FIGURES
         self.peers: dict[Address, list[int]] = {}

@@ -1,10 +1,12 @@
 """Blame follows the chain: who held what was waited for, what it did meanwhile, and who held that."""
 
+import around
 import coding as c
 import looped as lo
 import making as m
 import msgspec
 import pytest
+import two_ends as ends
 from judging import judge
 
 from perfwatch.agent.correlator.engine import Correlator
@@ -167,6 +169,37 @@ def test_a_free_worker_is_kept_by_what_it_served_before():
     verdict = judge(m.served(1, 0, queue=300, on_cpu=50), before)
     assert told(verdict.chain) == [("request", "GET /report", "sleep", 0.83)]
     assert verdict.summary == "waited 300 ms for a free worker (86 %), because GET /report slept"
+
+
+@pytest.mark.parametrize("callee_first", [True, False])
+def test_a_call_is_followed_into_its_callee_and_to_whom_that_waited_for(callee_first):
+    """The callee waited for a lock, which another request of its service held over a query."""
+    at = ends.ns(10)
+    wait = m.wait("lock", 81, started_ns=at, waker=Waker(4401, 4403, "w", 8))
+    asked_by_other = m.wait("calls", 80, started_ns=at, call="recvfrom", peer=PG)
+    other = m.served(8, 92, calls=80, on_cpu=2, pid=4401, tid=4403, target="/stock", waits=(asked_by_other,))
+    waiting = m.wait("calls", 92, started_ns=ends.ns(9), call="recvfrom", peer=ends.BACK_AT)
+    records = [
+        msgspec.structs.replace(ends.callee(2, 10, 100), waits=(wait,)),
+        msgspec.structs.replace(ends.caller_of(1, 102, ends.call(9, 101)), waits=(waiting,)),
+    ]
+    _, judged = correlate(ends.INFO, [*ends.MEMBERS, other, *(records if callee_first else records[::-1])])
+    front = {request.record.id: request for request in judged}[1]
+    assert told(front.verdict.chain) == [
+        ("request", "GET /price/7", "lock", 0.87),
+        ("request", "GET /stock", "dependency", 0.86),
+        ("peer", PG, None, 0.86),
+    ]
+    assert front.verdict.summary.endswith(
+        "where it waits for a lock (99 %), because GET /stock waited for 10.0.0.5:5432"
+    )
+
+
+def test_a_disk_is_a_device():
+    wait = m.wait("disk", 300, started_ns=c.at(-310), call="fsync")
+    used = (around.files(-1500), around.disk(-1000), around.disk(0, busy_ms=700))
+    verdict = judge(m.served(1, 0, disk=300, on_cpu=10, waits=(wait,)), *used)
+    assert told(verdict.chain) == [("device", "vda", None, 0.97)]
 
 
 def test_a_cpu_is_had_by_a_neighbour():

@@ -5,7 +5,7 @@ import sys
 
 import fake_records
 import making as m
-from streaming import Stream
+from record_stream import Stream
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.report import correlate

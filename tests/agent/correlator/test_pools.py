@@ -311,6 +311,9 @@ def test_who_always_ends_when_a_wait_does_gave_it_back(ends_first):
     assert text(verdict, "giver") == (
         "100 % of that time ended at the very moment at which a request of GET /hold/{} did: it gave it back"
     )
+    [link] = verdict.chain
+    assert (link.kind, link.name) == ("request", "GET /hold/{}")
+    assert link.share > 0.9
 
 
 def test_who_ends_there_by_chance_did_not():

@@ -40,7 +40,7 @@ def report(seconds, body):
     return b"ok"
 
 
-def guarded(seconds, body):
+def needs_report(seconds, body):
     """Wait for the lock that `report` holds."""
     with measured("lock"):
         _report_lock.acquire()
@@ -117,4 +117,4 @@ def _take_first():
         return b"never"
 
 
-CHAINING = (report, guarded, back, middle, front, kept_query, forward, backward)
+CHAINING = (report, needs_report, back, middle, front, kept_query, forward, backward)

@@ -227,9 +227,9 @@ def test_frames_after_an_upgrade_are_no_requests(server, seen):
     agree(seen(), [exchange])
 
 
-def test_another_protocol_is_said_by_name(seen):
+def test_another_protocol_is_said_by_name_and_is_no_request(seen):
     with Client(seen.address) as client:
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\5\6\0\0\0\0\0hello")
         client.socket.recv(1000)
     (loss,) = seen.ledger.until(lambda records: [each for each in records if isinstance(each, Loss)])
     assert "HTTP/2" in loss.reason

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import costing
 import pytest
 from ledgering import script
 
@@ -143,13 +144,10 @@ def test_a_crafted_library_is_no_python_and_costs_little(name, tmp_path):
     library = tmp_path / "libpython3.11.so"
     library.write_bytes(HOSTILE[name])
     os.truncate(library, max(len(HOSTILE[name]), 200 << 20 if "million" in name else 4096))
-    with script(MAP_LOW, arguments=[library]) as (process, address):
-        began = time.process_time()
+    with script(MAP_LOW, arguments=[library]) as (process, address), costing.at_most(0.1):
         found = find_interpreter(roots.PROC, process.pid)
-        cost = time.process_time() - began
     # The crafted file comes first in memory, and hides the real one only if it was taken for one.
     assert found.runtime_start == int(address)
-    assert cost < 0.05
 
 
 def test_many_crafted_libraries_cost_little(tmp_path):
@@ -157,12 +155,9 @@ def test_many_crafted_libraries_cost_little(tmp_path):
     libraries = [tmp_path / f"libpython{number}.so" for number in range(300)]
     for library in libraries:
         library.write_bytes(HOSTILE["an endless chain"][: CHAIN + 4096])
-    with script(MAP_LOW, arguments=libraries) as (process, _):
-        began = time.process_time()
+    with script(MAP_LOW, arguments=libraries) as (process, _), costing.at_most(0.1):
         found = find_interpreter(roots.PROC, process.pid)
-        cost = time.process_time() - began
     assert found is None
-    assert cost < 0.05
 
 
 @pytest.mark.parametrize("value", [b"\x00", b"\x01", b"\x7f", b"\xff", b"\xff" * 8])
@@ -235,13 +230,10 @@ def test_tens_of_thousands_of_mappings_cost_little(tmp_path):
     folder = tmp_path.joinpath(*["python"] * 20)
     folder.mkdir(parents=True)
     (folder / "x").write_bytes(bytes(4096))
-    with script(MAP_OFTEN, arguments=[folder / "x"]) as (process, _):
-        began = time.process_time()
+    with script(MAP_OFTEN, arguments=[folder / "x"]) as (process, _), costing.at_most(0.3):
         found = find_interpreter(roots.PROC, process.pid)
-        cost = time.process_time() - began
     # The libpython of the process lies behind them all, and is not looked for that long.
     assert found is None or found.path == os.path.realpath(sys.executable)
-    assert cost < 0.15
 
 
 def test_a_file_that_is_never_opened_is_waited_for_once(monkeypatch, tmp_path):

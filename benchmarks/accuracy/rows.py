@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from faults.catalogue import SLOW_MS
-from verdicts import said_of
+from verdicts import judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +33,8 @@ class Row:
     run: Run
     true: Told
     said: Said
+    start_s: float
+    """perfwatch took so long until it began to attach."""
 
     @property
     def drawn(self) -> bool:
@@ -126,9 +128,9 @@ class Row:
 
 def rows_of(runs: Iterable[Run]) -> list[Row]:
     """Return the rows of all runs that were not skipped."""
+    each = ((run, judged(run)) for run in runs if run.skipped is None)
     return [
-        Row(run, true, said)
-        for run in runs
-        if run.skipped is None
-        for true, said in zip(run.parties, said_of(run), strict=True)
+        Row(run, true, said, verdicts.start_s)
+        for run, verdicts in each
+        for true, said in zip(run.parties, verdicts.said, strict=True)
     ]

@@ -26,7 +26,7 @@ def row(*, expected=("concurrency", "lock"), told=("concurrency", "lock"), varia
     )
     predicted = {"lock": (20.0, 30.0)}
     causes = {told[1]: 0.8, "sleep": 0.1}
-    return Row(run, party, Said("/a/{}", *told, 0.85, confidence, "", causes, 0.7, predicted, None))
+    return Row(run, party, Said("/a/{}", *told, 0.85, confidence, "", causes, 0.7, predicted, None), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LEAST_SECOND: Final = 0.1
 SEEN_MS: Final = 1
 """A client sees so much more than the kernel; on the other side of the threshold they may differ."""
 CROWD: Final = 2
-"""So many want each CPU: a quota of a fifth is then no more than a fair share."""
+"""So many want each CPU: a fifth of one is then a fair share, and who holds the interpreter lock waits for a CPU."""
 CONFIDENT: Final = 0.8
 Outcome: TypeAlias = Literal["right", "principle", "unknown", "wrong", "accused", "absent"]
 
@@ -72,8 +72,8 @@ class Row:
 
     @property
     def _is_outbid(self) -> bool:
-        """It is a quota that is planted, and others want the CPUs so much that it would not get more without."""
-        return self.true.mechanism == "throttle" and self.run.load_average > CROWD
+        """A quota, or the interpreter lock, is what is short only where others leave CPUs to whoever has it."""
+        return self.true.mechanism in {"throttle", "gil"} and self.run.load_average > CROWD
 
     @property
     def is_crowded(self) -> bool:

@@ -5,8 +5,9 @@
  *
  * Whose is it? Whether OpenSSL reads the socket itself or is given what was read (memory BIOs), its handshake returns right
  * after the same thread has read a socket: from there on the SSL object is known to be that connection's, also when it is
- * freed and used anew. (Not so when it returns clear text: an event loop may have read other sockets since.) One whose
- * handshake was not seen, before the attaching, is known by its first clear text that follows a read at once.
+ * freed and used anew. (Not so when it returns clear text: an event loop may have read other sockets since. But what was
+ * read within the call that returns it is its own.) One whose handshake was not seen, before the attaching, is known by
+ * its first clear text that follows a read at once.
  *
  * These programs may be interrupted, also by those of the scheduler: they book nothing.
  */
@@ -31,7 +32,7 @@ static __noinline int note_ciphertext(u64 connection)
 	struct crypt *c = bpf_map_lookup_elem(&ssl_calls, &pid) ? crypt_of(tid) : NULL;
 
 	if (c)
-		c->connection = connection;
+		c->connection = c->within = connection;
 	return 0;
 }
 
@@ -124,6 +125,7 @@ static __always_inline int enter_read(struct pt_regs *regs, u64 length_at)
 	c->object = FIRST_ARGUMENT(regs);
 	c->buffer = SECOND_ARGUMENT(regs);
 	c->length_at = length_at;
+	c->within = 0;
 	return 0;
 }
 
@@ -155,7 +157,7 @@ int on_ssl_read_done(struct pt_regs *regs)
 	else if (bpf_probe_read_user(&length, sizeof(length), (void *)c->length_at))
 		return 0;
 	object.address = c->object;
-	known = bpf_map_lookup_elem(&ssl_objects, &object);
+	known = c->within ? NULL : bpf_map_lookup_elem(&ssl_objects, &object);
 	connection = known ? *known : c->connection;
 	if (!connection)
 		return 0;

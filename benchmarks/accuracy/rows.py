@@ -34,7 +34,7 @@ class Row:
     true: Told
     said: Said
     start_s: float
-    """perfwatch took so long until it began to attach."""
+    """perfwatch took so long until all of its probes were open."""
 
     @property
     def drawn(self) -> bool:

@@ -33,7 +33,7 @@ class Said(msgspec.Struct, frozen=True):
     summary: str
     causes: dict[str, float]
     first_right_s: float | None
-    """From attaching until a view had the right verdict; None where that never was."""
+    """From starting `perfwatch record` until a view had the right verdict; None where that never was."""
     predicted: dict[str, tuple[float, float]]
     """p50 and p95 without each of its mechanisms."""
     names_it: bool | None
@@ -45,7 +45,7 @@ class Judged(msgspec.Struct, frozen=True):
 
     said: tuple[Said, ...]
     start_s: float
-    """From starting `perfwatch record` until it began to attach."""
+    """From starting `perfwatch record` until all of its probes were open."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -74,11 +74,11 @@ def _replayed(run: Run) -> Judged:
         due_ns = 0
         for record in session.records():
             if record.at_ns >= due_ns and due_ns:
-                _look(run, correlator.view(), session.info.started_ns, first)
+                _look(run, correlator.view(), run.attaching_ns, first)
             due_ns = max(due_ns, record.at_ns // STEP_NS * STEP_NS + STEP_NS)
             correlator.feed(record)
         view = correlator.view()
-    _look(run, view, session.info.started_ns, first)
+    _look(run, view, run.attaching_ns, first)
     said = tuple(_said(party, _find(view, party.route), first.get(party.route)) for party in run.parties)
     return Judged(said, (session.info.started_ns - run.attaching_ns) / 1e9)
 

@@ -48,6 +48,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, str]:
     confident = [row for row in faults + sound if row.said.confidence >= CONFIDENT]
     errors = [abs(row.share_error) for row in faults if row.share_error is not None]
     first = [row.said.first_right_s for row in faults if row.said.first_right_s is not None]
+    starts = [row.start_s for row in faults]
     second = [row.second_told for row in rows if row.second_told is not None]
     named = [row.names_it for row in faults if row.names_it is not None]
     return {

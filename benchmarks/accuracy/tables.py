@@ -69,9 +69,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, str]:
         "who is to blame is named, of the right ones": percent(sum(named), len(named)),
         "second cause named, of the right ones with two": percent(sum(second), len(second)),
         "share, against what was planted: median and p95 of the error": _spread(errors, 100, "points"),
-        "from starting `perfwatch record` until all is attached, median": _quantile(
-            [row.start_s for row in faults], 0.5, "s"
-        ),
+        "from starting `perfwatch record` until all is attached, median": _quantile(starts, 0.5, "s"),
         "first right verdict after starting it, median": _quantile(first, 0.5, "s"),
         "first right verdict after starting it, p95": _quantile(first, 0.95, "s"),
     }

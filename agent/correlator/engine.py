@@ -15,7 +15,7 @@ from perfwatch.agent.correlator.chains import follow
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
-from perfwatch.agent.correlator.fair import Taken
+from perfwatch.agent.correlator.fair import taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
@@ -28,7 +28,6 @@ from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.shown import Shown
 from perfwatch.agent.correlator.slowness import Slowness
-from perfwatch.agent.correlator.stack_times import EXACT
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
@@ -211,21 +210,20 @@ class Correlator:
             request, balance = self._judge(request, endpoint, looks)
         failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
-        if record.threads in EXACT:  # of others nothing is known that could be taken away
-            endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
         self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
         normal = None if slow else self._sum_normal(request, endpoint, balance, looks)
+        endpoint.sample.put(record.id, taken(record, duration_ns, normal or balance))
         counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
         self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks, endpoint.normal)
+        judged = judge(request, self._context(), looks, endpoint)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -51,6 +51,20 @@ _NOT_ONE: Final = {
 }
 
 
+class Known(Protocol):
+    """What is known of an endpoint."""
+
+    @property
+    def normal(self) -> Normal | None:
+        """What its normal requests are like."""
+        ...
+
+    @property
+    def looks(self) -> Looks:
+        """How the tasks of its requests were looked at."""
+        ...
+
+
 class Judged(NamedTuple):
     """A verdict, and the figures it was made of."""
 
@@ -62,18 +76,19 @@ class Judged(NamedTuple):
     """How far the chain of blame was followed."""
 
 
-def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Normal | None = None) -> Judged:
-    """Judge a request; `looks` is what `refine` says of it, `normal` what its endpoint's normal requests are like.
+def judge(request: Request, context: Context, looks: Looks = NOBODY, of: Known | None = None) -> Judged:
+    """Judge a request; `looks` is what `refine` says of it, `of` what is known of its endpoint.
 
     Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
     """
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
     found, balance = _balanced(request, context, looks)
-    normal = normal if request.slow else None
+    normal = of.normal if of and request.slow else None
     weighing = weigh_against(balance, normal)
     kept = _LOSS_TRUST if context.lost_near(request.record) else 1.0
-    if weighing.mechanism is None:
+    doubts = weighing.mechanism == "sleep" and of is not None and looks.doubt_sleep(request.ledger["sleep"], of.looks)
+    if weighing.mechanism is None or doubts:
         return Judged(_unknown(request, balance), balance, stacks, ())
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
         kept *= POLLED

@@ -303,6 +303,19 @@ def test_what_came_before_the_first_reading_was_like_what_came_after_it():
     assert before.mechanism == "sleep"
 
 
+@pytest.mark.parametrize(("chain", "mechanism"), [(lo.SEMAPHORE, None), (lo.TIMER, "sleep")])
+def test_one_that_nobody_looked_at_did_not_surely_sleep_where_others_wait_for_permits(chain, mechanism):
+    """To the kernel each is one wait that a timer ended; the last one's task was not looked at."""
+    records = []
+    for number in range(12):
+        end_ms = number * 150.0
+        wait = m.wait("sleep", 110, call=None, detail="suspended", started_ns=c.at(end_ms - 111))
+        records.append(lo.tasks(end_ms - 60, *([(CLIENT, chain)] if number < 11 else [])))
+        records.append(coroutine(wait, number=number, at_ms=end_ms, other=0, sleep=110, on_cpu=5))
+    *_, last = correlate(m.info(), records)[1]
+    assert last.verdict.mechanism == mechanism
+
+
 def test_nothing_is_estimated_where_nobody_looked():
     records = [one for one in short_ones() if hasattr(one, "target")]
     verdict = correlate(m.info(), records)[0].verdict

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Traffic
     from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
@@ -102,6 +103,11 @@ class EndpointState:
         self.slow_count += sign * slow
         self.errors += sign * failed
         self._booked_ns = list(map(add if sign == 1 else sub, self._booked_ns, booked_ns))
+
+    @property
+    def looks(self) -> Looks:
+        """How the tasks of its requests were looked at, those that were judged."""
+        return self._slow.looks.plus(self._usual.looks)
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""

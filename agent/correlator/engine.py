@@ -223,7 +223,7 @@ class Correlator:
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks, endpoint.normal)
+        judged = judge(request, self._context(), looks, endpoint)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance

@@ -19,6 +19,7 @@ Times: TypeAlias = "Mapping[Mechanism | None, int]"
 """By mechanism; None: it stays unknown."""
 _NONE: Final[Times] = MappingProxyType({})
 _TELLING: Final = 5
+_MANY: Final = 0.1
 _BOOKED_TO: Final[dict[Mechanism | None, Bucket]] = {
     "pool": "lock",
     "lock": "lock",
@@ -51,6 +52,13 @@ class Looks(NamedTuple):
             self.found + sign * other.found,
             *(_sum(mine, its, sign) for mine, its in zip(self[1:], other[1:], strict=True)),
         )
+
+    def doubt_sleep(self, slept_ns: int, alike: Looks) -> bool:
+        """Whether a request may not have slept: nobody looked, and others like it were found to wait for permits."""
+        unseen_ns = self.short_ns.get("sleep", 0) + self.unwatched_ns.get("sleep", 0)
+        permits_ns = alike.looked_ns.get("pool", 0) + alike.looked_ns.get("lock", 0)
+        many = alike.found >= _TELLING and permits_ns >= _MANY * sum(alike.looked_ns.values())
+        return many and 2 * unseen_ns >= slept_ns
 
     def changes(self) -> dict[Mechanism | None, int]:
         """Return how much more, or less, the mechanisms have by what was found; adds up to nothing."""

@@ -74,12 +74,19 @@ static __noinline int leave_to_http_2(struct request *r, u64 from, u32 length)
 {
 	u64 connection = r->connection;
 	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
-	struct http2 *h = uncover_http_2(r);
+	struct http2 *h = uncover_http_2(r, !begins_http_2(r->head));
 
 	if (tls)
 		tls->phase = LOST;
 	bpf_map_delete_elem(&requests, &connection);
 	return h ? pass_clear_frames(h, 0, from, length) : count(HTTP_2);
+}
+
+static __always_inline bool was_joined(u64 connection)
+{
+	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
+
+	return tls && tls->is_joined;
 }
 
 static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
@@ -98,6 +105,8 @@ static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
 		return leave_to_http_2(r, from, length);
 	if (begins_request(r->head, size))
 		r->head_length = size;
+	else if (size >= FRAME_HEADER && was_joined(connection) && is_frame((const u8 *)r->head, true))
+		return leave_to_http_2(r, from, length);
 	return 0;
 }
 

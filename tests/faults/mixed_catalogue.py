@@ -271,7 +271,7 @@ def _cases():
         yield Case(name, (party,), server, around)
     yield Case("lock-and-sleep", LOCKED_AND_SLEEPS)
     for name, (server, path, around) in SOUND.items():
-        for load, count, pause_s in (("light", 1, 0.05), ("busy", 6, 0.005)):
+        for load, count, pause_s in (("light", 1, 0.05), ("busy", 4, 0.01)):
             suffix = "" if load == "light" else "-busy"
             yield Case(f"healthy-{name}{suffix}", (healthy(path, count, pause_s),), server, around, None)
 

@@ -7,6 +7,7 @@ import itertools
 import platform
 import random
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,7 @@ def plans(options: argparse.Namespace) -> Iterator[Plan]:
 
 def run_all(options: argparse.Namespace) -> None:
     """Run what is not there yet; says of each run what came of it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and with it all that was started
     started = time.monotonic()
     verdicts = sum(row.outcome != "absent" for row in rows_of(kept())) if options.calibrate else 0
     with Runner() as runner:

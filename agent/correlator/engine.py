@@ -34,12 +34,12 @@ from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
-from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View
+from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, has_failed
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
@@ -52,7 +52,7 @@ _CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
 
-class _Counted(msgspec.Struct, frozen=True):
+class _Counted(msgspec.Struct, frozen=True, gc=False):
     """How a request was counted: what a correction of it takes back."""
 
     endpoint: EndpointState
@@ -183,8 +183,12 @@ class Correlator:
     def _take(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
         """Serve a request; then judge those anew that called it, and follow those further that waited for it."""
         self._following.take(record)
-        told = [*self._serve(record, looks), *self._following.judged_anew(record, self._judge_anew)]
-        told += self._followed_further(record)
+        told = self._serve(record, looks)
+        if self._around.services.is_followed:
+            told = (*told, *self._following.judged_anew(record, self._judge_anew))
+        victims = self._pending.concerned(record)
+        if victims:
+            told = (*told, *self._followed_further(victims))
         quick, self._quick = self._quick, []
         return (*quick, *told)
 
@@ -203,42 +207,46 @@ class Correlator:
         slow, judged = self._slowness.of(duration_ns, endpoint.latencies)
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)
-        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None, service=service)
-        balance = None
-        if judged:
-            self._following.ask(record)
-            request = self._following.followed(request, self._judge_quick)
-            request, balance = self._judge(request, endpoint, looks)
-        failed = request.failed
+        says_normal = not slow and endpoint.normals.wants(endpoint.latencies.count)
+        told: tuple[Request, ...] = ()
+        weighed = None
+        if judged or says_normal:
+            ledger = Ledger(duration_ns, record.booked_ns)
+            request = Request(record, endpoint.route, ledger, slow, None, service=service)
+            told, weighed = self._weigh(request, endpoint, looks, is_judged=judged)
+        balance, normal = weighed if judged else None, weighed if says_normal else None
+        failed = has_failed(record)
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
         if record.threads in EXACT:  # of others nothing is known that could be taken away
             endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
-        self._sum_calls(record, endpoint, earlier)
+        if record.calls:
+            self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
         self._slow_count += slow
         self._errors += failed
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
-        normal = None if slow else self._sum_normal(request, endpoint, balance, looks)
+        if normal is not None:
+            endpoint.normals.add(normal)
         counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
         self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
-        return (request,) if judged else ()
+        return told
+
+    def _weigh(
+        self, request: Request, endpoint: EndpointState, looks: Looks, *, is_judged: bool
+    ) -> tuple[tuple[Request, ...], Balance]:
+        """Return a request with its verdict if it is judged, and what it spent its time on."""
+        if not is_judged:
+            return (), balance_of(request, self._context(), looks)
+        self._following.ask(request.record)
+        request, balance = self._judge(self._following.followed(request, self._judge_quick), endpoint, looks)
+        return (request,), balance
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
         judged = judge(request, self._context(), looks, endpoint.normal)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance
-
-    def _sum_normal(
-        self, request: Request, endpoint: EndpointState, balance: Balance | None, looks: Looks
-    ) -> Balance | None:
-        """Let a request that is not slow say what is normal, if it is one of those that are asked."""
-        if not endpoint.normals.wants(endpoint.latencies.count):
-            return None
-        normal = balance or balance_of(request, self._context(), looks)
-        endpoint.normals.add(normal)
-        return normal
 
     def _judge_anew(self, request: Request) -> tuple[Request, ...]:
         """Judge a request again if its callees are others now, or were judged otherwise."""
@@ -262,9 +270,9 @@ class Correlator:
         self._quick.append(judged)
         return judged
 
-    def _followed_further(self, record: ServedRequest) -> Iterator[Request]:
-        """Tell the chains anew of those that waited for a request, which ended later than they did."""
-        for victim in self._pending.concerned(record):
+    def _followed_further(self, victims: Iterable[int]) -> Iterator[Request]:
+        """Tell the chains anew of those, by id, that waited for a request, which ended later than they did."""
+        for victim in victims:
             request, counted = self._judged.get(victim), self._counted.get(victim)
             if request is None or request.verdict is None or request.verdict.mechanism is None:
                 continue

@@ -54,9 +54,9 @@ class FairSample:
         """Take in a request, after `drop` where it is corrected; 0.7 us."""
         if mixed(request_id) < self._below:
             self._kept[request_id] = taken
-        while len(self._kept) > MOST:
-            self._below >>= 1
-            self._kept = {number: one for number, one in self._kept.items() if mixed(number) < self._below}
+            while len(self._kept) > MOST:
+                self._below >>= 1
+                self._kept = {number: one for number, one in self._kept.items() if mixed(number) < self._below}
         self._count += 1
         if self._corrected or self._count > self.stands_for * 9 // 8:
             self._corrected = False

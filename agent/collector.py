@@ -17,7 +17,7 @@ import psutil
 
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.fidelity import attach, explained
+from perfwatch.agent.fidelity import Learner, attach, explained
 from perfwatch.agent.housekeeping import Housekeeping
 from perfwatch.agent.model import SessionInfo, TargetInfo
 from perfwatch.agent.reading import next_beat
@@ -135,7 +135,10 @@ class Collector:
                 requests = self._attached.reading.read(now)
             self._sides.meet(requests)
             records += requests
-        records += self._sides.read_due(now)
+        found = self._sides.read_due(now)
+        if isinstance(self._attached.core, Learner):
+            self._attached.core.learn(found)
+        records += found
         if now >= self._own.due_s:
             records += self._own.keep(now, self._readings())
         return records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from perfwatch.agent.choices import CLEAR_TEXT
 from perfwatch.agent.errors import PerfwatchError
@@ -41,6 +41,15 @@ class Core(Probe, Protocol):
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A probe that tells requests, and tells them better by what the others found."""
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Take in what was found."""
         ...
 
 

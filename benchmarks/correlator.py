@@ -1,9 +1,9 @@
 """What the correlator costs: CPU for each second of a stream of thousands of requests, and its memory over a day.
 
-The stream is that of `tests/streaming.py`: threads and event loops, calls, slow requests with stacks, corrections, and
-the samples of all probes. It is made before the clock runs, which is the CPU time of this process. A live screen asks
-for four views a second, which are counted apart. For memory the same is sent at a lower rate through a whole day: all
-that is kept is bounded by counts or by seconds, and is full long before its end.
+The stream is that of `tests/record_stream.py`: threads and event loops, calls, slow requests with stacks, corrections,
+and the samples of all probes. It is made before the clock runs, which is the CPU time of this process. A live screen
+asks for four views a second, which are counted apart. For memory the same is sent at a lower rate through a whole day:
+all that is kept is bounded by counts or by seconds, and is full long before its end.
 
     python benchmarks/correlator.py --quick
     python benchmarks/correlator.py --write
@@ -11,9 +11,7 @@ that is kept is bounded by counts or by seconds, and is full long before its end
 
 from __future__ import annotations
 
-import argparse
 import gc
-import platform
 import statistics
 import sys
 import time
@@ -22,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
-from overhead import PAGE, write_section
+from rounds import in_rounds, machine
+from rounds import run as run_benchmark
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import making
@@ -38,8 +37,9 @@ WARM_S: Final = 5
 VIEWS: Final = 4
 DAY_S: Final = 86_400
 PARTS: Final = 8
-BEGIN: Final = "<!-- correlator: written by benchmarks/correlator.py -->"
-END: Final = "<!-- end of correlator -->"
+DAY_RATE: Final = 4
+QUICK_S: Final = 2
+QUICK_DAY_S: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,17 @@ def measure(rate: int, seconds: int) -> list[Second]:
     correlator, stream, measured = Correlator(making.info(cpus=8)), Stream(rate), []
     for number in range(WARM_S + seconds):
         records = list(stream.second(number))
-        begun = time.process_time()
-        judged = sum(len(correlator.feed(record)) for record in records)
-        fed = time.process_time()
-        view = correlator.view()
-        viewed = time.process_time()
-        if view.count != correlator.view().count:
-            raise RuntimeError("looking changed something")
+        fed_s = views_s = 0.0
+        judged = 0
+        for part in range(VIEWS):
+            begun = time.process_time()
+            for record in records[part * len(records) // VIEWS : (part + 1) * len(records) // VIEWS]:
+                judged += len(correlator.feed(record))
+            fed = time.process_time()
+            correlator.view()
+            fed_s, views_s = fed_s + fed - begun, views_s + time.process_time() - fed
         if number >= WARM_S:
-            measured.append(Second(rate, fed - begun, VIEWS * (viewed - fed), judged))
+            measured.append(Second(rate, fed_s, views_s, judged))
     return measured
 
 
@@ -101,14 +103,15 @@ def day(rate: int, seconds: int) -> list[Size]:
     return sizes
 
 
-def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> str:
-    """Return the whole result as Markdown."""
-    machine = f"Linux {platform.release()}, {platform.machine()}, {psutil.cpu_count()} CPUs"
+def section(rounds: int, seconds: float) -> list[str]:
+    """Measure all, and return the tables as lines of Markdown."""
+    measured = in_rounds(rounds, RATES, lambda _, rate: measure(rate, round(seconds)))
+    costs = {rate: [one for each in measured for one in each if one.rate == rate] for rate in RATES}
+    sizes = day(DAY_RATE, DAY_S if seconds > QUICK_S else QUICK_DAY_S)
     lines = [
-        BEGIN,
         "## What the correlator costs",
         "",
-        f"{len(costs[0])} s of each stream, one process, CPU time. {machine}, Python {platform.python_version()}.",
+        f"{rounds} sessions of {seconds:g} s of each stream, in one process; CPU time. {machine()}",
         "Half of the requests go through event loops, four of ten call another service, one of fifty is slow and has",
         "stacks. CPU is that of a second of the stream, in percent of a core: the median, with the least and the",
         "greatest in brackets; so is that of four views a second, as a screen asks for.",
@@ -116,12 +119,11 @@ def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> str:
         "| requests/s | CPU | per request | judged/s | views |",
         "|---|---|---|---|---|",
     ]
-    for seconds in costs:
-        rate = seconds[0].rate
-        fed = [one.feed_s for one in seconds]
+    for rate, each in costs.items():
+        fed = [one.feed_s for one in each]
         lines.append(
             f"| {rate} | {_spread(fed)} | {statistics.median(fed) / rate * 1e6:.0f} us "
-            f"| {statistics.mean(one.judged for one in seconds):.0f} | {_spread([one.views_s for one in seconds])} |"
+            f"| {statistics.mean(one.judged for one in each):.0f} | {_spread([one.views_s for one in each])} |"
         )
     lines += [
         "",
@@ -132,28 +134,12 @@ def section(costs: Sequence[Sequence[Second]], sizes: Sequence[Size]) -> str:
         *(f"| {one.hour:g} | {one.requests} | {one.blocks} | {one.rss_bytes >> 20} MiB |" for one in sizes),
         "",
     ]
-    return "\n".join([*lines, END, ""])
+    return lines
 
 
 def _spread(each: Sequence[float]) -> str:
     return f"{100 * statistics.median(each):.1f} % ({100 * min(each):.1f}-{100 * max(each):.1f})"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=int, default=20, help="of each stream")
-    parser.add_argument("--day-rate", type=int, default=4, help="requests a second of the day")
-    parser.add_argument("--quick", action="store_true", help="3 s of each stream, and a day of 2,000 s")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
-    options = parser.parse_args()
-    seconds = 3 if options.quick else options.seconds
-    costs = [measure(rate, seconds) for rate in RATES]
-    text = section(costs, day(options.day_rate, 2_000 if options.quick else DAY_S))
-    sys.stdout.write(text)
-    if options.write:
-        write_section(text, BEGIN, END)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_benchmark(__doc__, "correlator", section, (3, 8.0)))

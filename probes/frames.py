@@ -197,6 +197,11 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Addresses of the locks that it has entered by `async with`, meanwhile; Python 3.11 and later only."""
     since_ns: int = 0
     """Since when it has been seen there; 0 where it waits for none."""
+    target: str | None = None
+    """Path of the request that it serves, where that shares its connection with others: a stream of HTTP/2."""
+    used: str | None = None
+    """Own address of the connection that it waits on, as in `Call.local`; None: it waits for something else, or that is
+    not known."""
 
 
 class TasksSample(msgspec.Struct, frozen=True, array_like=True, tag="tasks"):

@@ -165,7 +165,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     """The thread that sent it."""
     protocol: Protocol
     operation: str | None
-    """`SELECT * FROM t WHERE id = ?`, `GET /items/{}`, `HGET ?`: without literals; untrusted. None where not known."""
+    """`SELECT * FROM t WHERE id = ?`, `GET /items/{}`, `HGET ?`: without literals; untrusted. None where not known.
+
+    `(connection only)`: it was made, and used later or by another request.
+    """
     sent_bytes: int
     received_bytes: int
     kind: Literal["call", "publish"] = "call"

@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from perfwatch.agent.target import interpreter_of
 from perfwatch.probes.ledger.probe import LedgerProbe
@@ -37,9 +38,11 @@ class Attached:
         self.records += self.probe.read(time.monotonic_ns())
         return self.records
 
-    def until(self, condition):
+    def until(self, condition, patience_s=PATIENCE_S):
         """Read until `condition(records)` is truthy, and return that."""
-        return until(lambda: condition(self.read()), pause_s=0.01, told=lambda: self.records[-5:])
+        return until(
+            lambda: condition(self.read()), patience_s=patience_s, pause_s=0.01, told=lambda: self.records[-5:]
+        )
 
     def served(self, count):
         """Wait for so many requests and return them."""
@@ -70,19 +73,23 @@ def attached(pid):
 
 @contextlib.contextmanager
 def script(source, *, python=sys.executable, arguments=()):
-    """Run a Python script whose first printed line says that it is ready; yields (process, that line)."""
+    """Run a Python script whose first printed line says that it is ready; yields (process, that line).
+
+    It leads a process group, which ends with the block: its children too.
+    """
     process = subprocess.Popen(
         [str(python), "-u", "-c", source, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process, process.stdout.readline().strip()
     finally:
         process.stdin.close()
-        if process.poll() is None:
-            process.kill()
+        if process.returncode is None:  # else its number may be somebody else's by now
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
 

@@ -119,6 +119,16 @@ def suspended(ms: float, from_ms: float, **fields):
     return m.wait("other", ms, call=None, detail="suspended", started_ns=c.at(from_ms), **fields)
 
 
+def streams(
+    at_ms: float, *chains: tuple[str | None, tuple[Frame, ...]], client: str = "127.0.0.1:50000"
+) -> TasksSample:
+    """A reading of the tasks of one connection that speaks HTTP/2: (path, chain of awaits)."""
+    sample = tasks(at_ms, *((client, chain) for _, chain in chains))
+    paths = [path for path, _ in chains]
+    named = [msgspec.structs.replace(task, target=path) for task, path in zip(sample.tasks, paths, strict=True)]
+    return msgspec.structs.replace(sample, tasks=tuple(named))
+
+
 def tasks(at_ms: float, *chains: tuple[str | None, tuple[Frame, ...]], pid: int = 4313) -> TasksSample:
     """A reading of the tasks: (client, chain of awaits)."""
     table = m.stacks(*(chain for _, chain in chains)) if chains else StackTable()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.agent.correlator.booked import BookedSums
 from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.fair import FairSample
+from perfwatch.agent.correlator.knock_on import held_by
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.looping import keeper_in, known_later
 from perfwatch.agent.correlator.normal import NormalSums
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Traffic
     from perfwatch.agent.correlator.findings import Explanation
     from perfwatch.agent.correlator.judge import Judged
+    from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.normal import Normal
     from perfwatch.agent.correlator.slowness import Slowness
     from perfwatch.agent.correlator.weighing import Balance
@@ -100,6 +102,11 @@ class EndpointState:
         self.slow_count += sign * slow
         self.errors += sign * failed
         self._booked.add(booked_ns, sign)
+
+    @property
+    def looks(self) -> Looks:
+        """How the tasks of its requests were looked at, those that were judged."""
+        return self._slow.looks.plus(self._usual.looks)
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""
@@ -172,7 +179,7 @@ class EndpointState:
             downstream=self.downstream.largest(),
             normal=None if always else self._normal_ledger(),
             normal_count=0 if always else self.latencies.count - self.slow_count,
-            what_if=self._predictions.of([one for one in causes if one is not None], latency, self._base()),
+            what_if=self._predictions.of([one for one in causes if one is not None], latency, self._base(verdict)),
         )
 
     def _normal_ledger(self) -> Ledger | None:
@@ -181,11 +188,12 @@ class EndpointState:
         booked_ns = [every - slow for every, slow in zip(self._booked.each(), self._slow.booked_ns, strict=True)]
         return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
 
-    def _base(self) -> Base:
+    def _base(self, verdict: Verdict) -> Base:
         traffic, loops = self._traffic, self._traffic.loops
         deed = loops.deed_of(self.name) if loops.held_by(self.name).requests else None
         kept_by = None if deed is None else deed.bucket
-        return Base(self.sample, traffic.demand, traffic.cpus, kept_by)
+        held = held_by(verdict, " ".join(self.name))
+        return Base(self.sample, traffic.demand, traffic.cpus, kept_by, held)
 
     def _mean(self) -> Ledger:
         return mean_ledger(self.latencies.total_ns, self._booked.each(), self.latencies.count)

@@ -15,7 +15,7 @@ from perfwatch.agent.correlator.chains import follow
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
-from perfwatch.agent.correlator.fair import Taken
+from perfwatch.agent.correlator.fair import taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
@@ -28,7 +28,6 @@ from perfwatch.agent.correlator.routes import Routes
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.shown import Shown
 from perfwatch.agent.correlator.slowness import Slowness
-from perfwatch.agent.correlator.stack_times import EXACT
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
@@ -217,8 +216,8 @@ class Correlator:
         balance, normal = weighed if judged else None, weighed if says_normal else None
         failed = has_failed(record)
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
-        if record.threads in EXACT:  # of others nothing is known that could be taken away
-            endpoint.sample.put(record.id, Taken(duration_ns, record.booked_ns, record.pid, balance))
+        sample = endpoint.sample
+        sample.put(record.id, taken(record, duration_ns, weighed) if sample.wants(record.id) else None)
         if record.calls:
             self._sum_calls(record, endpoint, earlier)
         self._latencies.add(duration_ns)
@@ -243,7 +242,7 @@ class Correlator:
         return (request,), balance
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
-        judged = judge(request, self._context(), looks, endpoint.normal)
+        judged = judge(request, self._context(), looks, endpoint)
         request = self._keep(request, judged)
         endpoint.judged(request, judged)
         return request, judged.balance

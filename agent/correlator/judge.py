@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
 from perfwatch.agent.correlator import capacity, concurrency, downstream, efficiency
 from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.certainty import sure
 from perfwatch.agent.correlator.chains import NOBODY as NO_CHAIN
 from perfwatch.agent.correlator.chains import Followed, follow
 from perfwatch.agent.correlator.collecting import is_estimate
@@ -50,6 +51,20 @@ _NOT_ONE: Final = {
 }
 
 
+class Known(Protocol):
+    """What is known of an endpoint."""
+
+    @property
+    def normal(self) -> Normal | None:
+        """What its normal requests are like."""
+        ...
+
+    @property
+    def looks(self) -> Looks:
+        """How the tasks of its requests were looked at."""
+        ...
+
+
 class Judged(NamedTuple):
     """A verdict, and the figures it was made of."""
 
@@ -61,20 +76,23 @@ class Judged(NamedTuple):
     """How far the chain of blame was followed."""
 
 
-def judge(request: Request, context: Context, looks: Looks = NOBODY, normal: Normal | None = None) -> Judged:
-    """Judge a request; `looks` is what `refine` says of it, `normal` what its endpoint's normal requests are like.
+def judge(request: Request, context: Context, looks: Looks = NOBODY, of: Known | None = None) -> Judged:
+    """Judge a request; `looks` is what `refine` says of it, `of` what is known of its endpoint.
 
     Costs 40-120 us, 80-180 us more where its stacks are known, and 20 us for each call.
     """
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
     found, balance = _balanced(request, context, looks)
-    normal = normal if request.slow else None
-    weighing = weigh_against(balance, normal, _LOSS_TRUST if context.lost_near(request.record) else 1.0)
-    if weighing.mechanism is None:
+    normal = of.normal if of and request.slow else None
+    weighing = weigh_against(balance, normal)
+    kept = _LOSS_TRUST if context.lost_near(request.record) else 1.0
+    doubts = weighing.mechanism == "sleep" and of is not None and looks.doubt_sleep(request.ledger["sleep"], of.looks)
+    if weighing.mechanism is None or doubts:
         return Judged(_unknown(request, balance), balance, stacks, ())
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
-        weighing = weighing._replace(confidence=weighing.confidence * POLLED)
+        kept *= POLLED
+    weighing = weighing._replace(confidence=sure(weighing.confidence, balance.readings) * kept)
     winner = next(finding for finding in found if finding.mechanism == weighing.mechanism)
     winner = with_neighbours(winner, request, context)
     frames = frame_shares(places_in(stacks, winner.mechanism), winner.mechanism, request.ledger.total_ns)

@@ -19,6 +19,7 @@ Times: TypeAlias = "Mapping[Mechanism | None, int]"
 """By mechanism; None: it stays unknown."""
 _NONE: Final[Times] = MappingProxyType({})
 _TELLING: Final = 5
+_MANY: Final = 0.1
 _BOOKED_TO: Final[dict[Mechanism | None, Bucket]] = {
     "pool": "lock",
     "lock": "lock",
@@ -52,6 +53,13 @@ class Looks(NamedTuple):
             *(_sum(mine, its, sign) for mine, its in zip(self[1:], other[1:], strict=True)),
         )
 
+    def doubt_sleep(self, slept_ns: int, alike: Looks) -> bool:
+        """Whether a request may not have slept: nobody looked, and others like it were found to wait for permits."""
+        unseen_ns = self.short_ns.get("sleep", 0) + self.unwatched_ns.get("sleep", 0)
+        permits_ns = alike.looked_ns.get("pool", 0) + alike.looked_ns.get("lock", 0)
+        many = alike.found >= _TELLING and permits_ns >= _MANY * sum(alike.looked_ns.values())
+        return many and 2 * unseen_ns >= slept_ns
+
     def changes(self) -> dict[Mechanism | None, int]:
         """Return how much more, or less, the mechanisms have by what was found; adds up to nothing."""
         changes: dict[Mechanism | None, int] = {}
@@ -65,6 +73,16 @@ class Looks(NamedTuple):
                     changes[before] = changes.get(before, 0) - part_ns
                     changes[after] = changes.get(after, 0) + part_ns
         return changes
+
+    def part(self, mechanism: Mechanism, own: Looks) -> int:
+        """Return how much more, or less, a mechanism has of one of the requests that these are the sums of."""
+        more_ns = 0
+        for unseen, weights in ((own.short_ns, self.missed_ns), (own.unwatched_ns, self.looked_ns)):
+            whole = sum(weights.values())
+            if whole > 0 and self.found >= _TELLING:
+                part_ns = sum(unseen.values()) * weights.get(mechanism, 0) // whole
+                more_ns += part_ns - unseen.get(mechanism, 0)
+        return more_ns
 
     def bookings(self) -> Iterator[tuple[Bucket, int]]:
         """Yield the same by buckets."""

@@ -93,12 +93,12 @@ def beyond(balance: Balance, normal: Normal | None) -> Balance | None:
     return Balance(sum(spent.values()) + other_ns + unaccounted_ns, spent, other_ns, 0, suspended_ns)
 
 
-def weigh_against(balance: Balance, normal: Normal | None, kept: float = 1.0) -> Weighing:
+def weigh_against(balance: Balance, normal: Normal | None) -> Weighing:
     """Weigh a latency by what it has beyond the normal ones, or as it is; the share is of all of it either way."""
-    own, more = weigh(balance, kept), beyond(balance, normal)
+    own, more = weigh(balance), beyond(balance, normal)
     if more is None:
         return own
-    by_more = weigh(more, kept)
+    by_more = weigh(more)
     if by_more.mechanism is None:
         if own.mechanism is None or more.part(more.spent_ns.get(own.mechanism, 0)) >= _IS_OF_IT:
             return own

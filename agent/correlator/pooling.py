@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.because import because
+from perfwatch.agent.correlator.certainty import sure
 from perfwatch.agent.correlator.common_chain import common_chain
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
@@ -212,7 +213,7 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
         principle=PRINCIPLE_OF[weighing.mechanism],
         mechanism=weighing.mechanism,
         share=round(weighing.share, 4),
-        confidence=round(weighing.confidence * (0.5 + 0.5 * agreement) * kept, 3),
+        confidence=round(sure(weighing.confidence * (0.5 + 0.5 * agreement), balance.readings) * kept, 3),
         summary=f"{subject}: {does(weighing.mechanism, weighing.share, evidence, why)}"
         + base_cost(balance, weighing.mechanism, normal),
         evidence=(

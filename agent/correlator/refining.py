@@ -103,6 +103,8 @@ class _Refining:
         self._record = record
         self._tasks = tasks
         self._period_ns = tasks.period_ns(record.pid)
+        self._stream = record.target or "" if record.protocol == "http/2" else None
+        """Its path, where it shares its connection with others."""
         self._waits: list[Wait] = []
         self._booked = list(record.booked_ns)
         self._code = _Code(record.code)
@@ -115,8 +117,9 @@ class _Refining:
             self._waits.append(self._marked(wait, awaited(frames) if wait.bucket == "lock" else None, frames))
             return
         span = Span(wait.started_ns, wait.started_ns + wait.blocked_ns)
-        found = self._tasks.suspended(self._record.pid, self._record.remote, span)
+        found = self._tasks.suspended(self._record.pid, self._record.remote, span, self._stream)
         if not found:
+            wait = self._doubted(wait, span)
             self._waits.append(wait)
             if is_suspended(wait) and wait.blocked_ns > 0:
                 self._looks = self._looks.plus(self._unseen(wait))
@@ -147,6 +150,14 @@ class _Refining:
         missed_ns = max(self._period_ns - whole_ns, 0) * wait.blocked_ns // max(whole_ns, 1)
         self._looks = self._looks.plus(Looks(1, {mechanism: wait.blocked_ns}, {mechanism: missed_ns}))
         return wait
+
+    def _doubted(self, wait: Wait, span: Span) -> Wait:
+        """Take a timer for a wait's end only where no stream like it on its connection waited for another thing."""
+        if self._stream is None or wait.bucket != "sleep":
+            return wait
+        if not self._tasks.are_at_odds(self._record.pid, self._record.remote, span, self._stream):
+            return wait
+        return msgspec.structs.replace(self._moved(wait, "other"), detail=wait.detail)
 
     def _unseen(self, wait: Wait) -> Looks:
         """Return what is to be said of a wait in which nobody looked."""

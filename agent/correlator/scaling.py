@@ -1,12 +1,8 @@
-"""The Universal Scalability Law, fitted: how much of the work is serial, what keeping in step costs, where it turns.
+"""What a session tells of how its server scales: the Universal Scalability Law, fitted, with intervals; or nothing.
 
-X(N) = rate N / (1 + contention (N - 1) + coherency N (N - 1)), after Gunther, "Guerrilla Capacity Planning" (2007).
-With coherency 0 it is Amdahl's law; with contention 1 as well throughput stays what it is at one request at a time.
-The fit is the least squares of the throughput (Gauss-Newton from a linear fit of N / X, which is the latency), with
-contention and coherency no less than 0. Intervals are asymptotic: the delta method, and Student's t.
-
-Where requests wait in one queue, as for a lock, they come to it more evenly than the law supposes: throughput bends
-later and more sharply. Before N is some times where it bends, a part of the contention is told as coherency.
+Intervals are asymptotic: the delta method, and Student's t. Where requests wait in one queue, as for a lock, they come
+to it more evenly than the law supposes: throughput bends later and more sharply. Before N is some times where it
+bends, a part of the contention is told as coherency.
 
 It says nothing where the data do not carry it: too few seconds, too little variety of concurrency, too much that the
 law does not explain, or an interval that tells nothing.
@@ -15,9 +11,10 @@ law does not explain, or an interval that tells nothing.
 from __future__ import annotations
 
 from math import inf, log, sqrt
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.least_squares import inverse, solve
+from perfwatch.agent.correlator.law import Fit, Terms, fitted, gradient, throughput
+from perfwatch.agent.correlator.least_squares import inverse
 from perfwatch.agent.model import Interval, Scalability
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.windows import Point
 
-Terms: TypeAlias = "tuple[float, float, float]"
-"""Seconds per request: alone, for each other one at the same time, and for each pair of these."""
 _LEAST_SECONDS: Final = 8
 _LEAST_POINTS: Final = 4
 _LEAST_RANGE: Final = 2.5
@@ -35,14 +30,6 @@ _WIDEST: Final = 0.3
 """Of the interval of contention; of that of the rate relative to it, twice as much."""
 _REACH: Final = 2.0
 """A knee at so many times the largest concurrency that was seen is told."""
-_STEPS: Final = 30
-_CLOSE: Final = 1e-10
-
-
-class _Fit(NamedTuple):
-    terms: Terms
-    squares: float
-    """Sum of squared residuals of the points, each as often as it has seconds."""
 
 
 def scalability(points: Sequence[Point]) -> Scalability | None:
@@ -57,86 +44,7 @@ def scalability(points: Sequence[Point]) -> Scalability | None:
     return None if found is None else _told(found, points, seconds, (low, high))
 
 
-def fitted(points: Sequence[Point]) -> _Fit | None:
-    """Return the best fit with both contention and coherency allowed, either, or none."""
-    some = (_descend(points, free) for free in ((0, 1, 2), (0, 1), (0, 2), (0,)))
-    fits = [fit for fit in some if fit is not None]
-    return min(fits, key=lambda fit: fit.squares) if fits else None
-
-
-def throughput(terms: Terms, concurrency: float) -> float:
-    """Return X(N)."""
-    return concurrency / _latency_s(terms, concurrency)
-
-
-def _descend(points: Sequence[Point], free: tuple[int, ...]) -> _Fit | None:
-    """Fit with these terms free and the others 0; None where one of them came out below 0, or nothing did."""
-    begin = _linear(points, free)
-    fit = None if begin is None else _fit(points, begin)
-    for _ in range(_STEPS):
-        if fit is None:
-            return None
-        step = _step(points, free, fit.terms)
-        better = None if step is None else _shortened(points, fit, step)
-        if better is None or fit.squares - better.squares <= _CLOSE * fit.squares:
-            break
-        fit = better
-    return fit if fit is not None and fit.terms[0] > 0 and min(fit.terms) >= 0 else None
-
-
-def _linear(points: Sequence[Point], free: tuple[int, ...]) -> Terms | None:
-    """Fit N / X, each point weighed so that its residual is about that of X."""
-    rows = [_factors(point.concurrency) for point in points]
-    weights = [point.seconds * (point.rate_rps**2 / point.concurrency) ** 2 for point in points]
-    latencies = [point.concurrency / point.rate_rps for point in points]
-    return _spread_out(free, solve([[row[at] for at in free] for row in rows], latencies, weights))
-
-
-def _step(points: Sequence[Point], free: tuple[int, ...], terms: Terms) -> Terms | None:
-    gradients = [[_gradient(terms, point.concurrency)[at] for at in free] for point in points]
-    residuals = [point.rate_rps - throughput(terms, point.concurrency) for point in points]
-    return _spread_out(free, solve(gradients, residuals, [point.seconds for point in points]))
-
-
-def _shortened(points: Sequence[Point], fit: _Fit, step: Terms) -> _Fit | None:
-    """Take a step, or half of it, or half of that, until it leads downwards."""
-    for halvings in range(_STEPS):
-        moved = tuple(term + change / 2**halvings for term, change in zip(fit.terms, step, strict=True))
-        tried = _fit(points, (moved[0], moved[1], moved[2]))
-        if tried is not None and tried.squares <= fit.squares:
-            return tried
-    return None
-
-
-def _fit(points: Sequence[Point], terms: Terms) -> _Fit | None:
-    if any(_latency_s(terms, point.concurrency) <= 0 for point in points):
-        return None
-    residuals = (point.seconds * (point.rate_rps - throughput(terms, point.concurrency)) ** 2 for point in points)
-    return _Fit(terms, sum(residuals))
-
-
-def _spread_out(free: tuple[int, ...], solved: list[float] | None) -> Terms | None:
-    if solved is None:
-        return None
-    found = dict(zip(free, solved, strict=True))
-    return (found.get(0, 0.0), found.get(1, 0.0), found.get(2, 0.0))
-
-
-def _factors(concurrency: float) -> Terms:
-    return (1.0, concurrency - 1.0, concurrency * (concurrency - 1.0))
-
-
-def _latency_s(terms: Terms, concurrency: float) -> float:
-    return sum(term * factor for term, factor in zip(terms, _factors(concurrency), strict=True))
-
-
-def _gradient(terms: Terms, concurrency: float) -> Terms:
-    slope = -concurrency / _latency_s(terms, concurrency) ** 2
-    first, second, third = _factors(concurrency)
-    return (slope * first, slope * second, slope * third)
-
-
-def _told(fit: _Fit, points: Sequence[Point], seconds: int, seen: tuple[float, float]) -> Scalability | None:
+def _told(fit: Fit, points: Sequence[Point], seconds: int, seen: tuple[float, float]) -> Scalability | None:
     explained = _explained(fit.terms, points)
     errors = _errors(fit, points, seconds)
     if errors is None or explained < _LEAST_EXPLAINED:
@@ -184,10 +92,10 @@ def _variation(values: Sequence[float], weights: Sequence[int]) -> float:
     return sum(weight * (value - mean) ** 2 for weight, value in zip(weights, values, strict=True))
 
 
-def _errors(fit: _Fit, points: Sequence[Point], seconds: int) -> Terms | None:
+def _errors(fit: Fit, points: Sequence[Point], seconds: int) -> Terms | None:
     """Return the standard errors of rate, contention and coherency."""
     left = seconds - len(fit.terms)
-    gradients = [_gradient(fit.terms, point.concurrency) for point in points]
+    gradients = [gradient(fit.terms, point.concurrency) for point in points]
     inverted = inverse(gradients, [point.seconds for point in points])
     if inverted is None or left <= 0:
         return None

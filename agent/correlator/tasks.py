@@ -30,6 +30,13 @@ class _Reading(NamedTuple):
     table: StackTable
     places: tuple[int, ...]
     """One for each task that serves this client and waits."""
+    targets: tuple[str | None, ...]
+    """The path that each serves, if that shares its connection with others."""
+
+    def stacks(self, target: str | None) -> list[tuple[Frame, ...]]:
+        """Return what those stand in that serve a path; None: all that serve the connection."""
+        both = zip(self.places, self.targets, strict=True)
+        return [self.table.stack(place) for place, own in both if target is None or own == target]
 
 
 class _Watched(NamedTuple):
@@ -62,16 +69,24 @@ class Tasks:
     def take(self, sample: TasksSample) -> None:
         """Keep a reading; costs about 1 us for each task that serves a client."""
         self._note(sample)
-        places: dict[str, list[int]] = {}
+        places: dict[str, list[tuple[int, str | None]]] = {}
         for task in sample.tasks[:_MAX_TASKS]:
             if task.client and task.awaits is not None and not task.client.startswith(_NAMELESS):
-                places.setdefault(task.client, []).append(task.stack)
-        for client, stacks in places.items():
-            self._by_client.add((sample.pid, client), _Reading(sample.at_ns, sample.table, tuple(stacks)))
+                places.setdefault(task.client, []).append((task.stack, task.target))
+        for client, found in places.items():
+            stacks, targets = zip(*found, strict=True)
+            self._by_client.add((sample.pid, client), _Reading(sample.at_ns, sample.table, stacks, targets))
 
-    def suspended(self, pid: int, client: str, span: Span) -> list[tuple[int, Suspension]]:
+    def suspended(self, pid: int, client: str, span: Span, target: str | None = None) -> list[tuple[int, Suspension]]:
         """Return when in a stretch of time its coroutine was found waiting in what, in order of time."""
-        return [*self._found(pid, client, span)][::-1]
+        return [*self._found(pid, client, span, target)][::-1]
+
+    def are_at_odds(self, pid: int, client: str, span: Span, target: str) -> bool:
+        """Tell whether several tasks of a client were found waiting for different things, in a stretch of time."""
+        return any(
+            any(stacks) and _told(stacks) is None
+            for stacks in (reading.stacks(target) for reading in self._between(pid, client, span))
+        )
 
     def period_ns(self, pid: int) -> int:
         """Return how long it is from one reading of a process to the next, of late; 0 where that is not known."""
@@ -81,14 +96,18 @@ class Tasks:
         """Whether the tasks of a process were read by then."""
         return pid in self._watched and self._watched[pid].first_ns <= at_ns
 
-    def _found(self, pid: int, client: str, span: Span) -> Iterator[tuple[int, Suspension]]:
+    def _found(self, pid: int, client: str, span: Span, target: str | None) -> Iterator[tuple[int, Suspension]]:
+        for reading in self._between(pid, client, span):
+            told = _told(reading.stacks(target))
+            if told is not None:
+                yield reading.at_ns, told
+
+    def _between(self, pid: int, client: str, span: Span) -> Iterator[_Reading]:
         for reading in self._by_client.newest((pid, client)):
             if reading.at_ns < (span.from_ns or 0):
                 return
             if reading.at_ns <= span.until_ns:
-                told = _told([reading.table.stack(place) for place in reading.places])
-                if told is not None:
-                    yield reading.at_ns, told
+                yield reading
 
     def _note(self, sample: TasksSample) -> None:
         before = self._watched.pop(sample.pid, None)

@@ -83,8 +83,8 @@ def estimated(balance: Balance) -> Balance:
 _ORDER: Final[dict[Mechanism, int]] = {name: place for place, name in enumerate(MECHANISMS)}
 
 
-def weigh(balance: Balance, kept: float = 1.0) -> Weighing:
-    """Weigh a latency; `kept` (0..1) lowers the confidence for what was lost, `fidelity.py` for what was sampled."""
+def weigh(balance: Balance) -> Weighing:
+    """Weigh a latency; `fidelity.py` lowers the confidence for what was sampled."""
     ranking = balance.ranked()
     if not ranking or 0 < balance.readings < LEAST_READINGS:
         return Weighing(None, 0.0, 0.0)
@@ -98,7 +98,7 @@ def weigh(balance: Balance, kept: float = 1.0) -> Weighing:
     related = share >= _PLAUSIBLE and share >= second and balance.part(same) >= _PRINCIPLE
     if share < CERTAIN and not leads and not related:
         return Weighing(None, share, 0.0)
-    confidence = _confidence(share, share - second, unaccounted) * kept * trust(balance.readings)
+    confidence = _confidence(share, share - second, unaccounted) * trust(balance.readings)
     confidence *= 1.0 - _DOUBT * balance.part(balance.suspended_ns)
     return Weighing(top, share, round(confidence, 3))
 

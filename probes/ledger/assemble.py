@@ -20,13 +20,14 @@ from perfwatch.probes.ledger.following.flow import Flow
 from perfwatch.probes.ledger.http2.connection import Begun, Forgotten
 from perfwatch.probes.ledger.http2.streams import Streams
 from perfwatch.probes.ledger.request_code import RequestCode
+from perfwatch.probes.ledger.sights import Sights
 from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, ThreadWait, Wait, Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from perfwatch.probes.frames import Frame
+    from perfwatch.probes.frames import Frame, TasksSample
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
     from perfwatch.probes.ledger.exchanges import Rest
     from perfwatch.probes.ledger.frame_events import FrameEvent
@@ -74,6 +75,7 @@ class Assembler:
         self._absent: set[int] = set()
         self._calls = Calls(unix_name, rest_of)
         self._flow = Flow(self._owned, self._calls.move)
+        self._sights = Sights(unix_name)
         self._streams = Streams()
 
     def expect(self, events: Iterable[ev.Event]) -> None:
@@ -96,6 +98,17 @@ class Assembler:
             self._calls.give(begun, owner)
         elif begun:  # a worker's, of which it shows later for whom it works
             self._flow.hold(event.tid, event.at_ns - 1, begun)
+
+    def add_tasks(self, sample: TasksSample) -> None:
+        """Keep what was seen of a process's tasks."""
+        self._sights.add(sample)
+
+    def witness(self, remote_of: Callable[[int], str | None]) -> None:
+        """Take in what was seen of tasks, when all steps until then were taken.
+
+        `remote_of` gives the client's address of an accepted connection, while a request of it is under way.
+        """
+        self._sights.settle(self._flow, remote_of)
 
     def add_frame(self, event: FrameEvent) -> list[ev.RequestEvent]:
         """Follow a frame of HTTP/2; returns the requests that end with it."""
@@ -269,6 +282,9 @@ class Assembler:
             way = self._flow.way(event.id)
             if way and way.found_ns and not (way.is_whole and way.has_answered):
                 self._flow.forget(event.id)
+                return accounts.unknown(event, "several")
+            is_stream = event.protocol == "http/2"
+            if event.flags & ev.SEVERAL and not is_stream:  # nobody saw that the thread which answered was given work
                 return accounts.unknown(event, "several")
             if way is None or not way.is_whole:
                 return accounts.unknown(event, "shared")

@@ -14,6 +14,7 @@
 
 struct crypt { /* a thread that calls OpenSSL */
 	u64 connection; /* that it has read of; 0: an SSL object has taken that */
+	u64 within; /* that it has read of within the call under way; 0: of none */
 	u64 object; /* of the call under way */
 	u64 buffer;
 	u64 length_at; /* where it says how much it returned; 0: by its result */

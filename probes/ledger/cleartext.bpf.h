@@ -5,8 +5,9 @@
  *
  * Whose is it? Whether OpenSSL reads the socket itself or is given what was read (memory BIOs), its handshake returns right
  * after the same thread has read a socket: from there on the SSL object is known to be that connection's, also when it is
- * freed and used anew. (Not so when it returns clear text: an event loop may have read other sockets since.) One whose
- * handshake was not seen, before the attaching, is known by its first clear text that follows a read at once.
+ * freed and used anew. (Not so when it returns clear text: an event loop may have read other sockets since. But what was
+ * read within the call that returns it is its own.) One whose handshake was not seen, before the attaching, is known by
+ * its first clear text that follows a read at once.
  *
  * These programs may be interrupted, also by those of the scheduler: they book nothing.
  */
@@ -31,7 +32,7 @@ static __noinline int note_ciphertext(u64 connection)
 	struct crypt *c = bpf_map_lookup_elem(&ssl_calls, &pid) ? crypt_of(tid) : NULL;
 
 	if (c)
-		c->connection = connection;
+		c->connection = c->within = connection;
 	return 0;
 }
 
@@ -73,12 +74,19 @@ static __noinline int leave_to_http_2(struct request *r, u64 from, u32 length)
 {
 	u64 connection = r->connection;
 	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
-	struct http2 *h = uncover_http_2(r);
+	struct http2 *h = uncover_http_2(r, !begins_http_2(r->head));
 
 	if (tls)
 		tls->phase = LOST;
 	bpf_map_delete_elem(&requests, &connection);
 	return h ? pass_clear_frames(h, 0, from, length) : count(HTTP_2);
+}
+
+static __always_inline bool was_joined(u64 connection)
+{
+	struct tls *tls = bpf_map_lookup_elem(&tls_connections, &connection);
+
+	return tls && tls->is_joined;
 }
 
 static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
@@ -97,6 +105,8 @@ static __noinline int read_clear_request(u64 connection, u64 from, u32 length)
 		return leave_to_http_2(r, from, length);
 	if (begins_request(r->head, size))
 		r->head_length = size;
+	else if (size >= FRAME_HEADER && was_joined(connection) && is_frame((const u8 *)r->head, true))
+		return leave_to_http_2(r, from, length);
 	return 0;
 }
 
@@ -124,6 +134,7 @@ static __always_inline int enter_read(struct pt_regs *regs, u64 length_at)
 	c->object = FIRST_ARGUMENT(regs);
 	c->buffer = SECOND_ARGUMENT(regs);
 	c->length_at = length_at;
+	c->within = 0;
 	return 0;
 }
 
@@ -155,7 +166,7 @@ int on_ssl_read_done(struct pt_regs *regs)
 	else if (bpf_probe_read_user(&length, sizeof(length), (void *)c->length_at))
 		return 0;
 	object.address = c->object;
-	known = bpf_map_lookup_elem(&ssl_objects, &object);
+	known = c->within ? NULL : bpf_map_lookup_elem(&ssl_objects, &object);
 	connection = known ? *known : c->connection;
 	if (!connection)
 		return 0;

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CONVERSATION: Final = struct.Struct("=QQQQQQQqQQIIII")
 """`struct conversation` of layout.bpf.h."""
+CONNECTION_ONLY: Final = "(connection only)"
+"""Stands for what was asked where a connection was made, and used later, or by another request."""
 _ANSWERING: Final = 2  # enum turn
 
 
@@ -98,13 +100,18 @@ class Exchange:
             connection=self.connection,
             tid=self.tid,
             protocol=self.protocol,
-            operation=self.operation,
+            operation=CONNECTION_ONLY if self._is_setup else self.operation,
             sent_bytes=self.sent_bytes,
             received_bytes=received_bytes,
             kind=self.kind,
             outcome=outcome,
             read_ns=self.read_ns,
         )
+
+    @property
+    def _is_setup(self) -> bool:
+        """Whether a connection was made, and nothing asked on it."""
+        return self.sent_ns is None and self.connected_ns is not None
 
     def _outcome(self) -> Literal["answered", "unanswered", "failed"]:
         if self.failed:

@@ -410,13 +410,13 @@ static __noinline int close_http_2(u64 connection)
 	return bpf_map_delete_elem(&http2_connections, &connection);
 }
 
-/* Threads of gRPC's core read for others, and run no Python. */
-static __noinline struct thread *loop_of(const struct target *target, u32 lane)
+/* Threads of gRPC's core read for others, and write for them; they run no Python. */
+static __noinline struct thread *new_lane(const struct target *target, u32 lane)
 {
 	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	struct thread *t;
 
-	if (lane == LOOP_LANE && (!target->python.interpreter || !python_frame(&target->python)))
+	if (!target->python.interpreter || !python_frame(&target->python))
 		return NULL;
 	t = thread_of(ids >> 32, ids);
 	if (!t || t->request || (t->lane && t->lane != lane))
@@ -455,7 +455,7 @@ static __noinline int received_http_2(struct http2 *h, const struct target *targ
 	if (is_unreadable(h, ids >> 32))
 		return lose_http_2(h);
 	if (!t && waits_for_events(ids >> 32, ids))
-		t = loop_of(target, LOOP_LANE);
+		t = new_lane(target, LOOP_LANE);
 	if (t && t->lane)
 		book_running(t, bpf_ktime_get_ns());
 	h->reader = ids;
@@ -473,9 +473,9 @@ static __always_inline void note_answerer(const struct http2 *h, const struct ta
 	struct thread *t = followed_thread(ids);
 
 	if (!t && h->reader == (u32)ids)
-		loop_of(target, LOOP_LANE);
+		new_lane(target, LOOP_LANE);
 	else if (!t && !h->in_the_dark && !waits_for_events(ids >> 32, ids))
-		t = loop_of(target, STREAM_LANE);
+		t = new_lane(target, STREAM_LANE);
 	if (t && t->lane == STREAM_LANE && ended)
 		t->has_ended = 1;
 }
@@ -535,10 +535,10 @@ static __noinline struct http2 *begin_http_2(const struct sock *sk, u64 connecti
 }
 
 /* What was taken for a request within TLS are frames. */
-static __noinline struct http2 *uncover_http_2(struct request *r)
+static __noinline struct http2 *uncover_http_2(struct request *r, u32 is_joined)
 {
 	u64 connection = r->connection;
-	struct http2 *h = new_http_2(connection, 1, 0);
+	struct http2 *h = new_http_2(connection, 1, is_joined);
 
 	if (!h)
 		return NULL;

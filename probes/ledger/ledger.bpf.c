@@ -901,6 +901,19 @@ static __noinline int tell_more(struct request *r, u64 arrived, s64 length)
 	return tell_step(t, STEP_READ, now, &told);
 }
 
+/* It lets others answer what it reads: from this read on it is followed step by step, not only from its next wait for events. */
+static __noinline int become_reader(struct thread *t, u64 now)
+{
+	if (t->parked || !t->request) { /* what it did since was not booked */
+		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
+		t->since_ns = now;
+		t->state = RUNNING;
+		t->parked = t->kept_ns = 0;
+	}
+	become_loop(t);
+	return 0;
+}
+
 static __always_inline void start_request(
 	const struct sock *sk, const struct target *target, u64 connection, u64 arrived, int length)
 {
@@ -918,6 +931,8 @@ static __always_inline void start_request(
 		return;
 	}
 	r = &s->request; /* its head was read by the caller */
+	if (t->hands_over && t->lane == NO_LANE)
+		become_reader(t, now);
 	r->flags = t->lane ? BY_STEPS : leave_request(t, connection, now);
 	r->nth = r->waiting_from = r->waiting_to = r->is_stream = 0;
 	r->size = sizeof(*r);
@@ -1178,6 +1193,22 @@ static __always_inline void mark_reader(u32 tid)
 		t->hands_over = 1;
 }
 
+/* A thread that answers what another one read is its worker: what it does next is followed. Nothing is known of what it did so far. */
+static __noinline int become_worker(u64 now)
+{
+	u64 ids = bpf_get_current_pid_tgid();
+	u32 pid = ids >> 32;
+	struct target *target = bpf_map_lookup_elem(&targets, &pid);
+	struct thread *t;
+
+	if (!target)
+		return 0;
+	t = new_worker(bpf_get_current_task_btf(), target, now);
+	if (t)
+		t->state = RUNNING;
+	return 0;
+}
+
 /* More is sent on a connection whose request has been answered: is that another answer, or a stream of events? */
 static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u64 now)
 {
@@ -1235,6 +1266,8 @@ static __always_inline void answer(struct request *r, int length)
 	} else if (r->tid != tid || !t) {
 		r->flags |= SEVERAL;
 		mark_reader(r->tid);
+		if (!t || !(t->lane || t->request))
+			become_worker(now);
 	} else if (t->request != r->id) {
 		r->flags |= SHARED;
 	} else {

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from perfwatch.probes import roots
 from perfwatch.probes.errors import Unavailable
+from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.ledger import cleartext, collectors
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger.assemble import Assembler, pause
@@ -102,6 +103,7 @@ class LedgerProbe:
         self._looked_into: set[int] = set()  # processes whose collector was tried to be watched
         self._new: dict[int, int] = {}  # processes whose event loops are looked for: until when
         self._searched: dict[int, int] = {}  # processes without an interpreter so far: until when to look
+        self._early: list[Record] = []  # taken before the time to read
         self._left: list[ev.RequestEvent] = []  # streams of processes that have ended
         self._next_scan_ns = self._next_listeners_ns = self._next_prune_ns = 0
         self._counted = [0] * len(_LOSSES)
@@ -137,11 +139,8 @@ class LedgerProbe:
 
     def read(self, now_ns: int) -> Sequence[Record]:
         """Return the requests that ended, and every 250 ms those that have not."""
-        records: list[Record] = []
-        events = [ev.parse_event(data) for data in self._bpf.consume()]
-        self._assembler.expect(events)
-        for event in events:
-            self._take(event, now_ns, records)
+        records, self._early = self._early, []
+        self._take_events(now_ns, records)
         left, self._left = self._left, []
         self._tell_streams([*left, *self._assembler.release(now_ns - WRITES_NS)], now_ns, records)
         if now_ns >= self._next_scan_ns:
@@ -160,6 +159,18 @@ class LedgerProbe:
         changes, self._changes = self._changes, []
         refused, self._refused = self._refused, []
         return [*self._trees.told(now_ns), *changes, *refused, *records]
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Take in what another probe has just found of asyncio's tasks: which request waits on which connection.
+
+        What the kernel told until then is taken before: a connection that was used anew since says nothing.
+        """
+        samples = [record for record in records if isinstance(record, TasksSample)]
+        if samples:
+            self._take_events(time.monotonic_ns(), self._early)
+            for sample in samples:
+                self._assembler.add_tasks(sample)
+            self._assembler.witness(self._remote_of)
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
@@ -319,6 +330,12 @@ class LedgerProbe:
 
     # --- events
 
+    def _take_events(self, now_ns: int, to: list[Record]) -> None:
+        events = [ev.parse_event(data) for data in self._bpf.consume()]
+        self._assembler.expect(events)
+        for event in events:
+            self._take(event, now_ns, to)
+
     def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
         if isinstance(event, StepEvent):
             self._assembler.add_step(event)
@@ -465,6 +482,11 @@ class LedgerProbe:
         """Return the first bytes of a request that is under way; none if it has ended meanwhile."""
         data = self._requests.get(struct.pack("=Q", connection))
         return ev.parse_request(data).head if data and ev.parse_stage(data).id == id_ else b""
+
+    def _remote_of(self, connection: int) -> str | None:
+        """Return the client's address of an accepted connection, while a request of it is known."""
+        data = self._requests.get(struct.pack("=Q", connection))
+        return ev.parse_request(data).remote.text(self._unix_name) if data else None
 
     def _unix_name(self, key: bytes) -> str | None:
         name = self._unix_names.get(key)

@@ -44,6 +44,8 @@ struct tls {
 	u32 tickets_due; /* 1.3: the client's Finished was read, and nothing sent since */
 	u32 only_http_2; /* is what the client offers */
 	u32 is_read; /* by an OpenSSL that is looked at */
+	u32 is_joined; /* its handshake was not seen */
+	u32 unused;
 	u64 arrived_ns; /* of the last bytes of the handshake */
 	struct flow from_client;
 	struct flow from_server;
@@ -217,7 +219,7 @@ static __always_inline bool begins_record(const char *head, u32 length)
 
 static __noinline struct tls *new_tls(u64 connection, u32 type)
 {
-	struct tls new = { .phase = type == HANDSHAKE ? SHAKING : OPEN };
+	struct tls new = { .phase = type == HANDSHAKE ? SHAKING : OPEN, .is_joined = type != HANDSHAKE };
 
 	bpf_map_update_elem(&tls_connections, &connection, &new, BPF_ANY);
 	return bpf_map_lookup_elem(&tls_connections, &connection);

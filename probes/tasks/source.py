@@ -12,7 +12,7 @@ from perfwatch.probes.cpython.chain import Chain, Fault
 from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.kinds import Kinds
 from perfwatch.probes.cpython.memory import Places
-from perfwatch.probes.cpython.objects import POINTER
+from perfwatch.probes.cpython.objects import POINTER, Objects
 from perfwatch.probes.cpython.python import open_python
 from perfwatch.probes.cpython.task_list import TaskList
 from perfwatch.probes.cpython.variables import Variables
@@ -22,8 +22,10 @@ from perfwatch.probes.tasks.clients import Clients
 from perfwatch.probes.tasks.links import Links
 from perfwatch.probes.tasks.locks import RESTED_NS, TaskLocks
 from perfwatch.probes.tasks.naming import Names
+from perfwatch.probes.tasks.routes import Routes
 from perfwatch.probes.tasks.serving import served
 from perfwatch.probes.tasks.telling import Telling
+from perfwatch.probes.tasks.used import Used
 from perfwatch.probes.tasks.watched import Watched
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ class TaskSource:
             self._list = TaskList(python, kinds, attributes)
             self._awaiting = Awaiting(python, kinds)
             self._codes = codes = Codes(python)
-            self._clients = Clients(python, kinds, attributes, variables, codes)
+            routes = Routes(python, kinds, attributes)
+            objects = Objects(python.memory, python.layout)
+            self._clients = Clients(routes, objects, variables, codes)
+            self._used = Used(routes, variables, codes)
             self._links = Links(python, kinds, attributes, variables, codes)
             self._names = Names(python, kinds)
             self._locks = TaskLocks(python, kinds, variables, codes)
@@ -147,7 +152,8 @@ class TaskSource:
         if watched.client is None and watched.is_to_be_searched(time.monotonic_ns()):
             watched.client = self._clients.of(chain)
         watched.links = self._links.of(chain)
-        evidence = [leads, *watched.links.evidence]
+        watched.used = self._used.of(chain)
+        evidence = [leads, *watched.links.evidence, *(watched.used.evidence if watched.used else ())]
         if name.content:
             evidence.append((name.place, name.content))
         if watched.client and not (watched.client.is_lasting and name.is_counted):

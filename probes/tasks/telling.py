@@ -34,7 +34,7 @@ class Telling:
 
     def task(self, watched: Watched, client: str | None) -> Task | None:
         """Return a task that serves a client; None if its chain is not known, or executes no code."""
-        stack, awaits = self._whole(watched)
+        stack, awaits, used = self._whole(watched)
         place = self._interner.place(stack) if stack else None
         if place is None:
             frames = [frame for code, position in stack if (frame := self._codes.frame(code, position))]
@@ -42,13 +42,14 @@ class Telling:
                 return None
             place = self._interner.add(stack, frames)
         locked = watched.locked or FREE
-        return Task(watched.id, client, place, awaits, *locked)
+        address, _, path = client.partition(" ") if client else (None, "", "")
+        return Task(watched.id, address, place, awaits, *locked, target=path or None, used=used)
 
     def table(self) -> StackTable:
         """Return the stacks of the tasks that were told."""
         return self._interner.table()
 
-    def _whole(self, watched: Watched) -> tuple[Stack, str | None]:
+    def _whole(self, watched: Watched) -> tuple[Stack, str | None, str | None]:
         """Return all that a task awaits, by way of others too, the innermost first, and what that waits for."""
         chain = watched.chain
         stack, awaits = (chain.stack, chain.awaits) if chain else ((), None)
@@ -58,4 +59,4 @@ class Telling:
                 break
             watched = following
             stack, awaits = following.chain.stack + stack, following.chain.awaits
-        return stack[:MAX_FRAMES], awaits
+        return stack[:MAX_FRAMES], awaits, watched.used.text if watched.used else None

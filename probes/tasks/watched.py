@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.cpython.chain import Chain
     from perfwatch.probes.tasks.clients import Client
     from perfwatch.probes.tasks.locks import Locked
+    from perfwatch.probes.tasks.routes import Reached
 
 MAX_SEARCHES: Final = 8
 """So often it is looked for whom a task serves; then, as long as it serves nobody, only once in a while."""
@@ -39,6 +40,7 @@ class Watched:
         "rests_ns",
         "task",
         "turn",
+        "used",
     )
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class Watched:
         self.chain: Chain | None = None
         self.client: Client | None = None
         self.links = NOTHING
+        self.used: Reached | None = None
         self.rests_ns = 0
         """Since when it has been as it is."""
         self.locked: Locked | None = None
@@ -68,7 +71,8 @@ class Watched:
 
     def forget(self) -> None:
         """Take in that it has changed."""
-        self.chain, self.is_left_out, self.links, self.locked = None, False, NOTHING, None
+        self.chain, self.is_left_out, self.links = None, False, NOTHING
+        self.locked, self.used = None, None
         self.glance, self._content = _NOTHING, None
 
     def identify(self, task: int, name: bytes, ids: Iterator[int]) -> None:

@@ -8,52 +8,32 @@ it was when it began. Where a later step shows that an owner was wrong, what com
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.ledger import step_events as steps
+from perfwatch.probes.ledger.following.connections import Connection
 from perfwatch.probes.ledger.following.habits import Act, Habits
-from perfwatch.probes.ledger.following.jobs import NOTHING, RUN_QUEUE, Job
+from perfwatch.probes.ledger.following.held import Held
+from perfwatch.probes.ledger.following.jobs import RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
-from perfwatch.probes.ledger.following.owners import CALLS, Owners
+from perfwatch.probes.ledger.following.owners import CALLS, Owners, acts_of
 from perfwatch.probes.ledger.following.ways import Came, Way
+from perfwatch.probes.ledger.following.witnesses import Witnesses, is_under_way
+from perfwatch.probes.ledger.following.workers import Handed, Workers, of_job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from perfwatch.probes.ledger.following.held import Sink
     from perfwatch.probes.ledger.step_events import StepEvent
 
-Sink = Callable[[object, int], None]
-"""Takes an event that was held until its owner was known, and the owner's id."""
 _READS: Final = {steps.READ, steps.RECEIVED, steps.NOTICED}
-MAX_HELD: Final = 4096
 _HANDS: Final[Act] = (steps.HANDED, None, None)
+_HANDS_SOME: Final = 0.1
+"""So often a request of a kind hands work over at least, if it may be that it waited for a worker."""
 _SENDS: Final[Act] = (steps.SENT, None, None)
 MAX_CONNECTIONS: Final = 4096
 FORGET_NS: Final = 60_000_000_000
-MAX_UNANSWERED: Final = 64
-EARLY_NS: Final = 1_000_000
-"""A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
-
-
-class Connection:
-    """A connection that the process opened itself."""
-
-    __slots__ = ("act", "asked_ns", "certain", "owner")
-
-    def __init__(self, owner: Way | None, act: Act, asked_ns: int, *, certain: bool) -> None:
-        self.owner = owner
-        self.act = act
-        self.asked_ns = asked_ns
-        self.certain = certain
-
-
-class Handed(NamedTuple):
-    """A thread was woken, maybe with work for it."""
-
-    owner: Way | None
-    lane: Lane
-    at_ns: int
-    is_certain: bool
 
 
 class Flow:
@@ -61,17 +41,16 @@ class Flow:
 
     def __init__(self, sink: Sink, moved: Callable[[int, int], None]) -> None:
         """Take with `moved` a connection whose call turned out to be another's, and the right owner's id."""
-        self._sink = sink
+        self._held = Held(sink)
+        self._workers = Workers(self._held)
         self._moved = moved
         self._lanes: dict[int, Lane] = {}
-        self._held: dict[int, list[tuple[int, object]]] = {}
         self._ways: dict[int, Way] = {}
         self._connections: dict[int, Connection] = {}
         self._absent: set[int] = set()
-        self._unanswered: deque[tuple[int, int, int]] = deque(maxlen=MAX_UNANSWERED)
         self._habits = Habits()
         self._owners = Owners(self._habits)
-        self._handed: dict[int, Handed] = {}
+        self._witnesses = Witnesses(self._habits, moved)
         self._act: Act = (0, None, None)
 
         self._takers: Final[dict[int, Callable[[Lane, StepEvent], Way | None]]] = {
@@ -79,10 +58,10 @@ class Flow:
             steps.ANSWERED: self._answer,
             steps.IDLED: self._idle,
             steps.HANDED: self._hand,
-            steps.TOOK: self._begin,
-            steps.NOTIFIED: self._notify,
+            steps.TOOK: self._workers.begin,
+            steps.NOTIFIED: self._workers.notify,
             steps.NOTICED: self._notice,
-            steps.RESTED: self._rest,
+            steps.RESTED: self._workers.rest,
             steps.CONNECTING: self._ask,
             steps.CONNECTED: self._connected,
             steps.SENT: self._ask,
@@ -109,28 +88,34 @@ class Flow:
 
     def hold(self, tid: int, at_ns: int, event: object) -> None:
         """Keep an event of a lane until it is known whose time it was in."""
-        held = self._held.setdefault(tid, [])
-        if len(held) < MAX_HELD:
-            held.append((at_ns, event))
+        self._held.hold(tid, at_ns, event)
 
     def way(self, id_: int) -> Way | None:
         """Return what is known of a request."""
         return self._ways.get(id_)
 
+    def served(self) -> list[tuple[int, int, int]]:
+        """Return the requests that are followed: process, id, and the connection that they came on."""
+        return [(way.lane.pid, way.id, way.connection) for way in self._ways.values()]
+
+    def opened(self, unix_name: Callable[[bytes], str | None]) -> dict[str, int]:
+        """Return the connections that the processes opened themselves, by their local addresses."""
+        return {one.local.text(unix_name): number for number, one in self._connections.items() if one.local}
+
+    def witness(self, ids: Iterable[int], number: int, at_ns: int) -> None:
+        """Take in that one of some requests, of the same client, was seen to wait on a connection at a moment."""
+        known = self._connections[number]
+        ways = [self._ways[id_] for id_ in ids]
+        under_way = [way for way in ways if is_under_way(way, at_ns)]
+        has_gone_on = any(way.began_ns >= at_ns for way in ways)
+        if len(under_way) == 1 and not has_gone_on:
+            self._witnesses.take(under_way[0], number, known, at_ns)
+
     def end(self, id_: int, at_ns: int, *, is_known: bool) -> None:
         """Take in that a request has ended; one that waited for a worker may still be had by one, if none is known."""
         way = self._ways.get(id_)
         if way and way.found_ns and not (is_known and way.has_answered):
-            self._unanswered.append((way.lane.pid, way.found_ns, at_ns))
-
-    def _is_another(self, way: Way, job: Job) -> bool:
-        """Whether what a worker took up before it answers a request may have been another, which showed nowhere."""
-        if job.started_ns < way.found_ns - EARLY_NS:
-            return True
-        return any(
-            pid == way.lane.pid and found_ns <= way.found_ns and ended_ns > job.started_ns
-            for pid, found_ns, ended_ns in self._unanswered
-        )
+            self._workers.leave(way, at_ns)
 
     def undo(self, id_: int) -> None:
         """Take back that a request was read: it was none."""
@@ -146,7 +131,9 @@ class Flow:
             return
         way.lane.open.pop(id_, None)
         for connection in way.calling:
-            self._connections.pop(connection, None)
+            known = self._connections.get(connection)
+            if known and known.owner is way:
+                del self._connections[connection]
         way.calling.clear()
 
     def forget_all_but(self, ids: set[int]) -> None:
@@ -169,8 +156,8 @@ class Flow:
 
     def _forget_lane(self, tid: int) -> None:
         del self._lanes[tid]
-        self._held.pop(tid, None)
-        self._handed.pop(tid, None)
+        self._held.forget(tid)
+        self._workers.forget(tid)
 
     def doubt(self) -> None:
         """Give up on what is under way: steps were lost."""
@@ -192,14 +179,8 @@ class Flow:
             lane.woken_ns = None
         lane.actor = owner or lane.actor
         lane.wakes = False
-        if lane.tid in self._held:
-            self._release(lane, owner)
+        self._held.tell(lane.tid, lane.told_ns, owner.id if owner else None)
         lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
-
-    def _release(self, lane: Lane, owner: Way | None) -> None:
-        for at_ns, event in self._held.pop(lane.tid):
-            if owner and lane.told_ns <= at_ns:
-                self._sink(event, owner.id)
 
     def _named(self, lane: Lane, way: Way) -> Way:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
@@ -225,6 +206,18 @@ class Flow:
                 lane.ready.remove(one)
                 self._correct(one, way, came)
                 return
+        self._queue(lane, way)
+
+    def _queue(self, lane: Lane, way: Way) -> None:
+        """Take it that its work stood behind other work of a worker, which told of all that it had done by one word.
+
+        uvloop joins what is told before it has looked. How long that work took is not known, only for what it waited.
+        """
+        hands = self._habits.often(way.kind, _HANDS) >= _HANDS_SOME and not way.done.get(_HANDS)
+        if hands and lane.freed_ns >= lane.polled_before_ns:
+            way.came.append(Came(lane.freed_ns, "queue", certain=False))
+            self._habits.did(way.kind, _HANDS)
+            way.done[_HANDS] = 1
 
     def _may_be_for(self, way: Way, came: Came) -> bool:
         """Whether something that came for another can have been for this one."""
@@ -237,11 +230,13 @@ class Flow:
         known = self._connections.get(came.connection)
         return known.act if known else _SENDS
 
-    @staticmethod
-    def _give(job: Job, way: Way) -> None:
+    def _give(self, job: Job, way: Way) -> None:
         """Settle whom a worker's job was for."""
+        if job.handed_ns is None and not way.done.get(_HANDS):  # nobody was seen to hand it over
+            self._habits.did(way.kind, _HANDS)
+            way.done[_HANDS] = 1
         job.owner = way
-        way.came.append(_of_job(job))
+        way.came.append(of_job(job))
 
     def _correct(self, taken: Way, way: Way, came: Came) -> None:
         """Hand on what came for one request: it was another's, as its answer shows."""
@@ -279,7 +274,7 @@ class Flow:
         if way.found_ns and not lane.is_worker:
             self._close(lane, step, lane.actor)
         elif lane.is_worker:
-            self._answer_by_worker(lane, self._work(lane), way, step)
+            self._workers.answer(lane, way, step)
         else:
             self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
         way.answered(step.at_ns)
@@ -298,6 +293,7 @@ class Flow:
             if isinstance(one, Way):
                 one.woke(step.other)
         lane.told_ns = lane.polled_ns = lane.polled_before_ns = step.other  # from there on the loop could run
+        lane.freed_ns = max(lane.freed_ns, step.other) if lane.freed_ns >= step.since_ns else 0
         lane.woken_ns = None if lane.ready else step.other
         lane.actor = None
         lane.causes = tuple(lane.ready)[:2]
@@ -319,7 +315,8 @@ class Flow:
 
     def _hand(self, lane: Lane, step: StepEvent) -> Way | None:
         if lane.job and lane.job.done_ns is None:
-            owner, certain = self._within(lane, lane.job, step), lane.job.certain
+            self._workers.act(lane, step)
+            owner, certain = lane.job.owner, lane.job.certain
         elif lane.is_worker:
             owner, certain = None, False
             lane.told_ns = step.at_ns
@@ -328,12 +325,10 @@ class Flow:
             self._close(lane, step, owner)
         handed = Handed(owner, lane, step.at_ns, certain)
         if step.bytes:  # it has not slept
-            self._go_on(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed)
+            self._workers.go_on(self._lanes.setdefault(step.other, Lane(step.pid, step.other, step.at_ns)), handed)
         else:
-            self._handed.setdefault(step.other, handed)  # woken once, it runs once
+            self._workers.hand(handed, step.other)
         return owner
-
-    # --- steps of workers
 
     def _find(self, lane: Lane, step: StepEvent) -> Way | None:
         """Note a request that waits for a worker who will answer it."""
@@ -342,129 +337,27 @@ class Flow:
         way.found_ns = step.at_ns
         return way
 
-    def _take_next(self, lane: Lane, step: StepEvent) -> Way | None:
-        """Begin what a worker does that has waited for a request to answer."""
-        lane.is_worker = True
-        lane.job = Job(lane.tid, None, None, step.since_ns, certain=False)
-        lane.told_ns = step.since_ns
-        self._held.pop(lane.tid, None)
-        return None
-
-    def _begin(self, lane: Lane, step: StepEvent) -> Way | None:
-        if step.bytes:
-            return self._take_next(lane, step)
-        handed = self._handed.pop(step.tid, None)
-        lane.is_worker = True
-        if handed is None or handed.lane.is_worker:
-            lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
-            return self._pass_lock(lane, step)
-        if lane.job and lane.job.done_ns is None:
-            lane.job.add(step.booked_ns)
-            self._finish(lane, lane.job, step.other)
-        return self._start(lane, handed, step.at_ns)
-
-    def _go_on(self, lane: Lane, handed: Handed) -> None:
-        """Take in that a thread was woken before it slept: in the midst of a job for a lock, else for a new one."""
-        if lane.job is None or lane.job.done_ns is not None:
-            lane.is_worker = True
-            self._start(lane, handed, handed.at_ns)
-
-    @staticmethod
-    def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
-        """Begin a job that a loop has handed over."""
-        lane.given_by = handed.lane
-        lane.job = Job(lane.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
-        lane.told_ns = at_ns
-        if handed.owner:
-            handed.owner.job = lane.job
-        return handed.owner
-
-    def _pass_lock(self, lane: Lane, step: StepEvent) -> Way | None:
-        """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
-        job = lane.job
-        if job and job.rested_ns and job.owner and job.owner.takes_back(job):
-            job.go_on(step.booked_ns, step.other, step.since_ns)
-        lane.told_ns = step.at_ns
-        return job.owner if job else None
-
-    def _work(self, lane: Lane) -> Job:
-        """Return the job that a worker does; one that it took by itself began when the last was done."""
-        if lane.job is None or lane.job.done_ns is not None:
-            lane.job = Job(lane.tid, None, None, lane.told_ns, certain=False)
-        return lane.job
-
-    def _notify(self, lane: Lane, step: StepEvent) -> Way | None:
-        job = self._work(lane)
-        job.add(step.booked_ns)
-        self._hold_for(lane, job)
-        self._finish(lane, job, step.at_ns)
-        lane.told_ns = step.at_ns
-        return job.owner
-
-    def _rest(self, lane: Lane, step: StepEvent) -> Way | None:
-        """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
-        job = lane.job
-        if job and job.done_ns is None:
-            job.add(step.booked_ns)
-            job.rested_ns = step.at_ns
-            self._hold_for(lane, job)
-            self._finish(lane, job, step.at_ns)
-            lane.told_ns = step.at_ns
-        return job.owner if job else None
-
-    def _hold_for(self, lane: Lane, job: Job) -> None:
-        held = self._held.pop(lane.tid, ())
-        job.held += [event for at_ns, event in held if at_ns >= job.started_ns]
-
-    def _finish(self, lane: Lane, job: Job, at_ns: int) -> None:
-        job.done_ns = at_ns
-        way = job.owner
-        loop = lane.given_by
-        if way and way.answered_ns > job.started_ns:
-            return  # it was over before that was seen
-        if way:
-            way.came.append(_of_job(job))
-            if way.job is job:
-                way.job = None
-            for event in job.held:
-                self._sink(event, way.id)
-            job.held.clear()
-        if loop:
-            loop.expect(way or job)
-
-    def _answer_by_worker(self, lane: Lane, job: Job, way: Way, step: StepEvent) -> None:
-        """Settle that a worker's job was for the request that it answers itself; it goes on."""
-        if way.found_ns and not way.has_answered and self._is_another(way, job):
-            way.is_whole = False
-        job.owner = way
-        job.add(step.booked_ns)
-        self._hold_for(lane, job)
-        self._finish(lane, job, step.at_ns)
-        way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, None if step.other & steps.IS_ALL else way, None, step.at_ns, certain=True)
-        lane.told_ns = step.at_ns
-
     # --- connections that the process opened
-
-    @staticmethod
-    def _within(lane: Lane, job: Job, step: StepEvent) -> Way | None:
-        """Take a step that a worker makes for the job that it has."""
-        job.add(step.booked_ns)
-        lane.told_ns = step.at_ns
-        return job.owner
 
     def _ask(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         owner: Way | None
         if lane.is_worker:
-            return self._within(lane, self._work(lane), step)
-        if known and known.owner and self._goes_on(lane, known.owner, step.connection):
+            return self._workers.act(lane, step)
+        for act in acts_of(self._act) if step.step == steps.SENT else ():
+            self._habits.taken(act)
+        giver = self._giver(lane, known, step.connection)
+        if known and known.owner and not giver and self._goes_on(lane, known.owner, step.connection):
             owner, certain = self._named(lane, known.owner), known.certain
             self._owners.did(owner, self._act)
         else:
-            owner, certain = self._owners.next(lane, self._act)
+            owner, certain = self._owners.next(lane, self._act, giver)
         self._close(lane, step, owner)
-        self._connections[step.connection] = Connection(owner, self._act, step.at_ns, certain=certain)
+        if owner and len(lane.open) == 1:
+            self._habits.alone(owner.kind, self._act, known.act if known and known.owner is owner else None)
+        self._connections[step.connection] = Connection(
+            owner, self._act, step.at_ns, step.ends.local if step.ends else None, certain=certain
+        )
         if owner:
             owner.calling[step.connection] = step.ends.peer if step.ends else None
         return owner
@@ -473,14 +366,27 @@ class Flow:
         """Whether what is sent belongs to an exchange that is under way, or who sent the last one sends another."""
         if connection in way.calling:
             return True
-        acts = (way is lane.actor and not lane.has_answered) or way in lane.ready  # else it may have given it back
-        return acts and not way.has_answered and self._habits.is_likely(way.kind, self._act)
+        return self._acts(lane, way) and not way.has_answered and self._habits.is_likely(way.kind, self._act)
+
+    def _giver(self, lane: Lane, known: Connection | None, connection: int) -> Way | None:
+        """Return whose turn it is, if it has just given this connection back to somebody who waited for it."""
+        way = known.owner if known else None
+        if known is None or way is None or connection in way.calling or not self._acts(lane, way):
+            return None
+        return way if self._owners.gives(lane, way, self._act, known.act) else None
+
+    @staticmethod
+    def _acts(lane: Lane, way: Way) -> bool:
+        """Whether it is a request's turn; else it may have given its connection back."""
+        return (way is lane.actor and not lane.has_answered) or way in lane.ready
 
     def _hear(self, lane: Lane, step: StepEvent) -> Way | None:
         known = self._connections.get(step.connection)
         way = known.owner if known else None
         if lane.is_worker:
-            return self._within(lane, self._work(lane), step)
+            return self._workers.act(lane, step)
+        if known:
+            known.is_answered = True
         if way:
             self._deliver(lane, way, step)
         self._turn(lane, step, way)
@@ -511,7 +417,7 @@ class Flow:
         way = known.owner if known else None
         if any(step.booked_ns):
             if lane.is_worker:
-                return self._within(lane, self._work(lane), step)
+                return self._workers.act(lane, step)
             self._close(lane, step, _runner(lane))
         if way and step.connection in way.calling:
             self._deliver(lane, way, step)
@@ -521,11 +427,6 @@ class Flow:
 def _runner(lane: Lane) -> Way | None:
     """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
     return None if lane.actor and lane.actor.job else lane.actor
-
-
-def _of_job(job: Job) -> Came:
-    """Make what comes of a worker's job, at its end."""
-    return Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain)
 
 
 def _came_ns(one: Way | Job) -> int:

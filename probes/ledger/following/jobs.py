@@ -15,13 +15,24 @@ FIGURES = 16
 """`BUCKETS`, then the quota's part of `run_queue`, and the collector's of `on_cpu`."""
 NOTHING = (0,) * FIGURES
 RUN_QUEUE = BUCKETS.index("run_queue")
-_LOCK = BUCKETS.index("lock")
+_LOCK, _GIL = BUCKETS.index("lock"), BUCKETS.index("gil")
 
 
 class Job:
     """One piece of work in a worker thread."""
 
-    __slots__ = ("booked_ns", "certain", "done_ns", "handed_ns", "held", "owner", "rested_ns", "started_ns", "tid")
+    __slots__ = (
+        "booked_ns",
+        "certain",
+        "done_ns",
+        "handed_ns",
+        "held",
+        "owner",
+        "ran_ns",
+        "rested_ns",
+        "started_ns",
+        "tid",
+    )
 
     def __init__(self, tid: int, owner: Way | None, handed_ns: int | None, started_ns: int, *, certain: bool) -> None:
         self.tid = tid
@@ -29,7 +40,8 @@ class Job:
         """None: a worker took it from its queue by itself, and for whom shows when it is done."""
         self.handed_ns = handed_ns
         """When an idle worker was woken for it; None: it had waited until a worker was free."""
-        self.started_ns = started_ns
+        self.started_ns = self.ran_ns = started_ns
+        """When its thread was there for it, and had a CPU."""
         self.done_ns: int | None = None
         self.rested_ns: int | None = None
         """When its thread waited for a lock last: was that for its next job, this one was done then."""
@@ -48,6 +60,23 @@ class Job:
         self.add(booked_ns)
         self.booked_ns[_LOCK] += until_ns - since_ns
         self.rested_ns = self.done_ns = None
+
+    def begin_at(self, at_ns: int) -> None:
+        """Leave out what lies before: its thread was woken for a job that another one took, and found this one.
+
+        Until it found that, it waited: for a CPU, then for the interpreter to go on, and hardly did anything.
+        """
+        whole_ns = (self.done_ns or at_ns) - self.started_ns
+        left_ns = before_ns = at_ns - self.started_ns
+        if not 0 < before_ns < whole_ns:
+            return
+        for place, most_ns in ((RUN_QUEUE, self.ran_ns - self.started_ns), (_GIL, left_ns), (RUN_QUEUE, left_ns)):
+            waited_ns = min(left_ns, max(most_ns, 0), self.booked_ns[place])
+            self.booked_ns[place] -= waited_ns
+            left_ns -= waited_ns
+        kept_ns = whole_ns - before_ns
+        self.booked_ns = [ns * kept_ns // (kept_ns + left_ns) for ns in self.booked_ns]
+        self.started_ns, self.handed_ns = at_ns, None
 
     def with_more(self, booked_ns: tuple[int, ...]) -> Job:
         """Return a copy of a job that goes on, with what its thread did since its last step."""

@@ -57,6 +57,8 @@ class Lane:
         """Requests that have not answered, by id."""
         self.causes: tuple[Way | Job, ...] = ()
         """Whom something came for since the loop was idle, the first two: if it is one, all that is done is for it."""
+        self.freed_ns = 0
+        """When a worker of this loop was done with a job last; 0: the loop has had its turn since."""
         self.is_worker = False
         self.job: Job | None = None
         """Of a worker: what it does."""

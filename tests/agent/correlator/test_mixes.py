@@ -79,7 +79,7 @@ def test_gil_time_on_a_full_host_is_its_holders_waiting_for_a_cpu():
 
 def test_confidence_falls_with_share_lead_gaps_and_losses():
     sure = judge(lock=95, calls=5).confidence
-    assert sure > judge(lock=70, calls=30).confidence > judge(lock=52, calls=48).confidence > 0.2
+    assert sure > judge(lock=60, calls=40).confidence > judge(lock=52, calls=48).confidence > 0.2
     assert judge(ms=100, lock=60, calls=20).confidence < judge(lock=60, calls=20, on_cpu=20).confidence
     loss = Loss(m.START + 900 * m.MS, "ledger", 3, "the ring was full")
     long_ago = Loss(m.START - 5000 * m.MS, "ledger", 3, "the ring was full")

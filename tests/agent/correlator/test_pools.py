@@ -124,6 +124,29 @@ def test_a_suspended_coroutine_waits_for_what_its_task_awaits(chain, mechanism, 
     assert sum(one.spent_ns for one in request.stacks) == request.ledger.total_ns
 
 
+@pytest.mark.parametrize(("path", "mechanism"), [("/permit", "pool"), ("/timer", "sleep")])
+def test_streams_of_one_connection_are_told_apart_by_their_paths(path, mechanism):
+    """A timer that went off for one of them explains none of the others."""
+    correlator = Correlator(m.info(slow_ms=1))
+    for at_ms in range(-310, -20, 50):
+        both = (("/permit", lo.SEMAPHORE), ("/timer", lo.TIMER), (None, lo.MUTEX))
+        correlator.feed(lo.streams(at_ms, *both))
+    wait = msgspec.structs.replace(lo.suspended(300, -320), bucket="sleep")
+    [request] = correlator.feed(coroutine(wait, other=0, sleep=300, target=path, protocol="http/2"))
+    assert request.verdict.mechanism == mechanism
+    assert sum(request.ledger.booked_ns) == request.ledger.total_ns
+
+
+def test_streams_of_one_path_that_wait_for_different_things_are_unknown():
+    correlator = Correlator(m.info(slow_ms=1))
+    for at_ms in range(-310, -20, 50):
+        correlator.feed(lo.streams(at_ms, ("/a", lo.SEMAPHORE), ("/a", lo.TIMER)))
+    wait = msgspec.structs.replace(lo.suspended(300, -320), bucket="sleep")
+    [request] = correlator.feed(coroutine(wait, other=0, sleep=300, target="/a", protocol="http/2"))
+    assert request.verdict.principle == "unknown"
+    assert (request.ledger["other"], request.ledger["sleep"]) == (300 * m.MS, 0)
+
+
 def test_a_thread_pool_that_is_full_is_told_from_a_socket_that_nobody_reads():
     busy = m.served(9, -300, sleep=900, target="/slow")
     verdict = judge(coroutine(), busy, *readings(lo.TO_THREAD))
@@ -278,6 +301,19 @@ def test_what_came_before_the_first_reading_was_like_what_came_after_it():
     assert facts(verdict)["estimated_ms"] == pytest.approx(40, abs=3)
     before = correlate(m.info(), [one for one in records if hasattr(one, "target")])[0].verdict
     assert before.mechanism == "sleep"
+
+
+@pytest.mark.parametrize(("chain", "mechanism"), [(lo.SEMAPHORE, None), (lo.TIMER, "sleep")])
+def test_one_that_nobody_looked_at_did_not_surely_sleep_where_others_wait_for_permits(chain, mechanism):
+    """To the kernel each is one wait that a timer ended; the last one's task was not looked at."""
+    records = []
+    for number in range(12):
+        end_ms = number * 150.0
+        wait = m.wait("sleep", 110, call=None, detail="suspended", started_ns=c.at(end_ms - 111))
+        records.append(lo.tasks(end_ms - 60, *([(CLIENT, chain)] if number < 11 else [])))
+        records.append(coroutine(wait, number=number, at_ms=end_ms, other=0, sleep=110, on_cpu=5))
+    *_, last = correlate(m.info(), records)[1]
+    assert last.verdict.mechanism == mechanism
 
 
 def test_nothing_is_estimated_where_nobody_looked():

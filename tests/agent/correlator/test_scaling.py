@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from perfwatch.agent.correlator.engine import Correlator
-from perfwatch.agent.correlator.scaling import fitted, scalability, throughput
+from perfwatch.agent.correlator.law import fitted, throughput
+from perfwatch.agent.correlator.scaling import scalability
 from perfwatch.agent.correlator.windows import Point, Windows
 from perfwatch.agent.report import build, correlate, to_text
 from perfwatch.agent.report_html import to_html

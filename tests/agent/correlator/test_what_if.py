@@ -9,8 +9,13 @@ import making as m
 import msgspec
 import pytest
 
+from perfwatch.agent.correlator.demand import Demand
 from perfwatch.agent.correlator.fair import MOST, FairSample, Taken
+from perfwatch.agent.correlator.knock_on import Held, held_by
 from perfwatch.agent.correlator.stations import waiting_ns
+from perfwatch.agent.correlator.weighing import Balance
+from perfwatch.agent.correlator.what_if import Base, Predictions
+from perfwatch.agent.model import Cause, Latency, Link, Verdict
 from perfwatch.agent.report import correlate
 
 
@@ -111,8 +116,31 @@ def test_without_a_queue_for_its_worker_computing_still_needs_cpus():
     assert gain.p95_ms == pytest.approx(80, rel=0.1)
 
 
+def test_requests_that_wait_for_each_other_wait_for_what_they_do_with_the_lock():
+    """Three clients, one lock, 40 ms of sleep with it: without the sleep there is nothing to wait for."""
+    verdict = Verdict(
+        *("concurrency", "lock", 0.64, 0.9, ""),
+        causes=(Cause("lock", 0.64), Cause("sleep", 0.32)),
+        chain=(Link("request", "GET /a", "sleep", 0.608),),
+    )
+    held = held_by(verdict, "GET /a")
+    assert held == Held("sleep", pytest.approx(0.95))
+    assert held_by(verdict, "GET /b") is None
+    assert held_by(msgspec.structs.replace(verdict, chain=()), "GET /a") is None
+    sample, demand = FairSample(), Demand()
+    for number in range(20):
+        balance = Balance(125 * m.MS, {"lock": 80 * m.MS, "sleep": 40 * m.MS, "cpu": 5 * m.MS}, 0)
+        sample.put(number, Taken(125 * m.MS, m.booked(lock=80, sleep=40, on_cpu=5), 4313, balance, ()))
+        demand.served(m.served(number, number * 42, lock=80, sleep=40, on_cpu=5, connection=number % 3), None)
+    now = Latency(125, 125, 125, 125, 125)
+    [gain] = Predictions().of(["sleep"], now, Base(sample, demand, 2, None, held))
+    assert gain.p95_ms == pytest.approx(5 + 0.05 * 80, abs=0.5)
+    [gain] = Predictions().of(["sleep"], now, Base(sample, demand, 2, None, None))
+    assert gain.p95_ms == pytest.approx(85, abs=0.5)
+
+
 def taken(number):
-    return Taken(number, m.booked(on_cpu=1), 1, None)
+    return Taken(number, m.booked(on_cpu=1), 1, None, ())
 
 
 def test_a_sample_is_bounded_and_fair():

@@ -93,6 +93,19 @@ async def call(seconds):
     return b"ok"
 
 
+async def calls_in_turn(seconds):
+    """Await another service three times, one after the other."""
+    for _ in range(3):
+        await call(seconds)
+    return b"ok"
+
+
+async def calls_at_once(seconds):
+    """Await another service three times at once."""
+    await asyncio.gather(*(call(seconds) for _ in range(3)))
+    return b"ok"
+
+
 async def gather(seconds):
     """Await many answers at once: as slow as one of them, and not chatty."""
     with awaited("calls"):
@@ -116,11 +129,13 @@ async def transfer(seconds):
 async def ask(service, path):
     """Get a path from a web service and read all of the answer."""
     reader, writer = _idle.pop() if _idle else await _connected(service)
+    start_ns = time.monotonic_ns()
     writer.write(HEAD.format(path, "keep-alive").encode())
     head = await reader.readuntil(b"\r\n\r\n")
     left = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
     while left > 0:
         left -= len(await reader.read(1 << 18))
+    waited("on {}:{}".format(*writer.get_extra_info("sockname")), start_ns, time.monotonic_ns())
     _idle.append((reader, writer))
 
 
@@ -223,5 +238,6 @@ SUSPENDING = {
     for function in (
         *(fast, nap, block, burn, collect, blocking_call, blocking_requests, call, gather, transfer),
         *(hold_permit, permit, hold_lock, locked, long_job, job, thread, thread_burn, forward, backward),
+        *(calls_in_turn, calls_at_once),
     )
 }

@@ -73,7 +73,7 @@ def test_the_throttling_of_requests_adds_up_to_the_kernels_own():
             kernel_ns = int(throttled_ns(group)) - before_ns
 
     ours_ns = sum(request.throttled_ns for request in requests)
-    assert kernel_ns > 1e9
+    assert kernel_ns > 0.3e9  # more where the machine has the CPU that the quota allows
     assert ours_ns == pytest.approx(kernel_ns, rel=0.1)
     for request in requests:
         waits_ns = sum(wait.throttled_ns for wait in request.waits)

@@ -20,20 +20,26 @@ class Loop:
     """One event loop: each step comes 10 us after the one before; `at` lets time pass."""
 
     def __init__(self):
-        self.flow = Flow(lambda *_: None, lambda *_: None)
+        self.moved = []
+        self.flow = Flow(lambda *_: None, lambda *where: self.moved.append(where))
         self.now_ns = 1_000_000
 
-    def _step(self, step, connection, *, request=0, other=0, ends=None, size=40):
+    def sees(self, request, connection, at_ns=None):
+        """A task of a request is seen to wait on a connection, now or at an earlier moment."""
+        self.now_ns += 10_000
+        self.flow.witness([request], connection, at_ns or self.now_ns)
+
+    def _step(self, step, connection, *, request=0, other=0, ends=None, size=40, asked=None):
         self.now_ns += 10_000
         event = StepEvent(self.now_ns, LOOP, LOOP, step, connection, request, 0, size, other, RAN, ends)
-        return self.flow.take(event)
+        return self.flow.take(event, asked)
 
     def reads(self, request, kind=BUY):
         self._step(steps.READ, 1000 + request, request=request, other=kind)
 
-    def sends(self, connection):
+    def sends(self, connection, asked=None):
         """Return whose the call is taken for."""
-        return self._step(steps.SENT, connection, ends=Ends(OWN, PEER, b"GET"))
+        return self._step(steps.SENT, connection, ends=Ends(OWN, PEER, b"GET"), asked=asked)
 
     def receives(self, connection):
         return self._step(steps.RECEIVED, connection, ends=Ends(OWN, PEER, b"HTTP"))
@@ -120,3 +126,60 @@ def test_one_whose_kind_makes_many_calls_goes_on():
     loop.receives(11)
     loop.reads(2)
     assert [loop.sends(11), loop.sends(12)] == [1, 2]
+
+
+@pytest.mark.parametrize("giver", ["alike", "unlike"])
+def test_a_connection_that_is_handed_on_in_the_givers_turn_is_the_waiting_ones(giver):
+    """As pools do: the one that gives it back has not answered yet. Each kind was seen alone to end with RESET."""
+    loop, kinds = Loop(), (BUY, QUOTE if giver == "unlike" else BUY)
+    for number, kind in enumerate((BUY, QUOTE) * 3):
+        loop.reads(500 + number, kind)
+        for asked in (f"SELECT {kind}", "RESET"):
+            assert loop.sends(11, asked) == 500 + number
+            loop.idles()
+            loop.receives(11)
+        loop.answers(500 + number)
+        loop.idles()
+    loop.reads(1, kinds[0])
+    assert loop.sends(11, f"SELECT {kinds[0]}") == 1
+    loop.idles()
+    loop.reads(2, kinds[1])
+    loop.idles()
+    loop.receives(11)
+    assert loop.sends(11, "RESET") == 1
+    loop.idles()
+    loop.receives(11)
+    assert loop.sends(11, f"SELECT {kinds[1]}") == 2
+    assert loop.answers(1) == 1
+
+
+def test_a_call_is_whose_task_was_seen_to_wait_for_it(loop):
+    loop.reads(1)
+    loop.reads(2)
+    assert [loop.sends(11), loop.sends(12)] == [1, 2]
+    loop.sees(2, 11)
+    loop.sees(1, 12)
+    assert loop.moved == [(11, 2), (12, 1)]
+    loop.idles()
+    assert [loop.receives(11), loop.receives(12)] == [2, 1]
+
+
+def test_who_was_seen_on_a_connection_before_it_was_used_anew_says_nothing_of_it(loop):
+    loop.reads(1)
+    assert loop.sends(11) == 1
+    before_ns = loop.now_ns - 1000
+    loop.reads(2)
+    loop.sees(2, 11, before_ns)
+    assert not loop.moved
+    assert loop.receives(11) == 1
+
+
+def test_a_request_that_began_later_or_has_answered_was_not_seen(loop):
+    loop.serves(1, 7)
+    loop.reads(2)
+    assert loop.sends(11) == 2
+    loop.sees(1, 11)
+    at_ns = loop.now_ns
+    loop.reads(3)
+    loop.sees(3, 11, at_ns)
+    assert not loop.moved

@@ -17,7 +17,7 @@ import pytest
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.addresses import Address
 from perfwatch.probes.ledger.assemble import Assembler
-from perfwatch.probes.ledger.following.habits import MAX_ACTS, MAX_KINDS, Habits
+from perfwatch.probes.ledger.following.habits import MAX_ACTS, MAX_FOLLOWED, MAX_KINDS, Habits
 from perfwatch.probes.ledger.step_events import Ends, StepEvent
 
 DUMPED = Path(__file__).parents[2] / "fixtures" / "steps"
@@ -112,6 +112,22 @@ def test_what_may_have_been_one_of_several_counts_little_and_most_for_whom_does_
     assert 0 < habits.often(2, ASKS) < 0.05
 
 
+def test_what_was_seen_with_certainty_counts_for_all_that_was_done_alike():
+    """Of 400 acts every tenth was seen; those of the first kind are three times as many."""
+    habits = Habits()
+    for number in range(100):
+        habits.lives(1)
+        habits.lives(2)
+        for place in range(4):
+            habits.taken(ASKS)
+            habits.share({1, 2}, ASKS)
+            if not number % 10:
+                habits.saw(2 if place == 0 else 1, ASKS)
+    assert habits.often(1, ASKS) == pytest.approx(3)
+    assert habits.often(2, ASKS) == pytest.approx(1)
+    assert (habits.may(1, ASKS), habits.may(2, ASKS)) == (True, False)
+
+
 def test_habits_are_bounded():
     habits = Habits()
     for kind in range(MAX_KINDS + 5):
@@ -119,4 +135,9 @@ def test_habits_are_bounded():
     assert len(habits._lives) <= MAX_KINDS
     for number in range(MAX_ACTS + 5):
         habits.did(1, (steps.SENT, None, str(number)))
+        habits.taken((steps.SENT, None, str(number)))
+        habits.alone(1, (steps.SENT, None, str(number)), (steps.SENT, None, "0"))
     assert len(habits._acts) <= MAX_ACTS
+    assert len(habits._seen) <= MAX_ACTS
+    assert sum(map(len, habits._follows[1].values())) <= MAX_FOLLOWED
+    assert len(habits._follows[1]) <= MAX_FOLLOWED

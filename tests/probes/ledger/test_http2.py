@@ -134,23 +134,22 @@ def test_a_body_in_padded_parts_is_waited_for_and_is_the_request_s(plain):
     assert booked_ns(served, "receive") >= 50e6
 
 
-def test_a_connection_older_than_the_attaching_is_joined(plain):
-    server, client_of = plain
+def test_a_connection_older_than_the_attaching_is_joined(server):
+    running_server, client_of = server
     with client_of() as client:
         client.ask("/fast/before", more=[("x-known", "before")])
         client.finish()
-        with attached(server.pid) as ledger:
+        with attached(running_server.pid) as ledger:
             client.ask("/fast/before", more=[("x-known", "before")])
-            client.ask("/fast/after", more=[("x-new", "after")])
-            client.ask("/fast/again", more=[("x-new", "after")])
             client.finish()
+            for path in ("/fast/after", "/fast/again"):
+                client.ask(path, more=[("x-new", "after")])
+                client.finish()
             served = ledger.served(3)
-    assert [(each.method, each.target) for each in served] == [
-        (None, None),
-        ("GET", "/fast/after"),
-        ("GET", "/fast/again"),
-    ]
+    lines = [(each.method, each.target) for each in served]
+    assert lines == [(None, None), ("GET", "/fast/after"), ("GET", "/fast/again")]
     assert {each.status for each in served} <= {None, 200}
+    assert {each.protocol for each in served} == {"http/2"}
 
 
 def test_a_stream_that_its_client_resets_and_one_whose_client_leaves_are_aborted_and_seen_in_flight(plain):
@@ -249,15 +248,16 @@ def test_ten_calls_of_grpc_at_once_are_each_told_once_and_none_as_another(grpc_s
     names = ["Nap"] * 4 + ["Fast"] * 3 + ["Stream"] * 2 + ["Fail"]
     with attached(grpc_server.pid) as ledger, concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
         call(channel, "Fast")
-        made = [each for _ in range(5) for each in pool.map(functools.partial(call, channel), names)]
+        made = [each for _ in range(12) for each in pool.map(functools.partial(call, channel), names)]
         served = ledger.served(len(made) + 1)
     for name in set(names):
-        assert len(named(served, name)) == 5 * names.count(name) + (name == "Fast")
+        assert len(named(served, name)) == 12 * names.count(name) + (name == "Fast")
     followed = [each for each in served if each.threads == "followed"]
     assert followed
     assert most([unaccounted(each) for each in followed]) <= MOST_UNACCOUNTED
     for record in followed:
         slept = booked_ns(record, "sleep")
+        assert booked_ns(record, "loop") == 0  # none of gRPC's threads is an event loop
         assert slept >= NAP_NS - 1e6 if record.target in {"/test/Nap", "/test/Stream"} else slept == 0, record
 
 
@@ -294,3 +294,19 @@ def test_what_grpc_says_within_its_own_tls_is_said_to_be_unknown_and_made_up_fro
             (loss,) = ledger.until(lambda records: [each for each in records if isinstance(each, Loss)])
             assert requests_of(ledger.records) == []
     assert "HTTP/2" in loss.reason
+
+
+def test_calls_of_grpc_over_a_unix_socket_end_with_their_connection():
+    with addresses(unix=True) as address:
+        command = [sys.executable, "calling_grpc.py", address, 2]
+        with running(command, address, answers=False) as server, attached(server.pid) as ledger:
+            with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                for name in ("Fast", "Fail"):
+                    call(channel, name)
+                ledger.served(2)
+                left = channel.unary_stream("/test/Stream")
+                left(b"raw")
+            served = ledger.served(3)
+    assert [each.target for each in served] == ["/test/Fast", "/test/Fail", "/test/Stream"]
+    assert [each.outcome for each in served] == ["answered", "answered", "aborted"]
+    assert {each.local for each in served} == {address}

@@ -183,7 +183,7 @@ def test_a_connection_on_which_nothing_is_said_was_only_made(caller):
     with slow_http() as port:
         request, measured = caller.play(f"/connect?port={port}&wait_ms=20")
     (call,) = request.calls
-    assert (call.outcome, call.sent_ns, call.operation) == ("answered", None, None)
+    assert (call.outcome, call.sent_ns, call.operation) == ("answered", None, "(connection only)")
     assert alike(call.ended_ns - call.started_ns, measured["connect"][0])
 
 

@@ -140,6 +140,43 @@ def test_a_worker_does_what_it_was_woken_for(process):
     assert (ledger["sleep"], ledger["on_cpu"]) == (20, pytest.approx(5.4, abs=0.2))
 
 
+def test_a_job_is_not_for_one_that_has_answered(process):
+    """Its worker's word, and its answer before that, are still in the loop's order when the next job is handed over."""
+    process.reads(2, kind=2)
+    process.hands(WORKERS[0])
+    process.answers(2, WORKERS[0], after_ms=5)
+    process.reads(3, kind=3)
+    assert process.hands(WORKERS[1])[1] == 3
+
+
+def test_what_a_worker_does_is_told_for_whom_it_answers(process):
+    """Its loop handed it over with two requests at hand, and the other one's kind is known to have such work done."""
+    for number in range(12):
+        process.reads(500 + number, kind=2)
+        process.hands(WORKERS[0])
+        process.answers(500 + number, WORKERS[0])
+        process.idles()
+    process.told.clear()
+    process.reads(2, kind=2)
+    process.reads(3, kind=3)
+    assert process.hands(WORKERS[0])[1] == 2
+    assert process.step(steps.SENT, WORKERS[0], connection=7, ends=ENDS) is None
+    process.flow.hold(WORKERS[0], process.now_ns, "a call")
+    process.answers(3, WORKERS[0], after_ms=5)
+    assert process.told == [("a call", 3)]
+
+
+def test_a_worker_that_was_woken_for_what_another_took_waits_for_nobody_until_it_finds_work(process):
+    process.reads(2)
+    since_ns, _ = process.hands(WORKERS[0])
+    process.answers(2)
+    process.idles(8)
+    process.reads(3)
+    spent = {"gil": (process.now_ns - since_ns) / MS, "sleep": 20}
+    ledger = process.answers(3, WORKERS[0], after_ms=21, spent=spent)
+    assert (ledger["sleep"], ledger["on_cpu"]) == (20, pytest.approx(1, abs=0.2))
+
+
 def test_what_waits_behind_another_job_is_queued(process):
     """The second job wakes nobody: its worker is busy, and takes it when the first is done."""
     process.reads(2)
@@ -151,6 +188,25 @@ def test_what_waits_behind_another_job_is_queued(process):
     ledger = process.answers(3)
     assert ledger["queue"] == pytest.approx(40, abs=0.5)
     assert ledger["sleep"] == pytest.approx(39, abs=0.5)
+
+
+def test_jobs_that_are_told_by_one_word_were_queued_behind_the_first(process):
+    """uvloop joins wake-ups: the worker has done three jobs when the loop looks, and told it of the first."""
+    for number in range(4):
+        process.reads(500 + number)
+        process.notified(WORKERS[0], process.hands(WORKERS[0])[0])
+        process.answers(500 + number)
+        process.idles()
+    process.reads(2)
+    since_ns, _ = process.hands(WORKERS[0])
+    process.reads(3)
+    process.reads(4, kind=2)
+    process.step(steps.NOTIFIED, WORKERS[0], after_ms=60, spent={"sleep": 60})
+    process.step(steps.RESTED, WORKERS[0])
+    process.idles(since_ns=since_ns + MS)
+    process.answers(2)
+    assert process.answers(3)["queue"] == pytest.approx(60, abs=2)
+    assert process.answers(4)["other"] == pytest.approx(60, abs=2)  # its kind has no work done by workers
 
 
 def test_a_worker_that_was_never_idle_is_followed_from_its_first_answer_on(process):
@@ -208,7 +264,7 @@ def test_threads_that_come_and_go_are_not_kept(process):
     process.reads(2)
     process.flow.forget_all_but({2})
     assert len(process.flow._lanes) == 1
-    assert not process.flow._handed
+    assert not process.flow._workers._handed
 
 
 def test_a_lane_forgets_what_is_long_past_and_claims_nothing_of_it():

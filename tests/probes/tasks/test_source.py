@@ -162,6 +162,50 @@ def test_a_server_of_streams_serves_and_a_client_of_one_does_not(host, python):
     served = {task.client for task in sample.tasks if sample.table.stack(task.stack)[-1].function == "handle"}
     assert served == {address_text(host, int(port)) for port in line.split()}
     assert all(task.client is None for task in sample.tasks if sample.table.stack(task.stack)[-1].function != "handle")
+    used = [task.used for task in sample.tasks if sample.table.stack(task.stack)[-1].function == "consume"]
+    assert used == [address_text(host, int(line.split()[0]))]
+
+
+CALLING = """
+import asyncio, sys
+import aiohttp, httpx, redis.asyncio
+async def never(reader, writer):
+    await asyncio.Event().wait()
+async def call(url):
+    await httpx.AsyncClient(timeout=None).get(url)
+async def fetch(url):
+    async with aiohttp.ClientSession() as session:
+        await session.get(url)
+async def ask(port):
+    await redis.asyncio.Redis(port=port, socket_timeout=None).get("key")
+async def main():
+    clients, came = [], asyncio.Event()
+    async def handle(reader, writer):
+        await reader.read(1)
+        clients.append(writer.get_extra_info("peername")[1])
+        came.set()
+        await asyncio.Event().wait()
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    tasks = []
+    for begin, where in ((call, f"http://127.0.0.1:{port}"), (fetch, f"http://127.0.0.1:{port}"), (ask, port)):
+        came.clear()
+        tasks.append(asyncio.ensure_future(begin(where)))
+        await came.wait()
+    print(*clients)
+    sys.stdin.readline()
+asyncio.run(main())
+"""
+
+
+def test_which_connection_a_client_waits_on():
+    """Of httpx, aiohttp and redis-py."""
+    with script(CALLING) as (process, line):
+        source = opened(process)
+        sample = until(source, 7)
+        source.close()
+    used = {sample.table.stack(task.stack)[-1].function: task.used for task in sample.tasks}
+    assert [used[name] for name in ("call", "fetch", "ask")] == [f"127.0.0.1:{port}" for port in line.split()]
 
 
 CHURN = """
@@ -373,6 +417,31 @@ def test_tasks_of_every_kind_but_those_in_python(python):
         assert {task.client for task in third.tasks} == {f"10.0.0.1:{port}" for port in ports - {4, 5}} | {None}
         assert {task.id for task in third.tasks} <= {task.id for task in first.tasks}
         source.close()
+
+
+STREAMS = """
+import asyncio, sys
+async def app(scope):
+    await asyncio.Event().wait()
+async def main():
+    scopes = [("2", "/orders/7"), ("2", "/\u00e9"), ("1.1", "/plain"), ("2", "")]
+    each = [{"client": ("10.0.0.1", 5), "http_version": version, "path": path} for version, path in scopes]
+    kept = [asyncio.create_task(app(scope)) for scope in [*each, {"client": ("10.0.0.1", 5)}]]
+    await asyncio.sleep(0)
+    print("ready")
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+asyncio.run(main())
+"""
+
+
+@EACH
+def test_a_stream_s_task_has_its_path_and_one_of_http_1_needs_none(python):
+    with script(STREAMS, python=python) as (process, _):
+        source = opened(process)
+        sample = read_until(source, 6)
+        source.close()
+    told = [task.target for task in sample.tasks if task.client == "10.0.0.1:5"]
+    assert sorted(map(str, told)) == ["/orders/7", "/\u00e9", "None", "None", "None"]
 
 
 JOINED = """

@@ -96,7 +96,7 @@ class Correlator:
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Take in one record; returns the requests judged by it.
 
-        About 6 us for a fast request, 40-120 us for a judged one, 80-180 us more for its stacks, 50-150 us where a
+        About 12 us for a fast request, 40-120 us for a judged one, 80-180 us more for its stacks, 50-150 us where a
         chain of blame is followed, 4 us for each call that it made; 2-50 us for a sample, a second of all probes
         0.14 ms; 0.3 us for each stack read from outside.
         """

@@ -276,12 +276,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     @property
     def failed(self) -> bool:
         """Answered with 5xx, or not answered; of gRPC: with another status than OK."""
-        return has_failed(self.record)
-
-
-def has_failed(record: ServedRequest) -> bool:
-    """Whether a request was answered with 5xx, or not answered; of gRPC: with another status than OK."""
-    return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
+        record = self.record
+        return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
 
 
 def told_route(route: str, service: int | None) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import report_contract as contract
-from perfwatch.agent.model import BUCKETS, MAX_JUDGED, Bucket, Callee, Endpoint, OpenRequest, Request, Verdict
+from perfwatch.agent.model import (
+    BUCKETS,
+    MAX_JUDGED,
+    Bucket,
+    Callee,
+    Endpoint,
+    OpenRequest,
+    Opportunity,
+    Request,
+    Verdict,
+)
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
 from perfwatch.agent.report_build_chains import build_chain, build_deadlocks
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
@@ -58,6 +68,7 @@ def build(
         events=[contract.Event(at=info.unix_s(at_ns), text=text) for at_ns, text in view.events],
         notes=said,
         downstream=list(view.downstream),
+        opportunities=[_opportunity(one) for one in view.opportunities],
         deadlocks=build_deadlocks(info, view.deadlocks),
     )
 
@@ -160,9 +171,25 @@ def _endpoint(endpoint: Endpoint) -> contract.EndpointReport:
         advice=list(verdict.advice),
         downstream=list(endpoint.downstream),
         service=endpoint.service,
+        normal_count=endpoint.normal_count,
+        normal_ledger_ms=None if endpoint.normal is None else _ledger(endpoint.normal.booked_ns),
+        normal_unaccounted_ms=None if endpoint.normal is None else _ms(endpoint.normal.unaccounted_ns),
         what_if=endpoint.what_if,
         causes=verdict.causes,
         chain=build_chain(verdict.chain),
+    )
+
+
+def _opportunity(one: Opportunity) -> contract.OpportunityReport:
+    return contract.OpportunityReport(
+        kind=one.kind,
+        method=one.endpoint[0],
+        route=one.endpoint[1],
+        text=one.text,
+        saves_ms=one.saves_ms,
+        count=one.count,
+        evidence=list(one.evidence),
+        advice=list(one.advice),
     )
 
 

@@ -187,6 +187,11 @@ class EndpointReport(Struct, frozen=True):
     """Calls of all its requests, by peer and operation; what took longest first, at most 20."""
     service: int | None = None
     """PID of the target that serves it; null where one is watched."""
+    normal_count: int = 0
+    """Requests that were not slow; 0 where it is always slow."""
+    normal_ledger_ms: dict[Bucket, float] | None = None
+    """Their mean ledger; null where there are none, as is `normal_unaccounted_ms`."""
+    normal_unaccounted_ms: float | None = None
     what_if: tuple[WhatIf, ...] = ()
     """What its p50 and p95 would be, predicted, without each mechanism that makes it slow."""
     causes: tuple[Cause, ...] = ()
@@ -252,6 +257,17 @@ class CalleeReport(Struct, frozen=True):
     summary: str
 
 
+class RecordedVerdict(Struct, frozen=True):
+    """What was said of a request while it was recorded: by the rules of the perfwatch that recorded it."""
+
+    principle: str
+    """Also of another version's."""
+    mechanism: str | None
+    share: float
+    confidence: float
+    summary: str
+
+
 class RequestReport(Struct, frozen=True):
     """One judged request.
 
@@ -297,6 +313,8 @@ class RequestReport(Struct, frozen=True):
     """In the order of its calls; those that were followed into a service that is watched too."""
     caller: int | None = None
     """Id of the judged request that made this one; null where that is not known."""
+    recorded: RecordedVerdict | None = None
+    """Null where none was recorded. The other verdicts are made anew from the records, by the rules of today."""
     causes: tuple[Cause, ...] = ()
     """As in `Judgement`; so is `chain`."""
     chain: tuple[ChainLink, ...] = ()
@@ -304,6 +322,24 @@ class RequestReport(Struct, frozen=True):
     """`http/1`, `http/2`, `grpc`; `tls`: within it, the records were seen."""
     grpc_status: int | None = None
     """0: OK; any other is an error. Null: it is no gRPC, or was not seen."""
+
+
+class OpportunityReport(Struct, frozen=True):
+    """Something that would make requests cheaper, and is not why they are slow."""
+
+    kind: str
+    """`cache`, `static`, `compress`, `reuse-connections`, `resume-tls`, `overlap-calls` or `retries`."""
+    method: str
+    """`*`, and so is the route: it concerns all endpoints."""
+    route: str
+    """As it is shown: of one of several services with its PID."""
+    text: str
+    saves_ms: float | None
+    """For each of these requests, on average; null where that cannot be told."""
+    count: int
+    """Requests that it concerns."""
+    evidence: list[Evidence]
+    advice: list[str]
 
 
 class Event(Struct, frozen=True):
@@ -332,5 +368,7 @@ class Report(Struct, frozen=True):
     notes: list[str]
     downstream: list[Downstream]
     """Calls of all requests, by peer and operation; what took longest first, at most 20."""
+    opportunities: list[OpportunityReport]
+    """What saves most in all first; at most 20."""
     deadlocks: tuple[Waiting, ...] = ()
     """Those that hung at the end."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.report_html_calls import STYLE as CALLS_STYLE
 from perfwatch.agent.report_html_calls import called, downstream
-from perfwatch.agent.report_html_parts import STYLE, deadlocks, endpoints, head, scales, told, verdict
+from perfwatch.agent.report_html_parts import STYLE, deadlocks, endpoints, head, opportunities, scales, told, verdict
 from perfwatch.agent.report_text import to_text
 from perfwatch.agent.trees import page
 
@@ -38,6 +38,7 @@ def to_html(report: Report, trees: Sequence[Tree], no_trees: str) -> str:
         verdict(report),
         deadlocks(report),
         endpoints(report),
+        opportunities(report),
         called(report),
         downstream(report),
         scales(report),

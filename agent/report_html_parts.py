@@ -17,8 +17,9 @@ from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from perfwatch.agent.model import Bucket
     from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Report
 
 STYLE: Final = """
@@ -87,6 +88,20 @@ def endpoints(report: Report) -> str:
     )
 
 
+def opportunities(report: Report) -> str:
+    """List what would make requests cheaper, and is not why they are slow."""
+    if not report.opportunities:
+        return ""
+    rows = "".join(
+        f"<tr><td class='number'>{told(one.kind)}</td><td>{told(one.text)}"
+        f"<ul>{''.join(f'<li class=quiet>{told(advice)}</li>' for advice in one.advice)}</ul></td>"
+        f"<td class='number'>{'' if one.saves_ms is None else told(shown_ms(one.saves_ms))}</td></tr>"
+        for one in report.opportunities
+    )
+    heads = "<tr><th></th><th>cheaper, though not why it is slow</th><th class='number'>saves, each</th></tr>"
+    return f"<h2>Opportunities</h2><table>{heads}{rows}</table>"
+
+
 def scales(report: Report) -> str:
     """Say what more workers or cores would bring, where the session tells."""
     one = report.saturation.scalability
@@ -129,16 +144,20 @@ def _endpoint(one: EndpointReport) -> str:
     calls = (f"calls {asked}" for asked in in_each(one.downstream[:_CALLED]))
     lines = (one.summary, *gains(one.what_if, one.latency_ms), *calls)
     about = "".join(f"<p class='quiet'>{told(line)}</p>" for line in lines)
+    ledgers = _ledger(one.ledger_ms, one.unaccounted_ms)
+    if one.slow_count and one.normal_ledger_ms is not None:
+        normal = _ledger(one.normal_ledger_ms, one.normal_unaccounted_ms or 0.0, beside=one)
+        ledgers += f"<p class='quiet'>normal, over {one.normal_count}:</p>{normal}"
     name = f"<td><b>{told(f'{one.method} {told_route(one.route, one.service)}')}</b>{about}</td>"
-    return f"<tr>{letter}{name}{numbers}<td>{_ledger(one)}</td></tr>"
+    return f"<tr>{letter}{name}{numbers}<td>{ledgers}</td></tr>"
 
 
-def _ledger(one: EndpointReport) -> str:
-    """Draw a ledger as one bar, and tell its parts below it, the largest first."""
+def _ledger(ledger_ms: Mapping[Bucket, float], unaccounted_ms: float, beside: EndpointReport | None = None) -> str:
+    """Draw a ledger as one bar, and tell its parts below it, the largest first; `beside` gives the scale."""
     parts: list[tuple[str, str, str, float]] = [
-        (bucket, COLOUR[bucket], MEANING[bucket], ms) for bucket, ms in one.ledger_ms.items() if ms > 0
+        (bucket, COLOUR[bucket], MEANING[bucket], ms) for bucket, ms in ledger_ms.items() if ms > 0
     ]
-    left = max(one.unaccounted_ms, 0.0)
+    left = max(unaccounted_ms, 0.0)
     parts.append(("unaccounted", OPEN_COLOUR, "what no bucket explains", left))
     total = sum(ms for *_, ms in parts) or 1.0
     bar = "".join(f"<i style='background:{colour};width:{ms / total:.3%}'></i>" for _, colour, _, ms in parts)
@@ -147,4 +166,6 @@ def _ledger(one: EndpointReport) -> str:
         f"<span title='{meaning}'><i style='background:{colour}'></i>{name} {shown_ms(ms)} {percent(ms / total)}</span>"
         for name, colour, meaning, ms in largest
     )
-    return f"<div class='ledger'>{bar}</div><div class='parts quiet'>{entries}</div>"
+    whole = sum(beside.ledger_ms.values()) + beside.unaccounted_ms if beside else 0.0
+    wide = f" style='width:{min(total / whole, 1.0):.3%};min-width:2px'" if whole > 0 else ""
+    return f"<div class='ledger'{wide}>{bar}</div><div class='parts quiet'>{entries}</div>"

@@ -60,7 +60,7 @@ def endpoint_table(endpoints: Sequence[EndpointReport], width: int) -> list[str]
         name = fit(clean(f"{one.method} {told_route(one.route, one.service)}"), named)
         counts = f"{_count(one.slow_count)}/{_count(one.count)}"
         p50, p95 = shown_ms(one.latency_ms.p50), shown_ms(one.latency_ms.p95)
-        spent = bar(_shares(one.ledger_ms, one.unaccounted_ms), drawn)
+        spent = bar(shares(one.ledger_ms, one.unaccounted_ms), drawn)
         cause = fit(_cause(one.mechanism, one.share), caused)
         line = f"{LETTERS[one.principle]}  {name}  {counts:>9}  {p50:>7}  {p95:>7}  {spent}  {cause}"
         lines.append(fit(line, width))
@@ -119,9 +119,10 @@ def _cause(mechanism: Mechanism | None, share: float) -> str:
     return f"{mechanism} {percent(share)}" if mechanism else "-"
 
 
-def _shares(ledger_ms: Mapping[Bucket, float], unaccounted_ms: float) -> list[tuple[str, float]]:
-    shares = [(GLYPHS[bucket], spent_ms) for bucket, spent_ms in ledger_ms.items()]
-    return [*shares, (_OPEN_GLYPH, unaccounted_ms)]
+def shares(ledger_ms: Mapping[Bucket, float], unaccounted_ms: float) -> list[tuple[str, float]]:
+    """Return the parts of a bar: a glyph and its time."""
+    booked = [(GLYPHS[bucket], spent_ms) for bucket, spent_ms in ledger_ms.items()]
+    return [*booked, (_OPEN_GLYPH, unaccounted_ms)]
 
 
 def _legend(endpoints: Iterable[EndpointReport]) -> str:

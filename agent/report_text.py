@@ -12,6 +12,7 @@ from perfwatch.agent.correlator.because import is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
+from perfwatch.agent.report_chances import chances_section, normal_section
 from perfwatch.agent.report_gains import gain_of, gains
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import code_section
@@ -41,8 +42,10 @@ def to_text(report: Report, width: int = 100) -> str:
         _stuck(report, width),
         _totals(report, width),
         endpoint_table(report.endpoints, width),
+        normal_section(report, width),
         code_section(report, width),
         _explained(report, width),
+        chances_section(report, width),
         request_table(report.slow_requests, width),
         called_section(report, width),
         downstream_section(report, width),

@@ -37,7 +37,9 @@ WARM_S: Final = 5
 VIEWS: Final = 4
 DAY_S: Final = 86_400
 PARTS: Final = 8
-DAY_RATE: Final = 4
+DAY_STEPS: Final = 21_600
+"""Seconds of the day that have records: every fourth."""
+DAY_RATE: Final = 12
 QUICK_S: Final = 2
 QUICK_DAY_S: Final = 2000
 
@@ -107,7 +109,7 @@ def section(rounds: int, seconds: float) -> list[str]:
     """Measure all, and return the tables as lines of Markdown."""
     measured = in_rounds(rounds, RATES, lambda _, rate: measure(rate, round(seconds)))
     costs = {rate: [one for each in measured for one in each if one.rate == rate] for rate in RATES}
-    sizes = day(DAY_RATE, DAY_S if seconds > QUICK_S else QUICK_DAY_S)
+    sizes = day(DAY_RATE, DAY_STEPS if seconds > QUICK_S else QUICK_DAY_S)
     lines = [
         "## What the correlator costs",
         "",

@@ -84,6 +84,8 @@ Protocol: TypeAlias = Literal[
     "unknown",
 ]
 """`tls`: encrypted, and what is spoken inside is not known."""
+Body: TypeAlias = Literal["text", "compressed", "other"]
+"""`text`: of a type that compresses well, and sent as it is; `other`: images, archives and whatever else does not."""
 MAX_CALLS: Final = 256
 """So many calls of one request are kept one by one; those after them are counted (`calls_lost`)."""
 MAX_OPERATION_CHARS: Final = 200
@@ -182,6 +184,9 @@ class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where in its code it was made: place in the request's `code`."""
     read_ns: int | None = None
     """When a thread first read of the answer: what lies between `answered_ns` and it, its own process was late."""
+    conflict: bool = False
+    """Its answer says that it came into conflict with another, or shall be tried again: HTTP 409, 412, 425, 429 and
+    503, PostgreSQL's SQLSTATE 40..., MySQL's 1205 and 1213, a transaction of Redis that was not executed."""
 
 
 class Culprit(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -262,6 +267,11 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     """What its connection speaks."""
     grpc_status: int | None = None
     """gRPC's own status, at the end of its answer; 0: all is well. None: it is no gRPC, or was not seen."""
+    asked: int | None = None
+    """The same for requests of one run of the recorder that asked for the very same, the query string included: a hash
+    with a secret of that run, which is kept nowhere. None where the request line was not seen to its end."""
+    body: Body | None = None
+    """What the head of a large answer (8 kB or more) says of its body; None: it is small, or that was not seen."""
 
 
 class ThreadWait(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="thread_wait"):

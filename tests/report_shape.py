@@ -125,10 +125,22 @@ CONTRACT = {
             "advice": [str],
             "service": (int, MAYBE),
             "downstream": DOWNSTREAM,
+            "normal_count": int,
+            "normal_ledger_ms": (dict, MAYBE),
+            "normal_unaccounted_ms": FIGURE,
             "what_if": [{"mechanism": str, "p50_ms": NUMBER, "p95_ms": NUMBER}],
         }
     ],
     "downstream": DOWNSTREAM,
+    "opportunities": [
+        {
+            **dict.fromkeys(("kind", "method", "route", "text"), str),
+            "saves_ms": FIGURE,
+            "count": int,
+            "evidence": EVIDENCE,
+            "advice": [str],
+        }
+    ],
     "deadlocks": [{"since": NUMBER, "summary": str, "members": CHAIN}],
     "in_flight": [
         {

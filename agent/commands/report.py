@@ -12,6 +12,7 @@ import click
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
 from perfwatch.agent.report import build, correlate, to_json, to_text
+from perfwatch.agent.report_build_recorded import with_recorded
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
 from perfwatch.agent.session.reader import SessionReader
@@ -72,7 +73,8 @@ def read_session(file: Path) -> Read:
         counts: Counter[str] = Counter()
         view, judged = correlate(session.info, _counted(session, counts))
         notes = (session.note,) if session.note else ()
-        return Read(session.info, view, judged, build(session.info, view, judged, records=counts, notes=notes))
+        made = build(session.info, view, judged, records=counts, notes=notes)
+        return Read(session.info, view, judged, with_recorded(made, session.verdicts()))
 
 
 def text_width() -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MAX_ADVICE: Final = 3
 _MAX_OPERATION: Final = 120
 _PEER_ADVICE: Final = (
-    "Look at the peer: is it slow itself, or far away? Check its own queue and its slow log.",
+    "Look at the peer: its slow log, its own queue (a Python service: watch it too, --pid); or is it far (ss -ti)?",
     "Set a timeout below your own latency goal, and cache answers that may be a little old.",
     "Make independent calls at the same time, not one after the other.",
 )

@@ -24,7 +24,7 @@ from perfwatch.agent.correlator.findings import (
 )
 from perfwatch.agent.correlator.links import explain_network
 from perfwatch.agent.correlator.paging import explain_memory
-from perfwatch.agent.correlator.starvation import starved, throttled_of
+from perfwatch.agent.correlator.starvation import starved, throttled_of, unread_ns
 from perfwatch.agent.correlator.storage import explain_disk
 from perfwatch.agent.correlator.throttling import explain_throttle
 from perfwatch.agent.model import Evidence, Request, Wait
@@ -45,9 +45,9 @@ _CHILD_ADVICE: Final = (
 
 
 def run_queue(request: Request, context: Context) -> Iterator[Finding]:
-    """Runnable, but without a CPU <- `run_queue` without its throttled part, and the starved part of `gil`."""
+    """Runnable, but without a CPU <- `run_queue` without its throttled part, the starved parts of `gil` and `queue`."""
     own_ns = request.ledger["run_queue"] - throttled_of(request, context)
-    spent_ns = own_ns + starved(request, context).queued_ns
+    spent_ns = own_ns + starved(request, context).queued_ns + unread_ns(request, context)
     if spent_ns:
         yield Finding("run-queue", spent_ns, partial(explain_run_queue, request, context))
 

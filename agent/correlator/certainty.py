@@ -13,11 +13,18 @@ from typing import Final
 
 from perfwatch.agent.correlator.fidelity import trust
 
-STEPS: tuple[tuple[float, float], ...] = ((0.2, 0.5), (0.35, 0.93), (0.7, 0.98), (0.9, 0.99))
+STEPS: tuple[tuple[float, float], ...] = (
+    (0.25, 0.2),
+    (0.35, 0.5),
+    (0.45, 0.8),
+    (0.55, 0.96),
+    (0.75, 0.98),
+    (0.99, 0.99),
+)
 """(what the weighing says, how often that is right), ascending; between two of them a straight line.
 
-Of 845 verdicts, from 73 of 78 right below 0.7 to 659 of 663 above 0.9. Below 0.3 next to none were given: there it is
-half.
+Of 1,771 verdicts in 199 runs were right: 1 of 8 below 0.3, 7 of 14 below 0.4, 11 of 13 below 0.5, 110 of 112 below 0.7,
+and all 1,624 above.
 """
 _MOST: Final = 0.99
 

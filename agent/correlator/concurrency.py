@@ -25,7 +25,7 @@ from perfwatch.agent.correlator.listening import explain_queue
 from perfwatch.agent.correlator.looping import explain_loop
 from perfwatch.agent.correlator.pools import explain_pool, pooled_ns
 from perfwatch.agent.correlator.refining import pooled
-from perfwatch.agent.correlator.starvation import starved
+from perfwatch.agent.correlator.starvation import starved, unread_ns
 from perfwatch.agent.correlator.workers import explain_worker, worker_ns
 from perfwatch.agent.model import Evidence, Request
 
@@ -48,7 +48,7 @@ _SIGNAL_ADVICE: Final = (
 
 def queue(request: Request, context: Context) -> Iterator[Finding]:
     """Unread until a worker was free, or read and not begun until a thread of a pool was <- `queue`."""
-    spent_ns = request.ledger["queue"]
+    spent_ns = request.ledger["queue"] - unread_ns(request, context)
     if spent_ns:
         explain = explain_worker if 2 * worker_ns(request) > spent_ns else explain_queue
         yield Finding("queue", spent_ns, partial(explain, request, context))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.host import Host
     from perfwatch.agent.correlator.surroundings import Surroundings
-    from perfwatch.agent.model import Request
+    from perfwatch.agent.model import ProbeStatus, Request
     from perfwatch.probes.records import InFlight
 
 _NAMED: Final = 4096
@@ -121,6 +121,17 @@ class Traffic:
         each = [sum(spent_ns >= _NOTABLE_NS for spent_ns in column) for column in zip(*booked.values(), strict=True)]
         return Meanwhile(len(booked), spent, dict(zip(BUCKETS, each, strict=False)))
 
+    def under_way(self, record: ServedRequest, until_ns: int) -> Iterator[tuple[int, int]]:
+        """Yield from when to when others of its process were served, of those between its arrival and `until_ns`."""
+        yield from (
+            (other.started_ns, other.ended_ns) for other in self.ended_beside(record, until_ns) if other.id != record.id
+        )
+        yield from (
+            (other.started_ns, until_ns)
+            for other in self._open.values()
+            if other.pid == record.pid and other.id != record.id and other.started_ns < until_ns
+        )
+
     def ended_beside(self, record: ServedRequest, until_ns: int) -> Iterator[ServedRequest]:
         """Yield the ended requests of its process that were served between its arrival and `until_ns`."""
         from_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
@@ -150,6 +161,8 @@ class Context(NamedTuple):
     last_loss_ns: int | None
     judged: Callable[[int], Request | None] = _nobody
     """Gives a judged request by its id, with its stacks and callees, as long as it is shown."""
+    probes: tuple[ProbeStatus, ...] = ()
+    """What became of each probe: what could be known."""
 
     @property
     def host(self) -> Host:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds, share, span_of
-from perfwatch.agent.correlator.starvation import starved, throttled_of
+from perfwatch.agent.correlator.starvation import starved, throttled_of, unread_ns
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.model import Evidence
 
@@ -91,6 +91,9 @@ def _waited(request: Request, context: Context) -> Iterator[Evidence]:
     starved_ns = starved(request, context).queued_ns
     if starved_ns:
         yield amount("starved_gil", starved_ns, "it waited {} for the GIL while its holders waited for a CPU")
+    left_ns = unread_ns(request, context)
+    if left_ns:
+        yield amount("unread", left_ns, "before that it was not read for {}, though its process served nobody")
 
 
 def _neighbours(queue: RunQueue) -> Iterator[Evidence]:

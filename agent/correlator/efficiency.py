@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import Request
 
 _CPU_ADVICE: Final = (
-    "Profile the handler and remove or cache its most expensive work.",
+    "Profile the handler (`perfwatch report --tree`, or py-spy record), and remove or cache its most expensive work.",
     "Look for work that grows with the data: loops over query results, parsing, rendering, compression.",
     "Move what need not be in the answer to a background job.",
 )

@@ -136,10 +136,13 @@ class EndpointState:
         """Time that users lost in its judged requests: what these took beyond what is never slow."""
         return self._lost_ns(self._slow) + (self._lost_ns(self._usual) if self._always_slow else 0)
 
-    @property
-    def normal(self) -> Normal | None:
-        """What its requests are like that are not slow, where that is known well."""
-        return self.normals.known(self.latencies.count - self.slow_count, self.latencies.count)
+    def normal(self, *, uncounted: int = 0) -> Normal | None:
+        """Return what its requests are like that are not slow, where that is known well.
+
+        `uncounted` slow ones are in `latencies` already, and not in `slow_count`.
+        """
+        count = self.latencies.count - uncounted
+        return self.normals.known(count - self.slow_count, count)
 
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
@@ -208,7 +211,7 @@ class EndpointState:
         if not always and latency.p95 < pool.total_ns / pool.count / 2e6:
             # Slow ones are rare: the p95 would not show them.
             subject = f"{name} is slow at times ({duration(pool.total_ns / pool.count)} on average)"
-        return verdict_on(subject, pool, self._known_later, None if always else self.normal)
+        return verdict_on(subject, pool, self._known_later, None if always else self.normal())
 
     def _known_later(self, mechanism: Mechanism, told: tuple[Evidence, ...]) -> Explanation:
         if mechanism in ("pool", "lock"):

@@ -12,6 +12,7 @@ import msgspec
 
 from perfwatch.agent.correlator.called import Called, timed
 from perfwatch.agent.correlator.chains import follow
+from perfwatch.agent.correlator.chances.sums import Chances
 from perfwatch.agent.correlator.chronicle import Chronicle
 from perfwatch.agent.correlator.context import Context, Traffic
 from perfwatch.agent.correlator.endpoints import Endpoints, EndpointState
@@ -33,13 +34,14 @@ from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
-from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, has_failed
+from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from perfwatch.agent.correlator.chances.notes import Note
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
     from perfwatch.agent.model import OpenRequest, Record, SessionInfo
@@ -65,6 +67,8 @@ class _Counted(msgspec.Struct, frozen=True, gc=False):
     """So many of its calls were summed: those that it made until then."""
     normal: Balance | None = None
     """Where it is one of those that say what is normal."""
+    notes: tuple[Note, ...] = ()
+    """What it could have spared."""
 
 
 class Correlator:
@@ -83,6 +87,7 @@ class Correlator:
         self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
         self._judged = Shown()
         self._downstream = Called(_MAX_CALLED)
+        self._chances = Chances()
         self._timeline = Timeline(info.started_ns)
         self._around = Surroundings(Host(info.cpus), info.targets)
         self._traffic = Traffic(info.cpus)
@@ -134,6 +139,7 @@ class Correlator:
         passed_s = (self._now_ns - self._first_ns) / 1e9
         ranked = self._endpoints.ranked()
         chronicle, around, host = self._chronicle, self._around, self._around.host
+        endpoints = tuple(state.endpoint() for state in ranked)
         context = self._context()
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(
@@ -148,7 +154,7 @@ class Correlator:
             throughput_rps=self._latencies.count / passed_s if passed_s > 0 else 0.0,
             concurrency=self._latencies.total_ns / 1e9 / passed_s if passed_s > 0 else 0.0,
             latency_ms=self._latencies.summary(),
-            endpoints=tuple(state.endpoint() for state in ranked),
+            endpoints=endpoints,
             requests=self._judged.requests,
             in_flight=self._traffic.open,
             in_flight_count=self._traffic.open_count,
@@ -172,12 +178,14 @@ class Correlator:
             slowed_probes=around.costs.slowed,
             peers=around.services.peers,
             downstream=self._downstream.largest(),
+            opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
             scalability=self._traffic.windows.scalability(),
         )
 
     def _context(self) -> Context:
-        return Context(self._around, self._traffic, self._now_ns, self._chronicle.last_loss_ns, self._judged.get)
+        lost_ns, judged = self._chronicle.last_loss_ns, self._judged.get
+        return Context(self._around, self._traffic, self._now_ns, lost_ns, judged, self._info.probes)
 
     def _take(self, record: ServedRequest, looks: Looks) -> tuple[Request, ...]:
         """Serve a request; then judge those anew that called it, and follow those further that waited for it."""
@@ -207,14 +215,16 @@ class Correlator:
         # What a reader was shown a verdict on keeps one.
         judged = judged or (earlier is not None and earlier.balance is not None)
         says_normal = not slow and endpoint.normals.wants(endpoint.latencies.count)
-        told: tuple[Request, ...] = ()
+        request = Request(record, endpoint.route, Ledger(duration_ns, record.booked_ns), slow, None, service=service)
         weighed = None
-        if judged or says_normal:
-            ledger = Ledger(duration_ns, record.booked_ns)
-            request = Request(record, endpoint.route, ledger, slow, None, service=service)
-            told, weighed = self._weigh(request, endpoint, looks, is_judged=judged)
+        if judged:
+            self._following.ask(record)
+            request = self._following.followed(request, self._judge_quick)
+            request, weighed = self._judge(request, endpoint, looks)
+        elif says_normal:
+            weighed = balance_of(request, self._context(), looks)
         balance, normal = weighed if judged else None, weighed if says_normal else None
-        failed = has_failed(record)
+        failed = request.failed
         endpoint.count(record.booked_ns, slow=slow, failed=failed)
         sample = endpoint.sample
         sample.put(record.id, taken(record, duration_ns, weighed) if sample.wants(record.id) else None)
@@ -226,20 +236,22 @@ class Correlator:
         second = self._timeline.count(min(record.ended_ns, self._now_ns), duration_ns, slow=slow, failed=failed)
         if normal is not None:
             endpoint.normals.add(normal)
-        counts = (endpoint, duration_ns, record.booked_ns, slow, failed, second, balance, len(record.calls), normal)
+        notes = self._chances.take(request, judged=judged, earlier=None if earlier is None else earlier.notes)
+        counts = (
+            endpoint,
+            duration_ns,
+            record.booked_ns,
+            slow,
+            failed,
+            second,
+            balance,
+            len(record.calls),
+            normal,
+            notes,
+        )
         self._counted.put(record.id, _Counted(*counts))
         self._traffic.served(record)
-        return told
-
-    def _weigh(
-        self, request: Request, endpoint: EndpointState, looks: Looks, *, is_judged: bool
-    ) -> tuple[tuple[Request, ...], Balance]:
-        """Return a request with its verdict if it is judged, and what it spent its time on."""
-        if not is_judged:
-            return (), balance_of(request, self._context(), looks)
-        self._following.ask(request.record)
-        request, balance = self._judge(self._following.followed(request, self._judge_quick), endpoint, looks)
-        return (request,), balance
+        return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:
         judged = judge(request, self._context(), looks, endpoint)
@@ -311,6 +323,7 @@ class Correlator:
             endpoint.unjudged(request_id, counted.booked_ns, counted.balance, stacks, slow=counted.slow)
         if counted.normal is not None:
             endpoint.normals.add(counted.normal, -1)
+        self._chances.take_back(endpoint.name, counted.notes)
         self._latencies.remove(duration_ns)
         self._slow_count -= counted.slow
         self._errors -= counted.failed

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ADVICE: Final = (
     "Run the CPU-bound work in other processes: more workers with fewer threads, or a process pool.",
-    "Find what the other threads of this process compute, and make that cheaper.",
+    "Find what the other threads of this process compute (py-spy record --gil), and make that cheaper.",
     "Each hand-over of the GIL may take the 5 ms switch interval: keep CPU-bound jobs elsewhere.",
 )
 _HOLDER_ADVICE: Final = "Make what {} computes cheaper, or move it to another process: it keeps the GIL meanwhile."

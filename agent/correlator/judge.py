@@ -16,6 +16,7 @@ from perfwatch.agent.correlator.fidelity import LEAST_READINGS, POLLED, readings
 from perfwatch.agent.correlator.findings import Explanation, Finding, Rule, amount, counted, longest, waits_in
 from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.correlator.looping import blocked_others
+from perfwatch.agent.correlator.needs import needed
 from perfwatch.agent.correlator.neighbours import with_neighbours
 from perfwatch.agent.correlator.normal import base_cost, compared, weigh_against
 from perfwatch.agent.correlator.places import telling
@@ -54,9 +55,8 @@ _NOT_ONE: Final = {
 class Known(Protocol):
     """What is known of an endpoint."""
 
-    @property
-    def normal(self) -> Normal | None:
-        """What its normal requests are like."""
+    def normal(self, *, uncounted: int = 0) -> Normal | None:
+        """Return what its normal requests are like; so many slow ones are not counted as such yet."""
         ...
 
     @property
@@ -84,12 +84,12 @@ def judge(request: Request, context: Context, looks: Looks = NOBODY, of: Known |
     stacks = stack_times(request, context.around.code)
     request = msgspec.structs.replace(request, stacks=stacks)
     found, balance = _balanced(request, context, looks)
-    normal = of.normal if of and request.slow else None
+    normal = of.normal(uncounted=1) if of and request.slow else None
     weighing = weigh_against(balance, normal)
     kept = _LOSS_TRUST if context.lost_near(request.record) else 1.0
     doubts = weighing.mechanism == "sleep" and of is not None and looks.doubt_sleep(request.ledger["sleep"], of.looks)
     if weighing.mechanism is None or doubts:
-        return Judged(_unknown(request, balance), balance, stacks, ())
+        return Judged(_unknown(request, balance, context), balance, stacks, ())
     if weighing.mechanism == "gc" and is_estimate(request, context.around.code):
         kept *= POLLED
     weighing = weighing._replace(confidence=sure(weighing.confidence, balance.readings) * kept)
@@ -202,9 +202,10 @@ def _verdict(
     )
 
 
-def _unknown(request: Request, balance: Balance) -> Verdict:
-    evidence = (*_why_not(request), *also(balance, None), *_gaps(request, balance))
-    told = _doubt(request, balance), evidence, _undecided(request)
+def _unknown(request: Request, balance: Balance, context: Context) -> Verdict:
+    need = needed(request, balance, context.probes)
+    evidence = (*_why_not(request), *need.evidence, *also(balance, None), *_gaps(request, balance))
+    told = _doubt(request, balance), evidence, need.advice
     return Verdict("unknown", None, 0.0, 0.0, *told, causes=causes(balance, None))
 
 
@@ -262,16 +263,3 @@ def _gaps(request: Request, balance: Balance) -> tuple[Evidence, ...]:
         text = f"sampled, not measured: its thread was inferred, and looked at {counted(balance.readings, 'time')}"
         told.append(Evidence("fidelity", "sampled", text))
     return tuple(told)
-
-
-def _undecided(request: Request) -> tuple[str, ...]:
-    if request.record.fidelity == "sampled":
-        return ("Sampling sees this much; `perfwatch doctor` says what would give exact ledgers here.",)
-    if request.record.threads not in EXACT:
-        return ("Record a worker that serves one request per thread to see where its time goes.",)
-    if any(is_suspended(wait) for wait in request.record.waits):
-        return (
-            "What a coroutine awaits is read from asyncio's tasks, where that can be done: `perfwatch doctor` says so.",
-            "Ask for the rest with the middleware (`perfwatch middleware --spans`): it tells the tree of its calls.",
-        )
-    return ("Look at the ledger's largest buckets one after the other: each explains a part.",)

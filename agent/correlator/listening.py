@@ -73,7 +73,7 @@ def _advice(busy_with: Bucket | None, *, full: bool) -> tuple[str, ...]:
     if busy_with is None:
         return (
             "All workers were taken, or who accepts was busy: add workers if they mostly wait.",
-            "Make the requests that occupy them shorter.",
+            "Make the requests that occupy them shorter: the endpoints that take most time in the report's table.",
         )
     if busy_with in _COMPUTING:
         more = (

@@ -114,9 +114,9 @@ def compared(balance: Balance, normal: Normal | None, whose: str) -> Iterator[Ev
     more = beyond(balance, normal)
     if normal is None or more is None:
         return
-    told = f"normally {{}}, over {counted(normal.requests, 'request')}: {_largest(normal.balance)}"
-    yield amount("normal", normal.balance.total_ns, told)
-    yield amount("beyond_normal", balance.total_ns - normal.balance.total_ns, f"{whose} {{}} more: {_largest(more)}")
+    usual_ms, known = milliseconds(normal.balance.total_ns), counted(normal.requests, "request")
+    told = f"normally {usual_ms:.1f} ms ({_largest(normal.balance)}; {known}); {whose} {{}} more: {_largest(more)}"
+    yield amount("beyond_normal", balance.total_ns - normal.balance.total_ns, told)
 
 
 def base_cost(balance: Balance, winner: Mechanism, normal: Normal | None) -> str:

@@ -40,7 +40,8 @@ _NEAREST: Final = 2
 _TELLING: Final = 0.25
 _MOSTLY: Final = 0.5
 _LEFT_OUT: Final = frozenset({"also", "kernel_function", "suspended_in", "place", "one_place", "other_place"})
-_OF_UNKNOWN: Final = frozenset({"threads", "kernel_function", "suspended_in", "fidelity"})
+_OF_UNKNOWN: Final = frozenset({"needed", "threads", "kernel_function", "suspended_in", "fidelity"})
+_SPLIT: Final = "Its requests are slow for different reasons: look at some of each, and mend the cause that is largest."
 _OF_MOST: Final = frozenset({"holder", "awaits", "keeper", "kept_in", "kept_by", "permit", "queued_for"})
 """What the summary says of all of them."""
 _MEASURED: Final = (
@@ -184,7 +185,8 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
             *also(balance, None),
             *_pooled(verdicts, _OF_UNKNOWN),
         )
-        advice = _most_common_advice(verdicts)
+        doubts = [verdict for verdict in verdicts if verdict.mechanism is None]
+        advice = _most_common_advice(doubts) if 2 * len(doubts) >= len(verdicts) else (_SPLIT,)
         summary = f"{subject}: {undecided(balance)}"
         unknown = Verdict("unknown", None, 0.0, 0.0, summary, evidence, advice, causes=causes(balance, None))
         return Pooled(unknown, ())

@@ -1,7 +1,8 @@
 """Makes a request's record say what it waited for, where its stacks or its tasks know: before its ledger is read.
 
 What was booked to `other` or `sleep` because a coroutine was suspended goes to the bucket of what its chain of awaits
-says: `lock` for a pool, a permit, a signal or a lock, `queue` for a thread that is free, `sleep` for a timer.
+says: `lock` for a pool, a permit, a signal or a lock, `queue` for a thread that is free, `sleep` for a timer. So does
+what was booked to `calls` for an answer that was another's: who gave back a pooled connection had it from there.
 Nothing is booked twice, and what no reading tells stays. A wait for what others give back is marked in its detail:
 `pool: a permit`.
 """
@@ -141,6 +142,8 @@ class _Refining:
         frames, known = suspension
         wait = msgspec.structs.replace(wait, stack=self._code.place(frames))
         if not is_suspended(wait):
+            if wait.bucket == "calls" and known is not None and known.is_permit and not self._calls_in(wait):
+                wait = self._moved(wait, "lock")
             return self._marked(wait, known, frames)
         is_known = known is not None and (known.by_own or known.kind not in _VAGUE)
         bucket = _BOOKED_TO[known.kind] if known is not None and is_known else None
@@ -150,6 +153,13 @@ class _Refining:
         missed_ns = max(self._period_ns - whole_ns, 0) * wait.blocked_ns // max(whole_ns, 1)
         self._looks = self._looks.plus(Looks(1, {mechanism: wait.blocked_ns}, {mechanism: missed_ns}))
         return wait
+
+    def _calls_in(self, wait: Wait) -> bool:
+        """Whether a call of its own was under way for half of a wait; else its answer was that of who had the pool."""
+        end_ns = wait.started_ns + wait.blocked_ns
+        calls = self._record.calls
+        called_ns = sum(max(min(one.ended_ns, end_ns) - max(one.started_ns, wait.started_ns), 0) for one in calls)
+        return 2 * called_ns >= wait.blocked_ns
 
     def _doubted(self, wait: Wait, span: Span) -> Wait:
         """Take a timer for a wait's end only where no stream like it on its connection waited for another thing."""

@@ -10,6 +10,7 @@ from perfwatch.agent.correlator.because import ring
 from perfwatch.agent.correlator.fidelity import INFERRED
 from perfwatch.agent.correlator.findings import counted
 from perfwatch.agent.correlator.hanging import URGENT_NS, Hanging, age_ns_of, hanging
+from perfwatch.agent.correlator.needs import unseen
 from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.threads_only import verdict_on_threads
 from perfwatch.agent.correlator.wording import duration
@@ -100,5 +101,6 @@ def _nothing_seen(info: SessionInfo, now_ns: int) -> Verdict:
     ports = ", ".join(info.listeners[:_MAX_NAMED]) or "no listening socket"
     since = duration(max(now_ns - info.started_ns, 0))
     summary = f"no request seen yet, in {since} of watching {ports}"
-    advice = ("Send it a request; check that traffic reaches this process and not another one.",)
-    return Verdict("unknown", None, 0.0, 0.0, summary, (), advice)
+    need = unseen(info.probes)
+    advice = ("Send it a request; check that traffic reaches this process and not another one.", *need.advice)
+    return Verdict("unknown", None, 0.0, 0.0, summary, need.evidence, advice)

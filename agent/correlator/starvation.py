@@ -1,4 +1,4 @@
-"""GIL waits that are somebody else's waits for a CPU.
+"""Waits for the GIL, and to be read, that are somebody else's waits for a CPU.
 
 Whoever waits for the interpreter lock waits for its holder. Where the holders have no CPU, because others have them
 or because their cgroup has used up its quota, the rest of the process books that time as `gil`. It is shared out as
@@ -8,6 +8,9 @@ that was not spent waiting for the GIL.
 The throttled part moves always: contention for the GIL throttles nobody. The rest moves only on a host whose CPUs are
 full, and where running was the smaller part; contention alone leaves next to no run queue, because one thread at a
 time wants a CPU. A request that ran and queued for less than 1 ms in all tells nothing of its holders.
+
+A request that nobody has read waits for a worker where its process serves others meanwhile. Where that serves nobody
+for most of the time, on a host whose CPUs are full, its worker was free, and had no CPU.
 
 Sampling does not see throttling itself. There, a wait for a CPU counts as throttled where CPUs were free and a cgroup
 of the target had used up its quota in at least half of its periods.
@@ -21,7 +24,7 @@ from perfwatch.agent.correlator.findings import span_of
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Context
-    from perfwatch.agent.model import Request
+    from perfwatch.agent.model import Request, ServedRequest
 
 _TELLING_NS: Final = 1_000_000
 _MOSTLY: Final = 0.5
@@ -63,3 +66,24 @@ def throttled_of(request: Request, context: Context) -> int:
         limit = None if context.host.full else context.around.cgroups.throttled(span_of(request))
         return queued_ns if limit is not None and (limit.throttled or 0.0) >= _MOSTLY else 0
     return min(max(request.record.throttled_ns, 0), queued_ns)
+
+
+def unread_ns(request: Request, context: Context) -> int:
+    """Return how long a request was not read because whoever would have read it had no CPU."""
+    record = request.record
+    queue_ns = request.ledger["queue"]
+    if record.threads != "one" or record.fidelity != "exact" or queue_ns < _TELLING_NS or not context.host.full:
+        return 0
+    left_ns = queue_ns - _served_ns(record, context)
+    return left_ns if left_ns > _MOSTLY * queue_ns else 0
+
+
+def _served_ns(record: ServedRequest, context: Context) -> int:
+    """Return for how long other requests of its process were under way before it was read."""
+    until_ns = record.started_ns
+    served_ns, at_ns = 0, until_ns if record.arrived_ns is None else record.arrived_ns
+    for began_ns, ended_ns in sorted(context.traffic.under_way(record, until_ns)):
+        end_ns = min(ended_ns, until_ns)
+        served_ns += max(end_ns - max(began_ns, at_ns), 0)
+        at_ns = max(at_ns, end_ns)
+    return served_ns

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.findings import DOING, counted
+from perfwatch.agent.correlator.needs import unseen
 from perfwatch.agent.correlator.rates import part
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.model import BUCKETS, Bucket, Evidence, SessionInfo, Verdict
@@ -42,11 +43,13 @@ _ADVICE: Final = (
 def verdict_on_threads(info: SessionInfo, spent: Spent, now_ns: int) -> Verdict:
     """Say what the threads did with the time in which they were not idle."""
     since = duration(max(now_ns - info.started_ns, 0))
+    need = unseen(info.probes)
     busy_ns = sum(spent.spent_ns.values()) + spent.unaccounted_ns
     lived_ns = busy_ns + spent.idle_ns
     if not busy_ns:
         summary = f"no request seen in {since}; its threads only waited for work (sampled)"
-        return Verdict("unknown", None, 0.0, 0.0, summary, _read(spent), _ADVICE)
+        told = (*_read(spent), *need.evidence)
+        return Verdict("unknown", None, 0.0, 0.0, summary, told, (*need.advice, *_ADVICE))
     ranked = sorted(BUCKETS, key=lambda bucket: -spent.spent_ns[bucket])[:_MOST]
     notable = [bucket for bucket in ranked if part(spent.spent_ns[bucket], busy_ns) >= _NOTABLE]
     shares = {bucket: part(spent.spent_ns[bucket], busy_ns) for bucket in notable}
@@ -61,7 +64,8 @@ def verdict_on_threads(info: SessionInfo, spent: Spent, now_ns: int) -> Verdict:
         evidence.append(Evidence("unaccounted", round(part(spent.unaccounted_ns, busy_ns), 3), text))
     did = ", ".join(f"{percent(share)} {DOING[bucket]}" for bucket, share in shares.items())
     summary = f"no request seen in {since}; its threads spent their busy time so: {did or 'it could not be told how'}"
-    return Verdict("unknown", None, 0.0, 0.0, f"{summary} (sampled)", (*evidence, *_read(spent)), _ADVICE)
+    told = (*evidence, *_read(spent), *need.evidence)
+    return Verdict("unknown", None, 0.0, 0.0, f"{summary} (sampled)", told, (*need.advice, *_ADVICE))
 
 
 def _doing(bucket: Bucket, share: float) -> Evidence:

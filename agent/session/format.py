@@ -22,8 +22,9 @@ the table `verdicts` in the same manner. A second is written once and never chan
 **Plain and dense.** What one queries is in plain tables, one column per field, units in the names, one
 column per bucket of a ledger. What is dense is in `dense`, one zlib-compressed msgpack blob a second
 (`stored.Dense`): of requests their peers, waits, stacks, calls to other processes (about 40 bytes each on the
-disk) and who kept their event loop; records that hold lists (open requests, CPUs, sockets, threads and their
-stacks, costs of probes); and any record that no row could hold exactly (an integer beyond 64 bits signed).
+disk), who kept their event loop, a number that is the same for the same question in one recording, and the kind of
+a large answer's body (`text`, `compressed`, `other`); records that hold lists (open requests, CPUs, sockets, threads
+and their stacks, costs of probes); and any record that no row could hold exactly (an integer beyond 64 bits signed).
 Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session` says which wall time `started_ns`
 was.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from perfwatch.probes.frames import StackTable
-from perfwatch.probes.records import Call, Culprit, Peer, Protocol, Ran, Record, Wait  # noqa: TC001  (msgspec reads annotations)
+from perfwatch.probes.records import Body, Call, Culprit, Peer, Protocol, Ran, Record, Wait  # noqa: TC001  (msgspec reads annotations)
 
 if TYPE_CHECKING:
     from perfwatch.agent.model import Verdict
@@ -48,6 +48,8 @@ class Parts(msgspec.Struct, frozen=True, array_like=True):
     culprits: tuple[Culprit, ...] = ()
     protocol: Protocol = "http/1"
     grpc_status: int | None = None
+    asked: int | None = None
+    body: Body | None = None
 
 
 class Dense(msgspec.Struct, frozen=True, array_like=True):

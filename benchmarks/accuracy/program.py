@@ -126,7 +126,7 @@ def run(says: str) -> int:
     parser.add_argument("--only", action="append", metavar="PART", help="cases whose name has this in it")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="all of these, of each case")
     parser.add_argument("--judge", action="store_true", help="run nothing: judge what was run")
-    parser.add_argument("--fresh", action="store_true", help="forget what was run")
+    parser.add_argument("--fresh", action="store_true", help="forget what was run of these cases")
     parser.add_argument("--list", action="store_true", help="only name the cases")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     options = parser.parse_args()
@@ -134,7 +134,9 @@ def run(says: str) -> int:
         sys.stdout.write("".join(f"{case.name}\n" for case in cases()))
         return 0
     if options.fresh:
-        shutil.rmtree(PLACE, ignore_errors=True)
+        for place in PLACE.glob("*"):
+            if any(part in place.name for part in options.only or [""]):
+                shutil.rmtree(place)
     if not options.judge:
         run_all(options)
     runs = [run for run in kept() if any(part in run.name for part in options.only or [""])]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from faults.catalogue import SLOW_MS
-from verdicts import said_of
+from verdicts import judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ LEAST_SECOND: Final = 0.1
 SEEN_MS: Final = 1
 """A client sees so much more than the kernel; on the other side of the threshold they may differ."""
 CROWD: Final = 2
-"""So many want each CPU: a quota of a fifth is then no more than a fair share."""
+"""So many want each CPU: a fifth of one is then a fair share, and who holds the interpreter lock waits for a CPU."""
 CONFIDENT: Final = 0.8
 Outcome: TypeAlias = Literal["right", "principle", "unknown", "wrong", "accused", "absent"]
 
@@ -33,6 +33,8 @@ class Row:
     run: Run
     true: Told
     said: Said
+    start_s: float
+    """perfwatch took so long until all of its probes were open."""
 
     @property
     def drawn(self) -> bool:
@@ -70,8 +72,8 @@ class Row:
 
     @property
     def _is_outbid(self) -> bool:
-        """It is a quota that is planted, and others want the CPUs so much that it would not get more without."""
-        return self.true.mechanism == "throttle" and self.run.load_average > CROWD
+        """A quota, or the interpreter lock, is what is short only where others leave CPUs to whoever has it."""
+        return self.true.mechanism in {"throttle", "gil"} and self.run.load_average > CROWD
 
     @property
     def is_crowded(self) -> bool:
@@ -126,9 +128,9 @@ class Row:
 
 def rows_of(runs: Iterable[Run]) -> list[Row]:
     """Return the rows of all runs that were not skipped."""
+    each = ((run, judged(run)) for run in runs if run.skipped is None)
     return [
-        Row(run, true, said)
-        for run in runs
-        if run.skipped is None
-        for true, said in zip(run.parties, said_of(run), strict=True)
+        Row(run, true, said, verdicts.start_s)
+        for run, verdicts in each
+        for true, said in zip(run.parties, verdicts.said, strict=True)
     ]

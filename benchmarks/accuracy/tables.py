@@ -23,7 +23,7 @@ TARGETS: Final = {
     "unknown": "<= 5 %",
     f"wrong, of those with a confidence of at least {CONFIDENT}": "<= 3 %",
     "healthy endpoints that are accused": "0",
-    "first right verdict after `perfwatch record` was started, p95": "<= 3 s",
+    "first right verdict after starting it, p95": "<= 3 s",
 }
 
 
@@ -48,6 +48,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, str]:
     confident = [row for row in faults + sound if row.said.confidence >= CONFIDENT]
     errors = [abs(row.share_error) for row in faults if row.share_error is not None]
     first = [row.said.first_right_s for row in faults if row.said.first_right_s is not None]
+    starts = [row.start_s for row in faults]
     second = [row.second_told for row in rows if row.second_told is not None]
     named = [row.names_it for row in faults if row.names_it is not None]
     return {
@@ -68,8 +69,9 @@ def _figures(rows: Sequence[Row]) -> dict[str, str]:
         "who is to blame is named, of the right ones": percent(sum(named), len(named)),
         "second cause named, of the right ones with two": percent(sum(second), len(second)),
         "share, against what was planted: median and p95 of the error": _spread(errors, 100, "points"),
-        "first right verdict after `perfwatch record` was started, median": _quantile(first, 0.5, "s"),
-        "first right verdict after `perfwatch record` was started, p95": _quantile(first, 0.95, "s"),
+        "from starting `perfwatch record` until all is attached, median": _quantile(starts, 0.5, "s"),
+        "first right verdict after starting it, median": _quantile(first, 0.5, "s"),
+        "first right verdict after starting it, p95": _quantile(first, 0.95, "s"),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from pathlib import Path
@@ -40,25 +41,33 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """All verdicts on a run; `digest` says by which rules."""
+    """All verdicts on a run."""
+
+    said: tuple[Said, ...]
+    start_s: float
+    """From starting `perfwatch record` until all of its probes were open."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The same, and by which rules."""
 
     digest: str
-    said: tuple[Said, ...]
+    judged: Judged
 
 
-def said_of(run: Run) -> tuple[Said, ...]:
+def judged(run: Run) -> Judged:
     """Return what is said of each endpoint of a run, in the order of its parties; kept as long as no rule changes."""
     file = run.place / "verdicts.json"
-    if file.exists():
-        judged = msgspec.json.decode(file.read_bytes(), type=Judged)
-        if judged.digest == _digest():
-            return judged.said
-    judged = Judged(_digest(), _replayed(run))
-    file.write_bytes(msgspec.json.encode(judged))
-    return judged.said
+    with contextlib.suppress(FileNotFoundError, msgspec.ValidationError):
+        kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+        if kept.digest == _digest():
+            return kept.judged
+    made = _replayed(run)
+    file.write_bytes(msgspec.json.encode(Kept(_digest(), made)))
+    return made
 
 
-def _replayed(run: Run) -> tuple[Said, ...]:
+def _replayed(run: Run) -> Judged:
     first: dict[str, float] = {}
     with SessionReader(run.place / "session.perfwatch") as session:
         correlator = Correlator(session.info)
@@ -70,7 +79,8 @@ def _replayed(run: Run) -> tuple[Said, ...]:
             correlator.feed(record)
         view = correlator.view()
     _look(run, view, run.attaching_ns, first)
-    return tuple(_said(party, _find(view, party.route), first.get(party.route)) for party in run.parties)
+    said = tuple(_said(party, _find(view, party.route), first.get(party.route)) for party in run.parties)
+    return Judged(said, (session.info.started_ns - run.attaching_ns) / 1e9)
 
 
 def _look(run: Run, view: View, attached_ns: int, first: dict[str, float]) -> None:

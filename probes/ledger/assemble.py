@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from msgspec.structs import replace
 
 from perfwatch.probes.frames import GcPause, StackTable
-from perfwatch.probes.ledger import accounts, under_way
+from perfwatch.probes.ledger import accounts, heads, under_way
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.calls import Calls, placed
@@ -272,6 +272,8 @@ class Assembler:
             account.culprits,
             event.protocol,
             event.grpc_status,
+            heads.asked(event.head),
+            heads.body(event.answer) if event.answer else None,
         )
 
     def _account(

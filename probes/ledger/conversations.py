@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.ledger.exchanges import Exchange
 from perfwatch.probes.ledger.tickets import Tickets
+from perfwatch.probes.protocols.conflicts import conflicts
 from perfwatch.probes.protocols.speech import Speech
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Conversation:
             return
         if current.answered_ns is None:
             self.speech.received(head, step.bytes)
+            current.conflict = conflicts(current.protocol, current.operation, head)
         if self._tickets and self._tickets.end_with(step, head):
             current.answered_ns = None
         current.receive(step.at_ns, step.since_ns, step.bytes)

@@ -55,8 +55,13 @@ _STATUS_BYTES: Final = 16
 REQUEST_BYTES: Final = _FRONT.size + _LEDGER.size + _STATUS_BYTES
 HEAD_BYTES: Final = 256
 """Follow a request in the map; in an event as many as were read."""
-MOST_REQUEST_BYTES: Final = REQUEST_BYTES + HEAD_BYTES + struct.calcsize("=QQIHH512s")
-"""What it has in the map: at the end, what is the kernel's own."""
+_OWN: Final = struct.Struct("=QQIHH")
+"""What follows the head: the kernel's own, and then the first bytes of the answer, of which it says how many."""
+_ANSWER_AT: Final = REQUEST_BYTES + HEAD_BYTES + _OWN.size
+ANSWER_BYTES: Final = 512
+LARGE_BYTES: Final = 8192
+MOST_REQUEST_BYTES: Final = _ANSWER_AT + ANSWER_BYTES
+"""What it has in the map."""
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/1", "tls")
 """enum protocol"""
 WAIT: Final = struct.Struct(f"=IIQIIQQQQIiQ{ADDRESS}{_WHO * 2}{STACK_DEPTH}QQ")
@@ -115,6 +120,8 @@ class RequestEvent(msgspec.Struct, frozen=True):
     head: bytes
     protocol: Protocol
     grpc_status: int | None = None
+    answer: bytes = b""
+    """What a large answer began with."""
 
 
 class Who(NamedTuple):
@@ -242,7 +249,15 @@ def parse_request(data: bytes) -> RequestEvent:
         data[REQUEST_BYTES - _STATUS_BYTES : REQUEST_BYTES],
         nth_head(data[REQUEST_BYTES : REQUEST_BYTES + head_length], nth),
         PROTOCOLS[protocol],
+        None,
+        _answer(data) if sent >= LARGE_BYTES and len(data) > _ANSWER_AT else b"",
     )
+
+
+def _answer(data: bytes) -> bytes:
+    """Return the first bytes of an answer, where they came along."""
+    length = _OWN.unpack_from(data, REQUEST_BYTES + HEAD_BYTES)[2]
+    return data[_ANSWER_AT : _ANSWER_AT + min(length, ANSWER_BYTES)]
 
 
 def _parse_ledger(data: bytes) -> tuple[tuple[int, ...], tuple[PeerTime, ...]]:

@@ -58,6 +58,7 @@ class Exchange:
     sent_bytes: int = 0
     received_bytes: int = 0
     failed: bool = False
+    conflict: bool = False
     is_over: bool = False
 
     def send(self, at_ns: int, count: int) -> None:
@@ -106,6 +107,7 @@ class Exchange:
             kind=self.kind,
             outcome=outcome,
             read_ns=self.read_ns,
+            conflict=self.conflict,
         )
 
     @property

@@ -119,6 +119,7 @@ struct request {
 };
 
 #define REQUEST_BYTES __builtin_offsetof(struct request, head)
+#define LARGE_BYTES 8192 /* of an answer that is so large, what it began with is sent too, with all that lies before it */
 
 enum protocol { HTTP_1, TLS };
 

@@ -824,10 +824,14 @@ static __noinline bool writes_one_piece(void)
 
 static __noinline int tell_request(struct request *r, u32 flags)
 {
+	u32 size = REQUEST_BYTES + (r->head_length & (HEAD_BYTES - 1));
+
 	if (r->flags & FINAL)
 		return 0;
 	r->flags |= flags | FINAL;
-	if (bpf_ringbuf_output(&events, r, REQUEST_BYTES + (r->head_length & (HEAD_BYTES - 1)), BPF_RB_NO_WAKEUP))
+	if (r->sent_bytes >= LARGE_BYTES && r->status[0])
+		size = __builtin_offsetof(struct request, answer) + (r->answer_length & (ANSWER_BYTES - 1));
+	if (bpf_ringbuf_output(&events, r, size, BPF_RB_NO_WAKEUP))
 		count(LOST_REQUESTS);
 	return 0;
 }

@@ -252,7 +252,7 @@ SOUND = {
     "gevent": (GEVENT, "/sleep/{n}?ms=4", ()),
     "gthread-calls": (GTHREAD, "/call-timeout/{n}?ms=4", PEER),
 }
-QUICK = {"lock-of-hasher", "sleep-and-cpu", "healthy-uvicorn", "cpu-3.13"}
+QUICK = {"lock-of-hasher", "sleep-and-call", "healthy-uvicorn", "lock-3.13"}
 
 
 def _cases():

@@ -1,6 +1,7 @@
 """Slow requests of real servers whose base cost is larger than what makes them slow."""
 
 import functools
+import statistics
 
 import pytest
 import serving
@@ -38,7 +39,7 @@ def test_a_base_cost_is_not_blamed_for_what_makes_a_request_slow(server):
     assert len(late) >= FEWEST
     # The naive reading is wrong: of the slow ones the call is the larger part, and the lock is what the others lack.
     assert sum(waited) < 0.45 * sum(one.end_ns - one.start_ns for one in late)
-    assert min(waited) > (SLOW_MS - BASE_MS) * 0.4e6
+    assert statistics.median(waited) > (SLOW_MS - BASE_MS) * 0.4e6
 
     endpoint = observed.endpoint(fault.route)
     assert endpoint["ledger_ms"]["calls"] > endpoint["ledger_ms"]["lock"]
@@ -46,5 +47,5 @@ def test_a_base_cost_is_not_blamed_for_what_makes_a_request_slow(server):
     assert "a lock held by refresh() at planted.py:" in endpoint["summary"], endpoint["summary"]
     assert "are mostly dependency" in endpoint["summary"]
     facts = {one["name"]: one["value"] for one in endpoint["evidence"]}
-    assert facts["normal_ms"] == pytest.approx(BASE_MS, rel=0.1)
+    assert sum(endpoint["normal_ledger_ms"].values()) == pytest.approx(BASE_MS, rel=0.1)
     assert facts["beyond_normal_ms"] == pytest.approx(sum(waited) / len(waited) / 1e6, rel=0.25)

@@ -12,8 +12,8 @@ from verdicts import Said
 def row(*, expected=("concurrency", "lock"), told=("concurrency", "lock"), variant="strong", confidence=0.9, **true):
     """Make a row of a lock that made 90 % of ten slow requests, unless something else is said."""
     figures = {"share": 0.9, "slow": 10, "max_ms": 150.0, "second": None, "second_share": None, "failed": 0} | true
-    mended = figures.pop("mended", {})
-    run = Run("case", variant, ("/a/{n}",), 0, 0.5, mended=mended)
+    mended, load = figures.pop("mended", {}), figures.pop("load", 0.5)
+    run = Run("case", variant, ("/a/{n}",), 0, load, mended=mended)
     party = Told(
         *("/a/{}", *expected),
         named=None,
@@ -26,7 +26,7 @@ def row(*, expected=("concurrency", "lock"), told=("concurrency", "lock"), varia
     )
     predicted = {"lock": (20.0, 30.0)}
     causes = {told[1]: 0.8, "sleep": 0.1}
-    return Row(run, party, Said("/a/{}", *told, 0.85, confidence, "", causes, 0.7, predicted, None))
+    return Row(run, party, Said("/a/{}", *told, 0.85, confidence, "", causes, 0.7, predicted, None), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,13 @@ def test_what_got_no_cpu_waited_for_a_cpu_whatever_was_planted():
     assert row(share=0.3, crowded=0.6).outcome == "wrong"
     assert row(share=0.3, crowded=0.6, told=("capacity", "run-queue")).outcome == "right"
     assert row(share=0.9, crowded=0.6).outcome == "right"
+
+
+def test_who_holds_the_interpreter_lock_on_a_crowded_machine_says_nothing_of_it():
+    gil = {"expected": ("concurrency", "gil"), "told": ("capacity", "run-queue")}
+    assert row(**gil, load=0.8).outcome == "wrong"
+    assert row(**gil, load=5).outcome == "absent"
+    assert row(told=("capacity", "run-queue"), load=5).outcome == "wrong"
 
 
 def test_a_healthy_endpoint_is_accused_only_if_none_of_its_clients_waited():

@@ -17,6 +17,7 @@ from perfwatch.tui.format import clean, count, duration
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.tree import TreeScreen
+from perfwatch.tui.widgets.chances import chance_line
 from perfwatch.tui.widgets.endpoints import key_of
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.ledger import LedgerPanel
@@ -30,7 +31,7 @@ from perfwatch.tui.widgets.why import WhyPanel
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from perfwatch.agent.model import Endpoint
+    from perfwatch.agent.model import Endpoint, Ledger
     from perfwatch.tui.messages import Frame
 
 
@@ -54,6 +55,7 @@ class EndpointScreen(TreeScreen):
         yield LedgerPanel("ledger")
         yield WhyPanel()
         yield Static(id="called")
+        yield Static(id="cheaper")
         yield StackRows()
         yield RequestRows(id="slow")
         yield Timeline().data_bind(FrameScreen.frame)
@@ -67,6 +69,9 @@ class EndpointScreen(TreeScreen):
             self.query_one("#title", Static).update(Text(f"{clean(self._key)}   no request yet", style=palette.QUIET))
             return
         self._show(found)
+        chances = [one for one in view.opportunities if key_of(one.endpoint) == self._key]
+        self.query_one("#cheaper", Static).update(chance_line(chances, self.size.width - 6))
+        self.set_class(bool(chances), "-cheaper")
         why_not = "; ".join(why_no_stacks(frame.info)) if found.judged_count else "none of its requests was judged"
         stacks = found.stacks if is_code_known(found.stacks) else ()
         self.query_one(StackRows).tell(stacks, why_not, over=max(found.judged_count, 1))
@@ -80,7 +85,7 @@ class EndpointScreen(TreeScreen):
         whose = (
             f"mean ledger of the {count(judged)} judged" if judged else f"mean ledger of all {count(endpoint.count)}"
         )
-        self.query_one(LedgerPanel).show(whose, endpoint.ledger)
+        self.query_one(LedgerPanel).show(whose, endpoint.ledger, beside=_normal(endpoint))
         gain = gain_of(endpoint.verdict.mechanism, endpoint.what_if, endpoint.latency_ms)
         self.query_one(WhyPanel).show(endpoint.verdict, gain=gain)
         self.query_one("#called", Static).update(_called(endpoint))
@@ -99,6 +104,13 @@ def _title(endpoint: Endpoint) -> Text:
         (f"   {count(endpoint.errors)} failed", palette.ALARM if endpoint.errors else palette.QUIET),
         no_wrap=True,
     )
+
+
+def _normal(endpoint: Endpoint) -> tuple[str, Ledger] | None:
+    """Return what its normal requests are like, where there are slow ones beside them."""
+    if endpoint.normal is None or not endpoint.slow_count:
+        return None
+    return f"normal, over {count(endpoint.normal_count)}", endpoint.normal
 
 
 def _called(endpoint: Endpoint) -> Text:

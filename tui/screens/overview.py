@@ -12,6 +12,7 @@ from textual.widgets import Footer, Input
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.widgets.chances import ChanceLine
 from perfwatch.tui.widgets.endpoints import EndpointRows, key_of
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, OpenRows
@@ -51,6 +52,7 @@ class OverviewScreen(FrameScreen):
         yield Signals().data_bind(FrameScreen.frame)
         yield QueueLine().data_bind(FrameScreen.frame)
         yield Used().data_bind(FrameScreen.frame)
+        yield ChanceLine().data_bind(FrameScreen.frame)
         yield EndpointRows(id="endpoints")
         yield RequestRows(id="slow")
         yield OpenRows(id="open")

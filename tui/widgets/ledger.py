@@ -30,11 +30,21 @@ class LedgerPanel(Widget):
         self._title = title
         self._ledger: Ledger | None = None
         self._notes: tuple[tuple[Bucket, str], ...] = ()
+        self._beside: tuple[str, Ledger] | None = None
 
-    def show(self, title: str, ledger: Ledger, notes: tuple[tuple[Bucket, str], ...] = ()) -> None:
-        """Take another ledger; `notes` are untrusted lines on some of its buckets."""
-        if (title, ledger, notes) != (self._title, self._ledger, self._notes):
-            self._title, self._ledger, self._notes = title, ledger, notes
+    def show(
+        self,
+        title: str,
+        ledger: Ledger,
+        notes: tuple[tuple[Bucket, str], ...] = (),
+        beside: tuple[str, Ledger] | None = None,
+    ) -> None:
+        """Take another ledger, and one to set beside it, on its scale.
+
+        `notes` are untrusted lines on some of its buckets.
+        """
+        if (title, ledger, notes, beside) != (self._title, self._ledger, self._notes, self._beside):
+            self._title, self._ledger, self._notes, self._beside = title, ledger, notes, beside
             self.refresh(layout=True)
 
     def render(self) -> Text:
@@ -44,12 +54,15 @@ class LedgerPanel(Widget):
             return Text(f"   {self._title}", style=palette.STRONG)
         ledger = self._ledger
         parts = palette.inks(ledger.booked_ns, ledger.unaccounted_ns)
+        normal = [] if self._beside is None else _second_bar(*self._beside, ledger.total_ns, width)
         title = Text.assemble(
             (f"   {self._title}", palette.STRONG),
             (f"  {duration_ns(ledger.total_ns)}", palette.STRONG),
         )
         bar = Text.assemble("   ", stacked(parts, width))
-        return joined([title, bar, *_legend(parts, ledger, width), *(_note(*note, width) for note in self._notes)])
+        return joined(
+            [title, bar, *normal, *_legend(parts, ledger, width), *(_note(*note, width) for note in self._notes)]
+        )
 
 
 def _legend(parts: list[tuple[Ink, int]], ledger: Ledger, width: int) -> list[Text]:
@@ -60,6 +73,20 @@ def _legend(parts: list[tuple[Ink, int]], ledger: Ledger, width: int) -> list[Te
     columns = max(1, (width + 2) // _ENTRY)
     rows = [entries[start : start + columns] for start in range(0, len(entries), columns)]
     return [Text.assemble("   ", *row) for row in rows]
+
+
+def _second_bar(title: str, ledger: Ledger, scale_ns: int, width: int) -> list[Text]:
+    """Draw another ledger as long as it is beside the first, if there is room; what it is stands at its right."""
+    told = f" {title}  {duration_ns(ledger.total_ns)}"
+    room = max(width - len(told), 1)
+    cells = min(max(round(width * ledger.total_ns / scale_ns), 1), room) if scale_ns > 0 else 1
+    return [
+        Text.assemble(
+            "   ",
+            stacked(palette.inks(ledger.booked_ns, ledger.unaccounted_ns), cells),
+            (fit(told, width - cells), palette.QUIET),
+        )
+    ]
 
 
 def _note(bucket: Bucket, text: str, width: int) -> Text:

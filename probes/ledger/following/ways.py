@@ -84,6 +84,7 @@ class Way:
 
     __slots__ = (
         "_pieces",
+        "answered_by",
         "answered_ns",
         "began_ns",
         "booked_ns",
@@ -116,6 +117,8 @@ class Way:
         """No step of it was lost."""
         self.answered_ns = 0
         """When it answered last."""
+        self.answered_by: int | None = None
+        """The worker that answered it; None: its loop did, or nobody yet."""
         self.found_ns = 0
         """When it was read by a thread that does nothing for it; 0: it was not."""
         self.began_ns = self.booked_until_ns = arrived_ns

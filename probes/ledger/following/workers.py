@@ -98,7 +98,9 @@ class Workers:
         job = _work(lane)
         if way.found_ns and not way.has_answered and self._is_another(way, job):
             way.is_whole = False
-        job.owner = way
+        if job.owner and job.owner.job is job:
+            job.owner.job = None
+        job.owner, way.answered_by = way, lane.tid
         job.add(step.booked_ns)
         job.done_ns = step.at_ns
         job.begin_at(way.began_ns)
@@ -167,10 +169,21 @@ def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
     return handed.owner
 
 
+def _was_swapped(job: Job) -> bool:
+    """Whether another worker answered a job's owner: of two that were woken the first to run took the first task.
+
+    Then this one has a job that goes on, and whose shows at its end.
+    """
+    if job.owner is None or job.owner.answered_by in (None, job.tid):
+        return False
+    job.owner = None
+    return True
+
+
 def _pass_lock(lane: Lane, step: StepEvent) -> Way | None:
     """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
     job = lane.job
-    if job and job.rested_ns and job.owner and job.owner.takes_back(job):
+    if job and job.rested_ns and job.owner and (job.owner.takes_back(job) or _was_swapped(job)):
         job.go_on(step.booked_ns, step.other, step.since_ns)
     lane.told_ns = step.at_ns
     return job.owner if job else None

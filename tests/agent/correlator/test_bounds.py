@@ -35,7 +35,7 @@ CALL = st.builds(
     answered_ns=st.none() | NS, ended_ns=NS, peer=TEXT, local=TEXT, connection=COUNT, tid=COUNT,
     protocol=st.sampled_from(["postgresql", "unknown"]), operation=MAYBE, sent_bytes=NS, received_bytes=NS,
     kind=st.sampled_from(["call", "publish"]), outcome=st.sampled_from(["answered", "unanswered", "failed"]),
-    stack=st.none() | NS, read_ns=st.none() | NS,
+    stack=st.none() | NS, read_ns=st.none() | NS, conflict=st.booleans(),
 )  # fmt: skip
 CULPRIT = st.builds(raw.Culprit, st.none() | COUNT, MAYBE, MAYBE, NS, COUNT, COUNT)
 SERVED = st.builds(
@@ -46,7 +46,8 @@ SERVED = st.builds(
     waits=st.lists(WAIT, max_size=4).map(tuple), received_bytes=COUNT, sent_bytes=COUNT, local=TEXT, remote=TEXT,
     outcome=st.sampled_from(["answered", "aborted", "died"]), threads=THREADS, waits_lost=COUNT,
     throttled_ns=NS, fidelity=st.sampled_from(["exact", "sampled"]), calls=st.lists(CALL, max_size=3).map(tuple),
-    calls_lost=COUNT, culprits=st.lists(CULPRIT, max_size=2).map(tuple),
+    calls_lost=COUNT, culprits=st.lists(CULPRIT, max_size=2).map(tuple), asked=st.none() | COUNT,
+    body=st.sampled_from([None, "text", "compressed", "other"]),
 )  # fmt: skip
 OPEN = st.builds(
     raw.OpenRequest,
@@ -76,7 +77,7 @@ def fitting(hint):
         if len(inner) == 1:
             return st.lists(fitting(inner[0]), max_size=3).map(tuple)
         return st.tuples(*map(fitting, inner))
-    if typing.get_origin(hint) is types.UnionType:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return st.one_of(*(st.none() if one is types.NoneType else fitting(one) for one in typing.get_args(hint)))
     return anything(hint)
 
@@ -190,7 +191,8 @@ def test_nothing_grows_with_the_number_of_requests():
     correlator = Correlator(m.info())
     for number in range(60_000):
         ms = 600 if number % 20 == 0 else 5
-        correlator.feed(m.served(number, number, ms=ms, pid=number % 1000, target=f"/{number}/a"))
+        target = f"/{number}/a" if number % 2 else f"/static/{number}.css"
+        correlator.feed(m.served(number, number, ms=ms, pid=number % 1000, target=target, asked=number))
     for number in range(60_000, 70_000):
         culprits = tuple(lo.culprit(number * 9 + one, 20, f"/{number}/{one}") for one in range(8))
         calls = (lo.call(number, 20, peer=f"10.0.0.1:{number}"), lo.call(number, 9, peer=f"10.0.0.2:{number}"))
@@ -212,6 +214,9 @@ def test_nothing_grows_with_the_number_of_requests():
     assert len(correlator._traffic.loops) <= 2 * 4096
     assert len(correlator._traffic.givers) <= 2 * 4096
     assert len(correlator._tasks) <= 2 * 32_768
+    assert len(correlator._chances) <= 1024
+    assert len(correlator._chances._repeats) <= 2 * 4096
+    assert len(correlator._around.connections._handshakes) <= 64
     assert not any(one.calls for one in correlator._traffic._named.values())
     assert len(correlator._around.host._processes) <= 1024
     around = correlator._around

@@ -12,6 +12,7 @@ from perfwatch.probes.records import Loss
 
 
 def judge(*before, ms=None, **spent):
+    """Judge a request that ended at 1,000 ms."""
     correlator = Correlator(m.info(slow_ms=1))
     for one in before:
         correlator.feed(one)
@@ -65,6 +66,22 @@ def test_what_is_unaccounted_could_be_anything(spent, ms, mechanism):
 def test_mostly_unaccounted_is_said_so():
     assert judge(ms=100, lock=20).summary == "80 % of it is unaccounted"
     assert judge(ms=100, lock=1).summary == "99 % of it is unaccounted"
+
+
+def test_who_is_not_read_by_an_idle_process_on_a_full_host_waits_for_a_cpu():
+    """Where the process serves others meanwhile it waits for a worker, however full the host is."""
+    mixture = {"queue": 80, "run_queue": 10, "on_cpu": 10}
+    unread = judge(*m.full_host(), **mixture)
+    assert (unread.mechanism, unread.share) == ("run-queue", pytest.approx(0.9))
+    assert {"unread_ms", "cpu_use"} <= {one.name for one in unread.evidence}
+    brief = m.served(2, 930, on_cpu=20)
+    assert judge(*m.full_host(), brief, **mixture).mechanism == "run-queue"
+    in_turn = [m.served(number, 920 + 20 * number, sleep=20) for number in (2, 3)]
+    assert judge(*m.full_host(), *in_turn, **mixture).mechanism == "queue"
+    at_once = [m.served(number, 960, sleep=20) for number in (2, 3, 4)]
+    assert judge(*m.full_host(), *at_once, **mixture).mechanism == "run-queue"
+    assert judge(**mixture).mechanism == "queue"
+    assert judge(*m.full_host(), **mixture, threads="followed").mechanism == "queue"
 
 
 def test_gil_time_on_a_full_host_is_its_holders_waiting_for_a_cpu():

@@ -124,6 +124,17 @@ def test_a_suspended_coroutine_waits_for_what_its_task_awaits(chain, mechanism, 
     assert sum(one.spent_ns for one in request.stacks) == request.ledger.total_ns
 
 
+def test_an_answer_that_was_anothers_ended_a_wait_for_what_that_one_gave_back():
+    """A connection is given back with a query of its own: the answer lets the next one go on, and is not its call's."""
+    wait = msgspec.structs.replace(lo.suspended(300, -320), bucket="calls", detail=None)
+    given_back = lo.followed(1, calls=300, on_cpu=10, waits=(wait,))
+    verdict = judge(given_back, *readings(lo.SEMAPHORE))
+    assert (verdict.mechanism, verdict.share) == ("pool", pytest.approx(300 / 310, abs=1e-3))
+    called = msgspec.structs.replace(given_back, calls=(lo.call(-320, 290),))
+    assert judge(called, *readings(lo.SEMAPHORE)).mechanism == "dependency"
+    assert judge(given_back).mechanism == "dependency"
+
+
 @pytest.mark.parametrize(("path", "mechanism"), [("/permit", "pool"), ("/timer", "sleep")])
 def test_streams_of_one_connection_are_told_apart_by_their_paths(path, mechanism):
     """A timer that went off for one of them explains none of the others."""

@@ -50,7 +50,7 @@ def test_unaccounted_time_makes_it_unknown():
     _, [request] = drive(served(1, 300, lock=120))
     assert request.verdict.principle == "unknown"
     assert request.verdict.summary == "60 % of it is unaccounted"
-    assert request.verdict.advice[0].startswith("Sampling sees this much")
+    assert request.verdict.advice[0].startswith("`perfwatch doctor` says what this machine allows")
 
 
 def test_a_request_whose_thread_was_not_found_is_unknown_and_says_so():

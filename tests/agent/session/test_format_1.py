@@ -9,12 +9,14 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from recording import PERFWATCH, SPARE_S, report_on
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.replay import Replay
-from perfwatch.agent.report import correlate
+from perfwatch.agent.report import build, correlate
+from perfwatch.agent.report_build_recorded import with_recorded
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.probes.records import BUCKETS, ProcessSample, ServedRequest
 
@@ -81,6 +83,30 @@ def test_it_can_be_reported_and_replayed():
     finally:
         source.close()
     assert records + len(batch.records) == 78
+
+
+def test_what_was_said_live_is_told_beside_what_is_said_today():
+    with SessionReader(FILE) as reader:
+        live = {each.request_id: each for each in reader.verdicts()}
+    recorded = {each["id"]: each["recorded"] for each in report_on(FILE)["slow_requests"]}
+    assert recorded.keys() == live.keys()
+    for number, told in recorded.items():
+        before = live[number]
+        assert (told["principle"], told["mechanism"]) == (before.principle, before.mechanism)
+        assert (told["share"], told["confidence"], told["summary"]) == (before.share, before.confidence, before.summary)
+
+
+def test_verdicts_of_other_rules_are_counted():
+    """A file whose verdicts name a mechanism of another version reads, and the report says how many are others now."""
+    with SessionReader(FILE) as reader:
+        view, judged = correlate(reader.info, reader.records())
+        live = list(reader.verdicts())
+        made = build(reader.info, view, judged)
+    assert with_recorded(made, live).notes == made.notes
+    older = with_recorded(made, [msgspec.structs.replace(one, mechanism="waiting") for one in live])
+    assert {one.recorded.mechanism for one in older.slow_requests} == {"waiting"}
+    [note] = older.notes
+    assert note.startswith("of 31 recorded verdicts 31 would be another by the rules of today")
 
 
 def test_its_number_does_not_fit_another_schema(tmp_path):

@@ -1,6 +1,7 @@
 """The web service that faulty servers call, over HTTP or, with a certificate, HTTPS; one thread per connection.
 
-`/wait?ms=80` answers after 80 ms; `/bytes?kb=4096&ms=200` answers with so much, in pieces over so long.
+`/wait?ms=80` answers after 80 ms; `/bytes?kb=4096&ms=200` answers with so much, in pieces over so long;
+`/often-busy?ms=80` says 503 every other time.
 
 `python web_peer.py 9000 [CERTIFICATE KEY]`
 """
@@ -8,6 +9,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import socket
 import ssl
 import sys
@@ -15,6 +17,7 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 PIECES = 20
+turns = itertools.count()
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -27,7 +30,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         seconds = asked.get("ms", 0) / 1000
         if parts.path != "/bytes":
             time.sleep(seconds)
-            self._head(2)
+            self._head(2, 200 if parts.path != "/often-busy" or next(turns) % 2 else 503)
             self.wfile.write(b"ok")
             return
         piece = bytes(int(asked["kb"] * 1024) // PIECES)
@@ -36,8 +39,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.wfile.write(piece)
             time.sleep(seconds / PIECES)
 
-    def _head(self, length):
-        self.send_response(200)
+    def _head(self, length, status=200):
+        self.send_response(status)
         self.send_header("Content-Length", str(length))
         self.end_headers()
 

@@ -190,6 +190,27 @@ def test_what_waits_behind_another_job_is_queued(process):
     assert ledger["sleep"] == pytest.approx(39, abs=0.5)
 
 
+def test_of_two_workers_the_first_to_run_has_the_first_task_and_a_lock_in_the_other_goes_on(process):
+    """Both wait for the lock of a third; each answers the request that the other one was woken for."""
+    first, second = WORKERS
+    process.reads(2)
+    process.reads(3)
+    process.hands(first)
+    process.hands(second)
+    for worker in WORKERS:
+        process.step(steps.RESTED, worker)
+    waited_since_ns = process.now_ns
+    process.now_ns += 50 * MS
+    for worker, request in ((second, 2), (first, 3)):
+        process.last_ns[worker] = process.now_ns
+        process.step(steps.TOOK, worker, after_ms=0, since_ns=process.now_ns, other=waited_since_ns)
+        process.answers(request, worker)
+    for request in (2, 3):
+        ledger = process.ledger(request)
+        assert ledger["lock"] == pytest.approx(50, abs=0.5)
+        assert ledger.get("queue", 0) == pytest.approx(0, abs=0.5)
+
+
 def test_jobs_that_are_told_by_one_word_were_queued_behind_the_first(process):
     """uvloop joins wake-ups: the worker has done three jobs when the loop looks, and told it of the first."""
     for number in range(4):

@@ -419,7 +419,7 @@ def test_tasks_of_every_kind_but_those_in_python(python):
         source.close()
 
 
-STREAMS = """
+STREAMS_OF_HTTP_2 = """
 import asyncio, sys
 async def app(scope):
     await asyncio.Event().wait()
@@ -436,7 +436,7 @@ asyncio.run(main())
 
 @EACH
 def test_a_stream_s_task_has_its_path_and_one_of_http_1_needs_none(python):
-    with script(STREAMS, python=python) as (process, _):
+    with script(STREAMS_OF_HTTP_2, python=python) as (process, _):
         source = opened(process)
         sample = read_until(source, 6)
         source.close()

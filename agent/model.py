@@ -71,7 +71,7 @@ MAX_JUDGED: Final = 1000
 _PLACE: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class Ledger(msgspec.Struct, frozen=True, gc=False):
     """Where a latency went: `total_ns == sum(booked_ns) + unaccounted_ns`, exactly."""
 
     total_ns: int
@@ -91,7 +91,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return sum(self[bucket] for bucket in buckets) / self.total_ns if self.total_ns > 0 else 0.0
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """One fact behind a verdict: a name and a value, for a person and for a program."""
 
     name: str
@@ -101,7 +101,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """The same as a short sentence: `waited 391 ms for a lock, in 1 wait`."""
 
 
-class Cause(msgspec.Struct, frozen=True):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """A mechanism and the part of a latency that it explains, 0..1."""
 
     mechanism: Mechanism
@@ -134,7 +134,7 @@ class WhatIf(msgspec.Struct, frozen=True):
     p95_ms: float
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Why something is slow: one principle, one mechanism, and how sure that is."""
 
     principle: Principle
@@ -247,7 +247,7 @@ class Callee(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A finished request: what was measured, and what was concluded."""
 
     record: ServedRequest

@@ -30,7 +30,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_native: bool = False
 
 
-class StackTable(msgspec.Struct, frozen=True, array_like=True):
+class StackTable(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Stacks, each told once."""
 
     frames: tuple[Frame, ...] = ()

@@ -7,6 +7,9 @@ sent (undecodable bytes as U+FFFD, cut at `MAX_TARGET_CHARS`) and must be escape
 
 The records travel as msgpack arrays (see `encode` and `decode`): fields are only ever added, at the end, with a
 default.
+
+What comes by the thousand, and is kept by the thousand, is `gc=False`: nothing in it can refer back to it, so Python's
+collector need not walk it.
 """
 
 from __future__ import annotations
@@ -88,7 +91,7 @@ MAX_CALLS: Final = 256
 MAX_OPERATION_CHARS: Final = 200
 
 
-class Peer(msgspec.Struct, frozen=True, array_like=True):
+class Peer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Time that a request waited for one other process, over all its calls to it."""
 
     address: str
@@ -97,7 +100,7 @@ class Peer(msgspec.Struct, frozen=True, array_like=True):
     waits: int
 
 
-class Waker(msgspec.Struct, frozen=True, array_like=True):
+class Waker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The thread that ended a wait. None stands for it where an interrupt did: then nobody is to be named."""
 
     pid: int
@@ -108,7 +111,7 @@ class Waker(msgspec.Struct, frozen=True, array_like=True):
     """Id of the request that the waker was serving at that moment."""
 
 
-class Wait(msgspec.Struct, frozen=True, array_like=True):
+class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One stretch of at least 1 ms, inside a request, in which its thread did not run."""
 
     started_ns: int
@@ -138,7 +141,7 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     """Where in its code the waker was when it ended the wait; None also where that runs no known Python."""
 
 
-class Call(msgspec.Struct, frozen=True, array_like=True):
+class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One exchange with another process, made for a request: what was sent, and the answer to it.
 
     Its stretches lie one after the other: connecting (to `connected_ns`), TLS (to `secured_ns`), sending, waiting (from
@@ -186,7 +189,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     503, PostgreSQL's SQLSTATE 40..., MySQL's 1205 and 1213, a transaction of Redis that was not executed."""
 
 
-class Culprit(msgspec.Struct, frozen=True, array_like=True):
+class Culprit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Another request (or none) that kept the event loop while this one could have run."""
 
     request: int | None
@@ -200,7 +203,7 @@ class Culprit(msgspec.Struct, frozen=True, array_like=True):
     tid: int
 
 
-class Ran(msgspec.Struct, frozen=True, array_like=True):
+class Ran(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A moment at which a request's thread was found on a CPU: readings at even distances of CPU time."""
 
     at_ns: int
@@ -208,7 +211,7 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     """Place in the request's `code`."""
 
 
-class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
+class ServedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="request"):
     """One request, as the kernel booked it. A record with an id that was seen before replaces the earlier one.
 
     A request is closed provisionally after 100 ms without activity; where more follows (a streamed response), a
@@ -271,7 +274,7 @@ class ServedRequest(msgspec.Struct, frozen=True, array_like=True, tag="request")
     """What the head of a large answer (8 kB or more) says of its body; None: it is small, or that was not seen."""
 
 
-class ThreadWait(msgspec.Struct, frozen=True, array_like=True, tag="thread_wait"):
+class ThreadWait(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="thread_wait"):
     """One wait of at least 1 ms of a thread that serves no request, but kept one waiting at a lock not long ago.
 
     Its waits are told from then on, until for 10 s nobody waited for it; so are those of the threads that it waits for.
@@ -285,7 +288,7 @@ class ThreadWait(msgspec.Struct, frozen=True, array_like=True, tag="thread_wait"
     code: StackTable = StackTable()
 
 
-class OpenRequest(msgspec.Struct, frozen=True, array_like=True):
+class OpenRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request that has not ended."""
 
     id: int

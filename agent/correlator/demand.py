@@ -8,9 +8,9 @@ unless a process does all that it can: they ask again at once, or as if they did
 
 from __future__ import annotations
 
-from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.booked import BookedSums
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.model import BUCKETS
 
@@ -63,7 +63,7 @@ class _Process:
     """The sums of one process."""
 
     __slots__ = (
-        "booked_ns",
+        "booked",
         "count",
         "first_ns",
         "last_ns",
@@ -77,14 +77,14 @@ class _Process:
     def __init__(self, first_ns: int) -> None:
         self.first_ns = self.last_ns = first_ns
         self.count = self.total_ns = self.pause_ns = self.reused = 0
-        self.booked_ns = [0] * len(BUCKETS)
+        self.booked = BookedSums()
         self.threads: set[int] = set()
         self.on_loops = False
 
     def add(self, record: ServedRequest, sign: int) -> None:
         self.count += sign
-        self.total_ns += sign * _total_ns(record)
-        self.booked_ns = list(map(add if sign == 1 else sub, self.booked_ns, record.booked_ns))
+        self.total_ns += sign * max(record.ended_ns - _arrived_ns(record), 0)
+        self.booked.add(record.booked_ns, sign)
 
     def asked(self) -> Asked:
         count, rate = max(self.count, 1), max(self.count - 1, 0) / max(self.last_ns - self.first_ns, 1)
@@ -92,7 +92,7 @@ class _Process:
             requests=self.count,
             rate=rate,
             total_ns=self.total_ns / count,
-            booked_ns=tuple(booked / count for booked in self.booked_ns),
+            booked_ns=tuple(booked / count for booked in self.booked.each()),
             pause_ns=self._pause_ns(rate / count),
             threads=len(self.threads),
             on_loops=self.on_loops,
@@ -101,7 +101,8 @@ class _Process:
     def _pause_ns(self, rate_of_each: float) -> float:
         if self.reused >= _REUSED * self.count and self.reused > 0:
             return self.pause_ns / self.reused
-        computing, serving = self.booked_ns[_COLUMN["on_cpu"]], self.total_ns - self.booked_ns[_COLUMN["queue"]]
+        booked_ns = self.booked.each()
+        computing, serving = booked_ns[_COLUMN["on_cpu"]], self.total_ns - booked_ns[_COLUMN["queue"]]
         busy = rate_of_each * max(computing, 0 if self.on_loops else serving / max(len(self.threads), 1))
         return 0.0 if busy >= _SATURATED else OPEN_NS
 
@@ -175,7 +176,3 @@ def together(each: Iterable[Asked]) -> Asked | None:
 
 def _arrived_ns(record: ServedRequest) -> int:
     return record.started_ns if record.arrived_ns is None else record.arrived_ns
-
-
-def _total_ns(record: ServedRequest) -> int:
-    return max(record.ended_ns - _arrived_ns(record), 0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from operator import add, sub
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.booked import BookedSums
 from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.fair import FairSample
 from perfwatch.agent.correlator.knock_on import held_by
@@ -17,7 +17,6 @@ from perfwatch.agent.correlator.routes import OTHER
 from perfwatch.agent.correlator.what_if import Base, Predictions
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.model import (
-    BUCKETS,
     Endpoint,
     Evidence,
     Latency,
@@ -57,7 +56,7 @@ class EndpointState:
     """One method and route: all its durations, the sums of its ledgers, its latest verdicts."""
 
     __slots__ = (
-        "_booked_ns",
+        "_booked",
         "_known",
         "_made",
         "_predictions",
@@ -92,7 +91,7 @@ class EndpointState:
         self._traffic = traffic
         self._known: tuple[object, ...] = ()
         """What it was made of that other endpoints' requests tell."""
-        self._booked_ns = [0] * len(BUCKETS)
+        self._booked = BookedSums()
         self._slow = Pool()
         self._usual = Pool()
         self._made: Endpoint | None = None
@@ -102,7 +101,7 @@ class EndpointState:
         self._made = None
         self.slow_count += sign * slow
         self.errors += sign * failed
-        self._booked_ns = list(map(add if sign == 1 else sub, self._booked_ns, booked_ns))
+        self._booked.add(booked_ns, sign)
 
     @property
     def looks(self) -> Looks:
@@ -189,7 +188,7 @@ class EndpointState:
     def _normal_ledger(self) -> Ledger | None:
         """Return the mean of all that is not slow: what is left of all without the slow ones."""
         count = self.latencies.count - self.slow_count
-        booked_ns = [every - slow for every, slow in zip(self._booked_ns, self._slow.booked_ns, strict=True)]
+        booked_ns = [every - slow for every, slow in zip(self._booked.each(), self._slow.booked_ns, strict=True)]
         return mean_ledger(self.latencies.total_ns - self._slow.total_ns, booked_ns, count) if count > 0 else None
 
     def _base(self, verdict: Verdict) -> Base:
@@ -200,7 +199,7 @@ class EndpointState:
         return Base(self.sample, traffic.demand, traffic.cpus, kept_by, held)
 
     def _mean(self) -> Ledger:
-        return mean_ledger(self.latencies.total_ns, self._booked_ns, self.latencies.count)
+        return mean_ledger(self.latencies.total_ns, self._booked.each(), self.latencies.count)
 
     def _verdict(self, pool: Pool, latency: Latency, *, always: bool) -> Pooled:
         name = " ".join(self.name)

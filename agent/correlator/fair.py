@@ -68,13 +68,17 @@ class FairSample:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def wants(self, request_id: int) -> bool:
+        """Whether a request is one of the sample, as it is now; 0.4 us."""
+        return mixed(request_id) < self._below
+
     def put(self, request_id: int, taken: Taken | None) -> None:
-        """Take in a request, after `drop` where it is corrected; 0.7 us."""
-        if taken is not None and mixed(request_id) < self._below:
+        """Take in a request, after `drop` where it is corrected; None of one that is not wanted; 0.3 us."""
+        if taken is not None and self.wants(request_id):
             self._kept[request_id] = taken
-        while len(self._kept) > MOST:
-            self._below >>= 1
-            self._kept = {number: one for number, one in self._kept.items() if mixed(number) < self._below}
+            while len(self._kept) > MOST:
+                self._below >>= 1
+                self._kept = {number: one for number, one in self._kept.items() if mixed(number) < self._below}
         self._count += 1
         if self._corrected or self._count > self.stands_for * 9 // 8:
             self._corrected = False

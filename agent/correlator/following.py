@@ -60,7 +60,7 @@ class Following:
         `judge` returns nothing for one whose callees are what they were.
         """
         seen, changed = {record.id}, [record]
-        while changed and self._services.is_followed:
+        while changed:
             for caller in self._callees.callers(changed.pop()):
                 request = self._judged(caller) if caller not in seen else None
                 if request is not None and len(seen) <= MAX_ANEW:

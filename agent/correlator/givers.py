@@ -46,7 +46,7 @@ class Giver(NamedTuple):
     """Of all waits of which somebody may have ended at that moment."""
 
 
-class _End(msgspec.Struct, frozen=True):
+class _End(msgspec.Struct, frozen=True, gc=False):
     id: int
     ended_ns: int
     endpoint: Endpoint

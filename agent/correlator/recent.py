@@ -64,6 +64,9 @@ class RecentLists(Generic[Key, Value]):
         self._young.setdefault(key, []).append(value)
         self._count += 1
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._young or key in self._old
+
     def newest(self, key: Key) -> Iterator[Value]:
         """Yield what is kept for a key, the newest first."""
         return chain(reversed(self._young.get(key, ())), reversed(self._old.get(key, ())))

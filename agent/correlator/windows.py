@@ -86,9 +86,14 @@ class Windows:
 
     def _count(self, record: ServedRequest, sign: int) -> None:
         arrived_ns, ended_ns = (record.arrived_ns or record.started_ns), record.ended_ns
+        first, last = arrived_ns // _SECOND_NS, ended_ns // _SECOND_NS
+        if first == last == self._latest:  # most are: nothing is to be cut
+            second = self._open.setdefault(last, [0.0, 0.0])
+            second[0] += sign * max(ended_ns - arrived_ns, 0) / _SECOND_NS
+            second[1] += sign
+            return
         took_ns = max(ended_ns - arrived_ns, 1)
-        first = max(arrived_ns // _SECOND_NS, self._latest - _OPEN + 1)
-        for number in range(first, min(ended_ns // _SECOND_NS, self._latest) + 1):
+        for number in range(max(first, self._latest - _OPEN + 1), min(last, self._latest) + 1):
             inside_ns = min(ended_ns, (number + 1) * _SECOND_NS) - max(arrived_ns, number * _SECOND_NS)
             second = self._open.setdefault(number, [0.0, 0.0])
             second[0] += sign * max(inside_ns, 0) / _SECOND_NS

@@ -202,7 +202,7 @@ def test_which_connection_a_client_waits_on():
     """Of httpx, aiohttp and redis-py."""
     with script(CALLING) as (process, line):
         source = opened(process)
-        sample = until(source, 7)
+        sample = read_until(source, 7)
         source.close()
     used = {sample.table.stack(task.stack)[-1].function: task.used for task in sample.tasks}
     assert [used[name] for name in ("call", "fetch", "ask")] == [f"127.0.0.1:{port}" for port in line.split()]

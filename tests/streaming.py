@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from h2.events import ResponseReceived, StreamEnded, StreamReset
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame
 
 WAIT_S = 20
+QUIET_S = 0.04
 PAD = 7
 
 
@@ -62,11 +65,14 @@ class StreamingClient:
         return [*fixed, *more]
 
     def ask(self, *paths, more=()):
-        """Begin a stream for each, all in one piece."""
-        for path in paths:
-            stream = self.h2.get_next_available_stream_id()
+        """Begin a stream for each, all in one piece: the clock starts when that is sent."""
+        streams = [self.h2.get_next_available_stream_id() + 2 * number for number in range(len(paths))]
+        for stream, path in zip(streams, paths, strict=True):
             self.h2.send_headers(stream, self.headers(path, *more), end_stream=True)
-            self.exchanges[stream] = Exchange(path, time.monotonic_ns(), run_delay_ns())
+        start_ns, delay_ns = time.monotonic_ns(), run_delay_ns()
+        self.exchanges |= {
+            stream: Exchange(path, start_ns, delay_ns) for stream, path in zip(streams, paths, strict=True)
+        }
         self.flush()
 
     def ask_in_frames(self, path, *, cut, padded=False, pause_s=0.0, more=()):
@@ -108,17 +114,31 @@ class StreamingClient:
         return done
 
     def receive(self):
+        """Read until nothing comes for a while; what it means is looked at afterwards, for that takes time."""
+        read = [self._read()]
+        while self._has_more():
+            read.append(self._read())
+        for data, now_ns, delay_ns in read:
+            self._take(data, now_ns, delay_ns)
+        with contextlib.suppress(OSError):
+            self.flush()
+
+    def _read(self):
         data = self.socket.recv(1 << 16)
-        now_ns, delay_ns = time.monotonic_ns(), run_delay_ns()
         assert data, "the server has hung up"
+        return data, time.monotonic_ns(), run_delay_ns()
+
+    def _has_more(self):
+        buffered = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+        return buffered or bool(select.select([self.socket], [], [], QUIET_S)[0])
+
+    def _take(self, data, now_ns, delay_ns):
         for event in self.h2.receive_data(data):
             exchange = self.exchanges.get(getattr(event, "stream_id", None))
             if exchange and isinstance(event, ResponseReceived):
                 exchange.status = int(dict(event.headers)[":status"])
             elif exchange and isinstance(event, StreamEnded | StreamReset):
                 exchange.end_ns, exchange.delay_ns = now_ns, delay_ns - exchange.delay_ns
-        with contextlib.suppress(OSError):
-            self.flush()
 
 
 def frame_of_data(stream, data):

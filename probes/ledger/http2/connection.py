@@ -177,7 +177,7 @@ class Connection:
 
     def _from_client(self, piece: FrameEvent | Block) -> list[Told]:
         frame = _frame_of(piece)
-        read = self._read._replace(booked_ns=_NOTHING) if self._is_in_the_dark else frame
+        read = self._before(frame) if self._is_in_the_dark else frame
         stream = self.streams.get(frame.stream)
         if frame.type == frames.RESET:
             return self._reset(frame.stream, read.at_ns)
@@ -187,6 +187,10 @@ class Connection:
         if read.lane != frames.LOOP_LANE:
             return []
         return [_step(steps.READ, read, frame, stream.id)]
+
+    def _before(self, frame: FrameEvent) -> FrameEvent:
+        """Return the read that a frame's records came with, as the same thread did it: those of the first are not told."""
+        return self._read._replace(booked_ns=_NOTHING, lane=self._read.lane or frame.lane)
 
     def _open(self, piece: FrameEvent | Block, frame: FrameEvent, read: FrameEvent) -> list[Told]:
         if not frame.request or isinstance(piece, frames.FrameEvent) or len(self.streams) >= MOST_STREAMS:

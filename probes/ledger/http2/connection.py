@@ -189,7 +189,7 @@ class Connection:
         return [_step(steps.READ, read, frame, stream.id)]
 
     def _before(self, frame: FrameEvent) -> FrameEvent:
-        """Return the read that a frame's records came with, as the same thread did it: those of the first are not told."""
+        """Return the read that a frame's records came with, by the same thread: those of the first are not told."""
         return self._read._replace(booked_ns=_NOTHING, lane=self._read.lane or frame.lane)
 
     def _open(self, piece: FrameEvent | Block, frame: FrameEvent, read: FrameEvent) -> list[Told]:

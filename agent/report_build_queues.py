@@ -9,7 +9,8 @@ from perfwatch.agent import report_contract_queues as contract
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from perfwatch.agent.model import OwnCost, RunQueue, SessionInfo, SocketState, View
+    from perfwatch.agent.model import SessionInfo, View
+    from perfwatch.agent.model_queues import OwnCost, RunQueue, SocketState
 
 _HOST = "host"
 """The scope of a `Pressure` that is the whole machine's."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 # msgspec reads the annotations when a report is decoded.
-from perfwatch.agent.model import (  # noqa: TC001
+from perfwatch.agent.model import Scalability  # noqa: TC001
+from perfwatch.agent.model_queues import (  # noqa: TC001  # noqa: TC001
     CgroupLimit,
     ConnectionSetup,
     CpuShare,
@@ -17,9 +18,8 @@ from perfwatch.agent.model import (  # noqa: TC001
     DiskShare,
     Interpreter,
     Pressure,
-    Scalability,
 )
-from perfwatch.agent.model import Saturation as Resource  # noqa: TC001
+from perfwatch.agent.model_queues import Saturation as Resource  # noqa: TC001
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from perfwatch.agent.report_sentences import counted, share, took
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from perfwatch.agent.model import Interpreter
+    from perfwatch.agent.model_queues import Interpreter
     from perfwatch.agent.report_contract import Frame as Place
     from perfwatch.agent.report_contract import Report
 

@@ -13,7 +13,7 @@ from perfwatch.agent.report_places import collector, interpreter_lock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from perfwatch.agent.model import Saturation
+    from perfwatch.agent.model_queues import Saturation
     from perfwatch.agent.report_contract import Report
     from perfwatch.agent.report_contract_queues import Queues
 

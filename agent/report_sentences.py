@@ -12,7 +12,7 @@ from perfwatch.agent.correlator.wording import duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from perfwatch.agent.model import CgroupLimit, ConnectionSetup, CpuShare, DiskQueue, DiskShare, Pressure
+    from perfwatch.agent.model_queues import CgroupLimit, ConnectionSetup, CpuShare, DiskQueue, DiskShare, Pressure
     from perfwatch.agent.report_contract_queues import Cost, RunQueue, Socket
 
 STATES: Final[Mapping[str, str]] = {

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from perfwatch.agent import model
+from perfwatch.agent import model_queues as queues_of
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.probes.samples import SocketState
 
@@ -55,67 +56,67 @@ def sockets() -> tuple[SocketState, ...]:
     return (socket("listening", recv_q=5), reader, written, socket(), socket("accepted", state="CLOSE_WAIT"))
 
 
-def queues(**changes: object) -> model.Queues:
+def queues(**changes: object) -> queues_of.Queues:
     """All queues; by name what is to be otherwise."""
-    made = model.Queues(
-        run_queue=model.RunQueue(
+    made = queues_of.Queues(
+        run_queue=queues_of.RunQueue(
             cpus=2,
             waiting_mean=2.14,
             waiting_median=2.0,
             waiting_max=9,
             top=(
-                model.CpuShare(4313, "gunicorn", 0.91, is_target=True),
-                model.CpuShare(812, NAME, 0.72, is_target=False),
-                model.CpuShare(90, "kworker/1:2", 0.04, is_target=False),
+                queues_of.CpuShare(4313, "gunicorn", 0.91, is_target=True),
+                queues_of.CpuShare(812, NAME, 0.72, is_target=False),
+                queues_of.CpuShare(90, "kworker/1:2", 0.04, is_target=False),
             ),
         ),
         disks=(
-            model.DiskQueue(
+            queues_of.DiskQueue(
                 "nvme0n1", 0.93, 4.2, 12.5, 1_200_000.0, 88_000_000.0, 64.0, ("/var/lib (ext4)", "/ (ext4)")
             ),
-            model.DiskQueue("vdb", 0.0, 0.0, None, 0.0, 0.0, None, ()),
+            queues_of.DiskQueue("vdb", 0.0, 0.0, None, 0.0, 0.0, None, ()),
         ),
         disk_users=(
-            model.DiskShare(812, NAME, 0.0, 80_000_000.0, is_target=False),
-            model.DiskShare(4313, "gunicorn", 1_200_000.0, 900.0, is_target=True),
+            queues_of.DiskShare(812, NAME, 0.0, 80_000_000.0, is_target=False),
+            queues_of.DiskShare(4313, "gunicorn", 1_200_000.0, 900.0, is_target=True),
         ),
         sockets=sockets(),
         socket_count=42,
         threads=(("R", 3), ("S", 31), ("D", 1)),
         cgroups=(
-            model.CgroupLimit(
+            queues_of.CgroupLimit(
                 "/system.slice/shop.service", 0.2, 0.2, 0.84, 412.0, 200 << 20, 512 << 20, limit_hits=7, oom_kills=1
             ),
-            model.CgroupLimit("/system.slice", None, 0.5, None, None, 900_000_000, None, None, None),
+            queues_of.CgroupLimit("/system.slice", None, 0.5, None, None, 900_000_000, None, None, None),
         ),
         pressure=(
-            model.Pressure("host", 0.12, 0.0, 0.034),
-            model.Pressure("/system.slice/shop.service", None, None, None),
+            queues_of.Pressure("host", 0.12, 0.0, 0.034),
+            queues_of.Pressure("/system.slice/shop.service", None, None, None),
         ),
         connections=(
-            model.ConnectionSetup("accepted", 120, 0.34, 118, 100, 4.1, retransmits=2, resets=0),
-            model.ConnectionSetup("connected", 9, None, 0, 0, None, retransmits=0, resets=1),
+            queues_of.ConnectionSetup("accepted", 120, 0.34, 118, 100, 4.1, retransmits=2, resets=0),
+            queues_of.ConnectionSetup("connected", 9, None, 0, 0, None, retransmits=0, resets=1),
         ),
     )
     return msgspec.structs.replace(made, **changes)
 
 
-def saturation() -> tuple[model.Saturation, ...]:
+def saturation() -> tuple[queues_of.Saturation, ...]:
     """All six resources, of which the network does not say how much it can carry."""
     return (
-        model.Saturation("cpu", 0.71, 0.34, 0, "71 % busy, 2.1 threads waited, steal 3 %"),
-        model.Saturation("memory", 0.41, 0.0, 1, "41 % used, nothing reclaimed, 1 process killed for memory"),
-        model.Saturation("disk", 0.93, 0.81, None, "nvme0n1 93 % busy, 4.2 requests under way, 12.5 ms each"),
-        model.Saturation("network", None, 0.002, 3, "12 MB/s, 0.2 % of segments sent again, 3 connections dropped"),
-        model.Saturation("threads", 0.02, None, None, "35 of 2048"),
-        model.Saturation("files", 0.93, None, None, "952 of 1024 in process 4313"),
+        queues_of.Saturation("cpu", 0.71, 0.34, 0, "71 % busy, 2.1 threads waited, steal 3 %"),
+        queues_of.Saturation("memory", 0.41, 0.0, 1, "41 % used, nothing reclaimed, 1 process killed for memory"),
+        queues_of.Saturation("disk", 0.93, 0.81, None, "nvme0n1 93 % busy, 4.2 requests under way, 12.5 ms each"),
+        queues_of.Saturation("network", None, 0.002, 3, "12 MB/s, 0.2 % of segments sent again, 3 connections dropped"),
+        queues_of.Saturation("threads", 0.02, None, None, "35 of 2048"),
+        queues_of.Saturation("files", 0.93, None, None, "952 of 1024 in process 4313"),
     )
 
 
-def own_cost(cpu: float = 0.034) -> model.OwnCost:
+def own_cost(cpu: float = 0.034) -> queues_of.OwnCost:
     """The collector's, within its budget unless told otherwise."""
     probes = (("ledger", 0.012, 0.05), ("sockets", 0.0091, 4.0), ("threads", 0.004, 1.0), ("host", 0.0, 1.0))
-    return model.OwnCost(cpu, 46 << 20, 0.1, probes, cpu_mean=cpu / 2)
+    return queues_of.OwnCost(cpu, 46 << 20, 0.1, probes, cpu_mean=cpu / 2)
 
 
 SLOWED = (("sockets", 4.0, "a reading took 97 ms: 20,000 sockets"),)

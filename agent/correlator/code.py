@@ -12,7 +12,8 @@ from perfwatch.probes import frames
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.series import Span
-    from perfwatch.agent.model import Interpreter, Wait
+    from perfwatch.agent.model import Wait
+    from perfwatch.agent.model_queues import Interpreter
     from perfwatch.probes.frames import Frame, GcPause, StackTable, ThreadStacks
     from perfwatch.probes.records import ThreadWait
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.recent import Recent
-from perfwatch.agent.model import ConnectionSetup
+from perfwatch.agent.model_queues import ConnectionSetup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

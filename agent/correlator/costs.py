@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.rates import grown, part
-from perfwatch.agent.model import OwnCost
+from perfwatch.agent.model_queues import OwnCost
 
 if TYPE_CHECKING:
     from perfwatch.probes.samples import CollectorSample, ProbeCost, RateChange

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.agent.correlator.rates import CpuRate, cpu_rate, part
 from perfwatch.agent.correlator.series import Series
 from perfwatch.agent.correlator.tally import Tally
-from perfwatch.agent.model import CpuShare, RunQueue
+from perfwatch.agent.model_queues import CpuShare, RunQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from perfwatch.agent.correlator.context import Context
-    from perfwatch.agent.model import Request, RunQueue
+    from perfwatch.agent.model import Request
+    from perfwatch.agent.model_queues import RunQueue
 
 _CROWDED_ADVICE: Final = (
     "Move the busy neighbours off this host, or lower their CPU weight (cgroup cpu.weight, nice).",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from perfwatch.agent.correlator.rates import disk_rate, grown, latency_p99_ms, per_second
 from perfwatch.agent.correlator.series import Named, Series
 from perfwatch.agent.correlator.tally import Tally
-from perfwatch.agent.model import DiskQueue, DiskShare
+from perfwatch.agent.model_queues import DiskQueue, DiskShare
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.series import Span

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import grown, part, per_second
 from perfwatch.agent.correlator.series import Named, Span
-from perfwatch.agent.model import GilShare, Interpreter
+from perfwatch.agent.model_queues import GilShare, Interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

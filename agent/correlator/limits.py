@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.rates import PressureRate, cgroup_rate, pressure_rate
 from perfwatch.agent.correlator.series import Named
-from perfwatch.agent.model import CgroupLimit, Pressure
+from perfwatch.agent.model_queues import CgroupLimit, Pressure
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.series import Span

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.correlator.rates import MemoryRate
-    from perfwatch.agent.model import CgroupLimit, Request
+    from perfwatch.agent.model import Request
+    from perfwatch.agent.model_queues import CgroupLimit
 
 
 class _Shortage(NamedTuple):

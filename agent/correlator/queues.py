@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfwatch.agent.model import Queues
+from perfwatch.agent.model_queues import Queues
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.series import Span

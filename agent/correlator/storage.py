@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.correlator.series import Span
-    from perfwatch.agent.model import DiskQueue, DiskShare, Request
+    from perfwatch.agent.model import Request
+    from perfwatch.agent.model_queues import DiskQueue, DiskShare
 
 _ADVICE: Final = (
     "Take writes and fsync out of the request: batch them, or leave them to a background thread.",

@@ -11,7 +11,8 @@ from perfwatch.agent.model import Evidence
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Context
-    from perfwatch.agent.model import CgroupLimit, Request
+    from perfwatch.agent.model import Request
+    from perfwatch.agent.model_queues import CgroupLimit
 
 _ADVICE: Final = (
     "Raise the CPU quota (cgroup cpu.max, docker --cpus, Kubernetes limits.cpu), or use a weight instead of a quota.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.findings import counted
 from perfwatch.agent.correlator.wording import percent, size
-from perfwatch.agent.model import Saturation
+from perfwatch.agent.model_queues import Saturation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

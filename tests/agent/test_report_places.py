@@ -5,7 +5,7 @@ import making as m
 import msgspec
 import pytest
 
-from perfwatch.agent.model import GilShare, Interpreter
+from perfwatch.agent.model_queues import GilShare, Interpreter
 from perfwatch.agent.report import build, correlate, to_text
 from perfwatch.agent.report_cells import cells
 from perfwatch.agent.report_contract import Frame

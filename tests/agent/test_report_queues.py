@@ -5,7 +5,7 @@ import json
 import making as m
 import queued
 
-from perfwatch.agent.model import Queues
+from perfwatch.agent.model_queues import Queues
 from perfwatch.agent.report import build, correlate, to_json
 
 

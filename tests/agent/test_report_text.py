@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfwatch.agent import report_sentences as said
-from perfwatch.agent.model import CgroupLimit, CpuShare, DiskShare, ProbeStatus
+from perfwatch.agent.model import ProbeStatus
+from perfwatch.agent.model_queues import CgroupLimit, CpuShare, DiskShare
 from perfwatch.agent.report import build, correlate, to_text
 from perfwatch.agent.report_cells import bar, cells, clean, fit, wrap
 from perfwatch.agent.report_contract_queues import Socket

@@ -6,7 +6,8 @@ import queued
 from fakes import SECOND, FakeSource, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows, until
 
-from perfwatch.agent.model import CgroupLimit, ProbeStatus, Queues
+from perfwatch.agent.model import ProbeStatus
+from perfwatch.agent.model_queues import CgroupLimit, Queues
 from perfwatch.tui.screens.host import HostScreen, Page
 from perfwatch.tui.screens.overview import OverviewScreen
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from tui_driving import opened, scenario, screen
 
 from perfwatch.agent.correlator.engine import Correlator
-from perfwatch.agent.model import Interpreter, RunQueue
+from perfwatch.agent.model_queues import Interpreter, RunQueue
 from perfwatch.agent.source import Position
 from perfwatch.probes.records import HostSample
 from perfwatch.tui import palette

@@ -17,7 +17,7 @@ from perfwatch.tui.widgets.used import heat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from perfwatch.agent.model import CpuShare, Pressure, Queues, RunQueue, Saturation
+    from perfwatch.agent.model_queues import CpuShare, Pressure, Queues, RunQueue, Saturation
     from perfwatch.tui.messages import Frame
 
 _ROOMY: Final = 90

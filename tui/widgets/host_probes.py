@@ -15,7 +15,8 @@ from perfwatch.tui.widgets.sections import Section, SectionPanel, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from perfwatch.agent.model import OwnCost, SessionInfo, View
+    from perfwatch.agent.model import SessionInfo, View
+    from perfwatch.agent.model_queues import OwnCost
     from perfwatch.tui.messages import Frame
 
 _COLOURS: Final = {"running": palette.QUIET, "limited": palette.WARN, "unavailable": palette.ALARM}

@@ -16,7 +16,7 @@ from perfwatch.tui.widgets.used import heat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from perfwatch.agent.model import DiskQueue, DiskShare, Queues, SocketState
+    from perfwatch.agent.model_queues import DiskQueue, DiskShare, Queues, SocketState
     from perfwatch.tui.messages import Frame
 
 _BAR: Final = 6

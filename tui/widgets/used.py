@@ -16,7 +16,8 @@ from perfwatch.tui.widgets.panel import Panel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from perfwatch.agent.model import Bucket, Interpreter, SocketState, View
+    from perfwatch.agent.model import Bucket, View
+    from perfwatch.agent.model_queues import Interpreter, SocketState
     from perfwatch.tui.messages import Frame
 
 FULL: Final = 0.9

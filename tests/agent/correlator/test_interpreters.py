@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perfwatch.agent.correlator.code import Code
 from perfwatch.agent.correlator.recent import RecentLists
 from perfwatch.agent.correlator.series import Span
-from perfwatch.agent.model import GilShare
+from perfwatch.agent.model_queues import GilShare
 from perfwatch.agent.report import correlate
 from perfwatch.probes.frames import Generation
 

@@ -5,7 +5,7 @@ import making as m
 import pytest
 
 from perfwatch.agent.correlator.engine import Correlator
-from perfwatch.agent.model import Queues
+from perfwatch.agent.model_queues import Queues
 from perfwatch.probes.records import ProcessSample
 
 

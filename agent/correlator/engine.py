@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.chances.notes import Note
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
-    from perfwatch.agent.model import OpenRequest, Record, SessionInfo
+    from perfwatch.agent.model import OpenRequest, Record, SessionInfo, StackTime
 
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
@@ -267,13 +267,19 @@ class Correlator:
             return ()
         if counted.balance is None:
             return (self._keep(followed, judge(followed, self._context())),)
-        before = (request.record.id, counted.booked_ns, counted.balance, request.stacks)
-        counted.endpoint.unjudged(*before, slow=counted.slow)
-        anew, balance = self._judge(followed, counted.endpoint, counted.balance.looks)
-        counted.endpoint.sample.renew(request.record.id, balance)
-        self._counted.pop(request.record.id)
-        self._counted.put(request.record.id, msgspec.structs.replace(counted, balance=balance))
-        return (anew,)
+        return (self._judge_counted(followed, request.stacks, counted, counted.balance),)
+
+    def _judge_counted(
+        self, request: Request, stacks: tuple[StackTime, ...], counted: _Counted, before: Balance
+    ) -> Request:
+        """Judge a request that was judged, with these stacks, and counted."""
+        number, endpoint = request.record.id, counted.endpoint
+        endpoint.unjudged(number, counted.booked_ns, before, stacks, slow=counted.slow)
+        anew, balance = self._judge(request, endpoint, before.looks)
+        endpoint.sample.renew(number, balance)
+        self._counted.pop(number)
+        self._counted.put(number, msgspec.structs.replace(counted, balance=balance))
+        return anew
 
     def _judge_quick(self, request: Request) -> Request:
         """Judge a request that a judged one called: it is shown with it, and is no part of its endpoint's verdict."""
@@ -292,7 +298,9 @@ class Correlator:
             followed = follow(request, request.verdict.mechanism, self._context())
             self._pending.put(request.record, followed._replace(moments=()))
             verdict = chained(request.verdict, counted.balance, followed)
-            if verdict is not request.verdict:
+            if verdict is not request.verdict and verdict.mechanism == "lock":  # who held it, when, is evidence too
+                yield self._judge_counted(request, request.stacks, counted, counted.balance)
+            elif verdict is not request.verdict:
                 request = msgspec.structs.replace(request, verdict=verdict)
                 self._judged.put(request)
                 counted.endpoint.retold(victim, verdict, slow=counted.slow)

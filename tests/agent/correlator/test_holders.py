@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from judging import facts, judge, text
 
+from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.probes.frames import ThreadName
 from perfwatch.probes.records import Waker
 
@@ -79,6 +80,21 @@ def test_of_those_that_stood_in_line_before_it_the_one_that_kept_the_lock_is_nam
         "released it in refresh_cache() at cache.py:88"
     )
     assert "culprit" not in facts(verdict)
+
+
+def test_who_stood_in_line_before_it_and_ends_later_is_passed_over_then():
+    correlator = Correlator(m.info(slow_ms=1))
+    wait = held(70, OTHER, Waker(4313, 4401, "w", 9), started_ns=c.at(-78))
+    [alone] = correlator.feed(locked(wait))
+    assert facts(alone.verdict)["holder"] == "expire() at cache.py:120"
+    last = in_line(9, -10, holder=m.waker(None), place=REFRESH, waited_ms=60, tid=4401)
+    late = msgspec.structs.replace(last, at_ns=c.at(3), ended_ns=c.at(3))
+    anew = {one.record.id: one for one in correlator.feed(late)}[1]
+    assert facts(anew.verdict)["holder"] == "refresh_cache() at cache.py:88"
+    assert anew.verdict.advice[0].startswith("Hold the lock for less in refresh_cache() at cache.py:88")
+    view = correlator.view()
+    assert view.slow_count == view.count == 2
+    assert [one for one in view.requests if one.record.id == 1] == [anew]
 
 
 def test_who_waited_for_another_lock_is_not_in_line():

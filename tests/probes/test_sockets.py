@@ -19,7 +19,6 @@ from netting import (
     descriptors,
     equal,
     server,
-    sockets_held,
     ss,
     within,
 )
@@ -434,7 +433,7 @@ def test_processes_that_are_hidden_are_no_failure():
             with socket.create_server(("127.0.0.1", 0)), probe:
                 return f"{probe.availability().status} {probe.read(1)[0].count}"
 
-        assert as_nobody(ask, hidepid=True) == f"available {1 + sockets_held()}"
+        assert as_nobody(ask, hidepid=True) == "available 1"
 
 
 @NEEDS_ROOT
@@ -448,7 +447,7 @@ def test_another_user_sees_its_own_processes():
                 with probe:
                     return f"{answer.status} {probe.read(1)[0].count} {answer.reason}"
 
-        assert as_nobody(ask).startswith(f"limited {1 + sockets_held()} 1 of the target's 2 processes: ")
+        assert as_nobody(ask).startswith("limited 1 1 of the target's 2 processes: ")
 
 
 def test_of_many_those_with_queues_are_shown():

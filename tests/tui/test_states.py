@@ -32,7 +32,7 @@ async def test_without_packets_it_says_what_the_threads_did_and_what_would_show_
     async with opened(FakeSource(busy, info=info), size=(140, 30)) as pilot:
         text = screen(pilot)
     assert "its threads spent their busy time so: " in text
-    assert "`perfwatch doctor` says whether requests can be seen here" in text
+    assert f"To see requests: {queued.LEDGER_LOST.remedy}" in text
     assert "no request has ended yet" not in text
 
 

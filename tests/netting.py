@@ -119,7 +119,6 @@ def as_nobody(function, *, hidepid=False):
     if not child:
         text = "nothing was returned"
         try:
-            _let_go_of_sockets()
             if hidepid:
                 _hide_processes()
             os.setgroups([])
@@ -151,7 +150,7 @@ def descriptors():
     return sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
 
 
-def _let_go_of_sockets():
+def let_go_of_sockets():
     """Close the sockets that a fork has from those who were tested before; what it opens itself is all that it has."""
     for number in descriptors():
         with contextlib.suppress(OSError):

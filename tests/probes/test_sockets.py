@@ -18,6 +18,7 @@ from netting import (
     connections,
     descriptors,
     equal,
+    let_go_of_sockets,
     server,
     ss,
     within,
@@ -429,6 +430,7 @@ def test_processes_that_are_hidden_are_no_failure():
     with server() as (process, _, _):
 
         def ask():
+            let_go_of_sockets()
             probe = SocketsProbe(lambda: [process.pid, os.getpid()])
             with socket.create_server(("127.0.0.1", 0)), probe:
                 return f"{probe.availability().status} {probe.read(1)[0].count}"
@@ -441,6 +443,7 @@ def test_another_user_sees_its_own_processes():
     with server() as (process, _, _):
 
         def ask():
+            let_go_of_sockets()
             with socket.create_server(("127.0.0.1", 0)):
                 probe = SocketsProbe(lambda: [process.pid, os.getpid()])
                 answer = probe.availability()

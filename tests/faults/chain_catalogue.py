@@ -62,7 +62,6 @@ CHAINS = (
     chain(
         *("kept-lock", (clients("/kept-lock/{n}?ms=60", 3),), ("thread", "sleep")),
         says="held by _keep() at coding.py:69, because it sleeps",
-        quick=True,
     ),
     chain(
         *("kept-query", (clients("/kept-query/{n}?ms=80", 3),), ("thread", "dependency"), ("peer", None)),
@@ -85,7 +84,6 @@ CHAINS = (
         kind="outside",
         around=(WEB,),
         server=UVICORN,
-        quick=True,
     ),
     chain(
         *("pool-over-query-asyncio", POOLED, *QUERY),

@@ -64,6 +64,7 @@ def test_connections_that_are_used_once_are_told():
     assert {key for key in found(report) if key[0] == "reuse-connections"} == {("reuse-connections", "/fresh")}
 
 
+@pytest.mark.slow
 def test_handshakes_from_nothing_are_told():
     report, _ = report_on(("/secure",), services.secure_web)
     chances = found(report)
@@ -73,6 +74,7 @@ def test_handshakes_from_nothing_are_told():
     assert "0 % of them resumed" in resumable["text"]
 
 
+@pytest.mark.slow
 def test_calls_that_could_overlap_are_told():
     report, _ = report_on(("/together", "/kept"), services.web)
     overlapping = {key: one for key, one in found(report).items() if key[0] == "overlap-calls"}
@@ -80,6 +82,7 @@ def test_calls_that_could_overlap_are_told():
     assert overlapping["overlap-calls", "/together"]["saves_ms"] == pytest.approx(30, rel=0.35)
 
 
+@pytest.mark.slow
 def test_transactions_that_are_done_again_are_told():
     report, samples = report_on(("/conflict",), surroundings.postgres)
     chance = found(report)["retries", "/conflict"]
@@ -87,6 +90,7 @@ def test_transactions_that_are_done_again_are_told():
     assert 8 <= chance["saves_ms"] <= 60
 
 
+@pytest.mark.slow
 def test_calls_that_are_made_again_are_told():
     report, samples = report_on(("/busy", "/kept"), services.web)
     retries = {key: one for key, one in found(report).items() if key[0] == "retries"}

@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.cpython.containers import EMPTY, Containers, Table
-from perfwatch.probes.cpython.kinds import KEPT_FOR_NS, MAX_BASES, MAX_KEPT
+from perfwatch.probes.cpython.kept import KEPT_FOR_NS, MAX_KEPT
+from perfwatch.probes.cpython.kinds import MAX_BASES
 from perfwatch.probes.cpython.objects import POINTER, Objects, integer
 
 if TYPE_CHECKING:

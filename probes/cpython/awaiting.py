@@ -8,12 +8,11 @@ followed together, step by step, one or two calls a step. Cost: 4 us a frame, an
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.chain import MAX_FRAMES, Chain, Fault, Path
 from perfwatch.probes.cpython.coroutine_form import CoroutineForm, Standing
-from perfwatch.probes.cpython.kinds import KEPT_FOR_NS, MAX_KEPT
+from perfwatch.probes.cpython.kept import Kept
 from perfwatch.probes.cpython.memory import Places
 from perfwatch.probes.cpython.objects import POINTER, integer
 
@@ -57,8 +56,7 @@ class Awaiting:
         self._bytes_data = layout["bytes.data"]
         # Up to 3.10 a coroutine itself is short, and its frame lies elsewhere.
         self._head_bytes = self._form.head_bytes + (0 if self._form.is_apart else _REACH_BYTES)
-        self._awaiting: dict[tuple[int, int], bool] = {}
-        self._until_ns = 0
+        self._awaiting = Kept(self._is_await)
         self._unit_bytes = 2 if layout.minor >= (3, 10) else 1
 
     def follow(self, tasks: Sequence[int]) -> list[Chain | Fault]:
@@ -147,20 +145,14 @@ class Awaiting:
 
     def _awaits(self, standing: Standing) -> bool:
         """Whether a suspended coroutine awaits something, by its next instruction; kept for a second."""
-        if time.monotonic_ns() > self._until_ns or len(self._awaiting) > MAX_KEPT:
-            self._awaiting.clear()
-            self._until_ns = time.monotonic_ns() + KEPT_FOR_NS
-        place = standing.code, standing.position
-        known = self._awaiting.get(place)
-        if known is None:
-            known = self._awaiting[place] = self._is_await(standing)
-        return known
+        return self._awaiting.of((standing.code, standing.position))
 
-    def _is_await(self, standing: Standing) -> bool:
-        start: int | None = standing.position
+    def _is_await(self, place: tuple[int, int]) -> bool:
+        code, position = place
+        start: int | None = position
         if self._code_start is not None:
-            code = self._memory.word(standing.code + self._code_start)
-            start = code + self._bytes_data + standing.position * self._unit_bytes if code else None
+            data = self._memory.word(code + self._code_start)
+            start = data + self._bytes_data + position * self._unit_bytes if data else None
         instruction = self._memory.read(start + _INSTRUCTION_BYTES, _INSTRUCTION_BYTES) if start else None
         return bool(instruction) and self._form.awaits(instruction or b"")
 

@@ -12,10 +12,9 @@ Objects/exception_handling_notes.txt of CPython. Cost: 60 us for a code object t
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.probes.cpython.kinds import KEPT_FOR_NS, MAX_KEPT
+from perfwatch.probes.cpython.kept import Kept
 from perfwatch.probes.cpython.objects import POINTER, Objects, integer
 
 if TYPE_CHECKING:
@@ -66,9 +65,7 @@ class Entered:
         self._layout = layout = python.layout
         self._table = layout.get("co.exceptiontable")
         self._start = layout.get("co.code_adaptive") or 0
-        self._known: dict[int, tuple[int, tuple[Block, ...]]] = {}
-        """By code object: how many variables lie before the stack of values, and its blocks."""
-        self._until_ns = 0
+        self._known = Kept(self._read)
 
     @property
     def is_possible(self) -> bool:
@@ -79,7 +76,7 @@ class Entered:
         """Return the addresses of what a frame has entered; `variables` is where its first variable lies."""
         if self._table is None:
             return ()
-        count, known = self._of(code)
+        count, known = self._known.of(code)
         offset = position - code - self._start
         height = max((one.height for one in known if one.start <= offset < one.end), default=0)
         if not 0 < height <= MAX_HEIGHT:
@@ -93,16 +90,8 @@ class Entered:
         field = _BOUND.get(self._kinds.name_of(value))
         return self._memory.word(value + self._layout[field]) if field else None
 
-    def _of(self, code: int) -> tuple[int, tuple[Block, ...]]:
-        if time.monotonic_ns() > self._until_ns or len(self._known) > MAX_KEPT:
-            self._known.clear()
-            self._until_ns = time.monotonic_ns() + KEPT_FOR_NS
-        known = self._known.get(code)
-        if known is None:
-            known = self._known[code] = self._read(code)
-        return known
-
     def _read(self, code: int) -> tuple[int, tuple[Block, ...]]:
+        """Return how many variables of a code object lie before the stack of values, and its blocks."""
         count = self._memory.read(code + self._layout["co.nlocalsplus"], _INT)
         address = self._memory.word(code + (self._table or 0))
         table = self._objects.data(address, MAX_TABLE_BYTES) if address else None

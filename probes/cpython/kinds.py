@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.probes.cpython.kept import KEPT_FOR_NS, MAX_KEPT
 from perfwatch.probes.cpython.objects import integer
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from perfwatch.probes.cpython.python import Python
 
 MAX_NAME_BYTES: Final = 96
-KEPT_FOR_NS: Final = 1_000_000_000
-MAX_KEPT: Final = 4096
 MAX_BASES: Final = 16
 NO_TYPE: Final = ""
 TASK: Final = "_asyncio.Task"

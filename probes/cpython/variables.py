@@ -6,11 +6,10 @@ an inner function uses too is in a cell. Where they lie is kept for a second. Co
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.probes.cpython.attributes import Found
-from perfwatch.probes.cpython.kinds import KEPT_FOR_NS, MAX_KEPT
+from perfwatch.probes.cpython.kept import Kept
 from perfwatch.probes.cpython.objects import POINTER
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ class Variables:
         layout = python.layout
         self._names = [at for name in _NAMES if (at := layout.get(name)) is not None]
         self._content = layout["cell.content"]
-        self._known: dict[int, dict[str, int]] = {}
-        self._until_ns = 0
+        self._known = Kept(self._read)
 
     def of(self, code: int, variables: int, name: str) -> Found | None:
         """Return a variable of a frame that executes a code object; `variables` is where its first lies."""
@@ -50,13 +48,7 @@ class Variables:
 
     def numbers(self, code: int) -> dict[str, int]:
         """Return which variable of a code object has which name."""
-        if time.monotonic_ns() > self._until_ns or len(self._known) > MAX_KEPT:
-            self._known.clear()
-            self._until_ns = time.monotonic_ns() + KEPT_FOR_NS
-        known = self._known.get(code)
-        if known is None:
-            known = self._known[code] = self._read(code)
-        return known
+        return self._known.of(code)
 
     def _read(self, code: int) -> dict[str, int]:
         addresses: list[int] = []

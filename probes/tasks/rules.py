@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from perfwatch.probes.cpython.kinds import KEPT_FOR_NS, MAX_KEPT
+from perfwatch.probes.cpython.kept import KEPT_FOR_NS, MAX_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

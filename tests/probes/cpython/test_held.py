@@ -50,8 +50,8 @@ sys.stdin.read()
 """
 
 
-def standing(python, seconds=5.0):
-    """Return which threads hold and wait, once some do."""
+def standing(python, count, seconds=5.0):
+    """Return which threads hold and wait, once so many do: they do not begin at one moment."""
     from perfwatch.probes.cpython.walk import Walker
 
     walker, found = Walker(python), Standing(python)
@@ -59,7 +59,7 @@ def standing(python, seconds=5.0):
     while time.monotonic() < until:
         now_ns = time.monotonic_ns()
         found.see(walker.read().threads, now_ns)
-        if locked := found.locked(now_ns):
+        if len(locked := found.locked(now_ns)) >= count:
             return locked
     return ()
 
@@ -67,7 +67,7 @@ def standing(python, seconds=5.0):
 @KNOWN
 def test_threads_that_wait_for_each_other_hold_what_the_other_waits_for(python):
     with opened(HOLDING, python=python) as (read, _, _line):
-        one, other = standing(read)
+        one, other = standing(read, 2)
     assert {type(one), type(other)} == {LockedThread}
     assert one.waits_for in other.holds
     assert other.waits_for in one.holds
@@ -79,7 +79,7 @@ def test_of_versions_without_tables_nothing_is_told():
     older = [path for name, path in PYTHONS.items() if name in {"3.8", "3.10"}]
     for python in older:
         with opened(HOLDING, python=python) as (read, _, _line):
-            assert standing(read, seconds=1.5) == ()
+            assert standing(read, 1, seconds=1.5) == ()
 
 
 def sample():

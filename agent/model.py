@@ -64,11 +64,16 @@ PRINCIPLE_OF: Final[dict[Mechanism, Principle]] = {
     "network": "capacity",
     "dependency": "capacity",
 }
+Chance: TypeAlias = Literal[
+    "cache", "static", "compress", "reuse-connections", "resume-tls", "overlap-calls", "retries"
+]
+"""What an opportunity is."""
 MAX_JUDGED: Final = 1000
 """So many judged requests a view holds."""
 
 
-_PLACE: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
+COLUMN: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
+"""Which figure of a ledger is a bucket's."""
 
 
 class Ledger(msgspec.Struct, frozen=True, gc=False):
@@ -84,7 +89,7 @@ class Ledger(msgspec.Struct, frozen=True, gc=False):
         return self.total_ns - sum(self.booked_ns)
 
     def __getitem__(self, bucket: Bucket) -> int:
-        return self.booked_ns[_PLACE[bucket]]
+        return self.booked_ns[COLUMN[bucket]]
 
     def share(self, *buckets: Bucket) -> float:
         """Part of the latency that these buckets explain, 0..1."""
@@ -192,7 +197,7 @@ class Scalability(msgspec.Struct, frozen=True):
 class Opportunity(msgspec.Struct, frozen=True):
     """Something that would make requests cheaper, and is not why they are slow."""
 
-    kind: Literal["cache", "static", "compress", "reuse-connections", "resume-tls", "overlap-calls", "retries"]
+    kind: Chance
     endpoint: tuple[str, str]
     """Method and route, as they are shown."""
     text: str
@@ -278,6 +283,16 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         """Answered with 5xx, or not answered; of gRPC: with another status than OK."""
         record = self.record
         return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
+
+
+def arrival_of(request: ServedRequest | OpenRequest) -> int:
+    """Return when a request came, as far as that was seen: when it was read, else."""
+    return request.started_ns if request.arrived_ns is None else request.arrived_ns
+
+
+def resumed_at(wait: Wait) -> int:
+    """Return when a thread that waited ran again."""
+    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
 
 
 def told_route(route: str, service: int | None) -> str:

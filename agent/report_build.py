@@ -15,6 +15,7 @@ from perfwatch.agent.model import (
     Opportunity,
     Request,
     Verdict,
+    arrival_of,
 )
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
 from perfwatch.agent.report_build_chains import build_chain, build_deadlocks
@@ -194,7 +195,7 @@ def _opportunity(one: Opportunity) -> contract.OpportunityReport:
 
 
 def _open(info: SessionInfo, request: OpenRequest, now_ns: int) -> contract.OpenReport:
-    arrived_ns = request.started_ns if request.arrived_ns is None else request.arrived_ns
+    arrived_ns = arrival_of(request)
     return contract.OpenReport(
         start=info.unix_s(arrived_ns),
         age_ms=_ms(max(now_ns - arrived_ns, 0)),

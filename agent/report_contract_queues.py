@@ -10,7 +10,7 @@ import msgspec
 
 # msgspec reads the annotations when a report is decoded.
 from perfwatch.agent.model import Scalability  # noqa: TC001
-from perfwatch.agent.model_queues import (  # noqa: TC001  # noqa: TC001
+from perfwatch.agent.model_queues import (  # noqa: TC001
     CgroupLimit,
     ConnectionSetup,
     CpuShare,

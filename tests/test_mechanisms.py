@@ -6,9 +6,8 @@ from typing import get_args
 
 import pytest
 
-from perfwatch.agent.correlator.chances.notes import Kind
 from perfwatch.agent.correlator.judge import RULES
-from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF
+from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF, Chance
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "mechanisms.md").read_text()
@@ -73,4 +72,4 @@ def test_its_commands_are_known(mechanism):
 
 
 def test_every_opportunity_is_told():
-    assert sorted(re.findall(r"^\| `([\w-]+)` \|", TEXT, re.MULTILINE)) == sorted(get_args(Kind))
+    assert sorted(re.findall(r"^\| `([\w-]+)` \|", TEXT, re.MULTILINE)) == sorted(get_args(Chance))

@@ -9,7 +9,7 @@ from perfwatch.agent.correlator.wording import at, cut, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.model import Link, Mechanism
+    from perfwatch.agent.model import Evidence, Link, Mechanism
 
 
 class Linked(Protocol):
@@ -51,6 +51,8 @@ _DOES: Final[dict[str, str]] = {
 }
 """Of many requests it is said as what they do."""
 _HELD: Final[dict[Mechanism, str]] = {"lock": "held", "gil": "held", "event-loop": "kept", "pool": "held"}
+_NAMED: Final = frozenset({"holder", "keeper"})
+"""Evidence of whom the sentence of a verdict names."""
 _MAX_STEPS: Final = 3
 _MAX_NAME: Final = 60
 
@@ -58,15 +60,16 @@ _MAX_NAME: Final = 60
 def because(
     mechanism: Mechanism,
     chain: Sequence[Link],
+    evidence: Sequence[Evidence],
     *,
-    names_holder: bool,
-    names_callee: bool = False,
     is_many: bool = False,
 ) -> str:
     """Return the words that follow the sentence of a verdict; none where the chain says no more than that.
 
-    `names_holder`: the sentence says who held it; `names_callee`: it says what the callee waited for, too.
+    The sentence is made of the evidence: it may name who held it, or what the callee waited for, too.
     """
+    known = {one.name for one in evidence}
+    names_holder, names_callee = bool(known & _NAMED), "callee" in known
     if names_callee:
         chain = chain[1:]
     if not chain:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from perfwatch.agent.correlator.doings import Piece, Stretch, arrival_of, within
+from perfwatch.agent.correlator.doings import Piece, Stretch, within
 from perfwatch.agent.correlator.findings import named, thread_name
 from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.places import is_scaffolding, telling
 from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.storage import likely_device
-from perfwatch.agent.model import OpenRequest, ServedRequest
+from perfwatch.agent.model import OpenRequest, ServedRequest, arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

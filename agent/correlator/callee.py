@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.recent import RecentLists
 from perfwatch.agent.correlator.routes import fold
+from perfwatch.agent.model import arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -188,4 +189,4 @@ def _overlap_ns(call: Call, callee: ServedRequest) -> int:
 
 
 def _span(record: ServedRequest) -> tuple[int, int]:
-    return record.started_ns if record.arrived_ns is None else record.arrived_ns, record.ended_ns
+    return arrival_of(record), record.ended_ns

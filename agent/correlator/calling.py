@@ -14,6 +14,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+from perfwatch.agent.model import resumed_at
 from perfwatch.probes.records import MAX_CALLS
 
 if TYPE_CHECKING:
@@ -236,12 +237,12 @@ def _uncovered(stretches: Sequence[Stretch], waits: Sequence[Wait]) -> Iterator[
     at = 0
     for one in stretches:
         covered_ns, seen_ns = 0, one.from_ns
-        while at < len(waits) and _end_of(waits[at]) <= one.from_ns:
+        while at < len(waits) and resumed_at(waits[at]) <= one.from_ns:
             at += 1
         for wait in waits[at:]:
             if wait.started_ns >= one.until_ns or seen_ns >= one.until_ns:
                 break
-            from_ns, until_ns = max(wait.started_ns, seen_ns), min(_end_of(wait), one.until_ns)
+            from_ns, until_ns = max(wait.started_ns, seen_ns), min(resumed_at(wait), one.until_ns)
             covered_ns += max(until_ns - from_ns, 0)
             seen_ns = max(seen_ns, until_ns)
         yield one, one.until_ns - one.from_ns - covered_ns
@@ -251,7 +252,3 @@ def _from(stretches: Sequence[Stretch], at: int, until_ns: int) -> Iterator[Stre
     while at < len(stretches) and stretches[at].from_ns < until_ns:
         yield stretches[at]
         at += 1
-
-
-def _end_of(wait: Wait) -> int:
-    return wait.started_ns + wait.blocked_ns + wait.runnable_ns

@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.blaming import OF_CALLS, Blamed, blamed
-from perfwatch.agent.correlator.doings import Piece, arrival_of, of_request, of_thread
+from perfwatch.agent.correlator.doings import Piece, of_request, of_thread
 from perfwatch.agent.correlator.givers import is_untold
-from perfwatch.agent.model import Link, Mechanism
+from perfwatch.agent.model import Link, Mechanism, arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

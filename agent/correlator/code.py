@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from perfwatch.agent.correlator.interpreters import Interpreters, Paused
 from perfwatch.agent.correlator.recent import RecentLists
 from perfwatch.agent.correlator.spans import Spans
+from perfwatch.agent.model import resumed_at
 from perfwatch.probes import frames
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.series import Span
-    from perfwatch.agent.model import Wait
     from perfwatch.agent.model_queues import Interpreter
     from perfwatch.probes.frames import Frame, GcPause, StackTable, ThreadStacks
     from perfwatch.probes.records import ThreadWait
@@ -72,7 +72,7 @@ class Code:
         """Return the waits of a thread that overlap a stretch of time in which it served no request, in order."""
         found = []
         for one in self._waits.newest(tid):
-            if _end_of(one.wait) < (span.from_ns or 0):
+            if resumed_at(one.wait) < (span.from_ns or 0):
                 break
             if one.wait.started_ns < span.until_ns:
                 found.append(one)
@@ -122,10 +122,6 @@ class Code:
             self._by_thread.add(sample.tid, sighting)
             if sample.holds_gil:
                 self._holding.add(record.pid, sighting)
-
-
-def _end_of(wait: Wait) -> int:
-    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
 
 
 def _within(kept: RecentLists[int, Sighting], key: int, span: Span) -> list[Sighting]:

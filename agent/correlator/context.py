@@ -12,7 +12,7 @@ from perfwatch.agent.correlator.lines import without_stacks
 from perfwatch.agent.correlator.loops import Loops
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.windows import Windows
-from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest
+from perfwatch.agent.model import BUCKETS, Bucket, OpenRequest, ServedRequest, arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,7 +134,7 @@ class Traffic:
 
     def ended_beside(self, record: ServedRequest, until_ns: int) -> Iterator[ServedRequest]:
         """Yield the ended requests of its process that were served between its arrival and `until_ns`."""
-        from_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
+        from_ns = arrival_of(record)
         for other in self._by_process.get(record.pid, ()):
             if other.started_ns < until_ns and other.ended_ns > from_ns:
                 yield other

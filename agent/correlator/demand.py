@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.booked import BookedSums
 from perfwatch.agent.correlator.recent import Recent
-from perfwatch.agent.model import BUCKETS
+from perfwatch.agent.model import COLUMN, arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,6 @@ _MAX_PROCESSES: Final = 256
 _MAX_THREADS: Final = 256
 _CONNECTIONS: Final = 4096
 _REUSED: Final = 0.5
-_COLUMN: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
 
 
 class Asked(NamedTuple):
@@ -56,7 +55,7 @@ class Asked(NamedTuple):
 
     def mean_ns(self, bucket: Bucket) -> float:
         """Return the mean of a bucket."""
-        return self.booked_ns[_COLUMN[bucket]]
+        return self.booked_ns[COLUMN[bucket]]
 
 
 class _Process:
@@ -83,7 +82,7 @@ class _Process:
 
     def add(self, record: ServedRequest, sign: int) -> None:
         self.count += sign
-        self.total_ns += sign * max(record.ended_ns - _arrived_ns(record), 0)
+        self.total_ns += sign * max(record.ended_ns - arrival_of(record), 0)
         self.booked.add(record.booked_ns, sign)
 
     def asked(self) -> Asked:
@@ -102,7 +101,7 @@ class _Process:
         if self.reused >= _REUSED * self.count and self.reused > 0:
             return self.pause_ns / self.reused
         booked_ns = self.booked.each()
-        computing, serving = booked_ns[_COLUMN["on_cpu"]], self.total_ns - booked_ns[_COLUMN["queue"]]
+        computing, serving = booked_ns[COLUMN["on_cpu"]], self.total_ns - booked_ns[COLUMN["queue"]]
         busy = rate_of_each * max(computing, 0 if self.on_loops else serving / max(len(self.threads), 1))
         return 0.0 if busy >= _SATURATED else OPEN_NS
 
@@ -150,7 +149,7 @@ class Demand:
         answered_ns = self._answered.get(record.connection)
         if answered_ns is not None:
             process.reused += 1
-            process.pause_ns += max(_arrived_ns(record) - answered_ns, 0)
+            process.pause_ns += max(arrival_of(record) - answered_ns, 0)
 
 
 def together(each: Iterable[Asked]) -> Asked | None:
@@ -172,7 +171,3 @@ def together(each: Iterable[Asked]) -> Asked | None:
         threads=sum(one.threads for one in some),
         on_loops=any(one.on_loops for one in some),
     )
-
-
-def _arrived_ns(record: ServedRequest) -> int:
-    return record.started_ns if record.arrived_ns is None else record.arrived_ns

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from perfwatch.agent.correlator.permits import awaited
 from perfwatch.agent.correlator.refining import pooled
 from perfwatch.agent.correlator.series import Span
-from perfwatch.agent.model import BUCKETS, Bucket, Mechanism, ServedRequest
+from perfwatch.agent.model import BUCKETS, Bucket, Mechanism, ServedRequest, arrival_of, resumed_at
 from perfwatch.probes.frames import StackTable
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def of_thread(tid: int, stretches: Sequence[Stretch], code: Code) -> list[Piece]
         waits = code.waits(tid, span)
         for one in waits:
             pieces += _pieces(one.wait, [stretch], None, one.pid, one.code)
-        waited = [(one.wait.started_ns, _end_of(one.wait)) for one in waits]
+        waited = [(one.wait.started_ns, resumed_at(one.wait)) for one in waits]
         readings = code.sightings(tid, span)[:_MOST_READINGS]
         seen += [one for one in readings if not any(start <= one.at_ns < end for start, end in waited)]
     left_ns = length(stretches) - sum(one.spent_ns for one in pieces)
@@ -134,11 +134,6 @@ def mechanism_of(wait: Wait) -> Mechanism | None:
     return MECHANISM_OF.get(wait.bucket)
 
 
-def arrival_of(record: ServedRequest) -> int:
-    """Return when a request came, as far as that was seen."""
-    return record.started_ns if record.arrived_ns is None else record.arrived_ns
-
-
 def _queued(record: ServedRequest, stretches: Sequence[Stretch]) -> Iterator[Piece]:
     """Yield when it was not read yet: no worker was free, or its event loop was busy."""
     by_loop = record.threads == "followed" and record.booked_ns[_LOOP] > record.booked_ns[_QUEUE]
@@ -158,13 +153,9 @@ def _pieces(
     woken_ns = wait.started_ns + wait.blocked_ns
     for start, end in within(stretches, wait.started_ns, woken_ns):
         yield Piece(mechanism_of(wait), end - start, record, wait, start, end, pid, code)
-    for start, end in within(stretches, woken_ns, _end_of(wait)):
+    for start, end in within(stretches, woken_ns, resumed_at(wait)):
         is_throttled = 2 * wait.throttled_ns > wait.runnable_ns
         yield Piece("throttle" if is_throttled else "run-queue", end - start, record, wait, start, end, pid, code)
-
-
-def _end_of(wait: Wait) -> int:
-    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
 
 
 def _did(seen: Sighting) -> Mechanism | None:

@@ -34,7 +34,7 @@ from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
-from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View
+from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.chances.notes import Note
     from perfwatch.agent.correlator.looks import Looks
     from perfwatch.agent.correlator.weighing import Balance
-    from perfwatch.agent.model import OpenRequest, Record, SessionInfo, StackTime
+    from perfwatch.agent.model import OpenRequest, Record, SessionInfo
 
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
@@ -203,7 +203,7 @@ class Correlator:
         earlier = self._counted.pop(record.id)
         if earlier is not None:
             self._retract(record.id, earlier)
-        arrived_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
+        arrived_ns = arrival_of(record)
         duration_ns = max(record.ended_ns - arrived_ns, 0)
         route = self._around.code.spans.route_of(record, self._routes.fold(record.target))
         service = self._around.services.of(record.pid)
@@ -237,7 +237,7 @@ class Correlator:
         if normal is not None:
             endpoint.normals.add(normal)
         notes = self._chances.take(request, judged=judged, earlier=None if earlier is None else earlier.notes)
-        counts = (
+        counted = _Counted(
             endpoint,
             duration_ns,
             record.booked_ns,
@@ -249,7 +249,7 @@ class Correlator:
             normal,
             notes,
         )
-        self._counted.put(record.id, _Counted(*counts))
+        self._counted.put(record.id, counted)
         self._traffic.served(record)
         return (request,) if judged else ()
 
@@ -267,14 +267,12 @@ class Correlator:
             return ()
         if counted.balance is None:
             return (self._keep(followed, judge(followed, self._context())),)
-        return (self._judge_counted(followed, request.stacks, counted, counted.balance),)
+        return (self._judge_counted(followed, counted, counted.balance),)
 
-    def _judge_counted(
-        self, request: Request, stacks: tuple[StackTime, ...], counted: _Counted, before: Balance
-    ) -> Request:
-        """Judge a request that was judged, with these stacks, and counted."""
+    def _judge_counted(self, request: Request, counted: _Counted, before: Balance) -> Request:
+        """Judge a request again that was judged, and counted."""
         number, endpoint = request.record.id, counted.endpoint
-        endpoint.unjudged(number, counted.booked_ns, before, stacks, slow=counted.slow)
+        endpoint.unjudged(number, counted.booked_ns, before, request.stacks, slow=counted.slow)
         anew, balance = self._judge(request, endpoint, before.looks)
         endpoint.sample.renew(number, balance)
         self._counted.pop(number)
@@ -289,18 +287,21 @@ class Correlator:
 
     def _followed_further(self, victims: Iterable[int]) -> Iterator[Request]:
         """Tell the chains anew of those, by id, that waited for a request, which ended later than they did."""
+        context = self._context()
         for victim in victims:
             request, counted = self._judged.get(victim), self._counted.get(victim)
             if request is None or request.verdict is None or request.verdict.mechanism is None:
                 continue
             if counted is None or counted.balance is None:
                 continue
-            followed = follow(request, request.verdict.mechanism, self._context())
+            followed = follow(request, request.verdict.mechanism, context)
             self._pending.put(request.record, followed._replace(moments=()))
             verdict = chained(request.verdict, counted.balance, followed)
-            if verdict is not request.verdict and verdict.mechanism == "lock":  # who held it, when, is evidence too
-                yield self._judge_counted(request, request.stacks, counted, counted.balance)
-            elif verdict is not request.verdict:
+            if verdict is request.verdict:
+                continue
+            if verdict.mechanism == "lock":  # who held it, when, is evidence too
+                yield self._judge_counted(request, counted, counted.balance)
+            else:
                 request = msgspec.structs.replace(request, verdict=verdict)
                 self._judged.put(request)
                 counted.endpoint.retold(victim, verdict, slow=counted.slow)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.knock_on import COLUMN
 from perfwatch.agent.correlator.looks import NOBODY, Looks
 from perfwatch.agent.correlator.shares import BUCKETS_OF
+from perfwatch.agent.model import COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -12,7 +12,7 @@ import msgspec
 
 from perfwatch.agent.correlator.callee import Callees
 from perfwatch.agent.correlator.routes import fold
-from perfwatch.agent.model import Callee, Ledger, Request, Verdict
+from perfwatch.agent.model import Callee, Ledger, Request, Verdict, arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ class Following:
         )
 
     def _unjudged(self, record: ServedRequest) -> Request:
-        arrived_ns = record.started_ns if record.arrived_ns is None else record.arrived_ns
+        arrived_ns = arrival_of(record)
         ledger = Ledger(max(record.ended_ns - arrived_ns, 0), record.booked_ns)
         return Request(
             record, fold(record.target), ledger, slow=False, verdict=None, service=self._services.of(record.pid)

@@ -9,7 +9,7 @@ from perfwatch.agent.correlator.judge import judge
 from perfwatch.agent.correlator.pooling import Pool, verdict_on
 from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.model import Ledger, OpenRequest, Request, ServedRequest, Verdict, Wait
+from perfwatch.agent.model import Ledger, OpenRequest, Request, ServedRequest, Verdict, Wait, arrival_of
 from perfwatch.probes.frames import StackTable
 from perfwatch.probes.records import Peer, Ran
 
@@ -45,7 +45,7 @@ def hanging(requests: Sequence[OpenRequest], at_ns: int, context: Context, fidel
 
 def age_ns_of(request: OpenRequest, at_ns: int) -> int:
     """Return how long a request has been in the system."""
-    arrived_ns = request.started_ns if request.arrived_ns is None else request.arrived_ns
+    arrived_ns = arrival_of(request)
     return max(at_ns - arrived_ns, 0)
 
 

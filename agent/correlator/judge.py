@@ -38,8 +38,6 @@ RULES: Final[tuple[Rule, ...]] = (*concurrency.RULES, *capacity.RULES, *efficien
 _NOTABLE: Final = 0.05
 BLAMED: Final = frozenset({"holder", "one_holder"})
 """Evidence of who held what was waited for."""
-NAMED: Final = frozenset({"holder", "keeper"})
-"""Evidence of whom the sentence of a verdict names."""
 _PLACES: Final = frozenset({"place", "one_place", "other_place"})
 _LOSS_TRUST: Final = 0.9
 _MAX_ADVICE: Final = 3
@@ -116,10 +114,7 @@ def summed_up(
     mechanism: Mechanism, spent_ns: int, share: float, evidence: Sequence[Evidence], followed: Followed = NO_CHAIN
 ) -> str:
     """Return the one line of a request's verdict."""
-    known = {one.name for one in evidence}
-    names_holder, names_callee = bool(known & NAMED), "callee" in known
-    why = because(mechanism, followed.chain, names_holder=names_holder, names_callee=names_callee)
-    return did(mechanism, spent_ns, share, evidence, why)
+    return did(mechanism, spent_ns, share, evidence, because(mechanism, followed.chain, evidence))
 
 
 def causes(balance: Balance, winner: Mechanism | None) -> tuple[Cause, ...]:

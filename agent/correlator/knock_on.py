@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.stations import waiting_ns
-from perfwatch.agent.model import BUCKETS, Bucket, Mechanism
+from perfwatch.agent.model import COLUMN, Bucket, Mechanism
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.fair import Taken
     from perfwatch.agent.model import Verdict
 
-COLUMN: Final[dict[Bucket, int]] = {bucket: place for place, bucket in enumerate(BUCKETS)}
 ON_CPU: Final = COLUMN["on_cpu"]
 _LOOPED: Final[tuple[Bucket, ...]] = ("loop", "queue")
 """What waits for an event loop: what was begun, and what has not been read."""

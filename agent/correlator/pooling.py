@@ -16,7 +16,7 @@ from perfwatch.agent.correlator.certainty import sure
 from perfwatch.agent.correlator.common_chain import common_chain
 from perfwatch.agent.correlator.fidelity import POLLED
 from perfwatch.agent.correlator.findings import Explanation, amount, counted, milliseconds
-from perfwatch.agent.correlator.judge import BLAMED, NAMED, Judged, also, causes, undecided
+from perfwatch.agent.correlator.judge import BLAMED, Judged, also, causes, undecided
 from perfwatch.agent.correlator.looks import NOBODY
 from perfwatch.agent.correlator.normal import base_cost, compared, weigh_against
 from perfwatch.agent.correlator.shares import frame_shares, is_of, places_told
@@ -203,13 +203,7 @@ def verdict_on(subject: str, pool: Pool, later: Later | None = None, normal: Nor
     usual = f"{milliseconds(balance.total_ns):.1f} ms on average, over {counted(count, 'request')}"
     text = f"{weighing.mechanism} took {{}} of {usual}"
     chain = common_chain([verdict.chain for verdict in agreeing])
-    why = because(
-        weighing.mechanism,
-        chain,
-        names_holder=any(one.name in NAMED for one in evidence),
-        names_callee=any(one.name == "callee" for one in evidence),
-        is_many=True,
-    )
+    why = because(weighing.mechanism, chain, evidence, is_many=True)
     kept = POLLED if any(one.name == "gc_source" for one in evidence) else 1.0
     verdict = Verdict(
         principle=PRINCIPLE_OF[weighing.mechanism],

@@ -27,7 +27,7 @@ from perfwatch.agent.correlator.collecting import gc_ns_of, is_inside, own_pause
 from perfwatch.agent.correlator.refining import pooled
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.stack_sums import StackSums
-from perfwatch.agent.model import BUCKETS, Bucket, Frame, Ledger, Mechanism, Request, StackTime, Wait
+from perfwatch.agent.model import BUCKETS, Bucket, Frame, Ledger, Mechanism, Request, StackTime, Wait, resumed_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,15 +158,11 @@ def _sorted_out(
     running = []
     for reading in readings:
         number = bisect_right(starts, reading.at_ns) - 1
-        if number >= 0 and reading.at_ns < _end_of(waits[number]):
+        if number >= 0 and reading.at_ns < resumed_at(waits[number]):
             inside.setdefault(number, []).append(reading)
         else:
             running.append(reading)
     return inside, running
-
-
-def _end_of(wait: Wait) -> int:
-    return wait.started_ns + wait.blocked_ns + wait.runnable_ns
 
 
 def _within_total(ledger: Ledger) -> dict[Bucket, int]:

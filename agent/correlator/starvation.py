@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.findings import span_of
+from perfwatch.agent.model import arrival_of
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.context import Context
@@ -81,7 +82,7 @@ def unread_ns(request: Request, context: Context) -> int:
 def _served_ns(record: ServedRequest, context: Context) -> int:
     """Return for how long other requests of its process were under way before it was read."""
     until_ns = record.started_ns
-    served_ns, at_ns = 0, until_ns if record.arrived_ns is None else record.arrived_ns
+    served_ns, at_ns = 0, arrival_of(record)
     for began_ns, ended_ns in sorted(context.traffic.under_way(record, until_ns)):
         end_ns = min(ended_ns, until_ns)
         served_ns += max(end_ns - max(began_ns, at_ns), 0)

@@ -42,6 +42,11 @@ class Together(NamedTuple):
     saved_ns: int
     """Their sum without the longest."""
 
+    def names(self, width: int) -> str:
+        """Name the first of them, each in so many characters."""
+        told = "; ".join(cut(name_of(call), width) for call in self.calls[:_NAMED])
+        return told + (f" and {len(self.calls) - _NAMED} more" if len(self.calls) > _NAMED else "")
+
 
 def could_overlap(record: ServedRequest) -> Together | None:
     """Return the line of calls of which most could be saved; None where it is less than a tenth of the latency."""
@@ -56,10 +61,8 @@ def explain_together(record: ServedRequest) -> Iterator[Evidence]:
     found = could_overlap(record)
     if found is None:
         return
-    names = [cut(name_of(call), _MAX_NAME) for call in found.calls[:_NAMED]]
-    more = f" and {len(found.calls) - _NAMED} more" if len(found.calls) > _NAMED else ""
     text = (
-        f"{counted(len(found.calls), 'call')} went one after the other ({'; '.join(names)}{more}): "
+        f"{counted(len(found.calls), 'call')} went one after the other ({found.names(_MAX_NAME)}): "
         "if they do not need each other's answers, running them together would save {}"
     )
     yield amount("could_overlap", found.saved_ns, text)

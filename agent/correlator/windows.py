@@ -11,6 +11,7 @@ from math import log2
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.scaling import scalability
+from perfwatch.agent.model import arrival_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class Windows:
         self._count(record, 1)
 
     def _count(self, record: ServedRequest, sign: int) -> None:
-        arrived_ns, ended_ns = (record.arrived_ns or record.started_ns), record.ended_ns
+        arrived_ns, ended_ns = arrival_of(record), record.ended_ns
         first, last = arrived_ns // _SECOND_NS, ended_ns // _SECOND_NS
         if first == last == self._latest:  # most are: nothing is to be cut
             second = self._open.setdefault(last, [0.0, 0.0])

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.wording import at
+from perfwatch.agent.model import arrival_of
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, duration_ns, fit, span
 from perfwatch.tui.palette import INKS
@@ -33,7 +34,7 @@ class Hanging(msgspec.Struct, frozen=True):
     def of(cls, request: OpenRequest, view: View) -> Hanging:
         """Measure a request at the moment up to which it is booked."""
         now_ns = view.now_ns if view.in_flight_at_ns is None else view.in_flight_at_ns
-        arrived = request.started_ns if request.arrived_ns is None else request.arrived_ns
+        arrived = arrival_of(request)
         return cls(request, max(0, now_ns - arrived), max(0, now_ns - request.state_since_ns))
 
 

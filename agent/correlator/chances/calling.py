@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _LEAST_CALLS: Final = 2
 _MAX_NAME: Final = 60
-_NAMED: Final = 3
 _BEGINS: Final = ("BEGIN", "START TRANSACTION", "MULTI", "WATCH")
 _SESSIONS: Final = frozenset({"postgresql", "mysql", "redis"})
 
@@ -27,9 +26,7 @@ def overlapping(request: Request) -> Note | None:
     found = could_overlap(request.record)
     if found is None:
         return None
-    names = "; ".join(cut(name_of(call), _MAX_NAME) for call in found.calls[:_NAMED])
-    more = f" and {len(found.calls) - _NAMED} more" if len(found.calls) > _NAMED else ""
-    return Note("overlap-calls", found.saved_ns, len(found.calls), names + more)
+    return Note("overlap-calls", found.saved_ns, len(found.calls), found.names(_MAX_NAME))
 
 
 def retried(request: Request) -> Note | None:

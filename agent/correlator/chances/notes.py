@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-Kind: TypeAlias = Literal["cache", "static", "compress", "reuse-connections", "resume-tls", "overlap-calls", "retries"]
+if TYPE_CHECKING:
+    from perfwatch.agent.model import Chance
 
 
 class Note(NamedTuple):
     """It could have been cheaper."""
 
-    kind: Kind
+    kind: Chance
     saved_ns: int
     """What it would have saved, about; 0 where that cannot be told."""
     bytes: int = 0

@@ -13,13 +13,13 @@ from perfwatch.agent.correlator.chances.serving import plain_text, static
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from perfwatch.agent.correlator.chances.notes import Kind, Note
+    from perfwatch.agent.correlator.chances.notes import Note
     from perfwatch.agent.correlator.connections import Connections
-    from perfwatch.agent.model import Endpoint, Opportunity, Request
+    from perfwatch.agent.model import Chance, Endpoint, Opportunity, Request
 
 SHOWN: Final = 20
 _MAX_SUMS: Final = 1024
-_FEWEST: Final[dict[Kind, int]] = {"cache": 5, "static": 5, "compress": 5, "overlap-calls": 3, "retries": 3}
+_FEWEST: Final[dict[Chance, int]] = {"cache": 5, "static": 5, "compress": 5, "overlap-calls": 3, "retries": 3}
 _NOTABLE: Final = 0.2
 """Of an endpoint's requests: what fewer repeat is no reason for a cache."""
 
@@ -27,7 +27,7 @@ _NOTABLE: Final = 0.2
 class Key(NamedTuple):
     """What is added up together."""
 
-    kind: Kind
+    kind: Chance
     endpoint: tuple[str, str]
 
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.findings import counted
 from perfwatch.agent.correlator.wording import cut, duration, percent, size
-from perfwatch.agent.model import Evidence, Opportunity
+from perfwatch.agent.model import Chance, Evidence, Opportunity
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.chances.linking import Opened
-    from perfwatch.agent.correlator.chances.notes import Kind, Note
+    from perfwatch.agent.correlator.chances.notes import Note
     from perfwatch.agent.correlator.connections import Handshakes
 
 EVERY: Final = ("*", "*")
 """In place of an endpoint: all of them."""
 _MAX_EXAMPLE: Final = 160
 _LEAST_MS: Final = 0.1
-_ADVICE: Final[dict[Kind, tuple[str, ...]]] = {
+_ADVICE: Final[dict[Chance, tuple[str, ...]]] = {
     "cache": (
         (
             "If the answer is the same for all who ask, and may be some seconds old: keep it (functools.lru_cache with "
@@ -110,7 +110,7 @@ class Files:
             self.endpoint, self._most = endpoint, mine.count
 
 
-def told(kind: Kind, endpoint: tuple[str, str], mine: Sum, count: int) -> Opportunity:
+def told(kind: Chance, endpoint: tuple[str, str], mine: Sum, count: int) -> Opportunity:
     """Say what requests of one endpoint have noted; `count` of them there were."""
     each = duration(mine.saved_ns / mine.count)
     name = " ".join(endpoint)

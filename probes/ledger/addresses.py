@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ADDRESS: Final = "HHI16s"
 """`struct address` of layout.bpf.h."""
+ENDS: Final = struct.Struct(f"={ADDRESS}{ADDRESS}")
+"""Both of a connection."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -33,6 +36,12 @@ class Address(msgspec.Struct, frozen=True):
         if self.family == socket.AF_UNIX:
             return f"unix:{unix_name(self.data[:8]) or '?'}"
         return _inet_text(self)
+
+
+def parse_ends(data: bytes, at: int = 0) -> tuple[Address, Address]:
+    """Read both addresses of a connection."""
+    a = ENDS.unpack_from(data, at)
+    return Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7])
 
 
 @lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ from perfwatch.probes.readers.calls import name_of
 from perfwatch.probes.records import BUCKETS, OpenRequest, ServedRequest, ThreadWait, Wait, Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from perfwatch.probes.frames import Frame, TasksSample
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
@@ -99,16 +99,12 @@ class Assembler:
         elif begun:  # a worker's, of which it shows later for whom it works
             self._flow.hold(event.tid, event.at_ns - 1, begun)
 
-    def add_tasks(self, sample: TasksSample) -> None:
-        """Keep what was seen of a process's tasks."""
-        self._sights.add(sample)
-
-    def witness(self, remote_of: Callable[[int], str | None]) -> None:
+    def witness(self, samples: Sequence[TasksSample], remote_of: Callable[[int], str | None]) -> None:
         """Take in what was seen of tasks, when all steps until then were taken.
 
         `remote_of` gives the client's address of an accepted connection, while a request of it is under way.
         """
-        self._sights.settle(self._flow, remote_of)
+        self._sights.settle(samples, self._flow, remote_of)
 
     def add_frame(self, event: FrameEvent) -> list[ev.RequestEvent]:
         """Follow a frame of HTTP/2; returns the requests that end with it."""
@@ -285,8 +281,7 @@ class Assembler:
             if way and way.found_ns and not (way.is_whole and way.has_answered):
                 self._flow.forget(event.id)
                 return accounts.unknown(event, "several")
-            is_stream = event.protocol == "http/2"
-            if event.flags & ev.SEVERAL and not is_stream:  # nobody saw that the thread which answered was given work
+            if event.flags & ev.SEVERAL:  # nobody saw that the thread which answered was given work
                 return accounts.unknown(event, "several")
             if way is None or not way.is_whole:
                 return accounts.unknown(event, "shared")

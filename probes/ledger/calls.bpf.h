@@ -99,7 +99,7 @@ static __noinline int tell_said(struct thread *t, const struct sock *sk, const s
 	fill_told(step, said->step, said->at_ns, &told);
 	step->pid = c->pid;
 	step->tid = c->tid;
-	take_booked(step, t);
+	take_booked(step->booked, t);
 	address_of(sk, false, &step->local);
 	address_of(sk, true, &step->peer);
 	if (said->step == STEP_SENT && sk->sk_type != SOCK_STREAM && !step->peer.port)

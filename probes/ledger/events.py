@@ -41,6 +41,8 @@ EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVEN
 EVENT_FRAME: Final = 9
 ANSWERED, SHARED, SEVERAL, DIED, ABORTED, FINAL, RESET, BY_STEPS, DOUBTFUL = (1 << bit for bit in range(9))
 
+CLOSED_AFTER_NS: Final = 100_000_000
+"""A request is closed provisionally after this long without activity."""
 BOOKED: Final = 16  # enum bucket: padded to a power of two
 THROTTLED: Final = 14  # of it: how much of `run_queue` was the quota's
 GC: Final = 15  # and how much of `on_cpu` was the garbage collector's

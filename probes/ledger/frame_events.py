@@ -6,7 +6,7 @@ import struct
 from typing import Final, NamedTuple
 
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.ledger.addresses import ADDRESS, Address
+from perfwatch.probes.ledger.addresses import ENDS, Address, parse_ends
 
 DATA, HEADERS, RESET, PUSH, CONTINUATION = 0, 1, 3, 5, 9
 OPENED, CLOSED, LOST, RECORDS = range(0xF0, 0xF4)
@@ -20,7 +20,6 @@ LOOP_LANE, _, STREAM_LANE = range(1, 4)
 HEAD_BYTES: Final = 256
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
 _FRAME: Final = struct.Struct(f"=IIQIIQQQIIIIIIIIII{_BOOKED}Q")
-_ADDRESSES: Final = struct.Struct(f"={ADDRESS}{ADDRESS}")
 FRAME_BYTES: Final = _FRAME.size + HEAD_BYTES
 
 
@@ -49,8 +48,7 @@ class FrameEvent(NamedTuple):
 
     def ends(self) -> tuple[Address, Address]:
         """Return both addresses of a connection, the server's first; OPENED has them."""
-        a = _ADDRESSES.unpack_from(self.head)
-        return Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7])
+        return parse_ends(self.head)
 
 
 def parse_frame(data: bytes) -> FrameEvent:
@@ -59,6 +57,6 @@ def parse_frame(data: bytes) -> FrameEvent:
         raise Malformed(f"a frame of {len(data)} bytes")
     f = _FRAME.unpack_from(data)
     head = data[_FRAME.size : _FRAME.size + f[17]]
-    if len(head) < f[17] or (f[9] == OPENED and len(head) < _ADDRESSES.size):
+    if len(head) < f[17] or (f[9] == OPENED and len(head) < ENDS.size):
         raise Malformed(f"a frame of {len(data)} bytes")
     return FrameEvent._make((*f[2:17], f[18:], head))

@@ -132,12 +132,7 @@ static __noinline int tell_frame(struct http2 *h, u32 way, u32 type)
 		bpf_probe_read_kernel(frame->head, FRAME_HEAD_BYTES, w->block);
 	w->untold_bytes = w->opens = w->block_length = 0;
 	w->told++;
-	if (way & IN_THE_DARK || !t || !t->lane) {
-		__builtin_memset(frame->booked, 0, sizeof(frame->booked));
-	} else {
-		__builtin_memcpy(frame->booked, t->ledger.booked, sizeof(frame->booked));
-		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
-	}
+	take_booked(frame->booked, way & IN_THE_DARK ? NULL : t);
 	bpf_ringbuf_submit(frame, BPF_RB_NO_WAKEUP);
 	return 0;
 }
@@ -165,8 +160,6 @@ static __always_inline void end_data(struct http2 *h, struct way *w, u32 way)
 		tell_frame(h, way, FRAME_DATA);
 		return;
 	}
-	if (w->untold_stream != w->stream)
-		w->untold_bytes = 0;
 	w->untold_stream = w->stream;
 	w->untold_bytes += FRAME_HEADER + w->length;
 }
@@ -416,7 +409,7 @@ static __noinline struct thread *new_lane(const struct target *target, u32 lane)
 	u64 ids = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	struct thread *t;
 
-	if (!target->python.interpreter || !python_frame(&target->python))
+	if (!runs_python(target))
 		return NULL;
 	t = thread_of(ids >> 32, ids);
 	if (!t || t->request || (t->lane && t->lane != lane))

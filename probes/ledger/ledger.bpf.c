@@ -1082,7 +1082,7 @@ static __noinline struct tls *meet_tls(
 
 	if (!tls || !from || read->head[0] != HANDSHAKE)
 		return tls;
-	if (!target->python.interpreter || !python_frame(&target->python))
+	if (!runs_python(target))
 		tls->only_http_2 = offers_only_http_2(from, length, read);
 	return tls;
 }
@@ -1139,15 +1139,15 @@ int BPF_PROG(on_received, struct sock *sk, int length, int flags)
 	if (sk->sk_shutdown & SEND_SHUTDOWN)
 		return 0; /* it is read to be thrown away */
 	r = bpf_map_lookup_elem(&requests, &connection);
-	from = payload();
-	if (r && r->protocol == HTTP_1 && (!(r->flags & ANSWERED) || r->waiting_from != r->waiting_to))
-		return receive_more(r, arrived, from, length); /* of its head, or its body, or the next one */
 	h = r ? NULL : http2_of(connection);
 	if (h) {
 		if (h->in_the_dark)
 			note_ciphertext(connection);
 		return received_http_2(h, target, arrived, length);
 	}
+	from = payload();
+	if (r && r->protocol == HTTP_1 && (!(r->flags & ANSWERED) || r->waiting_from != r->waiting_to))
+		return receive_more(r, arrived, from, length); /* of its head, or its body, or the next one */
 	tls = r && r->protocol == HTTP_1 ? NULL : bpf_map_lookup_elem(&tls_connections, &connection);
 	new = read_head(from, length);
 	if (!new)
@@ -1197,22 +1197,6 @@ static __always_inline void mark_reader(u32 tid)
 		t->hands_over = 1;
 }
 
-/* A thread that answers what another one read is its worker: what it does next is followed. Nothing is known of what it did so far. */
-static __noinline int become_worker(u64 now)
-{
-	u64 ids = bpf_get_current_pid_tgid();
-	u32 pid = ids >> 32;
-	struct target *target = bpf_map_lookup_elem(&targets, &pid);
-	struct thread *t;
-
-	if (!target)
-		return 0;
-	t = new_worker(bpf_get_current_task_btf(), target, now);
-	if (t)
-		t->state = RUNNING;
-	return 0;
-}
-
 /* More is sent on a connection whose request has been answered: is that another answer, or a stream of events? */
 static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u64 now)
 {
@@ -1230,8 +1214,8 @@ static __noinline bool is_over(struct request *r, struct thread *t, u64 from, u6
 	return r->flags & FINAL;
 }
 
-/* A thread that nobody was seen to give work to answers what a lane read: it is a worker that has had work ever since, and
- * is followed from here on. */
+/* A thread that nobody was seen to give work to answers what another one read: it is its worker, has had work ever since,
+ * and is followed from here on. Nothing is known of what it did so far. */
 static __noinline struct thread *worker_that_answers(u64 now)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -1271,7 +1255,7 @@ static __always_inline void answer(struct request *r, int length)
 		r->flags |= SEVERAL;
 		mark_reader(r->tid);
 		if (!t || !(t->lane || t->request))
-			become_worker(now);
+			worker_that_answers(now);
 	} else if (t->request != r->id) {
 		r->flags |= SHARED;
 	} else {

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from perfwatch.probes.readers.interpreter import Interpreter
     from perfwatch.probes.records import Record
 
-CLOSED_AFTER_NS: Final = 100_000_000
-"""A request is closed provisionally after this long without activity."""
 CLOCK_NS: Final = 10_000_000
 """Between two looks at what a CPU runs, of its own time."""
 SCAN_NS: Final = 250_000_000
@@ -168,9 +166,7 @@ class LedgerProbe:
         samples = [record for record in records if isinstance(record, TasksSample)]
         if samples:
             self._take_events(time.monotonic_ns(), self._early)
-            for sample in samples:
-                self._assembler.add_tasks(sample)
-            self._assembler.witness(self._remote_of)
+            self._assembler.witness(samples, self._remote_of)
 
     def drain(self, now_ns: int) -> Sequence[Record]:
         """Return what is left at the end of a recording: also requests that were answered less than 100 ms ago."""
@@ -413,7 +409,7 @@ class LedgerProbe:
             if stage.flags & ev.FINAL:
                 continue  # told, and the connection has gone on to another protocol
             if stage.flags & ev.ANSWERED and not stage.flags & ev.DOUBTFUL:
-                if idle_ns >= CLOSED_AFTER_NS and not self._assembler.is_told(stage):
+                if idle_ns >= ev.CLOSED_AFTER_NS and not self._assembler.is_told(stage):
                     self._tell(ev.parse_request(data), now_ns, to)
                 if (stage.family == socket.AF_UNIX or stage.flags & ev.RESET) and idle_ns >= FORGET_NS:
                     self._requests.delete(key)  # the end of a Unix connection is no event, that of a reset one was

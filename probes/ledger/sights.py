@@ -1,14 +1,15 @@
 """What was seen of asyncio's tasks: which request waits on which connection of the process's own.
 
-A reading of the tasks names both by address. It is settled when the steps up to that moment were taken.
+A reading of the tasks names both by address. It is settled once the steps up to that moment were taken.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from perfwatch.probes.frames import TasksSample
     from perfwatch.probes.ledger.following.flow import Flow
@@ -27,27 +28,18 @@ class Sight(NamedTuple):
 
 
 class Sights:
-    """Those that are not settled yet; bounded."""
+    """Settles them; knows the clients of connections, boundedly many."""
 
     def __init__(self, unix_name: Callable[[bytes], str | None]) -> None:
         self._unix_name = unix_name
-        self._sights: list[Sight] = []
         self._remotes: dict[int, str] = {}
 
-    def add(self, sample: TasksSample) -> None:
-        """Keep what a reading says."""
-        self._sights += [
-            Sight(sample.at_ns, sample.pid, task.client, task.used)
-            for task in sample.tasks
-            if task.client and task.used and len(self._sights) < MAX_SIGHTS
-        ]
-
-    def settle(self, flow: Flow, remote_of: Callable[[int], str | None]) -> None:
+    def settle(self, samples: Sequence[TasksSample], flow: Flow, remote_of: Callable[[int], str | None]) -> None:
         """Tell the flow whose the calls are that were under way; costs 1 us for each connection and request.
 
         `remote_of` gives the client's address of an accepted connection, while a request of it is under way.
         """
-        sights, self._sights = self._sights, []
+        sights = list(islice(_seen(samples), MAX_SIGHTS))
         if not sights:
             return
         opened = flow.opened(self._unix_name)
@@ -68,3 +60,10 @@ class Sights:
                 self._remotes[connection] = remote
                 clients.setdefault((pid, remote), []).append(id_)
         return clients
+
+
+def _seen(samples: Sequence[TasksSample]) -> Iterator[Sight]:
+    for sample in samples:
+        for task in sample.tasks:
+            if task.client and task.used:
+                yield Sight(sample.at_ns, sample.pid, task.client, task.used)

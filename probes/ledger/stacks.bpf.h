@@ -101,6 +101,11 @@ static __noinline u64 python_frame(const struct python *python)
 	return s.frame;
 }
 
+static __always_inline bool runs_python(const struct target *target)
+{
+	return target->python.interpreter && python_frame(&target->python);
+}
+
 struct walk {
 	const struct python *python;
 	struct stack_scratch *scratch;

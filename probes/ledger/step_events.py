@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.ledger.addresses import ADDRESS, Address
+from perfwatch.probes.ledger.addresses import ENDS, Address, parse_ends
 
 (
     READ,
@@ -28,14 +28,13 @@ from perfwatch.probes.ledger.addresses import ADDRESS, Address
 """enum step_kind"""
 FOUND: Final = 14
 """No step of the kernel's: bytes of a request were read by a thread that is no lane, for whoever answers it."""
-BY_WORKER, IS_ALL = 1, 2
-"""`other` of ANSWERED: a thread that answers what others read does so; nothing of the answer follows."""
+IS_ALL: Final = 1
+"""`other` of ANSWERED, of a stream: nothing of the answer follows."""
 HEAD_BYTES: Final = 128
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
 _STEP: Final = struct.Struct(f"=8xQIIIIQQQqQ{_BOOKED}Q")
 """Without its size and kind."""
-_ADDRESSES: Final = struct.Struct(f"={ADDRESS}{ADDRESS}")
-_HEAD_AT: Final = _STEP.size + _ADDRESSES.size
+_HEAD_AT: Final = _STEP.size + ENDS.size
 STEP_BYTES: Final = _HEAD_AT + HEAD_BYTES
 
 
@@ -81,5 +80,4 @@ def parse_step(data: bytes) -> StepEvent:
 def _ends(data: bytes, head_length: int) -> Ends:
     if len(data) < _HEAD_AT + head_length:
         raise Malformed(f"a step of {len(data)} bytes")
-    a = _ADDRESSES.unpack_from(data, _STEP.size)
-    return Ends(Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7]), data[_HEAD_AT : _HEAD_AT + head_length])
+    return Ends(*parse_ends(data, _STEP.size), data[_HEAD_AT : _HEAD_AT + head_length])

@@ -30,13 +30,13 @@ static __always_inline void fill_told(struct step *step, u32 kind, u64 now, cons
 }
 
 /* What a lane did since its last step goes with this one. */
-static __always_inline void take_booked(struct step *step, struct thread *t)
+static __always_inline void take_booked(u64 *booked, struct thread *t)
 {
 	if (t && t->lane) {
-		__builtin_memcpy(step->booked, t->ledger.booked, sizeof(step->booked));
+		__builtin_memcpy(booked, t->ledger.booked, sizeof(u64) * BUCKETS);
 		__builtin_memset(&t->ledger, 0, sizeof(t->ledger));
 	} else {
-		__builtin_memset(step->booked, 0, sizeof(step->booked));
+		__builtin_memset(booked, 0, sizeof(u64) * BUCKETS);
 	}
 }
 
@@ -52,7 +52,7 @@ static __noinline int tell_step(struct thread *t, u32 kind, u64 now, const struc
 	fill_told(step, kind, now, told);
 	step->pid = t->pid;
 	step->tid = t->tid;
-	take_booked(step, t);
+	take_booked(step->booked, t);
 	bpf_ringbuf_submit(step, BPF_RB_NO_WAKEUP);
 	return 0;
 }

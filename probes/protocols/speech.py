@@ -65,8 +65,6 @@ _BY_PORT: Final[dict[int, Protocol]] = {
     5672: "amqp", 6379: "redis", 6432: "postgresql", 8443: "tls", 9092: "kafka", 11211: "memcached", 26379: "redis",
     27017: "mongodb",
 }  # fmt: skip
-_TEXT_ONLY_AT_PORT: Final = frozenset({"dns"})
-"""Too weak a likeness to be believed at another port."""
 
 
 class Speech:
@@ -75,7 +73,7 @@ class Speech:
     def __init__(self, port: int) -> None:
         self._memory = Memory()
         self._likely: Protocol | None = _BY_PORT.get(port)
-        self._at_dns = self._likely == "dns"
+        self._at_dns = self._likely == "dns"  # too weak a likeness to be believed at another port
         self._port = port
         self._inside: Speech | None = None
         """What is said within TLS, as far as it is known."""

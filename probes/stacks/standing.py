@@ -42,6 +42,8 @@ class Standing:
 
     def see(self, threads: Iterable[ThreadStack], at_ns: int) -> None:
         """Take in a reading of all threads; one that rests has the same stack again, as an object."""
+        if not self._held.is_possible:
+            return
         before, self._since = self._since, {}
         for tid, stack in threads:
             if stack:

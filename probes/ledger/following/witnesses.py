@@ -27,8 +27,8 @@ class Witnesses:
         self._moved = moved
 
     def take(self, way: Way, number: int, known: Connection, at_ns: int) -> None:
-        """Settle that a request waited on a connection at a moment; of one that was used anew since it says nothing."""
-        if known.asked_ns >= at_ns or known.is_seen or not is_under_way(way, at_ns):
+        """Settle that a request under way waited on a connection at a moment; one used anew since says nothing."""
+        if known.asked_ns >= at_ns or known.is_seen:
             return
         known.is_seen = True
         taken = known.owner

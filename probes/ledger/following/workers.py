@@ -86,11 +86,8 @@ class Workers:
         """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
         job = lane.job
         if job and job.done_ns is None:
-            job.add(step.booked_ns)
             job.rested_ns = step.at_ns
-            self._held.give(job)
-            self._finish(lane, job, step.at_ns)
-            lane.told_ns = step.at_ns
+            return self.notify(lane, step)
         return job.owner if job else None
 
     def answer(self, lane: Lane, way: Way, step: StepEvent) -> None:

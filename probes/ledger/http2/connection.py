@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.ledger import frame_events as frames
 from perfwatch.probes.ledger import step_events as steps
+from perfwatch.probes.ledger.following.jobs import NOTHING
 from perfwatch.probes.ledger.http2.blocks import Blocks
 from perfwatch.probes.ledger.step_events import StepEvent
 from perfwatch.probes.records import BUCKETS
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 MOST_STREAMS: Final = 4096
 """That are open at a time; HTTP/2 peers agree on some hundred."""
 STREAM_PAUSE_NS: Final = 1_000_000
-CLOSED_AFTER_NS: Final = 100_000_000
 _BLOCKS: Final = {frames.HEADERS, frames.PUSH, frames.CONTINUATION}
-_NOTHING: Final = (0,) * 16
 _UNKNOWN: Final = b"?"
 
 
@@ -159,7 +158,7 @@ class Connection:
         ready = [
             number
             for number, stream in self.streams.items()
-            if stream.is_events and stream.ended_ns and now_ns - stream.ended_ns > CLOSED_AFTER_NS
+            if stream.is_events and stream.ended_ns and now_ns - stream.ended_ns > ev.CLOSED_AFTER_NS
         ]
         return [self._end(number, ev.ANSWERED) for number in ready]
 
@@ -183,14 +182,14 @@ class Connection:
             return self._reset(frame.stream, read.at_ns)
         if stream is None:
             return self._open(piece, frame, read)
-        stream.received_bytes += _bytes_of(piece) + frame.untold_bytes
+        stream.received_bytes += piece.size + frame.untold_bytes
         if read.lane != frames.LOOP_LANE:
             return []
         return [_step(steps.READ, read, frame, stream.id)]
 
     def _before(self, frame: FrameEvent) -> FrameEvent:
         """Return the read that a frame's records came with, by the same thread: those of the first are not told."""
-        return self._read._replace(booked_ns=_NOTHING, lane=self._read.lane or frame.lane)
+        return self._read._replace(booked_ns=NOTHING, lane=self._read.lane or frame.lane)
 
     def _open(self, piece: FrameEvent | Block, frame: FrameEvent, read: FrameEvent) -> list[Told]:
         if not frame.request or isinstance(piece, frames.FrameEvent) or len(self.streams) >= MOST_STREAMS:
@@ -216,7 +215,7 @@ class Connection:
         told: list[Told] = []
         for piece in unsent:
             told += self._from_server(piece, sent)
-            sent = sent._replace(booked_ns=_NOTHING)
+            sent = sent._replace(booked_ns=NOTHING)
         return told
 
     def _from_server(self, piece: FrameEvent | Block, sent: FrameEvent) -> list[Told]:
@@ -230,12 +229,12 @@ class Connection:
             stream.answers(piece.headers)
             if stream.code is not None and stream.code < 200:  # noqa: PLR2004 - an interim answer ends nothing
                 return []
-        stream.sent_bytes += _bytes_of(piece) + frame.untold_bytes
+        stream.sent_bytes += piece.size + frame.untold_bytes
         stream.ended_ns = sent.at_ns
         is_over = frame.type == frames.RESET or bool(frame.flags & frames.END_STREAM) or stream.method == b"CONNECT"
         stream.is_by_lane = stream.is_by_lane and bool(sent.lane)
         told = [] if sent.lane == frames.LOOP_LANE else self._note_write(stream, sent)
-        told.append(_step(steps.ANSWERED, sent, frame, stream.id, _how(sent, is_over=is_over)))
+        told.append(_step(steps.ANSWERED, sent, frame, stream.id, steps.IS_ALL if is_over else 0))
         if is_over:
             flags = ev.ABORTED if frame.type == frames.RESET else ev.ANSWERED
             if sent.lane == frames.LOOP_LANE:
@@ -287,15 +286,6 @@ class Connection:
 
 def _frame_of(piece: FrameEvent | Block) -> FrameEvent:
     return piece if isinstance(piece, frames.FrameEvent) else piece.first
-
-
-def _bytes_of(piece: FrameEvent | Block) -> int:
-    return piece.size
-
-
-def _how(sent: FrameEvent, *, is_over: bool) -> int:
-    """Say how a stream is answered: by a thread that reads none, and whether that was all."""
-    return (steps.BY_WORKER if sent.lane != frames.LOOP_LANE else 0) | (steps.IS_ALL if is_over else 0)
 
 
 def _step(kind: int, passed: FrameEvent, frame: FrameEvent, request: int, other: int = 0) -> StepEvent:

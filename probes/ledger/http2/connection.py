@@ -131,12 +131,23 @@ class Connection:
         piece: FrameEvent | Block | None = blocks.take(event) if event.type in _BLOCKS else event
         if piece is None:
             return []
+        self._add_untold(_frame_of(piece))
         if not event.way & frames.FROM_SERVER:
             return self._from_client(piece)
         if self._is_in_the_dark:
             self._unsent.append(piece)
             return []
         return self._from_server(piece, _frame_of(piece))
+
+    def _add_untold(self, frame: FrameEvent) -> None:
+        """Add data that were not told one by one to their stream: the next frame that is told may be another's."""
+        stream = self.streams.get(frame.untold_stream) if frame.untold_bytes else None
+        if stream is None:
+            return
+        if frame.way & frames.FROM_SERVER:
+            stream.sent_bytes += frame.untold_bytes
+        else:
+            stream.received_bytes += frame.untold_bytes
 
     def release(self, until_ns: int) -> list[Told]:
         """Tell the streams that ended with a write that is complete: one before this moment."""
@@ -182,7 +193,7 @@ class Connection:
             return self._reset(frame.stream, read.at_ns)
         if stream is None:
             return self._open(piece, frame, read)
-        stream.received_bytes += piece.size + frame.untold_bytes
+        stream.received_bytes += piece.size
         if read.lane != frames.LOOP_LANE:
             return []
         return [_step(steps.READ, read, frame, stream.id)]
@@ -229,7 +240,7 @@ class Connection:
             stream.answers(piece.headers)
             if stream.code is not None and stream.code < 200:  # noqa: PLR2004 - an interim answer ends nothing
                 return []
-        stream.sent_bytes += piece.size + frame.untold_bytes
+        stream.sent_bytes += piece.size
         stream.ended_ns = sent.at_ns
         is_over = frame.type == frames.RESET or bool(frame.flags & frames.END_STREAM) or stream.method == b"CONNECT"
         stream.is_by_lane = stream.is_by_lane and bool(sent.lane)

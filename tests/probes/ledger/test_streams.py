@@ -91,6 +91,18 @@ def test_a_stream_is_a_request_from_its_headers_to_the_end_of_its_answer():
     assert wire.streams.under_way() == []
 
 
+def test_data_that_were_not_told_are_their_own_stream_s_whichever_is_told_next():
+    wire = Wire()
+    for number in (1, 2):
+        wire.ask(stream=2 * number - 1, number=number)
+        wire.answer([(":status", "200")], stream=2 * number - 1)
+    head_bytes = {request.id: request.sent_bytes for request in wire.streams.under_way()}
+    wire.data(stream=3, size=100, untold_stream=1, untold_bytes=5000)
+    wire.data(stream=1, size=10)
+    told = {request.id: request.sent_bytes for request in wire.requests}
+    assert told == {1: head_bytes[1] + 5010, 2: head_bytes[2] + 100}
+
+
 def test_streams_that_lie_across_each_other_are_told_apart():
     wire = Wire()
     for number in (1, 2, 3):

@@ -14,10 +14,11 @@ from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui import picture
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
 from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Frame, FrameReady, SeekWanted
+from perfwatch.tui.pages import OVERVIEW, PAGES
 from perfwatch.tui.screens.asking import JumpScreen
-from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
-from perfwatch.tui.screens.host import HostScreen, Page
+from perfwatch.tui.screens.host import HostScreen, Scrolled
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 _SECOND_NS: Final = 1_000_000_000
 _SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
+SCREENS: Final[dict[str, type[FrameScreen]]] = {
+    "host": HostScreen,
+}
+"""Of each page but the overview, which always lies below."""
 
 
 class PerfwatchApp(App[None]):
@@ -113,12 +118,15 @@ class PerfwatchApp(App[None]):
             self.pop_screen()
             self._deliver()
 
-    def action_host(self) -> None:
-        """Show the queues of the host; from there, go back."""
-        if isinstance(self.screen, HostScreen):
-            self.action_leave()
+    def action_page(self, name: str) -> None:
+        """Show a page in place of what lies over the overview; from that page, go back."""
+        was_there = name != OVERVIEW and isinstance(self.screen, SCREENS[name])
+        while isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
+            self.pop_screen()
+        if name == OVERVIEW or was_there:
+            self._deliver()
         else:
-            self.push_screen(HostScreen(self.frame))
+            self.push_screen(SCREENS[name](self.frame))
 
     # Attaching
 
@@ -198,12 +206,13 @@ class PerfwatchApp(App[None]):
         """Show the keys."""
         groups = [
             ("everywhere", self.BINDINGS),
-            ("time", FrameScreen.BINDINGS),
+            ("time", TIME_KEYS),
+            ("pages", [page.binding for page in PAGES]),
             ("lists (tab goes to the next)", RowList.BINDINGS),
             ("overview", OverviewScreen.BINDINGS),
             ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
             ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
-            ("the host", Page.BINDINGS),
+            ("a page", Scrolled.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))
 

@@ -8,7 +8,7 @@ from tui_driving import opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.model_queues import CgroupLimit, Queues
-from perfwatch.tui.screens.host import HostScreen, Page
+from perfwatch.tui.screens.host import HostScreen, Scrolled
 from perfwatch.tui.screens.overview import OverviewScreen
 
 INFO = session_info(probes=queued.PROBES)
@@ -75,7 +75,7 @@ async def test_the_key_is_in_the_footer_and_leads_there_and_back():
 async def test_a_small_terminal_scrolls_to_the_end():
     async with host(size=(80, 24)) as pilot:
         await open_host(pilot)
-        assert isinstance(pilot.app.focused, Page)
+        assert isinstance(pilot.app.focused, Scrolled)
         assert "do: sudo perfwatch" not in screen(pilot)
         await pilot.press("pagedown")
         await until(pilot, lambda: pilot.app.focused.scroll_offset.y > 0)

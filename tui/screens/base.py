@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from perfwatch.tui import palette
+from perfwatch.tui.pages import PAGES
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 SMALLEST = (60, 16)
 """Below this nothing useful fits."""
+
+TIME_KEYS: Final = (
+    Binding("space", "app.pause", "pause"),
+    Binding("left", "app.seek(-1)", "one second back", show=False, key_display="←"),
+    Binding("right", "app.seek(1)", "one second on", show=False, key_display="→"),
+    Binding("minus", "app.speed(-1)", "slower", show=False, key_display="-"),
+    Binding("plus,equals_sign", "app.speed(1)", "faster", show=False, key_display="+"),
+    Binding("j", "app.jump", "jump"),
+)
+"""The keys of time are the same on all screens that show a frame."""
 
 
 class TooSmall(Widget):
@@ -57,20 +68,9 @@ class SizedScreen(Screen[None]):
 
 
 class FrameScreen(SizedScreen):
-    """A screen that is a function of the newest frame; its widgets get it by `data_bind`.
+    """A screen that is a function of the newest frame; its widgets get it by `data_bind`."""
 
-    The keys of time are the same on all of them.
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "app.pause", "pause"),
-        Binding("left", "app.seek(-1)", "one second back", show=False, key_display="←"),
-        Binding("right", "app.seek(1)", "one second on", show=False, key_display="→"),
-        Binding("minus", "app.speed(-1)", "slower", show=False, key_display="-"),
-        Binding("plus,equals_sign", "app.speed(1)", "faster", show=False, key_display="+"),
-        Binding("j", "app.jump", "jump"),
-        Binding("9", "app.host", "host"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*TIME_KEYS, *(page.binding for page in PAGES)]
 
     frame: reactive[Frame | None] = reactive(None)
 

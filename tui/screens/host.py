@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TWO_COLUMNS = 156
 
 
-class Page(VerticalScroll, can_focus=True, inherit_bindings=False):
+class Scrolled(VerticalScroll, can_focus=True, inherit_bindings=False):
     """Scrolls by keys; left and right stay with time."""
 
     ALLOW_MAXIMIZE: ClassVar[bool] = False
@@ -47,7 +47,7 @@ class HostScreen(FrameScreen):
     """Live and replayed alike: it shows the view, over its last seconds. A wide terminal has two columns."""
 
     CSS_PATH = "host.tcss"
-    AUTO_FOCUS: ClassVar[str | None] = "Page"
+    AUTO_FOCUS: ClassVar[str | None] = "Scrolled"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (96, "-normal"), (_TWO_COLUMNS, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
 
@@ -56,7 +56,7 @@ class HostScreen(FrameScreen):
         yield Header().data_bind(FrameScreen.frame)
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield Static(id="title")
-        with Page():
+        with Scrolled():
             with Vertical():
                 yield HostLoad().data_bind(FrameScreen.frame)
             with Vertical():

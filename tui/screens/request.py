@@ -51,7 +51,6 @@ class RequestScreen(TreeScreen):
         Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
         Binding("f", "callee", "follow its call into the service that it called", show=False),
         Binding("u", "caller", "up to the request that made this one", show=False),
-        Binding("9", "app.host", "host", show=False),  # the footer of a narrow terminal has no room for it
     ]
 
     def __init__(self, request_id: int, frame: Frame | None) -> None:

@@ -19,7 +19,7 @@ from perfwatch.probes import table
 from perfwatch.tui.app import PerfwatchApp
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
-from perfwatch.tui.screens.host import HostScreen, Page
+from perfwatch.tui.screens.host import HostScreen, Scrolled
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -46,7 +46,7 @@ KEYS: Final = (
     ("the stack of a request or an endpoint", TreeScreen),
     ("the stack of a request or an endpoint", StackRows),
     ("the host", HostScreen),
-    ("the host", Page),
+    ("a page that scrolls", Scrolled),
     ("choosing a process", PickerScreen),
 )
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.tui import picture
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
+from perfwatch.tui.habits import HabitualApp, Habits
 from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Frame, FrameReady, SeekWanted
 from perfwatch.tui.pages import OVERVIEW, PAGES
 from perfwatch.tui.screens.asking import JumpScreen
-from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
-from perfwatch.tui.screens.help import help_sheet, legend_sheet
-from perfwatch.tui.screens.host import HostScreen, Scrolled
+from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
-from perfwatch.tui.screens.request import RequestScreen
-from perfwatch.tui.screens.tree import TreeScreen
-from perfwatch.tui.theme import THEME
-from perfwatch.tui.widgets.calls import CallRows
-from perfwatch.tui.widgets.rows import RowList
-from perfwatch.tui.widgets.stack import StackRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,18 +34,15 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
 """Of each page but the overview, which always lies below."""
 
 
-class PerfwatchApp(App[None]):
+class PerfwatchApp(HabitualApp):
     """Shows one source; without one, lets somebody pick a process first. It closes the source that it shows."""
 
     TITLE = "perfwatch"
+    KEYS_OF = "the process that is watched"
     CSS_PATH = "screens/common.tcss"
-    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "legend", "legend"),
-        Binding("P", "picture", "save a picture of the screen", show=False),
-        Binding("question_mark", "help", "help", key_display="?"),
-        Binding("q", "quit", "quit"),
-        Binding("ctrl+c", "quit", "quit", show=False),
+        Binding("a", "attach_other", "attach to another process", show=False),
+        Binding("D", "detach", "detach, and choose a process", show=False),
     ]
 
     def __init__(
@@ -64,43 +52,73 @@ class PerfwatchApp(App[None]):
         attach: Callable[[int], Source] | None = None,
         candidates: Callable[[], Sequence[Candidate]] | None = None,
         judge_factory: JudgeFactory = new_correlator,
+        habits: Habits = Habits(),  # noqa: B008 - it is frozen
     ) -> None:
         """`attach` and `candidates` are called in threads; both may raise PerfwatchError."""
-        super().__init__()
+        super().__init__(habits)
         self._source = source
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
+        self._first_page: str | None = habits.kept.page
         self.frame: Frame | None = None
         self._speed: float | None = None
 
     def on_mount(self) -> None:
         """Open the first screen."""
-        self.register_theme(THEME)
-        self.theme = THEME.name
         if self._source is not None:
             self._watch(self._source)
         else:
-            self.push_screen(PickerScreen(self._candidates or tuple))
+            self._pick()
 
     def on_unmount(self) -> None:
         """End the feed and the source."""
-        if self._feed is not None:
-            self._feed.stop()
-        if self._source is not None:
-            self._source.close()
-        if self._feed is not None:
-            self._feed.join(_JOIN_S)
+        self.keep(self._page())
+        feed, source = self._feed, self._source
+        if feed is not None:
+            feed.stop()
+        if source is not None:
+            source.close()
+        if feed is not None:
+            feed.join(_JOIN_S)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Offer other processes only where one can attach to them, and is attached."""
+        if action in {"detach", "attach_other"}:
+            return self._attach_pid is not None and self._source is not None and isinstance(self.screen, FrameScreen)
+        return True
 
     # Frames
 
     def _watch(self, source: Source) -> None:
+        """Show a source from now on; another one before it ends."""
+        self._let_go()
         self._source = source
         self.push_screen(OverviewScreen())
-        self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame)), self._judge_factory)
+        if self._first_page in SCREENS:
+            self.action_page(self._first_page)
+        self._first_page = None
+        self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame, source)), self._judge_factory)
         self._feed.start()
+
+    def _let_go(self) -> None:
+        """End what was shown, away from the screen's thread: a collector may take seconds to leave."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if self._feed is not None:
+            self._feed.stop()
+            if self._source is not None:
+                self._close(self._source, self._feed)
+        self._feed = self._source = self.frame = self._speed = None
+
+    @work(thread=True, group="close")
+    def _close(self, source: Source, feed: Feed) -> None:
+        source.close()
+        feed.join(_JOIN_S)
 
     @on(FrameReady)
     def _frame_ready(self, message: FrameReady) -> None:
+        if message.source is not self._source:
+            return  # of one that was let go meanwhile
         self.frame = message.frame
         if self.is_running:  # else its screens are being taken apart
             self._deliver()
@@ -126,16 +144,36 @@ class PerfwatchApp(App[None]):
         if name == OVERVIEW or was_there:
             self._deliver()
         else:
-            self.push_screen(SCREENS[name](self.frame))
+            screen = SCREENS[name](self.frame)
+            screen.page = name
+            self.push_screen(screen)
+
+    def _page(self) -> str | None:
+        pages = (screen.page for screen in reversed(self.screen_stack) if isinstance(screen, FrameScreen))
+        return next((page for page in pages if page), None)
 
     # Attaching
+
+    def _pick(self, *, watched: str | None = None) -> None:
+        self.push_screen(PickerScreen(self._candidates or tuple, watched))
+
+    def action_attach_other(self) -> None:
+        """Choose another process; the one that is watched is let go when the other is attached to."""
+        info = None if self._source is None else self._source.info
+        self._pick(watched=None if info is None else f"{info.pid} {info.command}")
+
+    def action_detach(self) -> None:
+        """Let the process go, and choose another one."""
+        self._let_go()
+        self._pick()
 
     @on(CandidateChosen)
     def _candidate_chosen(self, message: CandidateChosen) -> None:
         if self._attach_pid is None:
             self.post_message(AttachFailed("this session cannot attach"))
             return
-        self._picker().busy = message.candidate.pid
+        if (picker := self._picker()) is not None:
+            picker.busy = message.candidate.pid
         self._attach_to(self._attach_pid, message.candidate.pid)
 
     @work(thread=True, group="attach")
@@ -156,11 +194,11 @@ class PerfwatchApp(App[None]):
 
     @on(AttachFailed)
     def _attach_failed(self, message: AttachFailed) -> None:
-        picker = self._picker()
-        picker.busy, picker.problem = None, message.problem
+        if (picker := self._picker()) is not None:
+            picker.busy, picker.problem = None, message.problem
 
-    def _picker(self) -> PickerScreen:
-        return next(screen for screen in self.screen_stack if isinstance(screen, PickerScreen))
+    def _picker(self) -> PickerScreen | None:
+        return next((screen for screen in self.screen_stack if isinstance(screen, PickerScreen)), None)
 
     # Time
 
@@ -199,32 +237,3 @@ class PerfwatchApp(App[None]):
         """Ask for a moment, and go there."""
         if self.frame is not None:
             self.push_screen(JumpScreen(self.frame.position, self.frame.info), self._seek)
-
-    # Pages and pictures
-
-    def action_help(self) -> None:
-        """Show the keys."""
-        groups = [
-            ("everywhere", self.BINDINGS),
-            ("time", TIME_KEYS),
-            ("pages", [page.binding for page in PAGES]),
-            ("lists (tab goes to the next)", RowList.BINDINGS),
-            ("overview", OverviewScreen.BINDINGS),
-            ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
-            ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
-            ("a page", Scrolled.BINDINGS),
-        ]
-        self.push_screen(help_sheet(groups))
-
-    def action_legend(self) -> None:
-        """Show what glyphs and letters mean."""
-        self.push_screen(legend_sheet())
-
-    def action_picture(self) -> None:
-        """Save the screen as SVG in the current directory."""
-        try:
-            path = picture.save(self, Path.cwd())
-        except PerfwatchError as error:
-            self.notify(str(error), severity="error", markup=False)
-        else:
-            self.notify(f"saved {path}", markup=False)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import NoColor
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.tui import copying, own_files, picture
+from perfwatch.tui import config, copying, kept, own_files, picture
 from perfwatch.tui.choices import Choices
 from perfwatch.tui.commands import Commands
 from perfwatch.tui.config import Config
-from perfwatch.tui.keys import Keyed, shown
+from perfwatch.tui.keys import Keyed
 from perfwatch.tui.kept import Kept
 from perfwatch.tui.repaint import Repaint
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
@@ -36,7 +35,12 @@ class Habits(NamedTuple):
     config: Config = Config()
     kept: Kept = Kept()
     environ: Mapping[str, str] = {}
-    """Where what is copied and kept goes; without a HOME in it, nowhere."""
+    """Where what is copied and kept goes; without anything in it, nowhere."""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Habits:
+        """Read what there is; raises PerfwatchError where a configuration cannot be followed."""
+        return cls(config.load(environ), kept.load(environ), environ)
 
 
 class HabitualApp(Keyed, App[None]):
@@ -69,10 +73,18 @@ class HabitualApp(Keyed, App[None]):
         self.set_keymap(self.keymap)
         self.choices: Choices = habits.kept.choices
 
+    def keep(self, page: str | None) -> None:
+        """Keep what was chosen until the next run."""
+        if self._environ:
+            chosen = self.choices
+            now = Kept(page or "", self.chosen_theme, chosen.sort, chosen.reverse, chosen.filter)
+            kept.save(now, self._environ)
+
     # Themes
 
     def _fitting_theme(self) -> str:
-        return FEW_COLOURS if self.console.color_system == "standard" else DEFAULT
+        """Return what suits the terminal, where there is one."""
+        return FEW_COLOURS if self._environ and self.console.color_system == "standard" else DEFAULT
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Say what our own variables are in a theme that is not ours."""

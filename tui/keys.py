@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ACTION: Final = re.compile(r"(?P<app>app\.)?(?P<name>\w+)(\((?P<argument>.*)\))?")
 _WORD: Final = re.compile(r"'([a-z]\w*)'")
-_SUFFIX: Final = re.compile(r"(Screen|Rows|App)$")
+_SUFFIX: Final = re.compile(r"(Screen|Rows|List)$")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SHORT: Final = {
     "left_square_bracket": "[",
@@ -62,7 +62,7 @@ class Keyed:
 
 def section_of(kind: type[Keyed]) -> Section:
     """Return the keys that a class adds to those of its bases."""
-    return Section(kind.KEYS_OF or _kebab(kind).replace("-", " "), tuple(_bindings(kind.__dict__["BINDINGS"])))
+    return Section(kind.__dict__.get("KEYS_OF") or _kebab(kind).replace("-", " "), tuple(_bindings(kind.__dict__["BINDINGS"])))
 
 
 def named_keys() -> Iterator[tuple[Section, Binding]]:
@@ -89,6 +89,8 @@ def _bindings(bindings: Iterable[BindingType]) -> Iterator[Binding]:
 
 
 def _kebab(kind: type) -> str:
+    if kind.__name__.endswith("App"):
+        return ""
     return _HUMP.sub("-", _SUFFIX.sub("", kind.__name__)).lower()
 
 

@@ -135,7 +135,7 @@ _OKABE_ITO: Final = _of(
 _SIXTEEN: Final = _of(
     text="#aaaaaa", strong="#ffffff", quiet="#aaaaaa", faint="#555555",
     accent="#55ffff", line="#5555ff", alarm="#ff5555", warn="#ffff55",
-    queue="#ffff55", on_cpu="#55ff55", gil="#ff5555", lock="#aa5500", loop="#ff55ff", run_queue="#aa00aa",
+    queue="#aa5500", on_cpu="#55ff55", gil="#ff5555", lock="#ffff55", loop="#ff55ff", run_queue="#aa00aa",
     disk="#00aaaa", fault="#aa0000", calls="#55ffff", sleep="#aaaaaa", receive="#00aa00", send="#5555ff",
     child="#aaaaaa", other="#aa5500", gc="#00aa00", open="#555555",
 )  # fmt: skip

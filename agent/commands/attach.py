@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,12 @@ def need_terminal(instead: str) -> None:
 def show(source: Source | None, attach_to: Callable[[int], Source] | None = None) -> None:
     """Run the terminal interface over a source, and close it."""
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
+    from perfwatch.tui.habits import Habits  # noqa: PLC0415 - as above
 
-    app = PerfwatchApp(source, attach=attach_to, candidates=python_processes)
+    try:
+        app = PerfwatchApp(source, attach=attach_to, candidates=python_processes, habits=Habits.of(os.environ))
+    except BaseException:
+        if source is not None:
+            source.close()
+        raise
     app.run()

@@ -108,5 +108,5 @@ async def test_names_and_addresses_of_the_host_are_shown_as_text(keys, size):
 async def test_the_picker_shows_hostile_processes_as_text():
     evil = Candidate(1, EVIL, EVIL, EVIL, (EVIL,), EVIL, 0)
     async with opened(None, candidates=lambda: [evil], size=(160, 30)) as pilot:
-        await shows(pilot, "[bold]x[/]\\x1b[2J")
+        await shows(pilot, "\\x1b[2J\\u202e\\u0301")
         assert_harmless(screen(pilot))

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.agent.report_sentences import binary, counted
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean
+from perfwatch.tui.keys import Keyed
 from perfwatch.tui.screens.base import SMALLEST, FrameScreen
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.host_load import HostLoad
 from perfwatch.tui.widgets.host_probes import HostProbes
 from perfwatch.tui.widgets.host_traffic import HostTraffic
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.timeline import Timeline
 
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
 _TWO_COLUMNS = 156
 
 
-class Scrolled(VerticalScroll, can_focus=True, inherit_bindings=False):
+class Scrolled(Keyed, VerticalScroll, can_focus=True, inherit_bindings=False):
     """Scrolls by keys; left and right stay with time."""
 
+    KEYS_OF = "a page that scrolls"
     ALLOW_MAXIMIZE: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "scroll_up", "scroll up", show=False),
@@ -63,7 +66,7 @@ class HostScreen(FrameScreen):
                 yield HostTraffic().data_bind(FrameScreen.frame)
                 yield HostProbes().data_bind(FrameScreen.frame)
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Say which host it is; the rest is bound to the frame."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
+from perfwatch.tui.pages import OVERVIEW
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -16,6 +17,7 @@ from perfwatch.tui.widgets.chances import ChanceLine
 from perfwatch.tui.widgets.endpoints import EndpointRows, key_of
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, OpenRows
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.rows import RowList
@@ -34,6 +36,7 @@ class OverviewScreen(FrameScreen):
     """Lists and signals of one source."""
 
     CSS_PATH = "overview.tcss"
+    page = OVERVIEW
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
         Binding("escape", "clear_filter", "clear the filter", show=False),
@@ -58,7 +61,7 @@ class OverviewScreen(FrameScreen):
         yield OpenRows(id="open")
         yield Timeline().data_bind(FrameScreen.frame)
         yield Input(placeholder="part of a method or path; enter keeps it, esc clears it", id="filter", compact=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def watch_needle(self) -> None:
         """Filter the lists."""

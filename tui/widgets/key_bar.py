@@ -26,7 +26,7 @@ class KeyBar(Widget):
     """Pages at the left, by name where there is room, else by number; keys as many as fit."""
 
     ALLOW_SELECT: ClassVar[bool] = False
-    DEFAULT_CSS = "KeyBar { height: 1; dock: bottom; }"
+    DEFAULT_CSS = "KeyBar { height: 1; dock: bottom; link-style: none; link-style-hover: bold; link-background-hover: $primary; }"
 
     def on_mount(self) -> None:
         """Follow the keys that can be pressed."""

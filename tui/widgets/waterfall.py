@@ -23,6 +23,7 @@ _NICE = (1, 2, 5)
 class Waterfall(RowList[Segment]):
     """Keys are the numbers of the stretches; choosing one leads to the request that is to blame for it."""
 
+    KEYS_OF = "the stretches of a request"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "culprit of this stretch", show=False)]
 
     _start_ns = 0

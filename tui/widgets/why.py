@@ -37,6 +37,10 @@ class WhyPanel(Widget):
             self._lines = lines
             self.refresh(layout=True)
 
+    def as_text(self) -> list[str]:
+        """Return the lines without colours."""
+        return [f"{label:>6} {sentence.plain}" for label, sentence in self._lines]
+
     def render(self) -> Table:
         """Lay the lines out."""
         grid = Table.grid(padding=(0, 1), expand=True)

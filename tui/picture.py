@@ -50,11 +50,11 @@ def save(app: App[None], directory: Path) -> tuple[Path, ...]:
 
 def _write(contents: dict[Path, str]) -> None:
     """Make all of the files, or, where one is there already, none."""
-    with ExitStack() as undo:
+    with ExitStack() as undo, ExitStack() as opened:
         files = []
         for path in contents:
             try:
-                files.append(os.fdopen(os.open(path, _NEW, 0o600), "w", encoding="utf-8"))
+                file = os.fdopen(os.open(path, _NEW, 0o600), "w", encoding="utf-8")
             except FileExistsError:
                 raise
             except OSError as error:
@@ -62,7 +62,7 @@ def _write(contents: dict[Path, str]) -> None:
                     f"cannot write {path}: {error.strerror}", "start in a directory you can write to"
                 ) from None
             undo.callback(path.unlink)
+            files.append(opened.enter_context(file))
         for file, content in zip(files, contents.values(), strict=True):
-            with file:
-                file.write(content)
+            file.write(content)
         undo.pop_all()

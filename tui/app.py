@@ -60,6 +60,7 @@ class PerfwatchApp(HabitualApp):
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
         self._first_page: str | None = habits.kept.page
+        self._pages: dict[str, FrameScreen] = {}
         self.frame: Frame | None = None
         self._speed: float | None = None
 
@@ -78,7 +79,7 @@ class PerfwatchApp(HabitualApp):
             feed.stop()
         if source is not None:
             source.close()
-        if feed is not None:
+        if feed is not None and feed.is_alive():
             feed.join(_JOIN_S)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
@@ -95,15 +96,23 @@ class PerfwatchApp(HabitualApp):
         self._source = source
         self.push_screen(OverviewScreen())
         if self._first_page in SCREENS:
-            self.action_page(self._first_page)
+            self.call_later(self.action_page, self._first_page)
         self._first_page = None
         self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame, source)), self._judge_factory)
-        self._feed.start()
+        self.call_after_refresh(self._start, self._feed)  # loading the correlator would delay the first paint
+
+    def _start(self, feed: Feed) -> None:
+        if feed is self._feed:
+            feed.start()
 
     def _let_go(self) -> None:
         """End what was shown, away from the screen's thread: a collector may take seconds to leave."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
+        for page in self._pages.values():
+            self.uninstall_screen(page)
+            page.remove()
+        self._pages.clear()
         if self._feed is not None:
             self._feed.stop()
             if self._source is not None:
@@ -113,7 +122,8 @@ class PerfwatchApp(HabitualApp):
     @work(thread=True, group="close")
     def _close(self, source: Source, feed: Feed) -> None:
         source.close()
-        feed.join(_JOIN_S)
+        if feed.is_alive():
+            feed.join(_JOIN_S)
 
     @on(FrameReady)
     def _frame_ready(self, message: FrameReady) -> None:
@@ -136,17 +146,24 @@ class PerfwatchApp(HabitualApp):
             self.pop_screen()
             self._deliver()
 
-    def action_page(self, name: str) -> None:
+    async def action_page(self, name: str) -> None:
         """Show a page in place of what lies over the overview; from that page, go back."""
         was_there = name != OVERVIEW and isinstance(self.screen, SCREENS[name])
-        while isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
-            self.pop_screen()
-        if name == OVERVIEW or was_there:
+        with self.batch_update():  # one paint, of the page when it is whole
+            while isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
+                self.pop_screen()
+            if name != OVERVIEW and not was_there:
+                await self.push_screen(self._page_of(name))
             self._deliver()
-        else:
-            screen = SCREENS[name](self.frame)
-            screen.page = name
-            self.push_screen(screen)
+
+    def _page_of(self, name: str) -> FrameScreen:
+        """Return a page; it is made once, because making takes ten times as long as showing."""
+        page = self._pages.get(name)
+        if page is None:
+            page = self._pages[name] = SCREENS[name](self.frame)
+            page.page = name
+            self.install_screen(page, name)
+        return page
 
     def _page(self) -> str | None:
         pages = (screen.page for screen in reversed(self.screen_stack) if isinstance(screen, FrameScreen))

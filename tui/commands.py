@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from perfwatch.tui.theme import LOOKS
+from perfwatch.tui.theme import THEMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,6 @@ class Commands(Provider):
                 seen.add(binding.action)
                 press = partial(self.app.simulate_key, key)
                 yield _Command(binding.description, self.app.get_key_display(binding), press)
-        for name, look in LOOKS.items():
+        for name, about in THEMES.items():
             choose = partial(self.app.run_action, f"app.theme('{name}')")
-            yield _Command(f"theme {name}: {look.about}", "", choose)
+            yield _Command(f"theme {name}: {about}", "", choose)

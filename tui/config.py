@@ -13,7 +13,7 @@ from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui import own_files
 from perfwatch.tui.format import clean
 from perfwatch.tui.keys import Keyed, named_keys
-from perfwatch.tui.theme import LOOKS
+from perfwatch.tui.theme import THEMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,9 +56,9 @@ def parse(data: bytes) -> Config:
 
 
 def _theme(told: object) -> str | None:
-    if told is None or (isinstance(told, str) and told in LOOKS):
+    if told is None or (isinstance(told, str) and told in THEMES):
         return told
-    raise PerfwatchError(f"there is no theme {clean(str(told))!r}", f"one of: {', '.join(LOOKS)}")
+    raise PerfwatchError(f"there is no theme {clean(str(told))!r}", f"one of: {', '.join(THEMES)}")
 
 
 def _keymap(told: object) -> dict[str, str]:

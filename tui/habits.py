@@ -18,7 +18,7 @@ from perfwatch.tui.keys import Keyed
 from perfwatch.tui.kept import Kept
 from perfwatch.tui.repaint import Repaint
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
-from perfwatch.tui.theme import DEFAULT, FEW_COLOURS, LOOKS, VARIABLES
+from perfwatch.tui.theme import DEFAULT, FEW_COLOURS, THEMES, VARIABLES, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,12 +63,9 @@ class HabitualApp(Keyed, App[None]):
     def __init__(self, habits: Habits = Habits()) -> None:  # noqa: B008 - it is frozen
         super().__init__()
         self._environ = habits.environ
-        self._repaints: dict[str, Repaint] = {}
-        for name, look in LOOKS.items():
-            self.register_theme(look.theme)
-            self._repaints[name] = Repaint(look.colours)
-        self.chosen_theme = habits.kept.theme if habits.kept.theme in LOOKS else ""
-        self.theme = habits.config.theme or self.chosen_theme or self._fitting_theme()
+        self._repaint = Repaint({})
+        self.chosen_theme = habits.kept.theme if habits.kept.theme in THEMES else ""
+        self._take_theme(habits.config.theme or self.chosen_theme or self._fitting_theme())
         self.keymap = dict(habits.config.keymap)
         self.set_keymap(self.keymap)
         self.choices: Choices = habits.kept.choices
@@ -86,24 +83,29 @@ class HabitualApp(Keyed, App[None]):
         """Return what suits the terminal, where there is one."""
         return FEW_COLOURS if self._environ and self.console.color_system == "standard" else DEFAULT
 
+    def _take_theme(self, name: str) -> None:
+        found = look(name)
+        self.register_theme(found.theme)
+        self._repaint = Repaint(found.colours)
+        self.theme = name
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Say what our own variables are in a theme that is not ours."""
-        return {name: LOOKS[DEFAULT].theme.variables[name] for name in VARIABLES}
+        return {name: look(DEFAULT).theme.variables[name] for name in VARIABLES}
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return what all that is drawn goes through: the theme; where no colour is wanted, that instead."""
         if self.no_color:
             return (_NO_COLOUR,)
-        repaint = self._repaints.get(self.theme)
         others = super().get_line_filters()
-        return others if repaint is None or not repaint.enabled else (repaint, *others)
+        return (self._repaint, *others) if self._repaint.enabled else others
 
     def action_theme(self, name: str | None = None) -> None:
         """Take a theme, or the next one."""
-        names = list(LOOKS)
-        after = names[(names.index(self.theme) + 1) % len(names)] if self.theme in LOOKS else DEFAULT
-        self.theme = self.chosen_theme = name or after
-        self.notify(f"theme: {self.theme} ({LOOKS[self.theme].about})", markup=False, timeout=2)
+        names = list(THEMES)
+        self.chosen_theme = name if name in THEMES else names[(names.index(self.theme) + 1) % len(names)]
+        self._take_theme(self.chosen_theme)
+        self.notify(f"theme: {self.theme}, {THEMES[self.theme]}", markup=False, timeout=2)
 
     # Help
 

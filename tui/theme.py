@@ -5,6 +5,7 @@ A widget draws in the colours of `palette`, whatever the theme; `repaint` change
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from textual.color import Color
@@ -13,8 +14,18 @@ from textual.theme import Theme
 from perfwatch.tui import palette
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+DEFAULT: Final = "dark"
+FEW_COLOURS: Final = "16-colours"
+THEMES: Final[Mapping[str, str]] = {
+    DEFAULT: "the colours of the documentation",
+    "light": "on white",
+    "high-contrast": "on black",
+    "colour-blind": "for all kinds of colour vision",
+    FEW_COLOURS: "those that every terminal has",
+}
+"""Name of each theme, and what it is for."""
 VARIABLES: Final = ("edge", "lit")
 """Ours in the style sheets: the frame of a box, the row under the cursor."""
 _STEPS: Final = 20
@@ -26,7 +37,6 @@ _MOST: Final = 7.0
 class Look(NamedTuple):
     """A theme of Textual, and what our own colours become in it."""
 
-    about: str
     theme: Theme
     colours: Mapping[str, str]
     """Colour of `palette` to colour on the screen; what is not in it stays."""
@@ -98,41 +108,43 @@ def _theme(name: str, surfaces: tuple[str, str, str, str, str], colours: Mapping
     )
 
 
-def _looks() -> Iterator[Look]:
-    dark = ("#10151b", "#161d26", "#1d2631", "#34404e", "#333b45")
-    yield Look("dark", _theme("dark", dark, {}, dark=True), {})
-    light = ("#ffffff", "#eef1f4", "#e2e7ec", "#a9b4c0", "#d5e3f0")
-    colours = _all_readable("#eef1f4", _LEAST, ("#262d35", "#0b0f14", "#56616d", "#a9b4c0"))
-    yield Look("light", _theme("light", light, colours, dark=False), colours)
-    stark = ("#000000", "#000000", "#1a1a1a", "#ffffff", "#404040")
-    colours = _all_readable("#1a1a1a", _MOST, ("#ffffff", "#ffffff", "#d0d0d0", "#8c8c8c"))
-    yield Look("high contrast, on black", _theme("high-contrast", stark, colours, dark=True), colours)
-    colours = dict(_OKABE_ITO)
-    yield Look("for all kinds of colour vision", _theme("colour-blind", dark, colours, dark=True), colours)
-    few = ("#000000", "#000000", "#000000", "#aaaaaa", "#0000aa")
-    colours = dict(_SIXTEEN)
-    yield Look("the 16 colours of every terminal", _theme("16-colours", few, colours, dark=True), colours)
+@cache
+def look(name: str) -> Look:
+    """Return a theme by its name; made when it is wanted, because that takes some milliseconds."""
+    ground: tuple[str, str, str, str, str] = ("#10151b", "#161d26", "#1d2631", "#34404e", "#333b45")
+    colours: Mapping[str, str] = {}
+    if name == "light":
+        ground = ("#ffffff", "#eef1f4", "#e2e7ec", "#a9b4c0", "#d5e3f0")
+        colours = _all_readable("#d5e3f0", _LEAST, ("#262d35", "#0b0f14", "#505a66", "#a9b4c0"))
+    elif name == "high-contrast":
+        ground = ("#000000", "#000000", "#1a1a1a", "#ffffff", "#303030")
+        colours = _all_readable("#303030", _MOST, ("#ffffff", "#ffffff", "#d0d0d0", "#8c8c8c"))
+    elif name == "colour-blind":
+        colours = _of(_OKABE_ITO)
+    elif name == FEW_COLOURS:
+        ground = ("#000000", "#000000", "#000000", "#aaaaaa", "#0000aa")
+        colours = _of(_SIXTEEN)
+    return Look(_theme(name, ground, colours, dark=name != "light"), colours)
 
 
-def _of(**names: str) -> dict[str, str]:
-    """Say by the names of buckets, parts, principles and shades what their colours become."""
+def _of(told: Mapping[str, str]) -> dict[str, str]:
+    """Say by the names of shades, signals, buckets and parts what their colours become."""
     named = {name: getattr(palette, name.upper()) for name in ("text", "strong", "quiet", "faint")}
     named |= {name: getattr(palette, name.upper()) for name in ("accent", "line", "alarm", "warn")}
     named |= {bucket: ink.colour for bucket, ink in palette.INKS.items()}
-    named |= {part: ink.colour for part, ink in palette.PART_INKS.items() if part not in named}
     named |= {"gc": palette.GC.colour, "open": palette.UNACCOUNTED.colour}
-    return {hex_of(named[name]): colour for name, colour in names.items()}
+    return {hex_of(named[name]): colour for name, colour in told.items()}
 
 
 _ORANGE, _SKY, _GREEN, _YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 _BLUE, _VERMILLION, _PURPLE, _GREY = "#3f93d0", "#e8702a", "#cc79a7", "#a6a6a6"
-_OKABE_ITO: Final = _of(
+_OKABE_ITO: Final = dict(
     accent=_SKY, line=_BLUE, alarm=_VERMILLION, warn=_YELLOW,
     queue=_YELLOW, on_cpu=_GREEN, gil=_VERMILLION, lock=_ORANGE, loop=_PURPLE, run_queue=_BLUE, disk=_GREEN,
     fault=_PURPLE, calls=_SKY, sleep=_GREY, receive=_SKY, send=_BLUE, child=_GREY, other=_GREY, gc=_YELLOW,
 )  # fmt: skip
 """Okabe's and Ito's eight colours; blue and vermillion lighter than theirs, to be read on a dark ground."""
-_SIXTEEN: Final = _of(
+_SIXTEEN: Final = dict(
     text="#aaaaaa", strong="#ffffff", quiet="#aaaaaa", faint="#555555",
     accent="#55ffff", line="#5555ff", alarm="#ff5555", warn="#ffff55",
     queue="#aa5500", on_cpu="#55ff55", gil="#ff5555", lock="#ffff55", loop="#ff55ff", run_queue="#aa00aa",
@@ -140,7 +152,3 @@ _SIXTEEN: Final = _of(
     child="#aaaaaa", other="#aa5500", gc="#00aa00", open="#555555",
 )  # fmt: skip
 """The very colours that a terminal of 16 has: none of them is made another one on the way."""
-
-LOOKS: Final[Mapping[str, Look]] = {look.theme.name: look for look in _looks()}
-DEFAULT: Final = "dark"
-FEW_COLOURS: Final = "16-colours"

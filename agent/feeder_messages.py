@@ -12,7 +12,7 @@ import msgspec
 
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.model import SessionInfo  # noqa: TC001 - msgspec reads the annotations
-from perfwatch.probes.records import Record
+from perfwatch.probes.records import Record  # noqa: TC001 - as above
 
 LENGTH: Final = struct.Struct("=I")
 

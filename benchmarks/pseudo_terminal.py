@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_TOKEN: Final = re.compile(r"\x1b\[(?P<row>\d+);(?P<column>\d+)H|\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[^\[]|(?P<line>\n)|(?P<text>[^\x1b\n]+)")
+_TOKEN: Final = re.compile(
+    r"\x1b\[(?P<row>\d+);(?P<column>\d+)H|\x1b\[[0-9;?<>=]*[A-Za-z]|\x1b[^\[]|(?P<line>\n)|(?P<text>[^\x1b\n]+)"
+)
 _TAIL: Final = re.compile(r"\x1b[^A-Za-z]*$")
 """The beginning of a sequence whose end was not read yet."""
 READ_BYTES: Final = 1 << 20
@@ -35,7 +37,9 @@ class PseudoTerminal:
         self._handle, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        self.process = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
+        )
         os.close(inner)
 
     def press(self, key: bytes) -> None:

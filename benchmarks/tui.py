@@ -1,9 +1,9 @@
-"""What the screen costs: the first paint, from a key to its paint, and CPU, in a terminal, with the program as it is installed.
+"""What the screen costs: the first paint, from a key to its paint, and CPU, of the installed program in a terminal.
 
-The stream is that of `tests/record_stream.py`, recorded and replayed at its own speed: 1,000 requests/s of 200 endpoints
-in 200 threads, with the samples of all probes. So the figures have in them what it takes to read a recording and to judge its
-requests; the thread that paints is counted for itself too. A key is answered when what it does stands on the
-terminal: the mark in the next row, the other page.
+The stream is that of `tests/record_stream.py`, recorded and replayed at its own speed: 1,000 requests/s of 200
+endpoints in 200 threads, with the samples of all probes. So the figures have in them what it takes to read a
+recording and to judge its requests; the thread that paints is counted for itself too. A key is answered when what it
+does stands on the terminal: the mark in the next row, the other page.
 
     python benchmarks/tui.py --quick
     python benchmarks/tui.py --write
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 PERFWATCH: Final = str(Path(sys.executable).with_name("perfwatch"))
 RATE: Final = 1_000
-ROUTES: Final = tuple(f"/api/{name}-{number}/{{}}" for name in ("user", "order", "item", "cart") for number in range(50))
+ROUTES: Final = tuple(
+    f"/api/{name}-{number}/{{}}" for name in ("user", "order", "item", "cart") for number in range(50)
+)
 THREADS: Final = 200
 SIZES: Final = ((80, 24), (120, 40), (300, 80))
 RECORDED_S: Final = 60
@@ -148,13 +150,13 @@ def section(rounds: int, seconds: float) -> list[str]:
     lines = [
         "## What the screen costs",
         "",
-        f"`perfwatch replay` in a pseudo terminal: {RATE} requests/s, {len(ROUTES)} endpoints, {THREADS} threads; {rounds} rounds",
-        f"of {seconds:g} s. {machine()}",
-        "*First paint* is from the start of the program to the first screen, and to the first figures on it. *Key* is until what it",
-        "does stands on the terminal: median and 95th percentile. CPU, of a core, with nobody at the keys: of the thread that",
-        "paints 4 frames a second, and of all, which has the reading of the recording and the judging in it.",
+        f"`perfwatch replay` in a pseudo terminal: {RATE} requests/s, {len(ROUTES)} endpoints, {THREADS} threads;",
+        f"{rounds} rounds of {seconds:g} s. {machine()}",
+        "From the start of the program to the first screen, and to the first figures on it; from a key to what it does",
+        "on the terminal, median and 95th percentile. CPU, of a core, with nobody at the keys: of the thread that paints",
+        "4 frames a second, and of all, which has the reading of the recording and the judging in it.",
         "",
-        "| terminal | first paint | CPU until then | figures | next row | other page | detail | paint CPU | all CPU | output |",
+        "| terminal | first paint | CPU for it | figures | next row | other page | detail | paint CPU | all CPU | output |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:

@@ -10,9 +10,9 @@ from textual.worker import get_current_worker
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
-from perfwatch.tui.habits import HabitualApp, Habits
+from perfwatch.tui.habits import Habits, HabitualApp
 from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Frame, FrameReady, SeekWanted
-from perfwatch.tui.pages import OVERVIEW, PAGES
+from perfwatch.tui.pages import OVERVIEW
 from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.host import HostScreen
@@ -60,6 +60,7 @@ class PerfwatchApp(HabitualApp):
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
         self._first_page: str | None = habits.kept.page
+        self._last_page: str | None = None
         self._pages: dict[str, FrameScreen] = {}
         self.frame: Frame | None = None
         self._speed: float | None = None
@@ -73,7 +74,7 @@ class PerfwatchApp(HabitualApp):
 
     def on_unmount(self) -> None:
         """End the feed and the source."""
-        self.keep(self._page())
+        self.keep(self._last_page)
         feed, source = self._feed, self._source
         if feed is not None:
             feed.stop()
@@ -138,6 +139,7 @@ class PerfwatchApp(HabitualApp):
         for screen in reversed(self.screen_stack):
             if isinstance(screen, FrameScreen):
                 screen.frame = self.frame
+                self._last_page = screen.page_shown
                 return
 
     def action_leave(self) -> None:
@@ -164,10 +166,6 @@ class PerfwatchApp(HabitualApp):
             page.page = name
             self.install_screen(page, name)
         return page
-
-    def _page(self) -> str | None:
-        pages = (screen.page for screen in reversed(self.screen_stack) if isinstance(screen, FrameScreen))
-        return next((page for page in pages if page), None)
 
     # Attaching
 

@@ -7,12 +7,13 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from textual.app import App
 from textual.keys import Keys, _normalize_key_list
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui import own_files
 from perfwatch.tui.format import clean
-from perfwatch.tui.keys import Keyed, named_keys
+from perfwatch.tui.keys import Keyed, named_keys, section_of
 from perfwatch.tui.theme import THEMES
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 _SECTIONS: Final = ("keys", "theme")
 _MODIFIERS: Final = re.compile(r"^((ctrl|shift|alt|super)\+)*")
-_NAMED_KEYS: Final = frozenset(key.value for key in Keys) | {"space", "minus", "plus", "slash", "colon", "question_mark"}
+_WORDS: Final = frozenset({"space", "minus", "plus", "slash", "colon", "question_mark"})
+_NAMED_KEYS: Final = _WORDS | {key.value for key in Keys}
 
 
 class Config(NamedTuple):
@@ -70,7 +72,8 @@ def _keymap(told: object) -> dict[str, str]:
         if name not in names:
             raise PerfwatchError(f"there is no key named {clean(name)!r}", _meant(name, tuple(names)))
         if not isinstance(keys, str) or not all(map(_is_key, keys.split(","))):
-            raise PerfwatchError(f"{name} = {clean(str(keys))!r} is no key", 'for example "p", "ctrl+p", "f5" or "p,space"')
+            examples = 'for example "p", "ctrl+p", "f5" or "p,space"'
+            raise PerfwatchError(f"{name} = {clean(str(keys))!r} is no key", examples)
     keymap = {name: str(keys) for name, keys in flat.items()}
     _refuse_clashes(keymap)
     return keymap
@@ -91,16 +94,17 @@ def _is_key(key: str) -> bool:
 
 def _refuse_clashes(keymap: Mapping[str, str]) -> None:
     """Raise PerfwatchError where one key would do two things on one screen."""
+    everywhere = [kind for kind in Keyed.kinds if issubclass(kind, App)]
     for kind in Keyed.kinds:
         taken: dict[str, str] = {}
-        bindings = [one for base in kind.__mro__ if base in Keyed.kinds for one in base.__dict__["BINDINGS"]]
+        places = dict.fromkeys((*(base for base in kind.__mro__ if base in Keyed.kinds), *everywhere))
+        bindings = [one for place in places for one in section_of(place).bindings]
         for binding in sorted(bindings, key=lambda one: one.id not in keymap):
             for key in keymap.get(binding.id or "", binding.key).split(","):
-                other = taken.setdefault(_normalize_key_list(key), binding.id)
-                if other != binding.id and other in keymap:
-                    raise PerfwatchError(
-                        f"{key.strip()!r} is the key of {other} and of {binding.id or binding.description}", "choose another"
-                    )
+                name = binding.id or binding.description
+                other = taken.setdefault(_normalize_key_list(key), name)
+                if other != name and other in keymap:
+                    raise PerfwatchError(f"{key.strip()!r} is the key of {other} and of {name}", "choose another")
 
 
 def _meant(name: str, known: tuple[str, ...]) -> str:

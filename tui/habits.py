@@ -1,4 +1,4 @@
-"""What one expects of any program in a terminal: themes, keys of one's own, help, a palette, copies, pictures, memory."""
+"""What one expects of any program in a terminal: themes, keys of one's own, help, a palette, copies, pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from textual.filter import NoColor
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui import config, copying, kept, own_files, picture
-from perfwatch.tui.choices import Choices
 from perfwatch.tui.commands import Commands
 from perfwatch.tui.config import Config
-from perfwatch.tui.keys import Keyed
 from perfwatch.tui.kept import Kept
+from perfwatch.tui.keys import Keyed
 from perfwatch.tui.repaint import Repaint
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.theme import DEFAULT, FEW_COLOURS, THEMES, VARIABLES, look
@@ -23,7 +22,10 @@ from perfwatch.tui.theme import DEFAULT, FEW_COLOURS, THEMES, VARIABLES, look
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from textual.command import Provider
     from textual.filter import LineFilter
+
+    from perfwatch.tui.choices import Choices
 
 _CLIPBOARDLESS = frozenset({"linux", "dumb"})
 COPIED = "copied.txt"
@@ -47,7 +49,7 @@ class HabitualApp(Keyed, App[None]):
     """An application that knows nothing yet of what it shows."""
 
     KEYS_OF = "everywhere"
-    COMMANDS: ClassVar[set[type[Commands] | Callable[[], type[Commands]]]] = {Commands}
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("colon", "command_palette", "command palette: everything by its name", show=False, key_display=":"),
@@ -103,7 +105,8 @@ class HabitualApp(Keyed, App[None]):
     def action_theme(self, name: str | None = None) -> None:
         """Take a theme, or the next one."""
         names = list(THEMES)
-        self.chosen_theme = name if name in THEMES else names[(names.index(self.theme) + 1) % len(names)]
+        after = names[(names.index(self.theme) + 1) % len(names)]
+        self.chosen_theme = after if name is None or name not in THEMES else name
         self._take_theme(self.chosen_theme)
         self.notify(f"theme: {self.theme}, {THEMES[self.theme]}", markup=False, timeout=2)
 

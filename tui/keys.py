@@ -1,7 +1,7 @@
 """The keys: each has a name, by which a configuration gives it another key and the reference lists it.
 
-The names are made of the bindings: a screen or a list more is in the help, the palette, the reference and the configuration
-by itself.
+The names are made of the bindings: a screen or a list more is in the help, the palette, the reference and the
+configuration by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
+from textual.app import App
 from textual.binding import Binding, BindingType
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Keyed:
     """Where the keys work, in words; else the name of the class says it."""
     BINDINGS: ClassVar[list[BindingType]] = []
     kinds: ClassVar[list[type[Keyed]]] = []
-    """Every class of the program that has keys, in the order of their making."""
+    """Every class of the program that has keys, as they were made."""
 
     def __init_subclass__(cls, **options: bool) -> None:
         if "BINDINGS" in cls.__dict__:
@@ -60,15 +61,26 @@ class Keyed:
         super().__init_subclass__(**options)
 
 
+def general_first() -> list[type[Keyed]]:
+    """Return all classes that have keys: the application's, then those that most others are made of, then by name."""
+
+    def place(kind: type[Keyed]) -> tuple[bool, int, str]:
+        return not issubclass(kind, App), -sum(issubclass(other, kind) for other in Keyed.kinds), kind.__name__
+
+    return sorted(Keyed.kinds, key=place)
+
+
 def section_of(kind: type[Keyed]) -> Section:
     """Return the keys that a class adds to those of its bases."""
-    return Section(kind.__dict__.get("KEYS_OF") or _kebab(kind).replace("-", " "), tuple(_bindings(kind.__dict__["BINDINGS"])))
+    return Section(
+        kind.__dict__.get("KEYS_OF") or _kebab(kind).replace("-", " "), tuple(_bindings(kind.__dict__["BINDINGS"]))
+    )
 
 
 def named_keys() -> Iterator[tuple[Section, Binding]]:
     """Yield every key that has a name, once, with where it works."""
     seen: set[str] = set()
-    for section in map(section_of, Keyed.kinds):
+    for section in map(section_of, general_first()):
         for binding in section.bindings:
             if binding.id is not None and binding.id not in seen:
                 seen.add(binding.id)

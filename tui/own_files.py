@@ -1,7 +1,8 @@
 """Files of perfwatch's own: the configuration, which a person wrote, and what it keeps between two runs.
 
-It runs as root, often through sudo, and a home need not be root's. So: nothing is written but where the directory is the very
-user's that perfwatch runs as; no link is followed; what is read is a small regular file that nobody else can have written.
+It runs as root, often through sudo, and a home need not be root's. So: nothing is written but where the directory is
+the very user's that perfwatch runs as; no link is followed; what is read is a small regular file that nobody else can
+have written.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _trusted(environ: Mapping[str, str]) -> set[int]:
 
 
 def write(directory: Path, name: str, data: bytes) -> bool:
-    """Put a file that only its owner can read into a directory of ours, at once or not at all; tell whether it is there."""
+    """Put a private file into a directory of ours, at once or not at all; tell whether it is there."""
     try:
         if not _is_mine(directory):
             return False

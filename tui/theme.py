@@ -138,17 +138,52 @@ def _of(told: Mapping[str, str]) -> dict[str, str]:
 
 _ORANGE, _SKY, _GREEN, _YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 _BLUE, _VERMILLION, _PURPLE, _GREY = "#3f93d0", "#e8702a", "#cc79a7", "#a6a6a6"
-_OKABE_ITO: Final = dict(
-    accent=_SKY, line=_BLUE, alarm=_VERMILLION, warn=_YELLOW,
-    queue=_YELLOW, on_cpu=_GREEN, gil=_VERMILLION, lock=_ORANGE, loop=_PURPLE, run_queue=_BLUE, disk=_GREEN,
-    fault=_PURPLE, calls=_SKY, sleep=_GREY, receive=_SKY, send=_BLUE, child=_GREY, other=_GREY, gc=_YELLOW,
-)  # fmt: skip
+_OKABE_ITO: Final = {
+    "accent": _SKY,
+    "line": _BLUE,
+    "alarm": _VERMILLION,
+    "warn": _YELLOW,
+    "queue": _YELLOW,
+    "on_cpu": _GREEN,
+    "gil": _VERMILLION,
+    "lock": _ORANGE,
+    "loop": _PURPLE,
+    "run_queue": _BLUE,
+    "disk": _GREEN,
+    "fault": _PURPLE,
+    "calls": _SKY,
+    "sleep": _GREY,
+    "receive": _SKY,
+    "send": _BLUE,
+    "child": _GREY,
+    "other": _GREY,
+    "gc": _YELLOW,
+}
 """Okabe's and Ito's eight colours; blue and vermillion lighter than theirs, to be read on a dark ground."""
-_SIXTEEN: Final = dict(
-    text="#aaaaaa", strong="#ffffff", quiet="#aaaaaa", faint="#555555",
-    accent="#55ffff", line="#5555ff", alarm="#ff5555", warn="#ffff55",
-    queue="#aa5500", on_cpu="#55ff55", gil="#ff5555", lock="#ffff55", loop="#ff55ff", run_queue="#aa00aa",
-    disk="#00aaaa", fault="#aa0000", calls="#55ffff", sleep="#aaaaaa", receive="#00aa00", send="#5555ff",
-    child="#aaaaaa", other="#aa5500", gc="#00aa00", open="#555555",
-)  # fmt: skip
+_SIXTEEN: Final = {
+    "text": "#aaaaaa",
+    "strong": "#ffffff",
+    "quiet": "#aaaaaa",
+    "faint": "#555555",
+    "accent": "#55ffff",
+    "line": "#5555ff",
+    "alarm": "#ff5555",
+    "warn": "#ffff55",
+    "queue": "#aa5500",
+    "on_cpu": "#55ff55",
+    "gil": "#ff5555",
+    "lock": "#ffff55",
+    "loop": "#ff55ff",
+    "run_queue": "#aa00aa",
+    "disk": "#00aaaa",
+    "fault": "#aa0000",
+    "calls": "#55ffff",
+    "sleep": "#aaaaaa",
+    "receive": "#00aa00",
+    "send": "#5555ff",
+    "child": "#aaaaaa",
+    "other": "#aa5500",
+    "gc": "#00aa00",
+    "open": "#555555",
+}
 """The very colours that a terminal of 16 has: none of them is made another one on the way."""

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF
 from perfwatch.tui import palette
-from perfwatch.tui.keys import Keyed, section_of, shown
+from perfwatch.tui.keys import Keyed, general_first, section_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +49,9 @@ class Sheet(Keyed, ModalScreen[None]):
 
 
 def help_sheet(screen: Screen[object], keymap: Mapping[str, str]) -> Sheet:
-    """Return the page of all keys by where they work: what is on this screen, then what is everywhere, then the rest."""
+    """Return the page of all keys by where they work: on this screen, then everywhere, then the rest."""
     grid = Table.grid(padding=(0, 2))
-    for kind in sorted(Keyed.kinds, key=lambda kind: _distance(kind, screen)):
+    for kind in sorted(general_first(), key=lambda kind: _distance(kind, screen)):
         where, bindings = section_of(kind)
         grid.add_row("", Text(where, style=palette.STRONG))
         for binding in bindings:
@@ -60,15 +60,14 @@ def help_sheet(screen: Screen[object], keymap: Mapping[str, str]) -> Sheet:
         grid.add_row("", "")
     grid.add_row(
         Text("mouse", style=f"bold {palette.ACCENT}"),
-        "click a row to select it, again to open it; a heading that is marked, to sort by it; the timeline, to go there; "
-        "the last line, for a page or a key",
+        "click a row to select it, again to open it; the timeline, to go there; the last line, for a page or a key",
     )
     return Sheet("keys", grid)
 
 
 def _distance(kind: type[Keyed], screen: Screen[object]) -> int:
     """Tell how far keys are from what one sees: of the screen itself, of what is on it, of all screens, of others."""
-    if kind is type(screen):
+    if kind.__name__ == type(screen).__name__:
         return 0
     if any(kind in type(widget).__mro__ for widget in screen.query("*")):
         return 1

@@ -13,7 +13,6 @@ from textual.widgets import Input, Static
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report_sentences import binary
-from perfwatch.agent.target import Candidate
 from perfwatch.tui import palette
 from perfwatch.tui.format import NONE, clean, fit, fit_path, percent, program, span
 from perfwatch.tui.messages import CandidateChosen
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from textual.app import ComposeResult
+
+    from perfwatch.agent.target import Candidate
 
 _REFRESH_S: Final = 2.0
 _SOON_S: Final = 0.5

@@ -26,7 +26,7 @@ class KeyBar(Widget):
     """Pages at the left, by name where there is room, else by number; keys as many as fit."""
 
     ALLOW_SELECT: ClassVar[bool] = False
-    DEFAULT_CSS = "KeyBar { height: 1; dock: bottom; link-style: none; link-style-hover: bold; link-background-hover: $primary; }"
+    DEFAULT_CSS = "KeyBar { height: 1; dock: bottom; link-style: none; link-style-hover: reverse; }"
 
     def on_mount(self) -> None:
         """Follow the keys that can be pressed."""
@@ -57,7 +57,8 @@ class KeyBar(Widget):
                 seen.add(binding.action)
                 name = self.app.get_key_display(binding)
                 text = Text.assemble(
-                    (name, f"bold {palette.ACCENT}"), (f" {binding.description}", palette.QUIET if is_enabled else palette.FAINT)
+                    (name, f"bold {palette.ACCENT}"),
+                    (f" {binding.description}", palette.QUIET if is_enabled else palette.FAINT),
                 )
                 yield binding.action, _clickable(text, f"press('{key}')")
 

@@ -3,7 +3,8 @@
 1. From each request of a fair sample the time that the mechanism explains is taken away, and what it waited for a CPU
    after such waits; with calls that need not be also what it computes for them (`call_work.py`). Of a judged one
    exactly that, of one that was too quick to be judged the part of its buckets that the judged ones lost to it
-   (`explained.py`). What its coroutine was suspended in, where nobody knows that, is taken to be what it is in the others.
+   (`explained.py`). What its coroutine was suspended in, where nobody knows that, is taken to be what it is in the
+   others.
 2. What else it waited for changes with the load, which a queueing model tells (`knock_on.py`). Where others of its kind
    kept the interpreter lock, the loop, the workers or the CPUs by what is gone, waiting shrinks, by more than the work
    does. And what was held back by a wait that is gone comes to the next place the sooner, and waits there.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 256
 _WAITS: Final = 512
+_KNOWN: Final = 0.8
 _CALLS: Final = COLUMN["calls"]
 _ALL: Final = 1 << 64
 _MASK: Final = _ALL - 1
@@ -36,6 +37,8 @@ class Taken(NamedTuple):
     """How long it waited for a CPU after waits of 1 ms or more, by what these were for: without them it would not."""
     call_work: tuple[tuple[Mechanism, int], ...] = ()
     """What a judged one computed for calls that need not be, by what is to blame for these."""
+    is_known: bool = True
+    """Its ledger says where most of its time went."""
 
 
 def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Taken | None:
@@ -48,7 +51,8 @@ def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Take
         if wait.runnable_ns > 0 and wait.bucket != "run_queue"
     )
     work = call_work(record, record.booked_ns[_CALLS]) if balance is not None else ()
-    return Taken(total_ns, record.booked_ns, record.pid, balance, woken, work)
+    is_known = sum(record.booked_ns) >= _KNOWN * total_ns
+    return Taken(total_ns, record.booked_ns, record.pid, balance, woken, work, is_known)
 
 
 class FairSample:

@@ -20,8 +20,10 @@ from perfwatch.agent.correlator.fair import taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
+from perfwatch.agent.correlator.lately import lately as in_detail
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.pending import Pending
+from perfwatch.agent.correlator.permitted import Permits
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.refining import refine
@@ -95,6 +97,7 @@ class Correlator:
         self._tasks = Tasks()
         self._quick: list[Request] = []
         self._pending = Pending()
+        self._permits = Permits()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
@@ -181,6 +184,8 @@ class Correlator:
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
             scalability=self._traffic.windows.scalability(),
+            lately=in_detail(around, chronicle.listeners, lately),
+            permits=self._permits.told(self._judged.requests),
         )
 
     def _context(self) -> Context:

@@ -63,7 +63,7 @@ class Pressures:
         """Return the pressure of every scope, the host first."""
         rates = [(scope, pressure_rate(*pair)) for scope, pair in self._by_scope.around(span)]
         rates.sort(key=lambda one: one[0] != HOST)
-        return tuple(Pressure(scope, rate.cpu, rate.memory, rate.io) for scope, rate in rates)
+        return tuple(Pressure(scope, *rate) for scope, rate in rates)
 
     def host(self, span: Span) -> PressureRate:
         """Return the host's pressure; all None where the kernel does not keep it."""

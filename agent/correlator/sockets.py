@@ -45,7 +45,9 @@ class Accepting(NamedTuple):
     """By how much the drops of the socket itself grew."""
 
 
-class _Dump(NamedTuple):
+class Dump(NamedTuple):
+    """The target's sockets at one moment."""
+
     at_ns: int
     sample: SocketsSample
     by_cookie: dict[int, SocketState]
@@ -56,7 +58,7 @@ class Sockets:
     """The last 16 dumps of the target's sockets, and the counters of its network namespace."""
 
     def __init__(self) -> None:
-        self._dumps: deque[_Dump] = deque(maxlen=_DUMPS)
+        self._dumps: deque[Dump] = deque(maxlen=_DUMPS)
         self._listeners: dict[str, deque[ListenerSample]] = {}
         self._network: Series[NetworkSample] = Series(_continues)
 
@@ -66,7 +68,7 @@ class Sockets:
             self._dumps.clear()
         sockets = sample.sockets[:_MAX_SOCKETS]
         listening = tuple(one for one in sockets if one.role == "listening")
-        self._dumps.append(_Dump(sample.at_ns, sample, {one.cookie: one for one in sockets}, listening))
+        self._dumps.append(Dump(sample.at_ns, sample, {one.cookie: one for one in sockets}, listening))
 
     def network(self, sample: NetworkSample) -> None:
         """Take in the network's counters; costs about 3 us."""
@@ -98,7 +100,16 @@ class Sockets:
     @property
     def count(self) -> int | None:
         """How many there were, also those that were not listed."""
-        return self._dumps[-1].sample.count if self._dumps else None
+        return None if self.total is None else self.total.count
+
+    @property
+    def total(self) -> SocketsSample | None:
+        """The last reading, whose sums are over all sockets."""
+        return self._dumps[-1].sample if self._dumps else None
+
+    def dumps(self, span: Span) -> tuple[Dump, ...]:
+        """Return the readings within a stretch of time, the newest last."""
+        return tuple(one for one in self._dumps if (span.from_ns or 0) <= one.at_ns <= span.until_ns)
 
     def change(self, cookie: int, span: Span) -> SocketChange | None:
         """Return what is known of one socket near a stretch of time."""
@@ -145,7 +156,7 @@ class Sockets:
                     drops.setdefault(one.cookie, []).append(one.drops)
         return sum(max(seen[-1] - seen[0], 0) for seen in drops.values())
 
-    def _near(self, span: Span) -> list[_Dump]:
+    def _near(self, span: Span) -> list[Dump]:
         return [dump for dump in self._dumps if _near(dump.at_ns, span)]
 
 

@@ -111,11 +111,13 @@ class Lately(msgspec.Struct, frozen=True):
     """The regular files that the target has open, each once, those that it writes first; at most 32."""
 
 
-class PermitWaits(msgspec.Struct, frozen=True):
-    """Waits for one pool or permit, of the requests that a view holds."""
+class Waits(msgspec.Struct, frozen=True):
+    """Waits for one thing, of the requests that a view holds."""
 
     what: str
-    """`a connection of psycopg_pool`; untrusted."""
+    """`a connection of psycopg_pool`; of the disk, the system call. Untrusted."""
+    place: str | None
+    """Where in the code the disk was waited for: `load() at archive.py:33`; untrusted. None where it is not known."""
     requests: int
     waits: int
     """Those of 1 ms or more."""

@@ -23,7 +23,6 @@ from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
 from perfwatch.agent.correlator.lately import lately as in_detail
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.pending import Pending
-from perfwatch.agent.correlator.permitted import Permits
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
 from perfwatch.agent.correlator.refining import refine
@@ -36,6 +35,7 @@ from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
+from perfwatch.agent.correlator.waited import Waited
 from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
@@ -97,7 +97,7 @@ class Correlator:
         self._tasks = Tasks()
         self._quick: list[Request] = []
         self._pending = Pending()
-        self._permits = Permits()
+        self._waited = Waited()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
@@ -144,6 +144,7 @@ class Correlator:
         chronicle, around, host = self._chronicle, self._around, self._around.host
         endpoints = tuple(state.endpoint() for state in ranked)
         context = self._context()
+        self._waited.look(self._judged.requests)
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(
             now_ns=self._now_ns,
@@ -185,7 +186,8 @@ class Correlator:
             deadlocks=around.deadlocks.found(context),
             scalability=self._traffic.windows.scalability(),
             lately=in_detail(around, chronicle.listeners, lately),
-            permits=self._permits.told(self._judged.requests),
+            permits=self._waited.permits,
+            disk_waits=self._waited.disk,
         )
 
     def _context(self) -> Context:

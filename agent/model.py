@@ -388,6 +388,8 @@ class Instant(msgspec.Struct, frozen=True):
     p50_ms: float | None
     p95_ms: float | None
     in_flight: int
+    cpu_use: float | None = None
+    """Of the host, 0..1; None where it was not measured."""
 
 
 class View(msgspec.Struct, frozen=True):

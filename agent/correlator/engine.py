@@ -121,6 +121,7 @@ class Correlator:
                 self._timeline.fly(self._traffic.open_count)
             case HostSample():
                 self._around.host.sample(record)
+                self._timeline.use(self._around.host.cpu_use)
             case ProcessSample():
                 self._around.host.process(record)
             case ListenerSample():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
 from textual.reactive import reactive
 from textual.widgets import Footer, Input
 
@@ -34,6 +35,7 @@ class OverviewScreen(FrameScreen):
     """Lists and signals of one source."""
 
     CSS_PATH = "overview.tcss"
+    HORIZONTAL_BREAKPOINTS = [*FrameScreen.HORIZONTAL_BREAKPOINTS, (200, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
         Binding("escape", "clear_filter", "clear the filter", show=False),
@@ -49,13 +51,16 @@ class OverviewScreen(FrameScreen):
         yield Header().data_bind(FrameScreen.frame)
         yield VerdictBox().data_bind(FrameScreen.frame)
         yield NoticeLine().data_bind(FrameScreen.frame)
-        yield Signals().data_bind(FrameScreen.frame)
-        yield QueueLine().data_bind(FrameScreen.frame)
-        yield Used().data_bind(FrameScreen.frame)
-        yield ChanceLine().data_bind(FrameScreen.frame)
-        yield EndpointRows(id="endpoints")
-        yield RequestRows(id="slow")
-        yield OpenRows(id="open")
+        with Container(id="body"):
+            with Vertical(id="signs"):
+                yield Signals().data_bind(FrameScreen.frame)
+                yield QueueLine().data_bind(FrameScreen.frame)
+                yield Used().data_bind(FrameScreen.frame)
+                yield ChanceLine().data_bind(FrameScreen.frame)
+            with Vertical(id="lists"):
+                yield EndpointRows(id="endpoints")
+                yield RequestRows(id="slow")
+                yield OpenRows(id="open")
         yield Timeline().data_bind(FrameScreen.frame)
         yield Input(placeholder="part of a method or path; enter keeps it, esc clears it", id="filter", compact=True)
         yield Footer(compact=True, show_command_palette=False)

@@ -90,6 +90,20 @@ class OwnIo(msgspec.Struct, frozen=True):
     """Threads that waited for it, on average: thread time for each time that passed; None without delay accounting."""
 
 
+class LastSeconds(msgspec.Struct, frozen=True):
+    """One figure a second, the newest last, at most 120; None in between where nothing was measured."""
+
+    disk_busy: tuple[float | None, ...] = ()
+    """Of the device that was busiest in each, 0..1."""
+    io_pressure: tuple[float | None, ...] = ()
+    """Part of it in which some task of the host waited for I/O, 0..1."""
+    cpu_pressure: tuple[float | None, ...] = ()
+    standing_bytes: tuple[float | None, ...] = ()
+    """In the buffers of the target's connections: not read, or not acknowledged."""
+    accept_queue: tuple[float | None, ...] = ()
+    """Connections that waited to be accepted; of several addresses with a figure of their own the largest."""
+
+
 class Lately(msgspec.Struct, frozen=True):
     """Over the last 10 s; empty or None where it was not measured."""
 
@@ -109,6 +123,7 @@ class Lately(msgspec.Struct, frozen=True):
     """The one that moved most first; at most 16."""
     files: tuple[FilePlace, ...] = ()
     """The regular files that the target has open, each once, those that it writes first; at most 32."""
+    seconds: LastSeconds = LastSeconds()
 
 
 class Waits(msgspec.Struct, frozen=True):

@@ -57,4 +57,4 @@ def _slow(progress: Progress) -> Iterator[Wording]:
     if (progress.buffer_full or 0.0) >= _NOTABLE:
         yield Wording("its send buffer is too small", is_amiss=True)
     if progress.retransmits:
-        yield Wording("segments get lost", is_amiss=True)
+        yield Wording("segments sent again", is_amiss=True)

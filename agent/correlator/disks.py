@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import disk_rate, grown, latency_p99_ms, per_second
+from perfwatch.agent.correlator.seconds import Seconds
 from perfwatch.agent.correlator.series import Named, Series
 from perfwatch.agent.correlator.tally import Tally
 from perfwatch.agent.model_lately import OwnIo
@@ -39,10 +40,15 @@ class Disks:
         self._moved_ns = 0
         self._processes: Named[ProcessIo] = Named(_always)
         self._files: dict[int, tuple[FilePlace, ...]] = {}
+        self.busy = Seconds()
+        """Of the device that was busiest in each."""
 
     def sample(self, sample: DiskSample) -> None:
-        """Take in a device's counters; costs about 3 us."""
-        self._devices.add(sample.device, sample)
+        """Take in a device's counters; costs about 5 us."""
+        before = self._devices.add(sample.device, sample)
+        rate = None if before is None else disk_rate(before, sample)
+        if before is not None and rate is not None:
+            self.busy.put(rate.busy, sample.at_ns, before.at_ns)
 
     def latency(self, sample: DiskLatency) -> None:
         """Take in how long a device's requests took; costs about 3 us."""

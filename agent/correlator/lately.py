@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from perfwatch.agent.correlator.doors import doors
 from perfwatch.agent.correlator.progress import progress
-from perfwatch.agent.model_lately import Lately, NetworkUse
+from perfwatch.agent.model_lately import LastSeconds, Lately, NetworkUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,13 @@ def lately(around: Surroundings, deepest: Iterable[tuple[str, int, int]], span: 
         progress=progress(sockets.latest, dumps),
         own_io=around.disks.own_io(span),
         files=around.disks.open_files(),
+        seconds=LastSeconds(
+            disk_busy=around.disks.busy.until(span.until_ns),
+            io_pressure=around.pressures.io.until(span.until_ns),
+            cpu_pressure=around.pressures.cpu.until(span.until_ns),
+            standing_bytes=sockets.standing.until(span.until_ns),
+            accept_queue=sockets.waiting.until(span.until_ns),
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.rates import PressureRate, cgroup_rate, pressure_rate
+from perfwatch.agent.correlator.seconds import Seconds
 from perfwatch.agent.correlator.series import Named
 from perfwatch.agent.model_queues import CgroupLimit, Pressure
 
@@ -54,10 +55,19 @@ class Pressures:
 
     def __init__(self) -> None:
         self._by_scope: Named[PressureSample] = Named(_stalls_on)
+        self.cpu = Seconds()
+        """Of the host, as `io` is."""
+        self.io = Seconds()
 
     def sample(self, sample: PressureSample) -> None:
-        """Take in a scope's totals; costs about 3 us."""
-        self._by_scope.add(sample.scope, sample)
+        """Take in a scope's totals; costs about 5 us."""
+        before = self._by_scope.add(sample.scope, sample)
+        if before is None or sample.scope != HOST:
+            return
+        rate = pressure_rate(before, sample)
+        for seconds, share in ((self.cpu, rate.cpu), (self.io, rate.io)):
+            if share is not None:
+                seconds.put(share, sample.at_ns, before.at_ns)
 
     def over(self, span: Span) -> tuple[Pressure, ...]:
         """Return the pressure of every scope, the host first."""

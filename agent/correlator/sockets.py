@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import NetworkRate, grown, network_rate
+from perfwatch.agent.correlator.seconds import Seconds
 from perfwatch.agent.correlator.series import Series
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Sockets:
         self._dumps: deque[Dump] = deque(maxlen=_DUMPS)
         self._listeners: dict[str, deque[ListenerSample]] = {}
         self._network: Series[NetworkSample] = Series(_continues)
+        self.standing = Seconds()
+        """Bytes in the buffers of all connections, not read or not acknowledged."""
+        self.waiting = Seconds()
+        """Connections that waited to be accepted."""
 
     def sample(self, sample: SocketsSample) -> None:
         """Take in a dump; costs about 30 us with 256 sockets."""
@@ -68,7 +73,10 @@ class Sockets:
             self._dumps.clear()
         sockets = sample.sockets[:_MAX_SOCKETS]
         listening = tuple(one for one in sockets if one.role == "listening")
+        since_ns = self._dumps[-1].at_ns if self._dumps else None
         self._dumps.append(Dump(sample.at_ns, sample, {one.cookie: one for one in sockets}, listening))
+        self.standing.put(sample.recv_q_bytes + sample.send_q_bytes, sample.at_ns, since_ns)
+        self.waiting.put(sum(max(one.recv_q, 0) for one in listening), sample.at_ns, since_ns)
 
     def network(self, sample: NetworkSample) -> None:
         """Take in the network's counters; costs about 3 us."""
@@ -82,6 +90,7 @@ class Sockets:
                 return
             kept = self._listeners[sample.address] = deque(maxlen=_DUMPS)
         kept.append(sample)
+        self.waiting.put(sample.backlog, sample.at_ns)
 
     def rate(self, span: Span) -> NetworkRate | None:
         """Return what the network carried and lost."""

@@ -8,8 +8,9 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
-from perfwatch.tui.screens.asked import AskedScreen
 from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.users import UsersScreen
+from perfwatch.tui.subjects import OfKind
 from perfwatch.tui.widgets.call_permits import CallPermits
 from perfwatch.tui.widgets.called_rows import CalledRows
 from perfwatch.tui.widgets.header import Header
@@ -50,4 +51,6 @@ class CallsScreen(FrameScreen):
 
     @on(RowList.Chosen)
     def _open(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(AskedScreen(event.key, self.frame))
+        kind = self.query_one(CalledRows).item(event.key)
+        if kind is not None:
+            self.app.push_screen(UsersScreen(OfKind(kind), self.frame))

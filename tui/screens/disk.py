@@ -8,10 +8,11 @@ from rich.text import Text
 
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, duration, percent
+from perfwatch.tui.gauges import FULL
 from perfwatch.tui.screens.sectioned import SectionedScreen
+from perfwatch.tui.widgets.charted import DiskCharts
 from perfwatch.tui.widgets.disk_load import DiskLoad
 from perfwatch.tui.widgets.disk_use import DiskUse
-from perfwatch.tui.widgets.used import FULL
 
 if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
@@ -24,6 +25,10 @@ class DiskScreen(SectionedScreen):
     def columns(self) -> tuple[list[Panel], list[Panel]]:
         """Return the devices, then their users."""
         return [DiskLoad()], [DiskUse()]
+
+    def chart(self) -> Panel:
+        """Return its last seconds."""
+        return DiskCharts()
 
     def headline(self, frame: Frame) -> Text:
         """Name the busiest device, and say whether the target waited for it."""

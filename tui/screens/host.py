@@ -10,6 +10,7 @@ from perfwatch.agent.report_sentences import binary, counted
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean
 from perfwatch.tui.screens.sectioned import SectionedScreen
+from perfwatch.tui.widgets.charted import CpuCharts
 from perfwatch.tui.widgets.host_load import HostLoad
 from perfwatch.tui.widgets.host_share import HostShare
 
@@ -25,6 +26,10 @@ class HostScreen(SectionedScreen):
     def columns(self) -> tuple[list[Panel], list[Panel]]:
         """Return how used it is, then who uses it."""
         return [HostLoad()], [HostShare()]
+
+    def chart(self) -> Panel:
+        """Return its last seconds."""
+        return CpuCharts()
 
     def headline(self, frame: Frame) -> Text:
         """Say which host it is."""

@@ -49,6 +49,10 @@ class SectionedScreen(FrameScreen):
         """Return the panels of both columns; the second stands below the first where there is no room beside it."""
         raise NotImplementedError
 
+    def chart(self) -> Panel | None:
+        """Return what is drawn above them, if anything is."""
+        return None
+
     def headline(self, frame: Frame) -> Text:
         """Say in one line what the page is of."""
         raise NotImplementedError
@@ -58,6 +62,9 @@ class SectionedScreen(FrameScreen):
         yield Header().data_bind(FrameScreen.frame)
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield Static(id="title")
+        chart = self.chart()
+        if chart is not None:
+            yield chart.data_bind(FrameScreen.frame)
         with Scrolled():
             for column in self.columns():
                 with Vertical():

@@ -9,6 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
 from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.users import UsersScreen
+from perfwatch.tui.subjects import OnConnection
+from perfwatch.tui.widgets.charted import SocketCharts
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
@@ -32,6 +35,7 @@ class SocketsScreen(FrameScreen):
         """Yield the parts from top to bottom."""
         yield Header().data_bind(FrameScreen.frame)
         yield NoticeLine().data_bind(FrameScreen.frame)
+        yield SocketCharts().data_bind(FrameScreen.frame)
         yield SocketDoors().data_bind(FrameScreen.frame)
         yield SocketRows()
         yield Static(id="detail")
@@ -46,3 +50,9 @@ class SocketsScreen(FrameScreen):
     @on(RowList.Moved)
     def _tell(self) -> None:
         self.query_one("#detail", Static).update(self.query_one(SocketRows).tell())
+
+    @on(RowList.Chosen)
+    def _open(self, event: RowList.Chosen) -> None:
+        connected = self.query_one(SocketRows).item(event.key)
+        if connected is not None:
+            self.app.push_screen(UsersScreen(OnConnection(connected), self.frame))

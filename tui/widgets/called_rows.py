@@ -9,13 +9,13 @@ from rich.text import Text
 from perfwatch.agent import report_sentences as said
 from perfwatch.agent.report_calls import asked
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, count, duration, fit, percent
+from perfwatch.tui.format import clean, count, duration, fit, fit_path, percent
 from perfwatch.tui.widgets.sorted_rows import Order, SortedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.model import Downstream, Request, View
+    from perfwatch.agent.model import Downstream, View
 
 _WIDE: Final = 100
 _WIDER: Final = 130
@@ -35,11 +35,6 @@ class Kind(NamedTuple):
         calls = self.calls
         return "\0".join((calls.peer, calls.protocol, calls.operation or "", calls.kind))
 
-    def made_by(self, request: Request) -> bool:
-        """Tell whether a request made such a call."""
-        mine = (self.calls.peer, self.calls.protocol, self.calls.operation, self.calls.kind)
-        return any((one.peer, one.protocol, one.operation, one.kind) == mine for one in request.record.calls)
-
 
 class CalledRows(SortedRows[Kind]):
     """Those that took longest in all first."""
@@ -58,8 +53,7 @@ class CalledRows(SortedRows[Kind]):
 
     def take(self, view: View) -> None:
         """Take the calls of a view."""
-        kinds = kinds_of(view)
-        self.show([(kind.key, kind) for kind in kinds])
+        self.show([(kind.key, kind) for kind in kinds_of(view)])
 
     def heading(self, width: int) -> Text:
         """Name the columns."""
@@ -86,7 +80,7 @@ class CalledRows(SortedRows[Kind]):
         }
         columns = _columns(width)
         words = max(0, width - sum(cells for _, cells in columns))
-        peer = fit(clean(item.who or one.peer), min(_PEER, words // 3))
+        peer = fit_path(clean(item.who or one.peer), min(_PEER, words // 3))
         text = Text.assemble(
             (f"{peer} ", palette.QUIET),
             (fit(clean(asked(one.operation, one.kind)), words - len(peer) - 1), palette.TEXT),

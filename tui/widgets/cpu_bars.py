@@ -9,7 +9,7 @@ from rich.text import Text
 from perfwatch.agent.report_sentences import counted
 from perfwatch.tui import palette
 from perfwatch.tui.format import percent
-from perfwatch.tui.widgets.used import FULL
+from perfwatch.tui.gauges import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

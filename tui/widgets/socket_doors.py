@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 _BAR: Final = 6
-_ADDRESS: Final = 24
+_ADDRESS: Final = 22
 _DOORS: Final = 4
 
 

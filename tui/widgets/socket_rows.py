@@ -53,14 +53,8 @@ class SocketRows(SortedRows[Connected]):
 
     def take(self, view: View) -> None:
         """Take the connections of a view."""
-        progress = {one.cookie: one for one in view.lately.progress}
-        names = names_of(view)
-        found = [
-            Connected(one, progress.get(one.cookie), names.get(one.peer or ""))
-            for one in view.queues.sockets
-            if one.role != "listening"
-        ]
-        self.show([(str(one.state.cookie), one) for one in sorted(found, key=lambda one: -one.traffic)])
+        found = sorted(connections_of(view), key=lambda one: -one.traffic)
+        self.show([(str(one.state.cookie), one) for one in found])
 
     def heading(self, width: int) -> Text:
         """Name the columns."""
@@ -98,13 +92,21 @@ class SocketRows(SortedRows[Connected]):
     def tell(self) -> Text:
         """Tell the connection under the cursor in full."""
         item = None if self.chosen is None else self.item(self.chosen)
-        return Text("") if item is None else _told(item)
-
-    def action_choose(self) -> None:
-        """There is nothing below a connection."""
+        return Text("") if item is None else told_of(item)
 
 
-def names_of(view: View) -> dict[str, str]:
+def connections_of(view: View) -> list[Connected]:
+    """Return the connections of a view, with how they fared and who is at their other ends."""
+    progress = {one.cookie: one for one in view.lately.progress}
+    names = _names(view)
+    return [
+        Connected(one, progress.get(one.cookie), names.get(one.peer or ""))
+        for one in view.queues.sockets
+        if one.role != "listening"
+    ]
+
+
+def _names(view: View) -> dict[str, str]:
     """Name by address: processes of this host that the target called, and its own ends of connections."""
     own = {one.local: f"the target, pid {one.pid}" for one in view.queues.sockets if one.role != "listening"}
     protocols = {one.peer: one.protocol for one in view.downstream if one.protocol != "unknown"}
@@ -128,7 +130,8 @@ def _peer(item: Connected, width: int) -> str:
     return fit(f"{address} {clean(item.who)}", width)
 
 
-def _told(item: Connected) -> Text:
+def told_of(item: Connected) -> Text:
+    """Tell a connection in full."""
     state = item.state
     text = Text.assemble(
         (clean(f"{state.local} {_ARROWS.get(state.role, '?')} {state.peer or '?'}"), palette.STRONG),

@@ -1,4 +1,4 @@
-"""One operation of a peer: the slow requests that asked for it."""
+"""The slow requests that used something: made a kind of calls, came on a connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from textual.widgets import Footer, Static
 
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.request import RequestScreen
-from perfwatch.tui.widgets.called_rows import Kind, kinds_of, told_of
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
@@ -21,19 +20,18 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from perfwatch.tui.messages import Frame
+    from perfwatch.tui.subjects import Subject
 
 
-class AskedScreen(FrameScreen):
-    """Where the operation is not among the longest any more, what was last known of it stays."""
+class UsersScreen(FrameScreen):
+    """What was last known of its subject stays, where that has gone."""
 
     CSS_PATH = "listed.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
 
-    def __init__(self, key: str, frame: Frame | None = None) -> None:
-        """`key` is that of a `Kind`."""
+    def __init__(self, subject: Subject, frame: Frame | None = None) -> None:
         super().__init__(frame)
-        self._key = key
-        self._kind: Kind | None = None
+        self._subject = subject
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -45,13 +43,10 @@ class AskedScreen(FrameScreen):
         yield Footer(compact=True, show_command_palette=False)
 
     def show_frame(self, frame: Frame) -> None:
-        """Show the operation, and who asked for it."""
-        found = (kind for kind in kinds_of(frame.view) if kind.key == self._key)
-        self._kind = kind = next(found, self._kind)
-        if kind is None:
-            return
-        self.query_one("#detail", Static).update(told_of(kind))
-        self.query_one(RequestRows).take(filter(kind.made_by, frame.view.requests), frame.info)
+        """Tell the subject, and list who used it."""
+        self._subject = subject = self._subject.renewed(frame.view)
+        self.query_one("#detail", Static).update(subject.told())
+        self.query_one(RequestRows).take(filter(subject.used_by, frame.view.requests), frame.info)
 
     @on(RowList.Chosen)
     def _open(self, event: RowList.Chosen) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.agent.model_lately import Lately, Waits
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation
 from perfwatch.probes.frames import Frame as Frame  # noqa: PLC0414, TC001 - msgspec reads the annotations
 from perfwatch.probes.records import BUCKETS as BUCKETS  # noqa: PLC0414
@@ -460,6 +461,12 @@ class View(msgspec.Struct, frozen=True):
     """None where the session's load was not varied enough to tell."""
     deadlocks: tuple[Deadlock, ...] = ()
     """Those that hang at present; at most 8."""
+    lately: Lately = Lately()
+    """Over the last 10 s, what stands behind `queues`."""
+    permits: tuple[Waits, ...] = ()
+    """Of `requests`, for pooled connections and permits: what was waited for longest first; at most 20."""
+    disk_waits: tuple[Waits, ...] = ()
+    """The same for the disk."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

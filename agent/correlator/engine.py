@@ -20,6 +20,7 @@ from perfwatch.agent.correlator.fair import taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
+from perfwatch.agent.correlator.lately import lately as in_detail
 from perfwatch.agent.correlator.latencies import Latencies
 from perfwatch.agent.correlator.pending import Pending
 from perfwatch.agent.correlator.queues import queues
@@ -34,6 +35,7 @@ from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
+from perfwatch.agent.correlator.waited import Waited
 from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
@@ -95,6 +97,7 @@ class Correlator:
         self._tasks = Tasks()
         self._quick: list[Request] = []
         self._pending = Pending()
+        self._waited = Waited()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
@@ -147,6 +150,7 @@ class Correlator:
         now_ns = self._now_ns
         endpoints = tuple(state.glance(now_ns) if glance else state.endpoint() for state in ranked)
         context = self._context()
+        self._waited.look(self._judged.requests)
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(
             now_ns=self._now_ns,
@@ -187,6 +191,9 @@ class Correlator:
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
             scalability=self._traffic.windows.scalability(),
+            lately=in_detail(around, chronicle.listeners, lately),
+            permits=self._waited.permits,
+            disk_waits=self._waited.disk,
         )
 
     def _context(self) -> Context:

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import msgspec
 
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation
+from perfwatch.agent.model_threads import TargetThread as TargetThread  # noqa: PLC0414, TC001
 from perfwatch.probes.frames import Frame as Frame  # noqa: PLC0414, TC001 - msgspec reads the annotations
 from perfwatch.probes.records import BUCKETS as BUCKETS  # noqa: PLC0414
 from perfwatch.probes.records import Bucket as Bucket  # noqa: PLC0414
@@ -458,6 +459,8 @@ class View(msgspec.Struct, frozen=True):
     """None where the session's load was not varied enough to tell."""
     deadlocks: tuple[Deadlock, ...] = ()
     """Those that hang at present; at most 8."""
+    threads: tuple[TargetThread, ...] = ()
+    """Of all its processes, by process and number; at most 1,024. Empty where they are not read."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

@@ -92,6 +92,15 @@ class Code:
         """Return what a thread was executing, in order of time."""
         return _within(self._by_thread, tid, span)
 
+    def newest(self, tid: int) -> Sighting | None:
+        """Return what a thread was executing last."""
+        return next(self._by_thread.newest(tid), None)
+
+    def stack_of(self, tid: int) -> tuple[Frame, ...]:
+        """Return the stack of that; none where it was not read."""
+        newest = self.newest(tid)
+        return () if newest is None else newest.frames
+
     def holders(self, pid: int, span: Span) -> list[Sighting]:
         """Return the threads of a process that were found holding its interpreter lock, in order of time."""
         return _within(self._holding, pid, span)

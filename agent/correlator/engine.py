@@ -32,6 +32,7 @@ from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
+from perfwatch.agent.correlator.threads_now import threads_now
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
@@ -115,6 +116,7 @@ class Correlator:
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
+                self._around.histories.flying(record)
                 self._timeline.fly(self._traffic.open_count)
             case HostSample():
                 self._around.host.sample(record)
@@ -180,6 +182,7 @@ class Correlator:
             downstream=self._downstream.largest(),
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
+            threads=threads_now(context),
             scalability=self._traffic.windows.scalability(),
         )
 
@@ -251,6 +254,7 @@ class Correlator:
         )
         self._counted.put(record.id, counted)
         self._traffic.served(record)
+        self._around.histories.served(record)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:

@@ -22,6 +22,7 @@ from perfwatch.tui.screens.host import HostScreen, Scrolled
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.threads import ThreadsScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
 from perfwatch.tui.widgets.calls import CallRows
@@ -38,6 +39,7 @@ _SECOND_NS: Final = 1_000_000_000
 _SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
+    "threads": ThreadsScreen,
     "host": HostScreen,
 }
 """Of each page but the overview, which always lies below."""
@@ -212,6 +214,7 @@ class PerfwatchApp(App[None]):
             ("overview", OverviewScreen.BINDINGS),
             ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
             ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
+            ("threads", ThreadsScreen.BINDINGS),
             ("a page", Scrolled.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))

@@ -55,9 +55,11 @@ class Cell:
             self.waits[bucket] = self.waits.get(bucket, 0) + within_ns
             self._told = None
 
-    def inside(self, rest: Doing | None) -> None:
-        """Take in that the reading fell into a request, and what the thread does without one."""
-        self.is_inside, self.rest, self._told = True, rest, None
+    def inside(self, from_ns: int, rest: Doing | None) -> None:
+        """Take in that the reading fell into a request that began then, and what the thread did before that."""
+        self.is_inside = True
+        if self.from_ns < from_ns:
+            self.rest, self._told = rest, None
 
     @property
     def told(self) -> Stretch:
@@ -92,15 +94,12 @@ class History:
         "pid",
         "since_ns",
         "state",
-        "without",
     )
 
     def __init__(self, pid: int, state: ThreadState, at_ns: int, doing: Doing | None) -> None:
         self.pid, self.state, self.at_ns, self.doing = pid, state, at_ns, doing
         self.since_ns: int | None = None
         self.cells: deque[Cell] = deque(maxlen=KEPT)
-        self.without: Doing | None = None
-        """What it was last found doing without a request."""
         self._ahead: deque[tuple[Bucket, int, int]] = deque(maxlen=_MAX_WAITS)
         """Waits that end after the last reading."""
         self._served: tuple[int, int] | None = None
@@ -112,8 +111,6 @@ class History:
         """Take in a reading."""
         before, from_ns = self.state, self.at_ns
         ran_ns = grown(before.run_ns, state.run_ns)
-        if self.cells and not self.cells[-1].is_inside:
-            self.without = self.cells[-1].rest
         if self._served is not None and not is_inside and doing is not None and doing not in _AWAKE:
             doing = "idle"
         stayed = doing == self.doing and ran_ns == 0 and doing != "on_cpu"
@@ -137,10 +134,10 @@ class History:
         for wait in record.waits[-_MAX_WAITS:]:
             if wait.blocked_ns > 0 and wait.started_ns >= from_ns:
                 self._wait(wait.bucket, wait.started_ns, wait.started_ns + wait.blocked_ns)
+        before = (one.rest for one in reversed(self.cells) if one.until_ns < record.started_ns and not one.is_inside)
         for cell in self._cells_since(record.started_ns):
-            is_whole = record.started_ns <= cell.from_ns and record.ended_ns >= cell.until_ns
-            if record.started_ns <= cell.until_ns <= record.ended_ns and not is_whole:
-                cell.inside(self.without or "idle")
+            if cell.until_ns <= record.ended_ns:
+                cell.inside(record.started_ns, next(before, None) or "idle")
 
     def _wait(self, bucket: Bucket, from_ns: int, until_ns: int) -> None:
         for cell in self._cells_since(from_ns):

@@ -25,6 +25,8 @@ _BY_CALL: Final[dict[str, Doing]] = {
     **dict.fromkeys(("system call 43", "system call 288", "system call 202", "system call 242"), "idle"),
 }
 """`accept` and `accept4` have no name in the table of calls."""
+_BY_NATIVE: Final[dict[str, Doing]] = {"acquire": "lock", "__enter__": "lock", "sleep": "sleep"}
+"""What native code of this name waits for, where it does not hold the interpreter lock."""
 _POOLS: Final = frozenset({"concurrent.futures.thread", "concurrent.futures.process", "multiprocessing.pool"})
 _FOR_OTHERS: Final = frozenset({"wait", "join", "_wait_for_tstate_lock", "_shutdown"})
 """Of the module `threading`: for an event, a condition, or the end of a thread."""
@@ -47,6 +49,15 @@ def doing_of(state: ThreadState, stack: Sequence[Frame]) -> Doing | None:
         return "other" if state.wait_channel else None
     doing = _BY_CALL.get(state.call, "other")
     return "idle" if doing == "lock" and waits_for_work(stack) else doing
+
+
+def doing_in(stack: Sequence[Frame], *, holds_gil: bool) -> Doing | None:
+    """Tell what a thread does by its stack alone; None where that could be one thing or another."""
+    if holds_gil:
+        return "on_cpu"
+    if waits_for_work(stack):
+        return "idle"
+    return _BY_NATIVE.get(_name(stack[0])) if stack and stack[0].is_native else None
 
 
 def waits_for_work(stack: Sequence[Frame]) -> bool:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.findings import named
 from perfwatch.agent.correlator.histories import LATELY_NS
 from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.thread_state import doing_in
 from perfwatch.agent.model_threads import TargetThread
 
 if TYPE_CHECKING:
+    from perfwatch.agent.correlator.code import Sighting
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.correlator.histories import History
+    from perfwatch.agent.model_threads import Doing
 
 _FRESH_NS: Final = 1_500_000_000
 """An older reading of a stack does not say who holds the interpreter lock now."""
@@ -30,6 +33,13 @@ def threads_now(context: Context) -> tuple[TargetThread, ...]:
     return tuple(told)
 
 
+def _later(history: History, seen: Sighting | None) -> Doing | None:
+    """Return what a stack says that was read after the last look at the thread; None where it says nothing."""
+    if seen is None or seen.at_ns <= history.at_ns:
+        return None
+    return doing_in(seen.frames, holds_gil=seen.holds_gil)
+
+
 def _told(history: History, held: dict[int, float] | None, context: Context) -> TargetThread:
     code, state, now_ns = context.around.code, history.state, context.now_ns
     seen = code.newest(state.tid)
@@ -37,8 +47,10 @@ def _told(history: History, held: dict[int, float] | None, context: Context) -> 
     doing, since_ns, call = history.doing, history.since_ns, state.call
     if opened is not None:
         doing, since_ns, call = opened.state, opened.state_since_ns, opened.call
+    elif (later := _later(history, seen)) is not None:
+        doing, since_ns, call = (doing, since_ns, call) if later == doing else (later, None, None)
     elif history.cells and history.cells[-1].is_inside:
-        doing, since_ns, call = history.cells[-1].rest, None, None
+        doing, since_ns, call = "idle", None, None  # that request is over
     cpu, wanted = history.used
     return TargetThread(
         pid=history.pid,

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.agent.model_memory import GcRuns, MemoryState
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation
 from perfwatch.agent.model_threads import TargetThread as TargetThread  # noqa: PLC0414, TC001
 from perfwatch.probes.frames import Frame as Frame  # noqa: PLC0414, TC001 - msgspec reads the annotations
@@ -461,6 +462,8 @@ class View(msgspec.Struct, frozen=True):
     """Those that hang at present; at most 8."""
     threads: tuple[TargetThread, ...] = ()
     """Of all its processes, by process and number; at most 1,024. Empty where they are not read."""
+    memory: MemoryState = MemoryState()
+    gc_runs: GcRuns = GcRuns()
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

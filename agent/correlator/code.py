@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from perfwatch.agent.correlator.gc_runs import Pauses
 from perfwatch.agent.correlator.interpreters import Interpreters, Paused
 from perfwatch.agent.correlator.recent import RecentLists
 from perfwatch.agent.correlator.spans import Spans
@@ -50,6 +51,7 @@ class Code:
         self._holding: RecentLists[int, Sighting] = RecentLists(_SIGHTINGS)
         self._waits: RecentLists[int, ThreadWait] = RecentLists(_WAITS)
         self._paused: dict[int, Paused] = {}
+        self.runs = Pauses()
         self.spans = Spans()
 
     def take(self, record: CodeRecord) -> None:
@@ -119,6 +121,7 @@ class Code:
 
     def _collected(self, pause: GcPause) -> None:
         self._pauses.add(pause.pid, pause)
+        self.runs.add(pause)
         before = self._paused.pop(pause.pid, Paused())
         if len(self._paused) >= _MAX_PROCESSES:
             del self._paused[next(iter(self._paused))]

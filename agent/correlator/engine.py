@@ -21,6 +21,7 @@ from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.memory_now import memory_now
 from perfwatch.agent.correlator.pending import Pending
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
@@ -183,6 +184,8 @@ class Correlator:
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
             threads=threads_now(context),
+            memory=memory_now(around, lately),
+            gc_runs=around.code.runs.told(context),
             scalability=self._traffic.windows.scalability(),
         )
 

@@ -19,6 +19,7 @@ from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.screens.host import HostScreen, Scrolled
+from perfwatch.tui.screens.memory import MemoryScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -40,6 +41,7 @@ _SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "threads": ThreadsScreen,
+    "memory": MemoryScreen,
     "host": HostScreen,
 }
 """Of each page but the overview, which always lies below."""
@@ -215,6 +217,7 @@ class PerfwatchApp(App[None]):
             ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
             ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
             ("threads", ThreadsScreen.BINDINGS),
+            ("memory", MemoryScreen.BINDINGS),
             ("a page", Scrolled.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))

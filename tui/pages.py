@@ -26,6 +26,7 @@ OVERVIEW: Final = "overview"
 PAGES: Final = (
     Page("1", OVERVIEW, "overview: how things stand, what is slow and why"),
     Page("3", "threads", "threads: what each does and did, and where it stands"),
+    Page("5", "memory", "memory: who holds how much, whether it grows, what the garbage collector does"),
     Page("9", "host", "host: its queues, and who stands in them"),
 )
 """In the order of their keys."""

@@ -55,5 +55,7 @@ class TargetThread(msgspec.Struct, frozen=True, gc=False):
     """As of the newest reading, the innermost first; empty where it runs no Python, or stacks are not read."""
     stack_ns: int | None
     """When that was."""
+    kept: tuple[int, int]
+    """(waits, ns): for how long requests that ended in the last minute waited for locks that it had."""
     past: tuple[Stretch, ...]
     """Oldest first; at most a minute of them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.gc_runs import Pauses
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause | frames.Span
 _PAUSES: Final = 8192
+_EACH: Final = 512
+"""So many runs since the first reading are added up anew for each view; of more, those before it do not matter."""
 _SIGHTINGS: Final = 32_768
 """Of all threads: 10 s of 64 threads at 50 Hz."""
 _WAITS: Final = 8192
@@ -111,11 +112,11 @@ class Code:
         """Return what the interpreter of each process did over a stretch that ends now."""
 
         def lately(pid: int, between: Span) -> Paused:
-            return reduce(Paused.and_one_of, (pause.paused_ns for pause in self.pauses(pid, between)), Paused())
+            return Paused.of([max(pause.paused_ns, 0) for pause in self.pauses(pid, between)])
 
         def ever(pid: int, between: Span) -> Paused:
             total = self._paused.get(pid, Paused())
-            return lately(pid, between) if total.runs <= _PAUSES else total
+            return lately(pid, between) if total.runs <= _EACH else total
 
         return self.interpreters.over(span, ever if span.from_ns is None else lately)
 

@@ -257,7 +257,7 @@ class Correlator:
         )
         self._counted.put(record.id, counted)
         self._traffic.served(record)
-        self._around.histories.served(record)
+        self._around.histories.served(record, self._traffic, is_new=earlier is None)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from perfwatch.agent.model_memory import Growth
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FEWEST: Final = 20
 SHORTEST_NS: Final = 30_000_000_000
@@ -34,7 +31,7 @@ class _Line(NamedTuple):
     error: float
 
 
-def growth(points: Sequence[tuple[int, int]]) -> Growth | None:
+def growth(points: tuple[tuple[int, int], ...]) -> Growth | None:
     """Return by how much it grew between the first and the last of these; None where they do not say that it did."""
     if len(points) < FEWEST or points[-1][0] - points[0][0] < SHORTEST_NS:
         return None
@@ -48,7 +45,7 @@ def growth(points: Sequence[tuple[int, int]]) -> Growth | None:
     return Growth(line.slope * _MINUTE_NS, low * _MINUTE_NS, high * _MINUTE_NS, over_ns)
 
 
-def _line(points: Sequence[tuple[int, int]]) -> _Line | None:
+def _line(points: tuple[tuple[int, int], ...]) -> _Line | None:
     """Fit by least squares; None where the scatter is of so few pieces that nothing is known of the slope."""
     count, first_ns = len(points), points[0][0]
     times = [at_ns - first_ns for at_ns, _ in points]
@@ -69,6 +66,6 @@ def _line(points: Sequence[tuple[int, int]]) -> _Line | None:
     return _Line(slope, math.sqrt(scatter / max(worth - 2, 1) / (spread * worth / count)))
 
 
-def _goes_on(points: Sequence[tuple[int, int]], slope: float) -> bool:
+def _goes_on(points: tuple[tuple[int, int], ...], slope: float) -> bool:
     third = points[-(len(points) // 3) :]
     return third[-1][1] - third[0][1] >= _WENT_ON * slope * (third[-1][0] - third[0][0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.rates import grown, part
 from perfwatch.agent.correlator.thread_state import doing_of
 from perfwatch.agent.model_threads import Stretch
@@ -18,6 +19,7 @@ from perfwatch.agent.model_threads import Stretch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from perfwatch.agent.correlator.context import Traffic
     from perfwatch.agent.model import Frame, OpenRequest, ServedRequest
     from perfwatch.agent.model_threads import Bucket, Doing
     from perfwatch.probes.records import InFlight
@@ -28,6 +30,7 @@ KEPT: Final = 60
 MAX_THREADS: Final = 1024
 """In all; as many as the probe reads."""
 LATELY_NS: Final = 10_000_000_000
+MINUTE_NS: Final = 60_000_000_000
 _PER_PROCESS: Final = 256
 _MAX_WAITS: Final = 512
 _AWAKE: Final = frozenset({"on_cpu", "run_queue", "gil", "disk", "fault"})
@@ -85,6 +88,7 @@ class History:
 
     __slots__ = (
         "_ahead",
+        "_kept",
         "_past",
         "_served",
         "_used",
@@ -102,6 +106,8 @@ class History:
         self.cells: deque[Cell] = deque(maxlen=KEPT)
         self._ahead: deque[tuple[Bucket, int, int]] = deque(maxlen=_MAX_WAITS)
         """Waits that end after the last reading."""
+        self._kept: deque[tuple[int, int]] = deque(maxlen=_MAX_WAITS)
+        """(when it gave the lock up, for how long a request had waited for that)"""
         self._served: tuple[int, int] | None = None
         """The last request: its id, and until when it was told."""
         self._past: tuple[Stretch, ...] | None = None
@@ -124,6 +130,16 @@ class History:
         self.cells.append(cell)
         self.state, self.at_ns, self.doing = state, at_ns, doing
         self._past = self._used = None
+
+    def keeps(self, until_ns: int, kept_ns: int) -> None:
+        """Take in that a request waited for a lock of this thread."""
+        self._kept.append((until_ns, kept_ns))
+
+    def kept(self, now_ns: int) -> tuple[int, int]:
+        """Return how many did so in the last minute, and for how long."""
+        while self._kept and self._kept[0][0] < now_ns - MINUTE_NS:
+            self._kept.popleft()
+        return len(self._kept), sum(ns for _, ns in self._kept)
 
     def served(self, record: ServedRequest) -> None:
         """Take in a request that it served from its begin to its end; of one that is corrected what is new."""
@@ -211,8 +227,13 @@ class Histories:
         """Take in what is in flight now."""
         self.open = {one.tid: one for one in record.requests if one.threads == "one"}
 
-    def served(self, record: ServedRequest) -> None:
-        """Take in a request that has ended; costs 1 us, and 1 us for each wait."""
+    def served(self, record: ServedRequest, traffic: Traffic, *, is_new: bool) -> None:
+        """Take in a request that has ended; costs 1 us, 1 us for each wait, and 5 us for one at a lock.
+
+        `is_new`: it is no correction of one that was told before.
+        """
+        if is_new:
+            self._blame(record, traffic)
         if record.threads != "one":
             return
         if (opened := self.open.get(record.tid)) is not None and opened.id == record.id:
@@ -220,6 +241,14 @@ class Histories:
         history = self._of.get(record.pid, {}).get(record.tid)
         if history is not None:
             history.served(record)
+
+    def _blame(self, record: ServedRequest, traffic: Traffic) -> None:
+        """Tell those who had the locks that it waited for."""
+        for wait in [one for one in record.waits if one.bucket == "lock" and one.waker is not None][-_MAX_WAITS:]:
+            for kept in line_before(record.code, wait, traffic):
+                history = self._of.get(kept.holder.pid, {}).get(kept.holder.tid)
+                if history is not None and kept.kept_ns > 0:
+                    history.keeps(kept.until_ns, kept.kept_ns)
 
 
 def _newest(histories: dict[int, History]) -> int:

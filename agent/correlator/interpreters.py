@@ -12,7 +12,7 @@ from perfwatch.agent.correlator.series import Named, Span
 from perfwatch.agent.model_queues import GilShare, Interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from perfwatch.probes.frames import PythonSample
 
@@ -29,6 +29,11 @@ class Paused(NamedTuple):
     runs: int = 0
     paused_ns: int = 0
     longest_ns: int = 0
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Paused:
+        """Add up their lengths."""
+        return cls(len(lengths), sum(lengths), max(lengths, default=0))
 
     def and_one_of(self, paused_ns: int) -> Paused:
         """Return the sums with one more run."""
@@ -70,9 +75,13 @@ class Interpreters:
 
     def thread_name(self, pid: int, tid: int) -> str | None:
         """Return what a thread is called in Python."""
+        return self.names(pid).get(tid)
+
+    def names(self, pid: int) -> dict[int, str]:
+        """Return what the threads of a process are called in Python, as far as that is known."""
         latest = self.latest(pid)
         named = () if latest is None else latest.threads[:_MAX_THREADS]
-        return next((one.name[:_MAX_CHARS] for one in named if one.tid == tid and one.name), None)
+        return {one.tid: one.name[:_MAX_CHARS] for one in named if one.name}
 
     def gil(self, pid: int, span: Span) -> GilRate | None:
         """Return who held the lock of a process around a stretch of time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.findings import named
 from perfwatch.agent.correlator.histories import LATELY_NS
@@ -20,16 +20,24 @@ _FRESH_NS: Final = 1_500_000_000
 """An older reading of a stack does not say who holds the interpreter lock now."""
 
 
+class _Known(NamedTuple):
+    """What the interpreter of a process says of its threads."""
+
+    names: dict[int, str]
+    held: dict[int, float] | None
+
+
 def threads_now(context: Context) -> tuple[TargetThread, ...]:
     """Return the threads by process and number; costs 5 us each."""
     around, now_ns = context.around, context.now_ns
     lately = Span(now_ns - LATELY_NS, now_ns)
-    held: dict[int, dict[int, float] | None] = {}
+    interpreters, known = around.code.interpreters, dict[int, _Known]()
     told = []
     for history in around.histories.all():
-        if history.pid not in held:
-            held[history.pid] = around.code.interpreters.held(history.pid, lately)
-        told.append(_told(history, held[history.pid], context))
+        pid = history.pid
+        if pid not in known:
+            known[pid] = _Known(interpreters.names(pid), interpreters.held(pid, lately))
+        told.append(_told(history, known[pid], context))
     return tuple(told)
 
 
@@ -40,7 +48,7 @@ def _later(history: History, seen: Sighting | None) -> Doing | None:
     return doing_in(seen.frames, holds_gil=seen.holds_gil)
 
 
-def _told(history: History, held: dict[int, float] | None, context: Context) -> TargetThread:
+def _told(history: History, known: _Known, context: Context) -> TargetThread:
     code, state, now_ns = context.around.code, history.state, context.now_ns
     seen = code.newest(state.tid)
     opened = context.around.histories.open.get(state.tid)
@@ -55,17 +63,18 @@ def _told(history: History, held: dict[int, float] | None, context: Context) -> 
     return TargetThread(
         pid=history.pid,
         tid=state.tid,
-        name=code.interpreters.thread_name(history.pid, state.tid) or state.name,
+        name=known.names.get(state.tid, state.name),
         doing=doing,
         since_ns=since_ns,
         call=call,
         cpu=cpu,
         wanted_cpu=wanted,
-        gil=None if held is None else held.get(state.tid, 0.0),
+        gil=None if known.held is None else known.held.get(state.tid, 0.0),
         holds_gil=seen is not None and seen.holds_gil and seen.at_ns >= now_ns - _FRESH_NS,
         request=None if opened is None else opened.id,
         serves=None if opened is None else named(opened),
         stack=() if seen is None else seen.frames,
         stack_ns=None if seen is None else seen.at_ns,
+        kept=history.kept(now_ns),
         past=history.past,
     )

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.reactive import reactive
 
 from perfwatch.agent.correlator.places import kind_of
+from perfwatch.agent.report_sentences import counted
 from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
 from perfwatch.tui.format import NONE, clean, duration_ns, fit, fit_path, percent, span
@@ -66,6 +67,10 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
     cpu, wanted = figures
     gil = "" if thread.gil is None else f"   held the GIL in {percent(thread.gil)} of the readings"
     yield _cut(Text(f"last 10 s   ran {cpu}   wanted a CPU {wanted}{gil}", style=palette.TEXT), width)
+    waits, kept_ns = thread.kept
+    if waits:
+        told = f"last minute  requests waited {duration_ns(kept_ns)} for locks that it had, in {counted(waits, 'wait')}"
+        yield _cut(Text(told, style=palette.WARN), width)
     if thread.past:
         yield _cut(_minute(thread), width)
     yield Text()

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from perfwatch.agent.correlator.because import ring
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, percent, span
+from perfwatch.tui.format import clean, duration_ns, percent, span
 from perfwatch.tui.widgets.panel import Panel, joined
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def _lines(frame: Frame) -> Iterator[Text]:
     if why := not_read(frame):
         yield Text(why, style=palette.WARN)
     yield Text.assemble(*_states(view.threads))
+    if keepers := sorted((one for one in view.threads if one.kept[0]), key=lambda one: -one.kept[1])[:_NAMED]:
+        told = ", ".join(f"{clean(one.name)} {duration_ns(one.kept[1])} ({one.kept[0]}x)" for one in keepers)
+        yield Text.assemble(("locks  ", palette.QUIET), (f"in the last minute others waited for {told}", palette.TEXT))
     for interpreter in view.queues.interpreters:
         threads = [one for one in view.threads if one.pid == interpreter.pid]
         wanted = [one for one in threads if one.doing == "gil"]

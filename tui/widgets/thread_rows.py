@@ -25,6 +25,7 @@ _STATE: Final = 11
 _FIGURES: Final = 6
 _ROOMY: Final = 90
 _WIDE: Final = 130
+_NOTHING: Final = 0.001
 _RESTS: Final = frozenset({"idle", "sleep", None})
 ORDERS: Final = ("busy", "cpu", "number")
 """`busy`: those that did most other than wait for work in the last minute come first."""
@@ -131,9 +132,11 @@ def _share(share: float | None) -> str:
     return NONE if share is None else percent(share)
 
 
-def _busy(thread: TargetThread) -> tuple[int, int, int]:
-    """Sort by sixths of the minute, so that rows do not change places all the time."""
-    return (-(sum(one.doing not in _RESTS for one in thread.past) // 10), thread.pid, thread.tid)
+def _busy(thread: TargetThread) -> tuple[int, int, int, int]:
+    """Sort by sixths of the minute, so that rows do not change places all the time; who never does a thing is last."""
+    seconds = sum(one.doing not in _RESTS for one in thread.past)
+    rests = all(one.doing == "idle" for one in thread.past) and (thread.cpu or 0.0) < _NOTHING
+    return (-(seconds // 10), rests, thread.pid, thread.tid)
 
 
 def _most_cpu(thread: TargetThread) -> tuple[int, int, int]:

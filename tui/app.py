@@ -32,6 +32,7 @@ from perfwatch.tui.screens.disk import DiskScreen
 from perfwatch.tui.screens.filtered import FilteredScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.screens.host import HostScreen
+from perfwatch.tui.screens.memory import MemoryScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.probes import ProbesScreen
@@ -39,6 +40,7 @@ from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.screens.sockets import SocketsScreen
+from perfwatch.tui.screens.threads import ThreadsScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
 from perfwatch.tui.widgets.calls import CallRows
@@ -61,6 +63,8 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "sockets": SocketsScreen,
     "disk": DiskScreen,
     "calls": CallsScreen,
+    "threads": ThreadsScreen,
+    "memory": MemoryScreen,
     "host": HostScreen,
     "probes": ProbesScreen,
 }
@@ -269,6 +273,8 @@ class PerfwatchApp(App[None]):
             ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
             ("a list with columns", SortedRows.BINDINGS),
             ("the probes", ProbesScreen.BINDINGS),
+            ("threads", ThreadsScreen.BINDINGS),
+            ("memory", MemoryScreen.BINDINGS),
             ("a page", Scrolled.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))

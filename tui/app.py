@@ -17,6 +17,7 @@ from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Fram
 from perfwatch.tui.pages import OVERVIEW, PAGES
 from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
+from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.screens.host import HostScreen, Scrolled
 from perfwatch.tui.screens.overview import OverviewScreen
@@ -25,6 +26,7 @@ from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
 from perfwatch.tui.widgets.calls import CallRows
+from perfwatch.tui.widgets.flame import FlameGraph
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.stack import StackRows
 
@@ -38,6 +40,7 @@ _SECOND_NS: Final = 1_000_000_000
 _SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
+    "flame": FlameScreen,
     "host": HostScreen,
 }
 """Of each page but the overview, which always lies below."""
@@ -212,6 +215,7 @@ class PerfwatchApp(App[None]):
             ("overview", OverviewScreen.BINDINGS),
             ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
             ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
+            ("flame graph", (*FlameScreen.BINDINGS, *FlameGraph.BINDINGS)),
             ("a page", Scrolled.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))

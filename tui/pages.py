@@ -25,6 +25,7 @@ OVERVIEW: Final = "overview"
 
 PAGES: Final = (
     Page("1", OVERVIEW, "overview: how things stand, what is slow and why"),
+    Page("8", "flame", "flame graph: where in the code the time went, and why"),
     Page("9", "host", "host: its queues, and who stands in them"),
 )
 """In the order of their keys."""

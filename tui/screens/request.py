@@ -20,6 +20,7 @@ from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, duration_ns, size
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.culprit import blamed_requests, culprit_sheet
+from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.header import Header
@@ -33,9 +34,8 @@ from perfwatch.tui.widgets.waterfall import Waterfall
 from perfwatch.tui.widgets.why import WhyPanel
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
     from textual import events
+    from textual.app import ComposeResult
 
     from perfwatch.agent.course_step import Step
     from perfwatch.agent.model import View
@@ -59,6 +59,7 @@ class RequestScreen(TreeScreen):
         Binding("e", "each", "each step of its course, or those alike as one", show=False),
         Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
         Binding("f", "callee", "follow its call into the service that it called", show=False),
+        Binding("8", "flame", "flame graph of this request", show=False),
         Binding("u", "caller", "up to the request that made this one", show=False),
     ]
 
@@ -173,6 +174,11 @@ class RequestScreen(TreeScreen):
         if self.has_class("-calls"):
             self.action_calls()
         super().action_stack()
+
+    def action_flame(self) -> None:
+        """Open the flame graph of this request; of one that was not judged, that of all."""
+        shown = self._shown
+        self.app.push_screen(FlameScreen(self.frame, shown if isinstance(shown, Request) and shown.stacks else None))
 
     # Other requests
 

@@ -102,7 +102,7 @@ def test_short_calls_are_one_step_where_they_asked_the_same_and_lie_where_they_w
     steps = course_of(request(asking.asks(record, *calls)))
     assert told(steps) == [("calls", 8), ("on_cpu", 32)]
     assert (steps[0].count, steps[0].what, steps[0].whom) == (10, asking.SELECT, f"of postgresql {asking.POSTGRES}")
-    assert [length for length in (end - start for start, end in steps[0].stretches)] == [800_000] * 10
+    assert [end - start for start, end in steps[0].stretches] == [800_000] * 10
     assert steps[1].stretches == tuple((n * 4 * MS + 800_000, (n + 1) * 4 * MS) for n in range(10))
 
 

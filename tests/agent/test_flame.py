@@ -59,7 +59,7 @@ frames = st.lists(st.sampled_from("abcdefg"), min_size=0, max_size=6)
 def test_no_time_is_lost_nor_told_twice_whatever_the_stacks(told, is_folded):
     stacks = [
         StackTime(
-            tuple(Frame(name, f"/x/lib/python3.12/{name}.py" if name < "d" else f"/srv/{name}.py", 1) for name in names),
+            tuple(Frame(name, f"/{'srv' if name > 'd' else 'x/lib/python3.12'}/{name}.py", 1) for name in names),
             bucket, is_gc and bucket == "on_cpu", ns,
         )
         for names, bucket, is_gc, ns in told

@@ -56,6 +56,8 @@ class FlameScreen(FrameScreen):
         Binding("e", "subject(1)", "endpoint"),
         Binding("E", "subject(-1)", "the endpoint before", show=False),
         Binding("x", "fold", "library functions one by one, or folded", show=False),
+        Binding("tab", "beside(1)", "next in its row", show=False, priority=True),
+        Binding("shift+tab", "beside(-1)", "the one before in its row", show=False, priority=True),
         Binding("slash", "search", "search", key_display="/", priority=True),
     ]
 
@@ -134,6 +136,14 @@ class FlameScreen(FrameScreen):
         self._is_folded = not self._is_folded
         self._again()
 
+    def action_beside(self, step: int) -> None:
+        """Choose the neighbour in the row; from the search line, go back to the graph."""
+        graph = self.query_one(FlameGraph)
+        if graph.has_focus:
+            graph.go_beside(step)
+        else:
+            self.set_focus(graph)
+
     def action_out(self) -> None:
         """Zoom out; from the whole, leave."""
         graph = self.query_one(FlameGraph)
@@ -210,7 +220,7 @@ def _told(event: FlameGraph.Chosen) -> Text:
         return Text(told, style=palette.TEXT)
     text = Text.assemble(
         (clean(block.name), palette.STRONG),
-        (f"  {clean(block.place)}", palette.QUIET),
+        (f"  {clean(block.place)}" if block.place else "", palette.QUIET),
         (f"   total {duration_ns(block.spent_ns)} ({share})   self {duration_ns(block.self_ns)}   ", palette.TEXT),
     )
     text.append_text(_reasons(block))

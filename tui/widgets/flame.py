@@ -40,8 +40,6 @@ class FlameGraph(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "caller", "to its caller", show=False),
         Binding("down", "callee", "to what it called most", show=False),
-        Binding("tab", "beside(1)", "next in its row", show=False, priority=True),
-        Binding("shift+tab", "beside(-1)", "the one before in its row", show=False, priority=True),
         Binding("home", "whole", "to the whole", show=False),
         Binding("enter", "zoom", "zoom in", show=False),
         Binding("n", "hit(1)", "next that was searched for", show=False),
@@ -133,7 +131,7 @@ class FlameGraph(Widget, can_focus=True):
         if mine:
             self._go(max(mine, key=lambda box: (box.block is not None, box.spent_ns)).path)
 
-    def action_beside(self, step: int) -> None:
+    def go_beside(self, step: int) -> None:
         """Choose its neighbour in the row; from the last, the first."""
         row = self._rows[len(self._here)] if len(self._here) < len(self._rows) else []
         place = next((number for number, box in enumerate(row) if box.path == self._here), None)

@@ -62,7 +62,7 @@ def _told(verdict: Verdict, gain: str | None, kept_by: Iterable[str]) -> Iterato
     yield from _labelled("by", chain_lines(verdict.chain), palette.TEXT)
     yield from _labelled("kept", kept_by, palette.TEXT)
     if others := also(verdict.causes, verdict.mechanism):
-        yield "also", Text(others, style=palette.TEXT)
+        yield "also" if verdict.mechanism else "seen", Text(others, style=palette.TEXT)
     yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in verdict.advice[:1])
     if gain is not None:
         yield "if", Text(clean(gain), style=palette.TEXT)

@@ -134,12 +134,17 @@ class Correlator:
                 self._around.take(record)
         return ()
 
-    def view(self) -> View:
-        """Return how things stand; endpoints are made anew only where something changed."""
+    def view(self, *, glance: bool = False) -> View:
+        """Return how things stand; endpoints are made anew only where something changed.
+
+        For a `glance` it costs less: what an endpoint's verdict rests on may be 2 s old, so it depends on when somebody
+        looks. Otherwise all depends on the records alone.
+        """
         passed_s = (self._now_ns - self._first_ns) / 1e9
         ranked = self._endpoints.ranked()
         chronicle, around, host = self._chronicle, self._around, self._around.host
-        endpoints = tuple(state.endpoint() for state in ranked)
+        now_ns = self._now_ns
+        endpoints = tuple(state.glance(now_ns) if glance else state.endpoint() for state in ranked)
         context = self._context()
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(

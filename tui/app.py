@@ -30,6 +30,7 @@ from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
 from perfwatch.tui.screens.calls import CallsScreen
 from perfwatch.tui.screens.disk import DiskScreen
 from perfwatch.tui.screens.filtered import FilteredScreen
+from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.memory import MemoryScreen
@@ -44,6 +45,7 @@ from perfwatch.tui.screens.threads import ThreadsScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
 from perfwatch.tui.widgets.calls import CallRows
+from perfwatch.tui.widgets.flame import FlameGraph
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.sorted_rows import SortedRows
 from perfwatch.tui.widgets.stack import StackRows
@@ -65,6 +67,7 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "calls": CallsScreen,
     "threads": ThreadsScreen,
     "memory": MemoryScreen,
+    "flame": FlameScreen,
     "host": HostScreen,
     "probes": ProbesScreen,
 }
@@ -275,6 +278,7 @@ class PerfwatchApp(App[None]):
             ("the probes", ProbesScreen.BINDINGS),
             ("threads", ThreadsScreen.BINDINGS),
             ("memory", MemoryScreen.BINDINGS),
+            ("flame graph", (*FlameScreen.BINDINGS, *FlameGraph.BINDINGS)),
             ("a page", Scrolled.BINDINGS),
         ]
         self.push_screen(help_sheet(groups))

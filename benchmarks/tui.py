@@ -153,10 +153,10 @@ def section(rounds: int, seconds: float) -> list[str]:
         f"`perfwatch replay` in a pseudo terminal: {RATE} requests/s, {len(ROUTES)} endpoints, {THREADS} threads;",
         f"{rounds} rounds of {seconds:g} s. {machine()}",
         "From the start of the program to the first screen, and to the first figures on it; from a key to what it does",
-        "on the terminal, median and 95th percentile. CPU, of a core, with nobody at the keys: of the thread that paints",
-        "4 frames a second, and of all, which has the reading of the recording and the judging in it.",
+        "on the terminal, median and 95th percentile. CPU, of a core, with nobody at the keys: of the thread that",
+        "paints 4 frames a second, and of all, which has the reading of the recording and the judging in it.",
         "",
-        "| terminal | first paint | CPU for it | figures | next row | other page | detail | paint CPU | all CPU | output |",
+        "| terminal | first paint | CPU for it | figures | next row | other page | detail | paint CPU | all CPU | out |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:

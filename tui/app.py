@@ -11,17 +11,36 @@ from textual.worker import get_current_worker
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
 from perfwatch.tui.habits import Habits, HabitualApp
-from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Frame, FrameReady, SeekWanted
+from perfwatch.tui.messages import (
+    Attached,
+    AttachFailed,
+    CandidateChosen,
+    ChoicesMade,
+    DoctorWanted,
+    Frame,
+    FrameReady,
+    SeekWanted,
+)
 from perfwatch.tui.pages import OVERVIEW
 from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.calls import CallsScreen
+from perfwatch.tui.screens.disk import DiskScreen
+from perfwatch.tui.screens.filtered import FilteredScreen
+from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.host import HostScreen
+from perfwatch.tui.screens.memory import MemoryScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
+from perfwatch.tui.screens.probes import ProbesScreen
+from perfwatch.tui.screens.requests import RequestsScreen
+from perfwatch.tui.screens.sockets import SocketsScreen
+from perfwatch.tui.screens.threads import ThreadsScreen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
     from perfwatch.agent.target import Candidate
 
@@ -29,7 +48,15 @@ _SECOND_NS: Final = 1_000_000_000
 _SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
+    "requests": RequestsScreen,
+    "sockets": SocketsScreen,
+    "disk": DiskScreen,
+    "calls": CallsScreen,
+    "threads": ThreadsScreen,
+    "memory": MemoryScreen,
+    "flame": FlameScreen,
     "host": HostScreen,
+    "probes": ProbesScreen,
 }
 """Of each page but the overview, which always lies below."""
 
@@ -45,18 +72,19 @@ class PerfwatchApp(HabitualApp):
         Binding("D", "detach", "detach, and choose a process", show=False),
     ]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that the screens cannot do themselves
         self,
         source: Source | None,
         *,
         attach: Callable[[int], Source] | None = None,
         candidates: Callable[[], Sequence[Candidate]] | None = None,
+        diagnose: Callable[[int], Diagnosis] | None = None,
         judge_factory: JudgeFactory = new_correlator,
         habits: Habits = Habits(),  # noqa: B008 - it is frozen
     ) -> None:
-        """`attach` and `candidates` are called in threads; both may raise PerfwatchError."""
+        """`attach`, `candidates` and `diagnose` are called in threads; all may raise PerfwatchError."""
         super().__init__(habits)
-        self._source = source
+        self._source, self._diagnose = source, diagnose
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
         self._first_page: str | None = habits.kept.page
@@ -138,9 +166,16 @@ class PerfwatchApp(HabitualApp):
         """Hand the frame to what can be seen: the top screen, and those that shine through."""
         for screen in reversed(self.screen_stack):
             if isinstance(screen, FrameScreen):
+                if isinstance(screen, FilteredScreen):
+                    screen.choices = self.choices
                 screen.frame = self.frame
                 self._last_page = screen.page_shown
                 return
+
+    @on(ChoicesMade)
+    def _choices_made(self, message: ChoicesMade) -> None:
+        self.choices = message.choices
+        self._deliver()
 
     def action_leave(self) -> None:
         """Close the top screen."""
@@ -214,6 +249,25 @@ class PerfwatchApp(HabitualApp):
 
     def _picker(self) -> PickerScreen | None:
         return next((screen for screen in self.screen_stack if isinstance(screen, PickerScreen)), None)
+
+    # The doctor
+
+    @on(DoctorWanted)
+    def _doctor_wanted(self, message: DoctorWanted) -> None:
+        if self._diagnose is None or self.frame is None:
+            message.by.tell_doctor("the doctor looks at a machine, and this is a recording: see perfwatch doctor")
+        else:
+            self._ask_doctor(self._diagnose, self.frame.info.pid, message.by)
+
+    @work(thread=True, group="doctor", exclusive=True)
+    def _ask_doctor(self, diagnose: Callable[[int], Diagnosis], pid: int, by: ProbesScreen) -> None:
+        found: Diagnosis | str
+        try:
+            found = diagnose(pid)
+        except PerfwatchError as error:
+            found = str(error)
+        if not get_current_worker().is_cancelled:
+            self.call_from_thread(by.tell_doctor, found)
 
     # Time
 

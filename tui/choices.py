@@ -1,13 +1,20 @@
-"""What a person chose on the screens, and what is kept of it until the next run."""
+"""What somebody chose to see of lists: it holds on all screens, and can be kept from one run to the next."""
 
 from __future__ import annotations
 
+from typing import Annotated, Final, Literal, TypeAlias, get_args
+
 import msgspec
 
+Order: TypeAlias = Literal["time", "took", "endpoint", "status", "cause"]
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
 
-class Choices(msgspec.Struct):
-    """How the lists are sorted and filtered."""
 
-    sort: str = ""
+class Choices(msgspec.Struct, frozen=True):
+    """How requests are sorted, and which are shown."""
+
+    sort: Order = "time"
     reverse: bool = False
-    filter: str = ""
+    """The newest, the longest, the failed stand first; else what comes first in the alphabet: unless reversed."""
+    filter: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
+    """In the words of `filtering.py`, as it was typed."""

@@ -75,9 +75,7 @@ class HabitualApp(Keyed, App[None]):
     def keep(self, page: str | None) -> None:
         """Keep what was chosen until the next run."""
         if self._environ:
-            chosen = self.choices
-            now = Kept(page or "", self.chosen_theme, chosen.sort, chosen.reverse, chosen.filter)
-            kept.save(now, self._environ)
+            kept.save(Kept(page or "", self.chosen_theme, self.choices), self._environ)
 
     # Themes
 

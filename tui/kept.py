@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _Word = Annotated[str, msgspec.Meta(max_length=64)]
-_Line = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -23,14 +22,7 @@ class Kept(msgspec.Struct, frozen=True):
     page: _Word = ""
     theme: _Word = ""
     """Only what a person chose: else the terminal decides."""
-    sort: _Word = ""
-    reverse: bool = False
-    filter: _Line = ""
-
-    @property
-    def choices(self) -> Choices:
-        """Of the lists."""
-        return Choices(self.sort, self.reverse, self.filter)
+    choices: Choices = Choices()
 
 
 def load(environ: Mapping[str, str]) -> Kept:

@@ -11,10 +11,11 @@ from tui_driving import opened, scenario, shows, until
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui import config, kept, own_files
 from perfwatch.tui.app import SCREENS
+from perfwatch.tui.choices import Choices
 from perfwatch.tui.habits import Habits
 from perfwatch.tui.kept import Kept
 
-KEPT = Kept("host", "light", "p95", True, "/order")
+KEPT = Kept("host", "light", Choices("took", reverse=True, filter="/order"))
 
 
 @pytest.fixture
@@ -36,7 +37,16 @@ def test_what_is_kept_comes_back_and_only_its_owner_can_read_it(home):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"\xff", b'{"page": 7}', b'{"filter": "' + b"x" * 2000 + b'"}', b" " * 100_000, b"{" * 50_000]
+    "data",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"page": 7}',
+        b'{"choices": {"filter": "' + b"x" * 2000 + b'"}}',
+        b" " * 100_000,
+        b"{" * 50_000,
+    ],
 )
 def test_a_file_that_makes_no_sense_is_as_good_as_none(home, data):
     kept.save(KEPT, home)

@@ -3,7 +3,6 @@ import threading
 import time
 
 import msgspec
-
 from fakes import FakeSource, generate
 from tui_driving import opened, scenario, screen, shows, until
 

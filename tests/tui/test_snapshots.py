@@ -11,9 +11,10 @@ import pytest
 import queued
 import stacked
 from fakes import FakeSource, generate, session_info
-from tui_driving import settled, until
+from tui_driving import screen, settled, shows, until
 
 from perfwatch.agent.model import View
+from perfwatch.agent.target import Candidate
 from perfwatch.tui.app import PerfwatchApp
 
 REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
@@ -70,4 +71,26 @@ def test_screen(snap_compare, name, size, keys):
         probes=(queued.LEDGER_LOST if sampled else queued.PROBES[0], *queued.PROBES[1:]),
     )
     app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored())
+    assert snap_compare(app, terminal_size=size, run_before=drive)
+
+
+PROCESSES = (
+    Candidate(
+        4312, "gunicorn shop.wsgi -b :8000", "3.12.4", "gunicorn", ("0.0.0.0:8000",), "www", 4, None, 3.0, 300 << 20
+    ),
+    Candidate(
+        88, "python manage.py runserver", "3.11.2", "django", ("127.0.0.1:8001", "[::1]:8001"), "dev", 1, None, 9.0
+    ),
+    Candidate(99, "python backup.py --password=***", "3.8", None, (), "root", 0),
+)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 30), (300, 80)], ids=lambda size: "x".join(map(str, size)))
+def test_picker(snap_compare, size):
+    async def drive(pilot):
+        await shows(pilot, "backup.py")
+        await until(pilot, lambda: " 0 % " in screen(pilot))
+        await settled(pilot)
+
+    app = PerfwatchApp(None, candidates=lambda: PROCESSES)
     assert snap_compare(app, terminal_size=size, run_before=drive)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LAST: Final = "help"
 """The action whose key is there however little room there is."""
-_ROOM_FOR_KEYS: Final = 44
+_ROOM_FOR_KEYS: Final = 28
 _GAP: Final = "  "
 
 
@@ -92,11 +92,10 @@ def _fitting(keys: list[tuple[str, Text]], room: int) -> list[Text]:
     kept: list[Text] = []
     room -= sum(text.cell_len + len(_GAP) for action, text in keys if action == _LAST)
     for action, text in keys:
-        if action != _LAST:
-            room -= text.cell_len + len(_GAP)
-            if room < 0:
-                continue
-        kept.append(text)
+        cells = 0 if action == _LAST else text.cell_len + len(_GAP)
+        if cells <= room:
+            kept.append(text)
+            room -= cells
     return kept
 
 

@@ -156,7 +156,7 @@ def section(rounds: int, seconds: float) -> list[str]:
         "on the terminal, median and 95th percentile. CPU, of a core, with nobody at the keys: of the thread that",
         "paints 4 frames a second, and of all, which has the reading of the recording and the judging in it.",
         "",
-        "| terminal | first paint | CPU for it | figures | next row | other page | detail | paint CPU | all CPU | out |",
+        "| terminal | first paint | its CPU | figures | next row | other page | detail | paint CPU | all CPU | out |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:

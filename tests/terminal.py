@@ -76,7 +76,7 @@ class Terminal:
     def click(self, pattern, *, from_end=False):
         """Click on the first, or the last, place of a pattern that comes to stand on the screen.
 
-        A terminal tells the button, column and row from 1 on: `ESC [ < 0 ; 4 ; 7 M`, and at its release the same with `m`.
+        A terminal tells button, column and row, from 1 on: `ESC [ < 0 ; 4 ; 7 M`; the same with `m` at its release.
         """
         text = self.until(pattern.search)
         found = list(pattern.finditer(text))[-1 if from_end else 0]

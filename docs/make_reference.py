@@ -17,12 +17,15 @@ from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
 from perfwatch.agent.session import format as session_format
 from perfwatch.probes import table
 from perfwatch.tui.app import PerfwatchApp
+from perfwatch.tui.filtering import TERMS
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
+from perfwatch.tui.screens.filtered import FilteredScreen
 from perfwatch.tui.screens.host import HostScreen, Scrolled
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList
@@ -39,7 +42,9 @@ KEYS: Final = (
     ("everywhere", PerfwatchApp),
     ("any screen of a target", FrameScreen),
     ("in a list", RowList),
+    ("overview and requests", FilteredScreen),
     ("overview", OverviewScreen),
+    ("requests", RequestsScreen),
     ("an endpoint", EndpointScreen),
     ("a request", RequestScreen),
     ("the calls of a request", CallRows),
@@ -56,6 +61,7 @@ def reference() -> str:
     parts = ["# Reference", "", "Made from the program itself by `make reference`.", ""]
     parts += ["## Commands", "", *_commands()]
     parts += ["## Keys", "", *_keys()]
+    parts += ["## Filters", "", "Terms stand side by side; all of them must hold.", "", *_filters()]
     parts += ["## Buckets", "", " · ".join(f"`{bucket}`" for bucket in BUCKETS) + " · `unaccounted`", ""]
     parts += ["## Mechanisms", "", "| mechanism | principle |", "|---|---|"]
     parts += [f"| `{mechanism}` | {PRINCIPLE_OF[mechanism]} |" for mechanism in MECHANISMS]
@@ -92,6 +98,12 @@ def _keys() -> Iterator[str]:
             if (key, text) not in told:
                 told.add((key, text))
                 yield f"| {where} | `{key}` | {text} |"
+    yield ""
+
+
+def _filters() -> Iterator[str]:
+    yield from ("| term | lets through |", "|---|---|")
+    yield from (f"| `{example}` | {text} |" for example, text in TERMS)
     yield ""
 
 

@@ -9,7 +9,6 @@ from rich.text import Text
 from perfwatch.tui import palette
 from perfwatch.tui.canvas import ACROSS, Canvas, Scale, with_axis
 from perfwatch.tui.draw import runs
-from perfwatch.tui.format import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +56,7 @@ def drawn(chart: Chart, width: int, height: int) -> list[Text]:
     canvas.line(_points(line, dots, each, scale), palette.ACCENT)
     lines = with_axis(canvas.lines(), chart.told(scale.top) if chart.top or largest else "", "0", width=_LABEL + 2)
     places = [place for place, is_marked in _places(chart.marks[-kept:], dots, each) if is_marked]
-    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, f"-{span(dots / each)}")]
+    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, f"-{dots / each:.0f} s")]
 
 
 def beside(charts: Sequence[list[Text]], gap: int) -> list[Text]:

@@ -44,10 +44,10 @@ class Signals(Panel):
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Draw as much as there is room for."""
         height = self.size.height
-        return joined(_tiled(frame.view, width) if height < LEAST_HEIGHT else _charted(frame.view, width - 2, height))
+        return joined(tiled(frame.view, width) if height < LEAST_HEIGHT else charted(frame.view, width - 2, height))
 
 
-def _tiled(view: View, width: int) -> list[Text]:
+def tiled(view: View, width: int) -> list[Text]:
     """Share the width evenly; on a narrow terminal p50 is left out, and names are short."""
     tiles = _tiles(view, short=width < _NARROW)
     if width < _WIDE:
@@ -80,7 +80,7 @@ def _tiles(view: View, *, short: bool) -> list[Tile]:
     ]
 
 
-def _charted(view: View, width: int, height: int) -> list[Text]:
+def charted(view: View, width: int, height: int) -> list[Text]:
     """Put the charts into as many columns as their number, and the height, ask for."""
     charts = _charts(view)
     rows = min(max(height // _CHART_HEIGHT, 1), len(charts))

@@ -72,7 +72,7 @@ class FrameScreen(SizedScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [*TIME_KEYS, *(page.binding for page in PAGES)]
 
-    frame: reactive[Frame | None] = reactive(None)
+    frame: reactive[Frame | None] = reactive(None, repaint=False)
 
     def __init__(self, frame: Frame | None = None) -> None:
         """`frame` is what to show until the next one comes."""

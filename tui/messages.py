@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.source import Position, Source
     from perfwatch.agent.target import Candidate
     from perfwatch.tui.choices import Choices
+    from perfwatch.tui.screens.probes import ProbesScreen
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -68,6 +69,14 @@ class Attached(Message):
     def __init__(self, source: Source) -> None:
         super().__init__()
         self.source = source
+
+
+class DoctorWanted(Message):
+    """Somebody wants to know what this machine allows; `by` shall be told."""
+
+    def __init__(self, by: ProbesScreen) -> None:
+        super().__init__()
+        self.by = by
 
 
 class AttachFailed(Message):

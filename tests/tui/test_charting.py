@@ -78,7 +78,8 @@ VIEW = queued.crowded(view_of(generate(30)))
     [
         (98, 5, [["latency", "throughput", "errors", "saturation"]]),
         (240, 9, [["latency", "throughput", "errors", "saturation", "in flight"]]),
-        (118, 18, [["latency", "throughput", "errors"], ["saturation", "in flight"]]),
+        (118, 18, [["latency", "throughput"], ["errors", "saturation"]]),
+        (118, 44, [["latency", "throughput"], ["errors", "saturation"]]),
         (118, 50, [["latency"], ["throughput"], ["errors"], ["saturation"], ["in flight"]]),
     ],
 )

@@ -81,16 +81,18 @@ def _tiles(view: View, *, short: bool) -> list[Tile]:
 
 
 def charted(view: View, width: int, height: int) -> list[Text]:
-    """Put the charts into as many columns as their number, and the height, ask for."""
+    """Put the charts side by side, two by two, or below each other; what is in flight where it has room."""
     charts = _charts(view)
-    rows = min(max(height // _CHART_HEIGHT, 1), len(charts))
-    if rows == 1 and (width + _GAP) // len(charts) < _FIFTH:
-        charts = charts[:-1]
-    columns = -(-len(charts) // rows)
-    rows = -(-len(charts) // columns)
+    rows, columns = height // _CHART_HEIGHT, len(charts)
+    if rows >= len(charts):
+        rows, columns = len(charts), 1
+    elif rows > 1:
+        charts, rows, columns = charts[:4], 2, 2
+    else:
+        rows, columns = 1, columns if (width + _GAP) // columns >= _FIFTH else columns - 1
     each, high = (width - _GAP * (columns - 1)) // columns, height // rows
     lines = []
-    for first in range(0, len(charts), columns):
+    for first in range(0, rows * columns, columns):
         lines += beside([drawn(chart, each, high) for chart in charts[first : first + columns]], _GAP)
     return [Text.assemble(" ", line) for line in lines]
 

@@ -13,7 +13,7 @@ import stacked
 from fakes import FakeSource, generate, session_info
 from tui_driving import screen, settled, shows, until
 
-from perfwatch.agent.model import View
+from perfwatch.agent.model import Cause, View, WhatIf
 from perfwatch.agent.target import Candidate
 from perfwatch.tui.app import PerfwatchApp
 
@@ -21,14 +21,33 @@ REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30
 VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUESTS)))
 
 
+CAUSES = (Cause("lock", 0.78), Cause("chatty", 0.09), Cause("dependency", 0.06))
+SUMMARY = "held by refresh_cache() at cache.py:88, because it waits for postgres 10.0.0.5:5432"
+
+
+def with_reasons(view):
+    """The view with who held the lock, what else there was, what would be gained, and how the CPUs were used."""
+    verdict = msgspec.structs.replace(view.verdict, causes=CAUSES, summary=f"{view.verdict.summary} {SUMMARY}")
+    gain = (WhatIf("lock", 91.0, 142.0),)
+    first = msgspec.structs.replace(view.endpoints[0], verdict=verdict, what_if=gain)
+    uses = (0.4 + 0.05 * (number * 7 % 11) for number in range(len(view.timeline)))
+    seconds = (msgspec.structs.replace(one, cpu_use=use) for one, use in zip(view.timeline, uses, strict=True))
+    return msgspec.structs.replace(
+        view, verdict=verdict, endpoints=(first, *view.endpoints[1:]), timeline=tuple(seconds)
+    )
+
+
 class Stored:
     """A judge that has made up its mind."""
+
+    def __init__(self, view):
+        self._view = view
 
     def feed(self, record):
         return ()
 
     def view(self):
-        return VIEW
+        return self._view
 
 
 async def shown(pilot):
@@ -55,6 +74,10 @@ async def shown(pilot):
         ("endpoint", (120, 40), ["enter"]),
         ("calls", (80, 24), ["tab", "enter", "d"]),
         ("loop", (100, 30), ["tab", "down", "enter"]),
+        ("overview", (220, 60), []),
+        ("requests", (80, 24), ["2", "o"]),
+        ("requests", (100, 30), ["2", "/", *"cause:lock took>400ms", "enter"]),
+        ("requests", (160, 45), ["2", "o", "o"]),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )
@@ -65,12 +88,13 @@ def test_screen(snap_compare, name, size, keys):
         await settled(pilot)
 
     sampled = name == "sampled"
+    view = with_reasons(VIEW) if name in {"overview", "requests"} else VIEW
     info = session_info(
         command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}",
         fidelity="sampled" if sampled else "exact",
         probes=(queued.LEDGER_LOST if sampled else queued.PROBES[0], *queued.PROBES[1:]),
     )
-    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored())
+    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored(view))
     assert snap_compare(app, terminal_size=size, run_before=drive)
 
 

@@ -9,6 +9,7 @@ import asking
 import msgspec
 import pytest
 import queued
+import runtimes
 import stacked
 from fakes import FakeSource, generate, session_info
 from tui_driving import settled, until
@@ -23,11 +24,14 @@ VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUE
 class Stored:
     """A judge that has made up its mind."""
 
+    def __init__(self, view=VIEW):
+        self._view = view
+
     def feed(self, record):
         return ()
 
     def view(self):
-        return VIEW
+        return self._view
 
 
 async def shown(pilot):
@@ -54,6 +58,12 @@ async def shown(pilot):
         ("endpoint", (120, 40), ["enter"]),
         ("calls", (80, 24), ["tab", "enter", "d"]),
         ("loop", (100, 30), ["tab", "down", "enter"]),
+        ("threads", (100, 30), ["3"]),
+        ("threads", (80, 24), ["3"]),
+        ("threads", (160, 45), ["3"]),
+        ("memory", (100, 30), ["5"]),
+        ("memory", (80, 24), ["5"]),
+        ("memory", (160, 45), ["5"]),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )
@@ -64,10 +74,11 @@ def test_screen(snap_compare, name, size, keys):
         await settled(pilot)
 
     sampled = name == "sampled"
+    view = runtimes.at_work(VIEW) if name in ("threads", "memory") else VIEW
     info = session_info(
         command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}",
         fidelity="sampled" if sampled else "exact",
         probes=(queued.LEDGER_LOST if sampled else queued.PROBES[0], *queued.PROBES[1:]),
     )
-    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored())
+    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored(view))
     assert snap_compare(app, terminal_size=size, run_before=drive)

@@ -9,12 +9,14 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.reactive import reactive
 
+from perfwatch.agent.correlator.because import ring
 from perfwatch.agent.correlator.places import kind_of
 from perfwatch.agent.report_sentences import counted
 from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
 from perfwatch.tui.format import NONE, clean, duration_ns, fit, fit_path, percent, span
 from perfwatch.tui.widgets.panel import Panel, joined
+from perfwatch.tui.widgets.sections import wrapped
 from perfwatch.tui.widgets.thread_locks import not_read
 
 if TYPE_CHECKING:
@@ -71,6 +73,11 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
     if waits:
         told = f"last minute  requests waited {duration_ns(kept_ns)} for locks that it had, in {counted(waits, 'wait')}"
         yield _cut(Text(told, style=palette.WARN), width)
+    for one in frame.view.deadlocks:
+        if any((link.pid, link.tid) == (thread.pid, thread.tid) for link in one.members):
+            age_ns = now_ns - one.since_ns
+            told = f"{clean(ring(one.members))}, for {_lasting(age_ns)}"
+            yield from wrapped(Text(), told, width, f"bold {palette.ALARM}")
     if thread.past:
         yield _cut(_minute(thread), width)
     yield Text()

@@ -16,6 +16,8 @@ from perfwatch.tui.format import NONE, clean, fit, fit_path, percent
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from perfwatch.agent.model import View
     from perfwatch.agent.model_threads import Stretch
 
@@ -25,6 +27,8 @@ _STATE: Final = 11
 _FIGURES: Final = 6
 _ROOMY: Final = 90
 _WIDE: Final = 130
+_READABLE: Final = 16
+"""In fewer cells, where a thread stands is left out in favour of its name."""
 _NOTHING: Final = 0.001
 _RESTS: Final = frozenset({"idle", "sleep", None})
 ORDERS: Final = ("busy", "cpu", "number")
@@ -45,23 +49,23 @@ class _Widths(NamedTuple):
         """Give the strip what name and figures leave over, and words what the strip does."""
         tid, name, gil = (8, 20, _FIGURES) if width >= _ROOMY else (8, 14, 0)
         left = max(0, width - tid - name - _STATE - _FIGURES - gil - 2)
-        if width < _WIDE:
-            return cls(tid, name, gil, min(left, _LONGEST), max(0, left - _LONGEST))
-        strip = min(_LONGEST, left // 2)
-        return cls(tid, name, gil, strip, left - strip)
+        strip = min(_LONGEST, left if width < _WIDE else left // 2)
+        where = left - strip
+        return cls(tid, name, gil, strip, where) if where >= _READABLE else cls(tid, name + where, gil, strip, 0)
 
 
 class ThreadRows(RowList[TargetThread]):
     """Keys are process and number."""
 
-    _order: str = ORDERS[0]
+    _stuck: Collection[tuple[int | None, int | None]] = ()
+    """Those that wait for each other in a ring."""
 
     class Looked(Message):
         """Another row is under the cursor."""
 
     def take(self, view: View, order: str) -> None:
         """Take the threads in an order that is one of `ORDERS`."""
-        self._order = order
+        self._stuck = {(link.pid, link.tid) for one in view.deadlocks for link in one.members}
         threads = sorted(view.threads, key=_KEYS[order])
         self.show([(f"{one.pid}/{one.tid}", one) for one in threads])
 
@@ -91,11 +95,14 @@ class ThreadRows(RowList[TargetThread]):
     def row(self, item: TargetThread, width: int) -> Text:
         """Show one thread."""
         widths, ink = _Widths.fitting(width), palette.ink_for(item.doing)
+        doing, colour = f"{ink.glyph} {ink.name}", ink.colour
+        if (item.pid, item.tid) in self._stuck:
+            doing, colour = "✗ deadlock", f"bold {palette.ALARM}"
         busy = item.doing not in _RESTS
         text = Text.assemble(
             (fit(str(item.tid), widths.tid), palette.QUIET),
             (fit_path(clean(item.name), widths.name - 1) + " ", palette.STRONG if busy else palette.TEXT),
-            (fit(f"{ink.glyph} {ink.name}", _STATE), ink.colour),
+            (fit(doing, _STATE), colour),
             (f"{_share(item.cpu):>{_FIGURES}}", palette.TEXT),
         )
         if widths.gil:

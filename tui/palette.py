@@ -81,6 +81,7 @@ ACCENT: Final = "#7cc4ff"
 LINE: Final = "#4f83ad"
 ALARM: Final = "#ef6b73"
 WARN: Final = "#e2c064"
+GAIN: Final = "#7fb77e"
 
 
 def ink_of(reason: Reason) -> Ink:

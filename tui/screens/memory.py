@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widgets import Footer
 
 from perfwatch.tui.screens.base import FrameScreen
-from perfwatch.tui.screens.host import Scrolled
+from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.widgets.gc_rows import ORDERS, GcRows
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.memory_use import MemoryUse

@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.widgets import Footer
 
 from perfwatch.tui.screens.base import FrameScreen
-from perfwatch.tui.screens.host import Scrolled
+from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList

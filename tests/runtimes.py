@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import coding
 import msgspec
+import queued
 from fakes import MS, SECOND
 
 from perfwatch.agent import model
@@ -191,3 +192,13 @@ def judge(**changes):
             return at_work(super().view(), **changes)
 
     return AtWork
+
+
+def poisoned_parts(evil):
+    """The same with a hostile name wherever one may come from outside."""
+    now_ns = 10 * SECOND
+    bad = {name: queued.poisoned(one, evil) for name, one in (("memory", memory(now_ns)), ("gc_runs", gc_runs(now_ns)))}
+    frame = Frame(evil, evil, 1)
+    named = {"name": evil, "serves": evil, "call": evil, "stack": (frame, frame)}
+    hostile = tuple(msgspec.structs.replace(one, **named) for one in threads(now_ns))
+    return {**bad, "threads": hostile}

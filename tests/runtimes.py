@@ -49,7 +49,7 @@ def stretches(letters, now_ns):
     """One second each, up to now; blanks are what was before the thread."""
     first_ns = now_ns - len(letters) * SECOND
     return tuple(
-        Stretch(first_ns + n * SECOND, first_ns + (n + 1) * SECOND, LETTERS[letter], 0.8)
+        Stretch(first_ns + n * SECOND, first_ns + (n + 1) * SECOND, ((LETTERS[letter], SECOND),))
         for n, letter in enumerate(letters)
         if letter != " "
     )

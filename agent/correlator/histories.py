@@ -69,13 +69,13 @@ class Cell:
 
     @property
     def told(self) -> Stretch:
-        """What most of it was."""
+        """For how long it did what."""
         if self._told is None:
-            doing, most_ns = self._most()
-            self._told = Stretch(self.from_ns, self.until_ns, doing, part(most_ns, self.until_ns - self.from_ns))
+            spent = sorted(self._spent().items(), key=lambda one: -one[1])
+            self._told = Stretch(self.from_ns, self.until_ns, tuple([one for one in spent if one[1] > 0]))
         return self._told
 
-    def _most(self) -> tuple[Doing | None, int]:
+    def _spent(self) -> dict[Doing | None, int]:
         left_ns = self.until_ns - self.from_ns
         counted: list[tuple[Doing, int]] = [("on_cpu", self.ran_ns or 0), ("run_queue", self.waited_ns or 0)]
         spent: dict[Doing | None, int] = {}
@@ -83,7 +83,7 @@ class Cell:
             spent[doing] = min(ns, left_ns)
             left_ns -= spent[doing]
         spent[self.rest] = spent.get(self.rest, 0) + left_ns
-        return max(spent.items(), key=lambda one: one[1])
+        return spent
 
 
 class History:

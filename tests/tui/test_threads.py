@@ -152,6 +152,6 @@ def test_a_strip_has_a_cell_for_each_second_and_says_nothing_of_what_it_does_not
     assert strip(runtimes.stretches("LL#", 9 * SECOND), 6).plain == "   ▒▒█"
     assert strip(runtimes.stretches("LL#", 9 * SECOND), 2).plain == "▒█"
     assert strip((), 3).plain == "   "
-    late = thread_rows.strip((runtimes.Stretch(0, 30 * SECOND, "lock", 1.0),), 8)
+    late = thread_rows.strip((runtimes.Stretch(0, 30 * SECOND, (("lock", 30 * SECOND),)),), 8)
     assert late.plain == "▒" * 8
     assert strip(runtimes.stretches("LL#", 9 * SECOND), 0).plain == ""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import Frame as CodeFrame
     from perfwatch.agent.model import TargetThread
+    from perfwatch.agent.model_threads import Doing
     from perfwatch.tui.messages import Frame
-    from perfwatch.tui.palette import Ink
 
 _NS: Final = 1_000_000_000
 _BAR: Final = 24
@@ -84,12 +84,13 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
 
 
 def _minute(thread: TargetThread) -> Text:
-    """Sum the strip: so many of its seconds were mostly this."""
-    spent: Counter[Ink] = Counter()
+    """Say what it did in the time of its strip, and for how long."""
+    spent: Counter[Doing | None] = Counter()
     for one in thread.past:
-        spent[palette.ink_for(one.doing)] += one.until_ns - one.from_ns
-    lived_ns = sum(spent.values())
-    most = spent.most_common()
+        for doing, ns in one.spent:
+            spent[doing] += ns
+    lived_ns = max(spent.total(), 1)
+    most = [(palette.ink_for(doing), ns) for doing, ns in spent.most_common()]
     told = [(f"  {ink.glyph} {ink.name} {percent(ns / lived_ns)}", ink.colour) for ink, ns in most]
     return Text.assemble((f"last {span(lived_ns / _NS)}  ", palette.TEXT), stacked(most, _BAR), *told)
 

@@ -42,6 +42,11 @@ def only(*records):
     return found
 
 
+def share(stretch):
+    """How much of a stretch is what most of it is."""
+    return stretch.spent[0][1] / (stretch.until_ns - stretch.from_ns)
+
+
 def past(found):
     return [one.doing for one in found.past]
 
@@ -84,7 +89,9 @@ def test_a_stack_tells_who_waits_for_work_from_who_waits_for_a_lock(frames, doin
 def test_what_it_ran_and_what_it_could_have_run_is_as_the_scheduler_counts_it():
     found = only(*(a.threads(n * 1000, thread(run_ms=n * 600, wait_ms=n * 300)) for n in range(3)))
     assert past(found) == ["on_cpu"] * 2
-    assert [one.share for one in found.past] == pytest.approx([0.6] * 2)
+    assert [one.spent for one in found.past] == [
+        (("on_cpu", 600 * m.MS), ("run_queue", 300 * m.MS), ("lock", 100 * m.MS))
+    ] * 2
     assert (found.cpu, found.wanted_cpu) == (pytest.approx(0.6), pytest.approx(0.3))
     starved = only(*(a.threads(n * 1000, thread(run_ms=n * 300, wait_ms=n * 600)) for n in range(3)))
     assert past(starved) == ["run_queue"] * 2
@@ -97,14 +104,14 @@ def test_what_it_waited_for_in_requests_is_as_the_ledger_booked_it():
     readings = [a.threads(n * 1000, thread(run_ms=n)) for n in range(3)]
     found = only(*readings, request)
     assert past(found) == ["idle", "idle"]
-    assert found.past[0].share == pytest.approx(0.949, abs=0.002)
+    assert share(found.past[0]) == pytest.approx(0.949, abs=0.002)
 
 
 def test_a_request_that_lies_between_readings_is_in_the_cell_although_no_reading_met_it():
     request = m.served(1, 900, lock=800, waits=(m.wait("lock", 800, started_ns=a.at(100)),))
     found = only(stack(990, WORKER), *(a.threads(n * 1000, thread(run_ms=n)) for n in range(2)), request)
     assert past(found) == ["lock"]
-    assert found.past[0].share == pytest.approx(0.8, abs=0.002)
+    assert share(found.past[0]) == pytest.approx(0.8, abs=0.002)
 
 
 def test_a_wait_that_spans_readings_is_cut_to_each_cell_when_it_is_told_at_last():
@@ -119,7 +126,7 @@ def test_a_corrected_request_is_booked_once():
     again = m.served(1, 700, lock=300, send=200, waits=(*first.waits, more))
     found = only(a.threads(0, thread()), first, again, a.threads(1000, thread(run_ms=1)))
     assert found.past[0].doing == "idle"
-    assert found.past[0].share == pytest.approx(0.5, abs=0.002)
+    assert share(found.past[0]) == pytest.approx(0.5, abs=0.002)
 
 
 def test_an_open_request_says_what_its_thread_does_now_and_since_when():

@@ -9,6 +9,7 @@ import asking
 import msgspec
 import pytest
 import queued
+import runtimes
 import stacked
 from fakes import FakeSource, generate, session_info
 from tui_driving import screen, settled, shows, until
@@ -40,7 +41,7 @@ def with_reasons(view):
 class Stored:
     """A judge that has made up its mind."""
 
-    def __init__(self, view):
+    def __init__(self, view=VIEW):
         self._view = view
 
     def feed(self, record):
@@ -78,6 +79,12 @@ async def shown(pilot):
         ("requests", (80, 24), ["2", "o"]),
         ("requests", (100, 30), ["2", "/", *"cause:lock took>400ms", "enter"]),
         ("requests", (160, 45), ["2", "o", "o"]),
+        ("threads", (100, 30), ["3"]),
+        ("threads", (80, 24), ["3"]),
+        ("threads", (160, 45), ["3"]),
+        ("memory", (100, 30), ["5"]),
+        ("memory", (80, 24), ["5"]),
+        ("memory", (160, 45), ["5"]),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )
@@ -88,7 +95,11 @@ def test_screen(snap_compare, name, size, keys):
         await settled(pilot)
 
     sampled = name == "sampled"
-    view = with_reasons(VIEW) if name in {"overview", "requests"} else VIEW
+    view = VIEW
+    if name in {"overview", "requests"}:
+        view = with_reasons(VIEW)
+    elif name in {"threads", "memory"}:
+        view = runtimes.at_work(VIEW)
     info = session_info(
         command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}",
         fidelity="sampled" if sampled else "exact",

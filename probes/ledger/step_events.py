@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from operator import add
 from typing import Final
 
 import msgspec
 
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.ledger.addresses import ENDS, Address, parse_ends
+from perfwatch.probes.records import BUCKETS
 
 (
     READ,
@@ -31,14 +33,18 @@ FOUND: Final = 14
 IS_ALL: Final = 1
 """`other` of ANSWERED, of a stream: nothing of the answer follows."""
 HEAD_BYTES: Final = 128
+RUN_QUEUE: Final = BUCKETS.index("run_queue")
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
 _STEP: Final = struct.Struct(f"=8xQIIIIQQQqQ{_BOOKED}Q")
 """Without its size and kind."""
+_QUEUED: Final = 10 + RUN_QUEUE
 _HEAD_AT: Final = _STEP.size + ENDS.size
 STEP_BYTES: Final = _HEAD_AT + HEAD_BYTES
+WHOSE: Final = slice(16, 48)
+"""Where a step says of whom and of what kind it is: process, thread, kind, connection and request."""
 
 
-class Ends(msgspec.Struct, frozen=True):
+class Ends(msgspec.Struct, frozen=True, gc=False):
     """A connection that the process opened itself, and the first bytes that went through it."""
 
     local: Address
@@ -46,7 +52,7 @@ class Ends(msgspec.Struct, frozen=True):
     head: bytes
 
 
-class StepEvent(msgspec.Struct, frozen=True):
+class StepEvent(msgspec.Struct, frozen=True, gc=False):
     """One step: what it means, field by field, stands in layout.bpf.h."""
 
     at_ns: int
@@ -77,7 +83,19 @@ def parse_step(data: bytes) -> StepEvent:
     return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], f[8], f[9], f[10:], ends)
 
 
+def with_more(step: StepEvent, data: bytes) -> StepEvent | None:
+    """Return an answer, and what was written of it next: one step, as of the later moment.
+
+    None where its thread waited for a CPU: whom that kept waiting is told from when it was.
+    """
+    f = _STEP.unpack_from(data)
+    if f[_QUEUED] or step.booked_ns[RUN_QUEUE]:
+        return None
+    booked_ns = tuple(map(add, step.booked_ns, f[10:]))
+    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], step.bytes + f[8], f[9], booked_ns, None)
+
+
 def _ends(data: bytes, head_length: int) -> Ends:
     if len(data) < _HEAD_AT + head_length:
         raise Malformed(f"a step of {len(data)} bytes")
-    return Ends(*parse_ends(data, _STEP.size), data[_HEAD_AT : _HEAD_AT + head_length])
+    return Ends(*parse_ends(data[_STEP.size : _HEAD_AT]), data[_HEAD_AT : _HEAD_AT + head_length])

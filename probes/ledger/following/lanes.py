@@ -96,9 +96,15 @@ class Lane:
 
     def busy_ns(self, since_ns: int, until_ns: int) -> tuple[int, int]:
         """Tell how long it was busy in between, and without a CPU for how much of that; by ended stretches."""
-        if not self._ends or since_ns >= self._ends[-1]:
+        ends = self._ends
+        if not ends or since_ns >= ends[-1]:
             return 0, 0
-        (ran, queued), (ran_before, queued_before) = self._until(until_ns), self._until(since_ns)
+        recent = len(ends) - RECENT
+        first = bisect_right(ends, since_ns, recent if recent > 0 and ends[recent] <= since_ns else 0)
+        ran_before, queued_before = self._until(since_ns, first)
+        if until_ns >= ends[-1]:
+            return self._busy_sum_ns - ran_before, self._queued_sum_ns - queued_before
+        ran, queued = self._until(until_ns, bisect_right(ends, until_ns, first))
         return ran - ran_before, queued - queued_before
 
     def keepers(self, since_ns: int, until_ns: int) -> list[tuple[Way | None, int]]:
@@ -121,13 +127,11 @@ class Lane:
         if one in self.passed:
             self.passed.remove(one)  # type: ignore[arg-type]  # a job is in none
 
-    def _until(self, at_ns: int) -> tuple[int, int]:
-        """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU."""
-        if at_ns >= self._ends[-1]:
-            return self._busy_sum_ns, self._queued_sum_ns
-        recent = len(self._ends) - RECENT
-        since = recent if recent > 0 and self._ends[recent] <= at_ns else 0
-        place = bisect_right(self._ends, at_ns, since)
+    def _until(self, at_ns: int, place: int) -> tuple[int, int]:
+        """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU.
+
+        `place` is that of the first stretch which ends later.
+        """
         busy_ns, queued_ns = self._sums[place]
         before = self._sums[place - 1] if place else self._before
         length = busy_ns - before[0]

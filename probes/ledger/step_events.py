@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from operator import add
 from typing import Final
 
 import msgspec
@@ -33,11 +32,16 @@ FOUND: Final = 14
 IS_ALL: Final = 1
 """`other` of ANSWERED, of a stream: nothing of the answer follows."""
 HEAD_BYTES: Final = 128
-RUN_QUEUE: Final = BUCKETS.index("run_queue")
+LONG_NS: Final = 500_000
+"""Stretches of this length are remembered one by one: whose they were is told to those who waited for them."""
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
+_ON_CPU: Final = BUCKETS.index("on_cpu")
+_BEFORE_CPU: Final = (0,) * _ON_CPU
+_BEHIND_CPU: Final = (0,) * (_BOOKED - _ON_CPU - 1)
 _STEP: Final = struct.Struct(f"=8xQIIIIQQQqQ{_BOOKED}Q")
 """Without its size and kind."""
-_QUEUED: Final = 10 + RUN_QUEUE
+_BOOKED_AT: Final = 10
+"""Its place among the fields."""
 _HEAD_AT: Final = _STEP.size + ENDS.size
 STEP_BYTES: Final = _HEAD_AT + HEAD_BYTES
 WHOSE: Final = slice(16, 48)
@@ -80,18 +84,19 @@ def parse_step(data: bytes) -> StepEvent:
         raise Malformed(f"a step of {len(data)} bytes")
     f = _STEP.unpack_from(data)
     ends = _ends(data, f[4]) if f[3] >= CONNECTING else None
-    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], f[8], f[9], f[10:], ends)
+    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], f[8], f[9], f[_BOOKED_AT:], ends)
 
 
 def with_more(step: StepEvent, data: bytes) -> StepEvent | None:
     """Return an answer, and what was written of it next: one step, as of the later moment.
 
-    None where its thread waited for a CPU: whom that kept waiting is told from when it was.
+    None where that would not say the same: its thread did not only run, or ran so long that it is remembered for whom.
     """
     f = _STEP.unpack_from(data)
-    if f[_QUEUED] or step.booked_ns[RUN_QUEUE]:
+    on_cpu_ns = step.booked_ns[_ON_CPU] + f[_BOOKED_AT + _ON_CPU]
+    if on_cpu_ns >= LONG_NS or sum(step.booked_ns) + sum(f[_BOOKED_AT:]) != on_cpu_ns:
         return None
-    booked_ns = tuple(map(add, step.booked_ns, f[10:]))
+    booked_ns = (*_BEFORE_CPU, on_cpu_ns, *_BEHIND_CPU)
     return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], step.bytes + f[8], f[9], booked_ns, None)
 
 

@@ -6,12 +6,12 @@ from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.ledger.step_events import LONG_NS
+
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.following.jobs import Job
     from perfwatch.probes.ledger.following.ways import Way
 
-LONG_NS: Final = 500_000
-"""Stretches of this length are remembered one by one: whose they were is told to those who waited for them."""
 MAX_STRETCHES: Final = 20_000
 RECENT: Final = 64
 """Of so many it is looked first whether a moment lies in one: most do, and the others are in no cache."""

@@ -148,8 +148,9 @@ def test_an_answer_in_several_writes_is_one_step():
         [step(20, READ, 1), step(30, READ, 1)],
         [step(20, ANSWERED, 1, run_queue=5), step(30, ANSWERED, 1)],
         [step(20, ANSWERED, 1), step(30, ANSWERED, 1, run_queue=5)],
+        [step(20, ANSWERED, 1, on_cpu=300_000), step(30, ANSWERED, 1, on_cpu=200_000)],
     ],
-    ids=["another's", "by another thread", "not at once", "no answers", "had no CPU before", "had no CPU in between"],
+    ids=["another's", "by another thread", "not at once", "no answers", "waited before", "waited in between", "long"],
 )
 def test_other_steps_are_told_one_by_one(told):
     assert ev.parse_events(told) == [event for data in told for event in ev.parse_events([data])]

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from perfwatch.agent.model_queues import SocketState
 
 _WIDE: Final = 100
-_PEER: Final = 26
-_WIDE_PEER: Final = 40
+_WIDER: Final = 140
+_PEER: Final = 24
+_WIDE_PEER: Final = 30
+_WIDER_PEER: Final = 44
+_STATE: Final = 10
+_SHORT: Final = {"ESTABLISHED": "ESTAB"}
+"""As `ss` writes it."""
 _ARROWS: Final = {"accepted": "←", "connected": "→"}
 
 
@@ -58,12 +63,12 @@ class SocketRows(SortedRows[Connected]):
 
     def heading(self, width: int) -> Text:
         """Name the columns."""
-        figures = "".join(f"{self.marked(name):>{cells}}" for name, cells in _columns(width))
-        order = self.ORDERS[self._order].name
-        others = "" if any(order == name for name, _ in _columns(width)) else f"  by {self.marked(order)}"
+        columns = _columns(width)
+        figures = "".join(f"{self.marked(name):>{cells}}" for name, cells in columns)
+        by = self.beside([name for name, _ in columns])
         return Text.assemble(
-            self.title("connections", _peer_width(width) + 2),
-            (f" {fit('state', 11)}{figures}  waits for{others}", palette.QUIET),
+            self.title("connections", _peer_width(width) + 2 - len(by)),
+            (f"{by} {fit('state', _STATE)}{figures}  waits for", palette.QUIET),
         )
 
     def row(self, item: Connected, width: int) -> Text:
@@ -72,7 +77,7 @@ class SocketRows(SortedRows[Connected]):
         text = Text.assemble(
             (f"{_ARROWS.get(state.role, '?')} ", palette.QUIET),
             (_peer(item, _peer_width(width)), palette.TEXT),
-            (f" {fit(clean(state.state), 11)}", palette.QUIET),
+            (f" {fit(clean(_SHORT.get(state.state, state.state)), _STATE)}", palette.QUIET),
             (f"{said.binary(state.recv_q):>9}", palette.STRONG if state.recv_q else palette.FAINT),
             (f"{said.binary(state.send_q):>9}", palette.STRONG if state.send_q else palette.FAINT),
             (f"{NONE if state.rtt_ns is None else said.took(state.rtt_ns / 1e6):>8}", palette.TEXT),
@@ -120,6 +125,8 @@ def _columns(width: int) -> Sequence[tuple[str, int]]:
 
 
 def _peer_width(width: int) -> int:
+    if width >= _WIDER:
+        return _WIDER_PEER
     return _WIDE_PEER if width >= _WIDE else _PEER
 
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from textual import events
 
@@ -49,6 +49,11 @@ class SortedRows(RowList[Item], Generic[Item]):
         if self.ORDERS[self._order].name != name:
             return name
         return f"{'▴' if self._is_turned else '▾'}{name}"
+
+    def beside(self, columns: Container[str]) -> str:
+        """Name what the rows are sorted by, where that is none of the columns that have room."""
+        name = self.ORDERS[self._order].name
+        return "" if name in columns else f"by {self.marked(name)} "
 
     def action_order(self) -> None:
         """Sort by the next figure."""

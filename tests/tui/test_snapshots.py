@@ -20,6 +20,9 @@ REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30
 VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUESTS)))
 
 
+PAGES = (("sockets", "4"), ("disk", "6"), ("downstream", "7"), ("probes", "0"))
+
+
 class Stored:
     """A judge that has made up its mind."""
 
@@ -54,6 +57,7 @@ async def shown(pilot):
         ("endpoint", (120, 40), ["enter"]),
         ("calls", (80, 24), ["tab", "enter", "d"]),
         ("loop", (100, 30), ["tab", "down", "enter"]),
+        *((name, size, [key]) for name, key in PAGES for size in ((80, 24), (120, 40), (170, 50))),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )

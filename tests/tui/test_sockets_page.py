@@ -2,6 +2,7 @@
 
 import queued
 from fakes import FakeSource, generate, session_info
+from judging import view_of
 from tui_driving import opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model_lately import Lately
@@ -93,9 +94,7 @@ async def test_the_connection_under_the_cursor_is_told_in_full():
 
 @scenario
 async def test_enter_shows_the_slow_requests_of_a_connection():
-    records = list(generate(30))
-    async with opened(FakeSource(records, info=session_info()), size=(100, 30)) as pilot:
-        number = pilot.app.frame.view.requests[-1].record.connection
+    number = view_of(generate(30)).requests[-1].record.connection
     mine = queued.socket("accepted", cookie=number)
     async with page(queues=queued.queues(sockets=(mine,))) as pilot:
         await open_page(pilot)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import SessionInfo, View
     from perfwatch.agent.source import Position, Source
     from perfwatch.agent.target import Candidate
+    from perfwatch.tui.choices import Choices
     from perfwatch.tui.screens.probes import ProbesScreen
 
 
@@ -44,6 +45,14 @@ class SeekWanted(Message):
     def __init__(self, at_ns: int) -> None:
         super().__init__()
         self.at_ns = at_ns
+
+
+class ChoicesMade(Message):
+    """Somebody wants to see lists otherwise."""
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__()
+        self.choices = choices
 
 
 class CandidateChosen(Message):

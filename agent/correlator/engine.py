@@ -22,6 +22,7 @@ from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
 from perfwatch.agent.correlator.lately import lately as in_detail
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.memory_now import memory_now
 from perfwatch.agent.correlator.pending import Pending
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
@@ -33,6 +34,7 @@ from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
+from perfwatch.agent.correlator.threads_now import threads_now
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.correlator.waited import Waited
@@ -118,6 +120,7 @@ class Correlator:
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
+                self._around.histories.flying(record)
                 self._timeline.fly(self._traffic.open_count)
             case HostSample():
                 self._around.host.sample(record)
@@ -138,12 +141,17 @@ class Correlator:
                 self._around.take(record)
         return ()
 
-    def view(self) -> View:
-        """Return how things stand; endpoints are made anew only where something changed."""
+    def view(self, *, glance: bool = False) -> View:
+        """Return how things stand; endpoints are made anew only where something changed.
+
+        For a `glance` it costs less: what an endpoint's verdict rests on may be 2 s old, so it depends on when somebody
+        looks. Otherwise all depends on the records alone.
+        """
         passed_s = (self._now_ns - self._first_ns) / 1e9
         ranked = self._endpoints.ranked()
         chronicle, around, host = self._chronicle, self._around, self._around.host
-        endpoints = tuple(state.endpoint() for state in ranked)
+        now_ns = self._now_ns
+        endpoints = tuple(state.glance(now_ns) if glance else state.endpoint() for state in ranked)
         context = self._context()
         self._waited.look(self._judged.requests)
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
@@ -185,6 +193,9 @@ class Correlator:
             downstream=self._downstream.largest(),
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
+            threads=threads_now(context),
+            memory=memory_now(around, lately),
+            gc_runs=around.code.runs.told(context),
             scalability=self._traffic.windows.scalability(),
             lately=in_detail(around, chronicle.listeners, lately),
             permits=self._waited.permits,
@@ -259,6 +270,7 @@ class Correlator:
         )
         self._counted.put(record.id, counted)
         self._traffic.served(record)
+        self._around.histories.served(record, self._traffic, is_new=earlier is None)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:

@@ -3,6 +3,7 @@
 import msgspec
 import queued
 from fakes import FakeSource, generate, session_info
+from judging import view_of
 from tui_driving import opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model import PeerProcess
@@ -41,7 +42,7 @@ async def test_each_operation_of_each_peer_has_a_row_and_pools_are_told():
 
 @scenario
 async def test_a_peer_of_this_host_is_named():
-    address = view_of(generate(30)).downstream[0].peer
+    address = view_of(generate(30), session_info()).downstream[0].peer
     peers = (PeerProcess(0, 4313, address, 812, "postgres", is_target=False),)
     async with page(peers=peers) as pilot:
         await open_page(pilot)
@@ -54,11 +55,11 @@ async def test_the_rows_are_sorted_by_every_column():
         await open_page(pilot)
         rows = pilot.app.screen.query_one(CalledRows)
         for order in rows.ORDERS:
-            await shows(pilot, f"▾{order.name}")
+            await shows(pilot, f"{'▲' if order.is_text else '▼'}{order.name}")
             figures = [order.of(rows.item(key)) for key in rows.keys]
             assert figures == sorted(figures, reverse=not order.is_text), order.name
             await pilot.press("o")
-        await shows(pilot, f"▾{rows.ORDERS[0].name}")
+        await shows(pilot, f"▼{rows.ORDERS[0].name}")
 
 
 @scenario
@@ -85,7 +86,7 @@ async def test_enter_shows_the_slow_requests_that_made_the_call():
 
 @scenario
 async def test_what_failed_and_set_connections_up_is_told_of_the_row():
-    one = view_of(generate(30)).downstream[0]
+    one = view_of(generate(30), session_info()).downstream[0]
     bad = msgspec.structs.replace(one, failed=3, connect_share=0.4, tls_share=0.2, transfer_share=0.1, connections=40)
     async with page(downstream=(bad,)) as pilot:
         await open_page(pilot)

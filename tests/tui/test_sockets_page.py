@@ -65,18 +65,25 @@ async def test_o_sorts_by_the_next_figure_and_capital_o_the_other_way_around():
         rows = pilot.app.screen.query_one(SocketRows)
         assert rows.keys[:2] == ("8", "9")
         await pilot.press("o")
-        await shows(pilot, "▾not read")
+        await shows(pilot, "▼not read")
         assert rows.keys[0] == "9"
         await pilot.press("O")
-        await shows(pilot, "▴not read")
+        await shows(pilot, "▲not read")
         assert rows.keys[-1] == "9"
-        await pilot.click(SocketRows, offset=(10, 0))
-        await shows(pilot, "▾unacked")
+        heading = line(pilot, "connections 4")
+        await pilot.click(SocketRows, offset=(heading.index("unacked"), 0))
+        await shows(pilot, "▼unacked")
         assert rows.keys[0] == "8"
-        await pilot.press("o", "o", "o", "o")
-        await shows(pilot, "by ▾peer")
+        await pilot.click(SocketRows, offset=(heading.index("connections"), 0))
+        await shows(pilot, "by ▲peer")
         peers = [rows.item(key).state.peer for key in rows.keys]
         assert peers == sorted(peers)
+        await pilot.click(SocketRows, offset=(heading.index("connections"), 0))
+        await shows(pilot, "by ▼peer")
+        assert [rows.item(key).state.peer for key in rows.keys] == peers[::-1]
+        await pilot.click(SocketRows, offset=(heading.index("waits for"), 0))
+        await settled(pilot)
+        assert "by ▼peer" in screen(pilot)
 
 
 @scenario
@@ -94,7 +101,7 @@ async def test_the_connection_under_the_cursor_is_told_in_full():
 
 @scenario
 async def test_enter_shows_the_slow_requests_of_a_connection():
-    number = view_of(generate(30)).requests[-1].record.connection
+    number = view_of(generate(30), session_info()).requests[-1].record.connection
     mine = queued.socket("accepted", cookie=number)
     async with page(queues=queued.queues(sockets=(mine,))) as pilot:
         await open_page(pilot)

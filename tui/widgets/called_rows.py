@@ -63,6 +63,16 @@ class CalledRows(SortedRows[Kind]):
         title = self.title("calls", width - len(figures) - len(by))
         return Text.assemble(title, (by + figures, palette.QUIET))
 
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
+        """Return the figures at the right; the words before them are the peer's."""
+        columns = _columns(width)
+        begin = width - sum(cells for _, cells in columns)
+        found = [("peer", 0, begin)]
+        for name, cells in columns:
+            found.append((name, begin, begin + cells))
+            begin += cells
+        return found
+
     def row(self, item: Kind, width: int) -> Text:
         """Show one operation."""
         one = item.calls

@@ -71,6 +71,16 @@ class SocketRows(SortedRows[Connected]):
             (f"{by} {fit('state', _STATE)}{figures}  waits for", palette.QUIET),
         )
 
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
+        """Return the peer, and the figures after the state."""
+        begin = 2 + _peer_width(width)
+        found = [("peer", 0, begin)]
+        begin += 1 + _STATE
+        for name, cells in _columns(width):
+            found.append((name, begin, begin + cells))
+            begin += cells
+        return found
+
     def row(self, item: Connected, width: int) -> Text:
         """Show a connection."""
         state, progress = item.state, item.progress

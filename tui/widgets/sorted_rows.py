@@ -31,8 +31,8 @@ class SortedRows(RowList[Item], Generic[Item]):
 
     ORDERS: ClassVar[tuple[Order, ...]]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "order", "order"),
-        Binding("O", "turn", "the other way around", show=False),
+        Binding("o", "sort", "sort"),
+        Binding("O", "turn", "sort the other way round", show=False),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
@@ -44,18 +44,23 @@ class SortedRows(RowList[Item], Generic[Item]):
         order = self.ORDERS[self._order]
         super().show(sorted(rows, key=lambda row: order.of(row[1]), reverse=self._is_turned == order.is_text))
 
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
+        """Return those columns of the heading that are orders: the name, and the cells from which to which they go."""
+        raise NotImplementedError
+
     def marked(self, name: str) -> str:
         """Return the word of a column, with an arrow where the rows are sorted by it."""
-        if self.ORDERS[self._order].name != name:
+        order = self.ORDERS[self._order]
+        if order.name != name:
             return name
-        return f"{'▴' if self._is_turned else '▾'}{name}"
+        return f"{'▲' if self._is_turned != order.is_text else '▼'}{name}"
 
     def beside(self, columns: Container[str]) -> str:
         """Name what the rows are sorted by, where that is none of the columns that have room."""
         name = self.ORDERS[self._order].name
         return "" if name in columns else f"by {self.marked(name)} "
 
-    def action_order(self) -> None:
+    def action_sort(self) -> None:
         """Sort by the next figure."""
         self._order, self._is_turned = (self._order + 1) % len(self.ORDERS), False
         self._sort_again()
@@ -66,10 +71,17 @@ class SortedRows(RowList[Item], Generic[Item]):
         self._sort_again()
 
     def on_click(self, event: events.Click) -> None:
-        """Sort by the next figure where the heading is clicked; else the click is the list's."""
-        if event.y == 0:
-            event.prevent_default()
-            self.action_order()
+        """Sort by the column whose heading is clicked, by the same once more the other way round."""
+        if event.y:
+            return  # that is the list's
+        event.prevent_default()
+        at = event.x - self.margin
+        found = next((name for name, begin, end in self.columns(self._width) if begin <= at < end), None)
+        number = next((place for place, order in enumerate(self.ORDERS) if order.name == found), None)
+        if number is not None:
+            self._is_turned = number == self._order and not self._is_turned
+            self._order = number
+            self._sort_again()
 
     def _sort_again(self) -> None:
         self.show(self._rows)

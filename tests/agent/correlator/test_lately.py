@@ -5,6 +5,7 @@ import coding as c
 import making as m
 import msgspec
 import pytest
+from judging import view_of
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.correlator.seconds import KEPT, Seconds
@@ -12,15 +13,8 @@ from perfwatch.agent.model_lately import CpuUse, Lately
 from perfwatch.probes.samples import ProcessIo
 
 
-def view_of(*records):
-    correlator = Correlator(m.info())
-    for record in records:
-        correlator.feed(record)
-    return correlator.view()
-
-
 def lately(*records):
-    return view_of(*records).lately
+    return view_of(records).lately
 
 
 def own_io(at_ms, pid=4313, **fields):
@@ -140,7 +134,7 @@ def test_a_disk_tells_its_requests_and_how_long_each_side_took():
     second = msgspec.structs.replace(
         a.disk(10_000, writes=1000, write_ms=25_000), reads=500, read_ns=1000 * m.MS, in_flight=3
     )
-    (one,) = view_of(first, second).queues.disks
+    (one,) = view_of((first, second)).queues.disks
     assert (one.reads_s, one.writes_s, one.read_ms, one.write_ms, one.in_flight) == (50.0, 100.0, 2.0, 25.0, 3)
     assert one.await_ms == pytest.approx(26_000 / 1500)
 
@@ -148,7 +142,7 @@ def test_a_disk_tells_its_requests_and_how_long_each_side_took():
 def test_pressure_tells_for_how_long_all_tasks_waited():
     first = a.pressure(0, cpu=0, memory=0, io=0)
     second = msgspec.structs.replace(a.pressure(10_000, cpu=0, memory=0, io=2000), io_full_ns=1000 * m.MS)
-    (one,) = view_of(msgspec.structs.replace(first, io_full_ns=0), second).queues.pressure
+    (one,) = view_of((msgspec.structs.replace(first, io_full_ns=0), second)).queues.pressure
     assert (one.io, one.io_full, one.memory_full) == (0.2, 0.1, None)
 
 
@@ -197,7 +191,7 @@ def fsynced(number, *, ms=(40.0, 60.0)):
 
 
 def test_waits_for_the_disk_by_call_and_place():
-    view = view_of(fsynced(1), fsynced(2), m.served(3, 3, disk=600, waits=(m.wait("disk", 9, call=None),)))
+    view = view_of((fsynced(1), fsynced(2), m.served(3, 3, disk=600, waits=(m.wait("disk", 9, call=None),))))
     most, fault = view.disk_waits
     assert (most.what, most.requests, most.waits, most.total_ms, most.longest_ms) == ("fsync", 2, 4, 200.0, 60.0)
     assert "append" in most.place
@@ -209,7 +203,7 @@ def test_waits_for_the_disk_by_call_and_place():
 
 def test_waits_for_a_pool_by_what_it_gives():
     waits = (m.wait("lock", 80, detail="pool: a connection of psycopg_pool in getconn()"), m.wait("lock", 5))
-    (one,) = view_of(*(m.served(n, n, lock=600, waits=waits) for n in (1, 2))).permits
+    (one,) = view_of(m.served(n, n, lock=600, waits=waits) for n in (1, 2)).permits
     assert (one.what, one.place, one.requests, one.waits) == ("a connection of psycopg_pool", None, 2, 2)
     assert (one.total_ms, one.longest_ms) == (160.0, 80.0)
 

@@ -20,7 +20,11 @@ REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30
 VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUESTS)))
 
 
-PAGES = (("sockets", "4"), ("disk", "6"), ("downstream", "7"), ("probes", "0"))
+PAGES = {"sockets": "4", "disk": "6", "calls": "7", "probes": "0"}
+
+
+def sized(size):
+    return "x".join(map(str, size))
 
 
 class Stored:
@@ -57,11 +61,20 @@ async def shown(pilot):
         ("endpoint", (120, 40), ["enter"]),
         ("calls", (80, 24), ["tab", "enter", "d"]),
         ("loop", (100, 30), ["tab", "down", "enter"]),
-        *((name, size, [key]) for name, key in PAGES for size in ((80, 24), (120, 40), (170, 50))),
     ],
-    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
+    ids=lambda value: sized(value) if isinstance(value, tuple) else None,
 )
 def test_screen(snap_compare, name, size, keys):
+    compare(snap_compare, name, size, keys)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (170, 50)], ids=sized)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(snap_compare, name, size):
+    compare(snap_compare, name, size, [PAGES[name]])
+
+
+def compare(snap_compare, name, size, keys):
     async def drive(pilot):
         await shown(pilot)
         await pilot.press(*keys)

@@ -1,5 +1,6 @@
 """The page of calls: what was asked of whom, sorted; who asked for it; and the waits for pools."""
 
+import making as m
 import msgspec
 import queued
 from fakes import FakeSource, generate, session_info
@@ -7,6 +8,7 @@ from judging import view_of
 from tui_driving import opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model import PeerProcess
+from perfwatch.tui.format import duration
 from perfwatch.tui.screens.calls import CallsScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.users import UsersScreen
@@ -44,9 +46,17 @@ async def test_each_operation_of_each_peer_has_a_row_and_pools_are_told():
 async def test_a_peer_of_this_host_is_named():
     address = view_of(generate(30), session_info()).downstream[0].peer
     peers = (PeerProcess(0, 4313, address, 812, "postgres", is_target=False),)
-    async with page(peers=peers) as pilot:
+    mine = [queued.socket(cookie=number, peer=address, rtt_ns=number * 10**6) for number in (2, 7)]
+    asking = m.opened(9, 500, 2000, state="calls", peer=address)
+    changes = {"peers": peers, "in_flight": (asking,), "queues": queued.queues(sockets=tuple(mine))}
+    async with page(**changes) as pilot:
         await open_page(pilot)
         await shows(pilot, f"postgres {address}")
+        row = next(line for line in screen(pilot).splitlines() if "postgres, pid 812" in line)
+        calls = [one for one in pilot.app.frame.view.downstream if one.peer == address]
+        total = duration(sum(one.total_ms for one in calls))
+        told = f"{address} {calls[0].protocol} 2 7.0 ms 1 {total} {sum(one.failed for one in calls)} postgres, pid 812"
+        assert row.split() == told.split()
 
 
 @scenario

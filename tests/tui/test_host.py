@@ -113,7 +113,7 @@ async def test_in_the_filter_a_nine_is_a_character():
         await pilot.press("/", "9")
         await settled(pilot)
         assert isinstance(pilot.app.screen, OverviewScreen)
-        assert pilot.app.screen.needle == "9"
+        assert pilot.app.choices.filter == "9"
 
 
 @pytest.mark.parametrize("count", [8, 9, 64, 512])

@@ -23,6 +23,7 @@ from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList

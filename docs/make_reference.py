@@ -19,14 +19,15 @@ from perfwatch.probes import table
 from perfwatch.tui.app import PerfwatchApp
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
-from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
+from perfwatch.tui.screens.probes import ProbesScreen
 from perfwatch.tui.screens.request import RequestScreen
-from perfwatch.tui.screens.sectioned import Scrolled
+from perfwatch.tui.screens.sectioned import Scrolled, SectionedScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.sorted_rows import SortedRows
 from perfwatch.tui.widgets.stack import StackRows
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ KEYS: Final = (
     ("the calls of a request", CallRows),
     ("the stack of a request or an endpoint", TreeScreen),
     ("the stack of a request or an endpoint", StackRows),
-    ("the host", HostScreen),
+    ("a list with columns", SortedRows),
+    ("a page of what is listed or told", SectionedScreen),
+    ("the probes", ProbesScreen),
     ("a page that scrolls", Scrolled),
     ("choosing a process", PickerScreen),
 )

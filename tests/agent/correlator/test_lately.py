@@ -154,7 +154,9 @@ def test_seconds_of_a_rate_are_all_that_it_is_the_rate_of():
     seconds.put(0.5, 3_000_000_000, 0)
     seconds.put(0.9, 5_000_000_000)
     seconds.put(0.2, 5_900_000_000)
-    assert seconds.until(6_500_000_000) == (0.5, 0.5, 0.5, None, 0.9, None)
+    assert seconds.until(6_500_000_000) == seconds.until(9_900_000_000) == (0.5, 0.5, 0.5, None, 0.9)
+    assert seconds.until(10_000_000_000) == (0.5, 0.5, 0.5, None, 0.9, None, None, None, None, None)
+    assert Seconds().until(10_000_000_000) == ()
 
 
 def test_seconds_are_bounded_wherever_time_goes():

@@ -44,9 +44,12 @@ class SortedRows(RowList[Item], Generic[Item]):
         order = self.ORDERS[self._order]
         super().show(sorted(rows, key=lambda row: order.of(row[1]), reverse=self._is_turned == order.is_text))
 
-    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
-        """Return those columns of the heading that are orders: the name, and the cells from which to which they go."""
-        raise NotImplementedError
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:  # noqa: ARG002 - a subclass goes by it
+        """Return those columns of the heading that are orders: the name, and the cells from which to which they go.
+
+        Without any, a click on the heading sorts by the next figure.
+        """
+        return ()
 
     def marked(self, name: str) -> str:
         """Return the word of a column, with an arrow where the rows are sorted by it."""
@@ -62,27 +65,28 @@ class SortedRows(RowList[Item], Generic[Item]):
 
     def action_sort(self) -> None:
         """Sort by the next figure."""
-        self._order, self._is_turned = (self._order + 1) % len(self.ORDERS), False
-        self._sort_again()
+        self._sort_by((self._order + 1) % len(self.ORDERS), is_turned=False)
 
     def action_turn(self) -> None:
-        """Sort the other way around."""
-        self._is_turned = not self._is_turned
-        self._sort_again()
+        """Sort the other way round."""
+        self._sort_by(self._order, is_turned=not self._is_turned)
 
     def on_click(self, event: events.Click) -> None:
         """Sort by the column whose heading is clicked, by the same once more the other way round."""
         if event.y:
             return  # that is the list's
         event.prevent_default()
+        columns = self.columns(self._width)
+        if not columns:
+            self.action_sort()
         at = event.x - self.margin
-        found = next((name for name, begin, end in self.columns(self._width) if begin <= at < end), None)
-        number = next((place for place, order in enumerate(self.ORDERS) if order.name == found), None)
-        if number is not None:
-            self._is_turned = number == self._order and not self._is_turned
-            self._order = number
-            self._sort_again()
+        names = [name for name, begin, end in columns if begin <= at < end]
+        for number, order in enumerate(self.ORDERS):
+            if order.name in names:
+                self._sort_by(number, is_turned=number == self._order and not self._is_turned)
+                break
 
-    def _sort_again(self) -> None:
+    def _sort_by(self, number: int, *, is_turned: bool) -> None:
+        self._order, self._is_turned = number, is_turned
         self.show(self._rows)
         self.refresh()

@@ -94,7 +94,7 @@ async def test_hostile_names_in_a_stack_are_shown_as_text(keys, size):
         assert_harmless(screen(pilot))
 
 
-@pytest.mark.parametrize("keys", [[], ["9"]])
+@pytest.mark.parametrize("keys", [[], ["4"], ["6"], ["7"], ["9"], ["0"]])
 @pytest.mark.parametrize("size", [(80, 24), (160, 120)])
 @scenario
 async def test_names_and_addresses_of_the_host_are_shown_as_text(keys, size):

@@ -38,6 +38,13 @@ def with_reasons(view):
     )
 
 
+PAGES = {"sockets": "4", "disk": "6", "calls": "7", "probes": "0"}
+
+
+def sized(size):
+    return "x".join(map(str, size))
+
+
 class Stored:
     """A judge that has made up its mind."""
 
@@ -86,9 +93,19 @@ async def shown(pilot):
         ("memory", (80, 24), ["5"]),
         ("memory", (160, 45), ["5"]),
     ],
-    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
+    ids=lambda value: sized(value) if isinstance(value, tuple) else None,
 )
 def test_screen(snap_compare, name, size, keys):
+    compare(snap_compare, name, size, keys)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (170, 50)], ids=sized)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(snap_compare, name, size):
+    compare(snap_compare, name, size, [PAGES[name]])
+
+
+def compare(snap_compare, name, size, keys):
     async def drive(pilot):
         await shown(pilot)
         await pilot.press(*keys)

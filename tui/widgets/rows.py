@@ -223,6 +223,11 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
     # Painting and mouse
 
     @property
+    def margin(self) -> int:
+        """Cells before the text of a line."""
+        return _MARGIN + len(_MARK)
+
+    @property
     def _width(self) -> int:
         return max(0, self.size.width - len(_MARK) - 2 * _MARGIN)
 
@@ -235,7 +240,7 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
         if y == 0:
             text = self.heading(self._width)
             self._headline = text.plain
-            text = Text.assemble(" " * (_MARGIN + len(_MARK)), text)
+            text = Text.assemble(" " * self.margin, text)
             return self._strip(text, self.get_component_rich_style("rows--heading", partial=True), width)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):

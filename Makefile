@@ -62,6 +62,7 @@ benchmark: $(VENV)/installed-tests
 	$(BIN)/python benchmarks/probes.py --write
 	$(BIN)/python benchmarks/stacks.py --write
 	$(BIN)/python benchmarks/tui.py --write
+	$(BIN)/python benchmarks/canvas.py --write
 
 bpf: $(BPF_OBJECTS)
 

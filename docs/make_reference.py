@@ -17,6 +17,7 @@ from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
 from perfwatch.agent.session import format as session_format
 from perfwatch.probes import table
 from perfwatch.tui import app as _app  # noqa: F401 - with it all that has keys is loaded
+from perfwatch.tui.filtering import TERMS
 from perfwatch.tui.keys import general_first, section_of, shown
 from perfwatch.tui.theme import THEMES
 
@@ -32,6 +33,7 @@ def reference() -> str:
     parts = ["# Reference", "", "Made from the program itself by `make reference`.", ""]
     parts += ["## Commands", "", *_commands()]
     parts += ["## Keys", "", *_keys()]
+    parts += ["## Filters", "", "Terms stand side by side; all of them must hold.", "", *_filters()]
     parts += ["## Buckets", "", " · ".join(f"`{bucket}`" for bucket in BUCKETS) + " · `unaccounted`", ""]
     parts += ["## Mechanisms", "", "| mechanism | principle |", "|---|---|"]
     parts += [f"| `{mechanism}` | {PRINCIPLE_OF[mechanism]} |" for mechanism in MECHANISMS]
@@ -72,6 +74,12 @@ def _keys() -> Iterator[str]:
     yield from ("", "Another key by its name, in `~/.config/perfwatch/config.toml`:", "", "```toml")
     yield from ('theme = "light"', "", "[keys]", 'pause = "p"', '"page.host" = "h,f9"', "```", "")
     yield from ("Themes: " + "; ".join(f"`{name}`, {about}" for name, about in THEMES.items()) + ".", "")
+
+
+def _filters() -> Iterator[str]:
+    yield from ("| term | lets through |", "|---|---|")
+    yield from (f"| `{example}` | {text} |" for example, text in TERMS)
+    yield ""
 
 
 def _probes() -> Iterator[str]:

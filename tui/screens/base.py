@@ -75,7 +75,7 @@ class FrameScreen(SizedScreen):
     KEYS_OF = "time, and pages"
     BINDINGS: ClassVar[list[BindingType]] = [*TIME_KEYS, *(page.binding for page in PAGES)]
 
-    frame: reactive[Frame | None] = reactive(None)
+    frame: reactive[Frame | None] = reactive(None, repaint=False)
     page: str | None = None
     """Which page it is; None: it lies over one, as a detail of what is there."""
 

@@ -11,7 +11,7 @@ from textual.widgets import Static
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.users import UsersScreen
 from perfwatch.tui.subjects import OfKind
-from perfwatch.tui.widgets.call_permits import CallPermits
+from perfwatch.tui.widgets.called_peers import CalledPeers
 from perfwatch.tui.widgets.called_rows import CalledRows
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.key_bar import KeyBar
@@ -37,7 +37,7 @@ class CallsScreen(FrameScreen):
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield CalledRows()
         yield Static(id="detail")
-        yield CallPermits().data_bind(FrameScreen.frame)
+        yield CalledPeers().data_bind(FrameScreen.frame)
         yield Timeline().data_bind(FrameScreen.frame)
         yield KeyBar()
 

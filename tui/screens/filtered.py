@@ -28,7 +28,7 @@ class FilteredScreen(FrameScreen):
         Binding("escape", "clear_filter", "clear the filter; without one, back", show=False, key_display="esc"),
     ]
 
-    choices: reactive[Choices] = reactive(Choices())
+    choices: reactive[Choices] = reactive(Choices(), repaint=False)
 
     def on_mount(self) -> None:
         """Show the filter that holds."""

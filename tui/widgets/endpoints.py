@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
 
@@ -40,6 +40,8 @@ class _Columns(NamedTuple):
 
 class EndpointRows(RowList[Endpoint]):
     """Keys are `key_of` an endpoint."""
+
+    KEEPS_ROWS: ClassVar[bool] = True
 
     def heading(self, width: int) -> Text:
         """Name the columns."""

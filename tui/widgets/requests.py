@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
 
@@ -51,6 +51,8 @@ class Widths(NamedTuple):
 
 class RequestRows(RowList[Request]):
     """Judged requests, the newest first; keys are ids."""
+
+    KEEPS_ROWS: ClassVar[bool] = True
 
     _info: SessionInfo | None = None
 

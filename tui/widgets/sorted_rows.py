@@ -38,6 +38,7 @@ def placed(columns: Iterable[tuple[str, int]], begin: int) -> list[tuple[str, in
 class SortedRows(RowList[Item], Generic[Item]):
     """The subclass names the orders, the first of which is the usual one."""
 
+    KEYS_OF = "a list with columns"
     ORDERS: ClassVar[tuple[Order, ...]]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "sort", "sort"),

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from perfwatch.agent.course_step import Step
-    from perfwatch.agent.model import Request, Verdict
-    from perfwatch.probes.records import Waker
+    from perfwatch.agent.model import Request, Verdict, Waker
 
 _STEPS: Final = 6
 

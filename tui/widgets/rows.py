@@ -5,6 +5,7 @@ As long as nobody moved the cursor it stays at the top, so that a list with the 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from rich.style import Style
@@ -17,6 +18,7 @@ from textual.strip import Strip
 
 from perfwatch.tui import palette
 from perfwatch.tui.format import count, fit
+from perfwatch.tui.keys import Keyed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,15 +27,18 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _MARK: Final = "▶ "
+_COPIED: Final = 400
+"""Cells that a row has when it is copied."""
 _MARGIN: Final = 1
 """Cells left free at either side."""
 _KEPT: Final = 4
 """Of so many screens of rows at most it is kept how they look."""
 
 
-class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False):
+class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings=False):
     """Rows of one kind; what a row and the heading look like is said by the subclass."""
 
+    KEYS_OF = "a list (tab goes to the next)"
     ALLOW_SELECT: ClassVar[bool] = False
     ALLOW_MAXIMIZE: ClassVar[bool] = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--heading", "rows--cursor"}
@@ -97,6 +102,11 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
     def empty(self) -> str:
         """Return the line that stands where there are no rows."""
         return "none"
+
+    def as_text(self, key: str) -> str | None:
+        """Write a row as one that copies it wants it: in full."""
+        item = self.item(key)
+        return None if item is None else re.sub(r"\s{2,}", "  ", self.row(item, _COPIED).plain).strip()
 
     def title(self, name: str, width: int) -> Text:
         """Return the first column of a heading: what is listed, and how much of it there is."""
@@ -213,6 +223,11 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
     # Painting and mouse
 
     @property
+    def margin(self) -> int:
+        """Cells before the text of a line."""
+        return _MARGIN + len(_MARK)
+
+    @property
     def _width(self) -> int:
         return max(0, self.size.width - len(_MARK) - 2 * _MARGIN)
 
@@ -225,7 +240,7 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         if y == 0:
             text = self.heading(self._width)
             self._headline = text.plain
-            text = Text.assemble(" " * (_MARGIN + len(_MARK)), text)
+            text = Text.assemble(" " * self.margin, text)
             return self._strip(text, self.get_component_rich_style("rows--heading", partial=True), width)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):

@@ -54,6 +54,9 @@ async def shown(pilot):
         ("endpoint", (120, 40), ["enter"]),
         ("calls", (80, 24), ["tab", "enter", "d"]),
         ("loop", (100, 30), ["tab", "down", "enter"]),
+        ("flame", (80, 24), ["8", "down", "down", "down"]),
+        ("flame", (100, 30), ["8", "f"]),
+        ("flame", (160, 45), ["8", "e", "x"]),
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
 )

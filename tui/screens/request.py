@@ -19,7 +19,7 @@ from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, duration_ns, size
 from perfwatch.tui.screens.base import FrameScreen
-from perfwatch.tui.screens.culprit import blamed_requests, culprit_sheet
+from perfwatch.tui.screens.culprit import blamed_requests, judged, sheet_of_request, sheet_of_step
 from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
@@ -34,16 +34,18 @@ from perfwatch.tui.widgets.waterfall import Waterfall
 from perfwatch.tui.widgets.why import WhyPanel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual import events
     from textual.app import ComposeResult
 
     from perfwatch.agent.course_step import Step
     from perfwatch.agent.model import View
     from perfwatch.tui.messages import Frame
+    from perfwatch.tui.screens.help import Sheet
 
 _KEEPERS: Final = 2
 _FEWEST_ROWS: Final = 4
-_NOT_KEPT: Final = "the request that is to blame was not slow, and is not kept"
 _SPOKEN: Final = {"http/2": "HTTP/2 ", "grpc": "gRPC "}
 
 
@@ -193,9 +195,12 @@ class RequestScreen(TreeScreen):
 
     def action_culprit(self) -> None:
         """Go to the request that is to blame; where there is none that is kept, say what is known of who is."""
-        self._blame(
-            self._steps, [] if not isinstance(self._shown, Request) else blamed_requests(self._shown, self._steps)
-        )
+        request, frame = self._shown, self.frame
+        if isinstance(request, Request) and frame is not None:
+            blamed = blamed_requests(request, self._steps)
+            self._blame(blamed, sheet_of_request(request, self._steps, frame.view))
+        else:
+            self.notify("who is to blame is told when it has ended", markup=False)
 
     def action_callee(self) -> None:
         """Go to what its longest call was in the other service."""
@@ -218,16 +223,12 @@ class RequestScreen(TreeScreen):
     def _step_chosen(self, event: RowList.Chosen) -> None:
         step = self.query_one(Waterfall).item(event.key)
         if step is not None:
-            self._blame((step,), [] if step.request is None else [step.request])
+            self._blame([] if step.request is None else [step.request], sheet_of_step(step))
 
-    def _blame(self, steps: tuple[Step, ...], requests: list[int]) -> None:
-        request, view = self._shown, None if self.frame is None else self.frame.view
-        if not isinstance(request, Request) or view is None:
-            self.notify("who is to blame is told when it has ended", markup=False)
-            return
-        kept = next((number for number in requests if _find(view, number) is not None), None)
-        notes = [_NOT_KEPT] if requests else []
-        sheet = culprit_sheet(request, steps, partial(_judged, view), notes) if kept is None else None
+    def _blame(self, requests: Sequence[int], sheet: Sheet | None) -> None:
+        """Go to the first of some requests that is kept; else show the sheet."""
+        view = None if self.frame is None else self.frame.view
+        kept = None if view is None else next((one for one in requests if _find(view, one) is not None), None)
         if kept is not None:
             self._go(kept)
         elif sheet is not None:
@@ -270,7 +271,7 @@ def _gain(request: Request, view: View) -> str | None:
 def _kept_by(request: Request, view: View) -> tuple[str, ...]:
     """Say who kept its loop: the first two, and how many more."""
     record = request.record
-    found = keepers(record, partial(_judged, view))
+    found = keepers(record, partial(judged, view))
     lines = [told(keeper) for keeper in found[:_KEEPERS]]
     if left := record.culprits[_KEEPERS:]:
         lines[-1] += f", and {counted(len(left), 'other')} {duration_ns(sum(one.held_ns for one in left))}"
@@ -300,12 +301,8 @@ def _caller_of(view: View, request_id: int) -> int | None:
     return next(made, None)
 
 
-def _judged(view: View, request_id: int) -> Request | None:
-    return next((request for request in reversed(view.requests) if request.record.id == request_id), None)
-
-
 def _find(view: View, request_id: int) -> Request | OpenRequest | None:
-    found = _judged(view, request_id)
+    found = judged(view, request_id)
     return found or next((request for request in view.in_flight if request.id == request_id), None)
 
 

@@ -272,7 +272,7 @@ def _kept_by(request: Request, view: View) -> tuple[str, ...]:
     """Say who kept its loop: the first two, and how many more."""
     record = request.record
     found = keepers(record, partial(judged, view))
-    lines = [told(keeper) for keeper in found[:_KEEPERS]]
+    lines = [f"kept by {told(keeper)}" for keeper in found[:_KEEPERS]]
     if left := record.culprits[_KEEPERS:]:
         lines[-1] += f", and {counted(len(left), 'other')} {duration_ns(sum(one.held_ns for one in left))}"
     return tuple(lines)

@@ -68,7 +68,8 @@ def _sheet(name: str, steps: Iterable[Step], lines: Mapping[str, Sequence[str]])
             grid.add_row("" if number else title, Text(clean(text), style=palette.TEXT))
     for number, step in enumerate(costly):
         grid.add_row("" if number else "it cost", told_in_full(step))
-    return Sheet(f"culprit: {clean(name or costly[0].whom)}", grid) if grid.row_count else None
+    who_else = name or next((step.whom for step in costly), "others")
+    return Sheet(f"culprit: {clean(who_else)}", grid) if grid.row_count else None
 
 
 def _threads(steps: Iterable[Step]) -> list[str]:

@@ -57,6 +57,8 @@ class FlameGraph(Widget, can_focus=True):
         super().__init__(id=id)
         self._root: Block | None = None
         self._zoom: Path = ()
+        self._zooms: list[Path] = []
+        """Those before this one."""
         self._here: Path = ()
         self._needle = ""
         self._hits: tuple[Path, ...] = ()
@@ -71,6 +73,7 @@ class FlameGraph(Widget, can_focus=True):
             return
         if is_new:
             self._zoom = self._here = ()
+            self._zooms.clear()
         self._root = root
         self.search(self._needle)
 
@@ -141,16 +144,20 @@ class FlameGraph(Widget, can_focus=True):
     def action_whole(self) -> None:
         """Show and choose the whole."""
         self._zoom = ()
+        self._zooms.clear()
         self._go(())
 
     def action_zoom(self) -> None:
         """Give the chosen block the whole width; for the rest of some, the one that they belong to."""
-        self._zoom = self._here[:-1] if self._here and not self._here[-1] else self._here
+        zoom = self._here[:-1] if self._here and not self._here[-1] else self._here
+        if zoom != self._zoom:
+            self._zooms.append(self._zoom)
+        self._zoom = zoom
         self._lay_out()
 
     def zoom_out(self) -> None:
-        """Show one more caller at the whole width."""
-        self._zoom = self._zoom[:-1]
+        """Show what was shown before."""
+        self._zoom = self._zooms.pop() if self._zooms else ()
         self._lay_out()
 
     def action_hit(self, step: int) -> None:
@@ -160,7 +167,8 @@ class FlameGraph(Widget, can_focus=True):
         place = self._hits.index(self._here) + step if self._here in self._hits else min(step, 0)
         path = self._hits[place % len(self._hits)]
         self._here = path
-        for depth in (0, *range(len(path) + 1)):
+        self._zooms.clear()
+        for depth in range(len(path) + 1):
             self._zoom = path[:depth]
             self._rows = laid_out(self._root, self._zoom, max(1, self.size.width - 2 * _MARGIN))
             if self._box(path) is not None:

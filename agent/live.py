@@ -1,4 +1,7 @@
-"""A live source: a feeder process attached to a PID, or several, and the pipe that its records come through."""
+"""A live source: a feeder process attached to a PID, or several, and the pipe that its records come through.
+
+What came is kept for a while (`ring`), so that a view can go back while the collecting goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,23 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder import LENGTH, Ended, Failed, Hello, Message, Order, Records
+from perfwatch.agent.playing import Player
+from perfwatch.agent.ring import Ring
 from perfwatch.agent.source import Batch, Position
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from perfwatch.agent.model import SessionInfo
+    from perfwatch.agent.playing import Window
     from perfwatch.probes.records import Record
 
 ATTACH_S: Final = 15.0
@@ -51,11 +58,14 @@ class Live:
         )
         self._wake_read, self._wake_write = os.pipe()
         self._buffer = bytearray()
+        self.path = output
+        self._ring = Ring()
+        self._player: Player | None = None  # None: the view stands at the end of the stream
         self._held: deque[Record] = deque()
         self._paused = threading.Event()
         self._closed = False
         self._ended: str | None = None
-        self._first_ns = self._now_ns = 0
+        self._now_ns = 0
         try:
             self._info = self._attach(order)
         except BaseException:
@@ -69,30 +79,96 @@ class Live:
 
     def pull(self, timeout_s: float) -> Batch:
         """Wait at most `timeout_s` for records; raises PerfwatchError if the collector fails."""
-        for message in self._receive(timeout_s):
+        player = self._player
+        for message in self._receive(timeout_s if player is None else min(timeout_s, player.seconds_left())):
             self._take(message)
+        if player is None or self._player is not player:
+            return self._at_end()
+        return self._behind(player)
+
+    def _at_end(self) -> Batch:
+        """Return what came since, unless the view is paused."""
         records: tuple[Record, ...] = ()
         if not self._paused.is_set():
-            records = tuple(self._held)
-            self._held.clear()
+            records = self._take_held()
         elif len(self._held) > MAX_HELD:
             records = tuple(self._held.popleft() for _ in range(len(self._held) - MAX_HELD))
         if records:
-            self._first_ns = self._first_ns or records[0].at_ns
             self._now_ns = records[-1].at_ns
         done = self._ended if not self._held else None
-        return Batch(records, self._position(), ended=done)
+        label = "ended" if self._ended is not None else "paused" if self._paused.is_set() else "live"
+        first_ns, last_ns = self._ring.first_ns, self._held[-1].at_ns if self._held else self._now_ns
+        position = Position(label, self._now_ns, first_ns, last_ns, self._paused.is_set(), seekable=True)
+        return Batch(records, position, ended=done)
+
+    def _behind(self, player: Player) -> Batch:
+        """Return what the view is to be shown of what is kept, and what came meanwhile."""
+        taken = player.take()
+        if player.is_at_end and not taken.is_filling and taken.now_ns >= self._ring.last_ns:
+            self._player = None  # it has caught up; the next pull is of the end
+        label = "window" if player.window else "paused" if player.is_paused else f"behind {player.speed:g}x"
+        position = Position(
+            label,
+            taken.now_ns,
+            self._ring.first_ns,
+            self._ring.last_ns,
+            player.is_paused,
+            seekable=True,
+            note=player.note,
+            speed=player.speed,
+            behind=True,
+            since_ns=player.since_ns,
+            window=player.window,
+        )
+        newest = self._take_held()
+        return Batch(taken.records, position, taken.restarted, is_filling=taken.is_filling, newest=newest)
+
+    def _take_held(self) -> tuple[Record, ...]:
+        records = tuple(self._held)
+        self._held.clear()
+        return records
 
     def pause(self, *, paused: bool) -> None:
         """Hold the view, not the collecting."""
-        (self._paused.set if paused else self._paused.clear)()
-        os.write(self._wake_write, b".")
+        if (player := self._player) is not None:
+            player.pause(paused=paused)
+        else:
+            (self._paused.set if paused else self._paused.clear)()
+        self._wake()
 
     def seek(self, at_ns: int) -> None:
-        """Do nothing: a live stream has only its end."""
+        """Go to a moment of what is kept; the end is live."""
+        if at_ns >= self._ring.last_ns:
+            self._player = None
+            self._paused.clear()
+        elif self._player is not None:
+            self._player.seek(at_ns)
+        else:
+            self._player = Player(self._ring, at_ns=at_ns, paused=self._paused.is_set())
+        self._wake()
+
+    def select(self, window: Window) -> None:
+        """Show one stretch of what is kept until a seek."""
+        player = self._player or Player(self._ring, at_ns=window.end_ns)
+        player.select(window)
+        self._player = player
+        self._wake()
+
+    def cut(self, window: Window) -> Iterator[Record]:
+        """Yield the records of a stretch, as far as they are kept."""
+        for record in self._ring.records(window.begin_ns):
+            if record is None or record.at_ns > window.end_ns:
+                return
+            yield record
 
     def set_speed(self, factor: float) -> None:
-        """Do nothing: a live stream has the speed of time."""
+        """Play what is kept faster or slower; the end of the stream has the speed of time."""
+        if self._player is not None:
+            self._player.set_speed(factor)
+        self._wake()
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b".")
 
     def close(self) -> None:
         """Detach: the feeder ends its recording and leaves; may be called twice."""
@@ -121,8 +197,8 @@ class Live:
             raise _ended_early() from None
         info = None
         for message in self._receive(ATTACH_S):
-            if isinstance(message, Hello):
-                info = message.info
+            if isinstance(message.message, Hello):
+                info = message.message.info
             else:
                 self._take(message)
         if info is None and self._ended is not None:
@@ -131,48 +207,59 @@ class Live:
             raise PerfwatchError(f"the collector did not attach within {ATTACH_S:.0f} s", "perfwatch doctor")
         return info
 
-    def _receive(self, timeout_s: float) -> list[Message]:
+    def _receive(self, timeout_s: float) -> list[_Received]:
         """Read what the pipe holds; at least one whole message, unless the time is over or a control woke it."""
         if self._ended is not None or self._process.stdout is None:
+            if self._player is not None:
+                self._woken(timeout_s)
             return []
         pipe = self._process.stdout.fileno()
         messages = self._whole()
         while not messages:
-            ready, _, _ = select.select([pipe, self._wake_read], [], [], timeout_s)
-            if pipe not in ready:
-                if ready:
-                    os.read(self._wake_read, 4096)
+            if not self._woken(timeout_s, pipe):
                 return []
             data = os.read(pipe, 1 << 20)
             if not data:
-                return [Ended("the collector has ended")]
+                return [_Received(Ended("the collector has ended"), b"")]
             self._buffer += data
             messages = self._whole()
         return messages
 
-    def _whole(self) -> list[Message]:
+    def _woken(self, timeout_s: float, *pipes: int) -> bool:
+        """Wait for a pipe that can be read; False where the time was over, or a control ended the wait."""
+        ready, _, _ = select.select([*pipes, self._wake_read], [], [], timeout_s)
+        if self._wake_read in ready:
+            os.read(self._wake_read, 4096)
+        return bool(set(pipes) & set(ready))
+
+    def _whole(self) -> list[_Received]:
         messages, at = [], 0
         while len(self._buffer) - at >= LENGTH.size:
             (length,) = LENGTH.unpack_from(self._buffer, at)
             if len(self._buffer) - at - LENGTH.size < length:
                 break
-            messages.append(_decoder.decode(self._buffer[at + LENGTH.size : at + LENGTH.size + length]))
+            packed = bytes(self._buffer[at + LENGTH.size : at + LENGTH.size + length])
+            messages.append(_Received(_decoder.decode(packed), packed))
             at += LENGTH.size + length
         del self._buffer[:at]
         return messages
 
-    def _take(self, message: Message) -> None:
+    def _take(self, received: _Received) -> None:
+        message = received.message
         if isinstance(message, Records):
             self._held.extend(message.records)
+            self._ring.append(received.packed, message.records)
         elif isinstance(message, Failed):
             raise PerfwatchError(message.problem, message.remedy)
         elif isinstance(message, Ended):
             self._ended = message.reason
 
-    def _position(self) -> Position:
-        label = "ended" if self._ended is not None else "paused" if self._paused.is_set() else "live"
-        last_ns = self._held[-1].at_ns if self._held else self._now_ns
-        return Position(label, self._now_ns, self._first_ns, last_ns, self._paused.is_set(), seekable=False)
+
+class _Received(NamedTuple):
+    """A message, and the bytes that it came as."""
+
+    message: Message
+    packed: bytes
 
 
 def _ended_early() -> PerfwatchError:

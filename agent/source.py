@@ -1,7 +1,8 @@
 """Where records come from: a live collector or a recording, behind one protocol.
 
-Nothing behind a `Source` knows whether it plays live: a view pulls batches and feeds them to a correlator. After a seek
-backwards (or any jump that is not forward) the batch says `restarted`: then the consumer starts a new correlator.
+Nobody who consumes a `Source` knows whether it plays live: a view pulls batches and feeds them to a correlator. After a
+jump the batch says `restarted`: then the consumer starts a new correlator. While the view of a live stream stands at an
+earlier moment, what comes meanwhile is `newest`: it goes to the correlator that has followed the stream from its start.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from perfwatch.probes.records import Record  # noqa: TC001 - msgspec reads the annotations
+from perfwatch.agent.playing import Window  # noqa: TC001 - msgspec reads the annotations
+from perfwatch.probes.records import Record  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from perfwatch.agent.model import SessionInfo
 
 
@@ -29,7 +34,13 @@ class Position(msgspec.Struct, frozen=True):
     note: str | None = None
     """One line about the source itself: `2 of 600 seconds are damaged and left out`."""
     speed: float = 1.0
-    """Of a recording: how many of its seconds pass in one."""
+    """How many seconds of what is kept pass in one."""
+    behind: bool = False
+    """The stream goes on, and the view stands at an earlier moment of it."""
+    since_ns: int | None = None
+    """What lay before this is not in the view; None where it has seen all."""
+    window: Window | None = None
+    """The view is that of this stretch."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -40,10 +51,17 @@ class Batch(msgspec.Struct, frozen=True):
     restarted: bool = False
     ended: str | None = None
     """Why nothing more will come (a line to show); None while more may."""
+    is_filling: bool = False
+    """More is due already: after a restart the picture is not complete yet."""
+    newest: tuple[Record, ...] = ()
+    """While the view stands behind: what came at the end of the stream."""
 
 
 class Source(Protocol):
     """A stream of records that can be pulled; the methods other than `pull` may be called from another thread."""
+
+    path: Path | None
+    """The session file that it comes from, or is recorded to."""
 
     @property
     def info(self) -> SessionInfo:
@@ -59,11 +77,19 @@ class Source(Protocol):
         ...
 
     def seek(self, at_ns: int) -> None:
-        """Go to a moment, clamped to the stream; does nothing where the position is not seekable."""
+        """Go to a moment, clamped to the stream, and leave a window; the end of a live stream is live again."""
+        ...
+
+    def select(self, window: Window) -> None:
+        """Show this stretch and nothing else, until a seek."""
+        ...
+
+    def cut(self, window: Window) -> Iterator[Record]:
+        """Yield the records of a stretch that is kept, whatever the view does meanwhile; for a thread of its own."""
         ...
 
     def set_speed(self, factor: float) -> None:
-        """Play a recording faster or slower than it was recorded; nothing for a live one."""
+        """Play what is kept faster or slower than it came; the end of a live stream has the speed of time."""
         ...
 
     def close(self) -> None:

@@ -67,32 +67,62 @@ class Feed(threading.Thread):
 
     def run(self) -> None:
         """Pull and post until stopped; a failure becomes the last frame."""
-        judge = self._judge_factory(self._source.info)
+        judges = _Judges(lambda: self._judge_factory(self._source.info))
         pace = _Pace()
         while not self._stopping.is_set():
             try:
                 batch = self._source.pull(pace.left_s())
-                if batch.restarted:
-                    judge = self._judge_factory(self._source.info)
-                for record in batch.records:
-                    judge.feed(record)
+                judges.take(batch)
             except PerfwatchError as error:
-                self._fail(judge, pace, str(error))
+                self._fail(judges, pace, str(error))
                 return
             except Exception as error:  # noqa: BLE001 - a thread that died in silence would look like a quiet target
-                self._fail(judge, pace, f"perfwatch itself failed: {type(error).__name__}: {error}")
+                self._fail(judges, pace, f"perfwatch itself failed: {type(error).__name__}: {error}")
                 return
             if pace.due(batch):
-                self._post(Frame(judge.view(), batch.position, self._source.info, batch.ended))
+                self._post(Frame(judges.view(), batch.position, self._source.info, batch.ended))
             if batch.ended is not None:
                 self._stopping.wait(_ENDED_WAIT_S)
 
-    def _fail(self, judge: Judge, pace: _Pace, problem: str) -> None:
+    def _fail(self, judges: _Judges, pace: _Pace, problem: str) -> None:
         if pace.position is not None:
-            self._post(Frame(judge.view(), pace.position, self._source.info, error=problem))
+            self._post(Frame(judges.view(), pace.position, self._source.info, error=problem))
             return
         position = _nowhere(self._source.info)
-        self._post(Frame(judge.view(), position, self._source.info, error=problem))
+        self._post(Frame(judges.view(), position, self._source.info, error=problem))
+
+
+class _Judges:
+    """The correlator that has followed the stream, and the one of an earlier moment while the view stands there."""
+
+    def __init__(self, new: Callable[[], Judge]) -> None:
+        self._new = new
+        self._newest = new()
+        self._earlier: Judge | None = None
+        self._is_filling = False
+        self._shown: View | None = None
+
+    def take(self, batch: Batch) -> None:
+        """Feed each with what is its own."""
+        for record in batch.newest:
+            self._newest.feed(record)
+        if not batch.position.behind:
+            self._earlier = None
+            if batch.restarted:
+                self._newest = self._new()
+        elif batch.restarted or self._earlier is None:
+            self._earlier = self._new()
+        judge = self._earlier or self._newest
+        for record in batch.records:
+            judge.feed(record)
+
+        self._is_filling = batch.is_filling
+
+    def view(self) -> View:
+        """Return what to show: while a picture is not complete, the one before."""
+        if self._shown is None or not self._is_filling:
+            self._shown = (self._earlier or self._newest).view()
+        return self._shown
 
 
 def _nowhere(info: SessionInfo) -> Position:
@@ -107,7 +137,7 @@ class _Pace:
     def __init__(self) -> None:
         self.position: Position | None = None
         self._ended: str | None = None
-        self._fresh = False
+        self._fresh = self._restarted = False
         self._next_s = 0.0
 
     def left_s(self) -> float:
@@ -121,10 +151,13 @@ class _Pace:
         before, self.position = self.position, batch.position
         self._fresh |= bool(batch.records) or batch.position != before or batch.ended != self._ended
         self._ended = batch.ended
+        self._restarted |= batch.restarted
         now = time.monotonic()
-        urgent = before is None or batch.restarted or batch.position.label != before.label
-        if not self._fresh or not (urgent or now >= self._next_s):
+        is_told = before is None or batch.position.label != before.label
+        if batch.is_filling:
+            return is_told
+        if not self._fresh or not (is_told or self._restarted or now >= self._next_s):
             return False
-        self._fresh = False
+        self._fresh = self._restarted = False
         self._next_s = now + FRAME_INTERVAL_S
         return True

@@ -69,8 +69,17 @@ def numbers(db: sqlite3.Connection) -> array[int]:
 
 def first_at(db: sqlite3.Connection, at_ns: int) -> int | None:
     """Return the number of the first second that has a record of this time or later, as its row says."""
-    (number,) = db.execute("SELECT min(number) FROM seconds WHERE last_ns >= ?", (at_ns,)).fetchone()
+    (number,) = db.execute("SELECT min(number) FROM seconds WHERE last_ns >= ?", (_bounded(at_ns),)).fetchone()
     return msgspec.convert(number, int | None)
+
+
+def spans_until(db: sqlite3.Connection, at_ns: int, limit: int) -> list[tuple[int, int]]:
+    """Return when the seconds until a moment began, and how many records they have, as their rows say; newest first."""
+    last = "SELECT coalesce(min(number), (SELECT max(number) FROM seconds)) FROM seconds WHERE last_ns >= ?"
+    told = (
+        f"SELECT first_ns, records FROM seconds WHERE number <= ({last}) AND records > 0 ORDER BY number DESC LIMIT ?"  # noqa: S608
+    )
+    return msgspec.convert(db.execute(told, (_bounded(at_ns), limit)).fetchall(), list[tuple[int, int]])
 
 
 def second(db: sqlite3.Connection, of: layout.Format, number: int) -> Second:
@@ -92,6 +101,11 @@ def second(db: sqlite3.Connection, of: layout.Format, number: int) -> Second:
             if left < 0:
                 raise Damaged
     return unpack(of, head, rows, packed)
+
+
+def _bounded(at_ns: int) -> int:
+    """Return what a column can hold of a time: a record may claim any."""
+    return min(max(at_ns, -(1 << 63)), (1 << 63) - 1)
 
 
 def _rows(db: sqlite3.Connection, table: Table, first: int, count: int) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session import fetch
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from perfwatch.agent.model import SessionInfo
+    from perfwatch.agent.playing import Reach
     from perfwatch.agent.session.stored import Second, StoredVerdict
     from perfwatch.probes.records import Record
+
+_SECOND_NS: Final = 1_000_000_000
 
 
 class SessionReader:
@@ -101,6 +104,22 @@ class SessionReader:
             return
         for second in self._sound(self._numbers[self._index_at(start_ns) :]):
             yield from (record for record in second.records if record.at_ns >= start_ns)
+
+    def begin(self, at_ns: int, reach: Reach) -> int:
+        """Return where to begin, to know what lay within reach before a moment; by the rows, unchecked."""
+        try:
+            spans = fetch.spans_until(self._db, at_ns, 2 + reach.ns // _SECOND_NS)
+        except fetch.UNSOUND:
+            return max(self._first_ns, at_ns - reach.ns)
+        begin_ns, records = at_ns, 0
+        for first_ns, count in spans:
+            if first_ns > at_ns:  # the moment is between two seconds
+                continue
+            records += count
+            if begin_ns < at_ns and (records > reach.records or at_ns - first_ns > reach.ns):
+                break
+            begin_ns = min(begin_ns, first_ns)
+        return max(self._first_ns, begin_ns)
 
     def verdicts(self) -> Iterator[StoredVerdict]:
         """Yield the verdicts that were given live, in their order."""

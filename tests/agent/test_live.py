@@ -60,6 +60,52 @@ def test_what_comes_with_the_greeting_is_kept(stand_in):
     assert batch.ended == "it is gone"
 
 
+def pulled(source, *, until):
+    """Pull until a batch meets a condition; returns the records of all, and that batch."""
+    records, newest = [], []
+    while True:
+        batch = source.pull(1)
+        records = [*batch.records] if batch.restarted else [*records, *batch.records]
+        newest += batch.newest
+        if until(batch):
+            return records, newest, batch
+
+
+def test_a_view_can_go_back_while_the_stream_goes_on_and_return(stand_in):
+    stand_in(framed(Hello(session_info()), *(Records(RECORDS[at : at + 5]) for at in range(0, len(RECORDS), 5))))
+    source = Live(os.getpid())
+    moment = RECORDS[len(RECORDS) // 2].at_ns
+    try:
+        seen, _, _ = pulled(source, until=lambda batch: batch.position.now_ns > moment)
+        source.seek(moment)
+        source.pause(paused=True)
+        earlier, newest, batch = pulled(source, until=lambda batch: not batch.is_filling)
+        assert batch.position.behind
+        assert batch.position.paused
+        assert earlier == [record for record in RECORDS if record.at_ns <= moment]
+        source.seek(1 << 62)
+        rest, more, batch = pulled(source, until=lambda batch: batch.ended)
+        assert not batch.position.behind
+    finally:
+        source.close()
+    assert (*seen, *newest, *more, *rest) == RECORDS, "the correlator of the stream's end misses nothing"
+
+
+def test_a_view_that_plays_fast_catches_up(stand_in):
+    stand_in(framed(Hello(session_info()), Records(RECORDS)))
+    source = Live(os.getpid())
+    try:
+        pulled(source, until=lambda batch: batch.ended)
+        source.seek(RECORDS[0].at_ns + 10**9)
+        source.set_speed(1000)
+        seen, _, batch = pulled(source, until=lambda batch: batch.position.now_ns == RECORDS[-1].at_ns)
+        assert batch.position.behind
+        assert seen == list(RECORDS)
+        assert not source.pull(1).position.behind
+    finally:
+        source.close()
+
+
 @pytest.mark.parametrize("reads", [True, False], ids=["after-the-order", "before-the-order"])
 def test_a_collector_that_ends_at_once_is_an_error(stand_in, reads):
     stand_in(b"", reads=reads)

@@ -7,9 +7,10 @@ import time
 import pytest
 from sessions import INFO, SECOND_NS, START_NS, record_session, second_of
 
-import perfwatch.agent.replay as module
+import perfwatch.agent.playing as module
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.replay import MAX_SPEED, MIN_SPEED, Replay
+from perfwatch.agent.playing import MAX_SPEED, MIN_SPEED
+from perfwatch.agent.replay import Replay
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.probes.records import Loss
 
@@ -265,7 +266,7 @@ def test_a_control_wakes_a_pull_at_once(recording, control):
     batches = []
     puller = threading.Thread(target=lambda: batches.append(replay.pull(60)))
     puller.start()
-    while not replay._controls._waiters:
+    while not replay._player._controls._waiters:
         time.sleep(0.001)
     began = time.monotonic()
     control(replay)
@@ -320,3 +321,90 @@ def test_it_is_a_source():
     from perfwatch.agent.source import Source
 
     assert {name for name in vars(Source) if not name.startswith("_")} <= set(dir(Replay))
+
+
+# --- looking back no further than need be
+
+
+@pytest.fixture
+def short_sighted(monkeypatch):
+    """A quick look of 2 seconds, and 4 that are enough."""
+    monkeypatch.setattr(module, "QUICK", module.Reach(2 * SECOND_NS, 10**6))
+    monkeypatch.setattr(module, "ENOUGH", module.Reach(4 * SECOND_NS, 10**6))
+
+
+def _between(records, begin_ns, end_ns):
+    return tuple(record for record in records if begin_ns <= record.at_ns <= end_ns)
+
+
+@pytest.mark.usefixtures("short_sighted")
+@pytest.mark.parametrize("start", [0, 9], ids=["forward", "backward"])
+def test_a_far_seek_begins_a_little_before_and_then_a_little_more(replay, recording, start):
+    replay.pause(paused=True)
+    replay.seek(_at(start))
+    replay.pull(0)
+    replay.pull(0)
+    replay.seek(_at(6.5))
+    quick = replay.pull(0)
+    assert quick.restarted
+    assert quick.records == _between(recording[1], _at(5), _at(6.5))
+    assert quick.position.since_ns == _at(5)
+    enough = replay.pull(0)
+    assert (enough.restarted, enough.position.since_ns) == (True, _at(3))
+    assert enough.records == _between(recording[1], _at(3), _at(6.5))
+    assert not replay.pull(0).restarted
+
+
+@pytest.mark.usefixtures("short_sighted")
+def test_a_near_seek_forward_plays_on(replay, recording):
+    replay.pause(paused=True)
+    seen = replay.pull(0).records
+    for second in (1, 2.5, 4):
+        replay.seek(_at(second))
+        batch = replay.pull(0)
+        assert (batch.restarted, batch.position.since_ns) == (False, None)
+        seen += batch.records
+    assert seen == _upto(recording[1], _at(4))
+
+
+def test_a_look_back_is_bounded_in_records_too(replay, recording, monkeypatch):
+    each = len(second_of(0))
+    monkeypatch.setattr(module, "QUICK", module.Reach(100 * SECOND_NS, 2 * each))
+    monkeypatch.setattr(module, "ENOUGH", module.Reach(100 * SECOND_NS, 2 * each))
+    replay.pull(0)
+    replay.seek(_at(8.5))
+    assert replay.pull(0).records == _between(recording[1], _at(7), _at(8.5))
+
+
+# --- windows
+
+
+def test_a_window_is_that_stretch_and_nothing_else(replay, recording):
+    window = module.Window(_at(2), _at(5))
+    replay.pull(0)
+    replay.select(window)
+    batch = replay.pull(0)
+    assert batch.restarted
+    assert batch.records == _between(recording[1], *window)
+    assert (batch.position.window, batch.position.now_ns, batch.position.label) == (window, window.end_ns, "window")
+    assert replay.pull(0).records == ()
+    replay.seek(_at(1))
+    batch = replay.pull(0)
+    assert (batch.restarted, batch.position.window) == (True, None)
+    assert batch.records == _upto(recording[1], _at(1))
+
+
+def test_a_window_that_holds_too_much_is_cut_and_says_so(replay, recording, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WINDOW", 20)
+    replay.select(module.Window(_at(2), _at(9)))
+    batch = replay.pull(0)
+    assert batch.records == _between(recording[1], _at(2), _at(9))[:20]
+    assert "cut" in batch.position.note
+    replay.seek(_at(1))
+    assert replay.pull(0).position.note is None
+
+
+def test_a_stretch_can_be_cut_out_while_it_plays(replay, recording):
+    window = module.Window(_at(3), _at(4.5))
+    replay.pull(0)
+    assert tuple(replay.cut(window)) == _between(recording[1], *window)

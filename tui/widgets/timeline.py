@@ -78,6 +78,8 @@ def _labels(frame: Frame, axis: Axis, width: int) -> Text:
         now = clock(info.unix_s(position.now_ns))
         line.put(now, 1 + here - len(now) // 2, f"bold {palette.ACCENT}")
     line.put(begin, 1 + axis.begin, palette.QUIET)
+    if position.since_ns is not None and position.window is None:
+        line.put(f"since {clock(info.unix_s(position.since_ns))}", 1 + (here or 0) - len(end) * 2, palette.WARN)
     if axis.begin > len(legend) + _GAP:
         line.put(legend, 1, palette.QUIET)
     else:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from perfwatch.agent.course_step import Step
-    from perfwatch.agent.model import Request, View
-    from perfwatch.probes.records import Waker
+    from perfwatch.agent.model import Request, View, Waker
 
 _STEPS: Final = 6
 _NOT_KEPT: Final = "the request that is to blame was not slow, and is not kept"

@@ -47,7 +47,7 @@ def sheet_of_request(request: Request, steps: Sequence[Step], view: View) -> She
 
 def sheet_of_step(step: Step) -> Sheet | None:
     """Return what is known of who is to blame for one step; None where nobody is."""
-    return _sheet(step.whom, (step,), {})
+    return _sheet("", (step,), {})
 
 
 def judged(view: View, request_id: int) -> Request | None:
@@ -66,9 +66,10 @@ def _sheet(name: str, steps: Iterable[Step], lines: Mapping[str, Sequence[str]])
         for number, text in enumerate(texts):
             grid.add_row("" if number else title, Text(clean(text), style=palette.TEXT))
     for number, step in enumerate(costly):
-        grid.add_row("" if number else "it cost", told_in_full(step))
-    who_else = name or next((step.whom for step in costly), "others")
-    return Sheet(f"culprit: {clean(who_else)}", grid) if grid.row_count else None
+        grid.add_row("" if number else "it waited", told_in_full(step))
+    thread = next((f"{step.thread.name} (tid {step.thread.tid})" for step in costly if step.thread is not None), "")
+    title = name or thread or next((step.whom for step in costly), "")
+    return Sheet(f"culprit: {clean(title)}", grid) if grid.row_count else None
 
 
 def _threads(steps: Iterable[Step]) -> list[str]:

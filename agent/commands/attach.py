@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,14 @@ def show(
 ) -> None:
     """Run the terminal interface over a source, and close it; `diagnose` where it is of this machine."""
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
+    from perfwatch.tui.habits import Habits  # noqa: PLC0415 - as above
 
-    app = PerfwatchApp(source, attach=attach_to, candidates=python_processes, diagnose=diagnose)
+    try:
+        app = PerfwatchApp(
+            source, attach=attach_to, candidates=python_processes, diagnose=diagnose, habits=Habits.of(os.environ)
+        )
+    except BaseException:
+        if source is not None:
+            source.close()
+        raise
     app.run()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.agent.course import course_of, course_of_open
 from perfwatch.agent.model import Ledger, OpenRequest, Request
@@ -20,6 +20,7 @@ from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, doing
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.ledger import LedgerPanel
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
@@ -45,6 +46,7 @@ _FEWEST_ROWS: Final = 4
 class RequestScreen(TreeScreen):
     """Follows one id: while it is open, when it ends, and also after newer ones have pushed it out of the view."""
 
+    KEYS_OF = "a request"
     CSS_PATH = "request.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "back", key_display="esc"),
@@ -79,7 +81,7 @@ class RequestScreen(TreeScreen):
         yield Static(id="call")
         yield StackRows()
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Show the request as it is now."""

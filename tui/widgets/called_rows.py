@@ -59,11 +59,19 @@ class CalledRows(SortedRows[Kind]):
         """Name the columns."""
         columns = _columns(width)
         figures = "".join(f"{self.marked(name):>{cells}}" for name, cells in columns)
-        order = self.ORDERS[self._order].name
-        by = "" if any(order == name for name, _ in columns) else f"by {self.marked(order)}"
-        words = max(0, width - len(figures))
-        title = self.title("calls", words - len(by) - 1)
-        return Text.assemble(title, (f"{by} ", palette.QUIET), (figures, palette.QUIET))
+        by = self.beside([name for name, _ in columns])
+        title = self.title("calls", width - len(figures) - len(by))
+        return Text.assemble(title, (by + figures, palette.QUIET))
+
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
+        """Return the figures at the right; the words before them are the peer's."""
+        columns = _columns(width)
+        begin = width - sum(cells for _, cells in columns)
+        found = [("peer", 0, begin)]
+        for name, cells in columns:
+            found.append((name, begin, begin + cells))
+            begin += cells
+        return found
 
     def row(self, item: Kind, width: int) -> Text:
         """Show one operation."""

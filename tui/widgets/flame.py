@@ -15,6 +15,7 @@ from textual.widget import Widget
 from perfwatch.tui import palette
 from perfwatch.tui.flames import Box, found, laid_out, paths
 from perfwatch.tui.format import clean, fit
+from perfwatch.tui.keys import Keyed
 
 if TYPE_CHECKING:
     from textual import events
@@ -33,9 +34,10 @@ _NAMED_FROM: Final = 3
 """Cells from which a space stands between glyph and name."""
 
 
-class FlameGraph(Widget, can_focus=True):
+class FlameGraph(Keyed, Widget, can_focus=True):
     """Draws one tree of blocks; what is chosen and what is zoomed into are paths that outlive a new tree."""
 
+    KEYS_OF = "a flame graph"
     ALLOW_SELECT: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "caller", "to its caller", show=False),

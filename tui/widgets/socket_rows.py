@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from perfwatch.agent.model_lately import Progress
     from perfwatch.agent.model_queues import SocketState
 
+_ROOMY: Final = 84
 _WIDE: Final = 100
-_PEER: Final = 26
-_WIDE_PEER: Final = 40
+_WIDER: Final = 140
+_PEER: Final = 24
+_WIDE_PEER: Final = 30
+_WIDER_PEER: Final = 44
+_STATE: Final = 11
+_SHORT: Final = {"ESTABLISHED": "ESTAB"}
+"""As `ss` writes it."""
 _ARROWS: Final = {"accepted": "←", "connected": "→"}
 
 
@@ -58,13 +64,23 @@ class SocketRows(SortedRows[Connected]):
 
     def heading(self, width: int) -> Text:
         """Name the columns."""
-        figures = "".join(f"{self.marked(name):>{cells}}" for name, cells in _columns(width))
-        order = self.ORDERS[self._order].name
-        others = "" if any(order == name for name, _ in _columns(width)) else f"  by {self.marked(order)}"
+        columns = _columns(width)
+        figures = "".join(f"{self.marked(name):>{cells}}" for name, cells in columns)
+        by = self.beside([name for name, _ in columns])
         return Text.assemble(
-            self.title("connections", _peer_width(width) + 2),
-            (f" {fit('state', 11)}{figures}  waits for{others}", palette.QUIET),
+            self.title("connections", _peer_width(width) + 2 - len(by)),
+            (f"{by}{fit(' state', _state_width(width))}{figures}  waits for", palette.QUIET),
         )
+
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
+        """Return the peer, and the figures after the state."""
+        begin = 2 + _peer_width(width)
+        found = [("peer", 0, begin)]
+        begin += _state_width(width)
+        for name, cells in _columns(width):
+            found.append((name, begin, begin + cells))
+            begin += cells
+        return found
 
     def row(self, item: Connected, width: int) -> Text:
         """Show a connection."""
@@ -72,7 +88,7 @@ class SocketRows(SortedRows[Connected]):
         text = Text.assemble(
             (f"{_ARROWS.get(state.role, '?')} ", palette.QUIET),
             (_peer(item, _peer_width(width)), palette.TEXT),
-            (f" {fit(clean(state.state), 11)}", palette.QUIET),
+            (fit(f" {clean(_SHORT.get(state.state, state.state))}", _state_width(width)), palette.QUIET),
             (f"{said.binary(state.recv_q):>9}", palette.STRONG if state.recv_q else palette.FAINT),
             (f"{said.binary(state.send_q):>9}", palette.STRONG if state.send_q else palette.FAINT),
             (f"{NONE if state.rtt_ns is None else said.took(state.rtt_ns / 1e6):>8}", palette.TEXT),
@@ -83,7 +99,8 @@ class SocketRows(SortedRows[Connected]):
             text.append(f"{again:>7}", palette.WARN if state.retransmits else palette.FAINT)
             text.append(f"{moved:>10}", palette.TEXT if item.traffic else palette.FAINT)
         words = waiting(state, progress)
-        return text.append(f"  {words.text}", palette.WARN if words.is_amiss else palette.QUIET)
+        told = fit(words.text, max(0, width - text.cell_len - 2))
+        return text.append(f"  {told}", palette.WARN if words.is_amiss else palette.QUIET)
 
     def empty(self) -> str:
         """Say that there is none."""
@@ -120,7 +137,14 @@ def _columns(width: int) -> Sequence[tuple[str, int]]:
 
 
 def _peer_width(width: int) -> int:
+    if width >= _WIDER:
+        return _WIDER_PEER
     return _WIDE_PEER if width >= _WIDE else _PEER
+
+
+def _state_width(width: int) -> int:
+    """Return what the state takes: where there is little room, one that is worth a word is among what it waits for."""
+    return _STATE if width >= _ROOMY else 0
 
 
 def _peer(item: Connected, width: int) -> str:

@@ -46,6 +46,10 @@ class WhyPanel(Widget):
             self._lines = lines
             self.refresh(layout=True)
 
+    def as_text(self) -> list[str]:
+        """Return the lines without colours."""
+        return _plain(self._lines)
+
     def render(self) -> Table:
         """Lay the lines out."""
         grid = Table.grid(padding=(0, 1), expand=True)
@@ -54,6 +58,15 @@ class WhyPanel(Widget):
         for label, sentence in self._lines:
             grid.add_row(label, sentence)
         return grid
+
+
+def verdict_text(verdict: Verdict) -> list[str]:
+    """Write a verdict, its advice and its evidence as the panel does, without colours."""
+    return _plain(tuple(_told(verdict, None, ())))
+
+
+def _plain(lines: tuple[tuple[str, Text], ...]) -> list[str]:
+    return [f"{label:>6} {sentence.plain}" for label, sentence in lines]
 
 
 def _told(verdict: Verdict, gain: str | None, kept_by: Iterable[str]) -> Iterator[tuple[str, Text]]:

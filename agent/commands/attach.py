@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from perfwatch.agent.choices import Choices
     from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
+
+
+_SWITCH_S: Final = 0.001
+"""How long the thread that judges may keep the interpreter from the one that answers keys; Python's own is 5 ms."""
 
 
 @click.command(
@@ -86,4 +90,5 @@ def show(
         if source is not None:
             source.close()
         raise
+    sys.setswitchinterval(_SWITCH_S)
     app.run()

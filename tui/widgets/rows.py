@@ -212,12 +212,15 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
     def _move_to(self, index: int) -> None:
         if not self._rows:
             return
-        index = min(max(index, 0), len(self._rows) - 1)
+        before, index = self.cursor, min(max(index, 0), len(self._rows) - 1)
         self._cursor = self._rows[index][0] if index else None
         top, visible = self.scroll_offset.y, max(1, self.size.height - 1)
         if not top <= index < top + visible:
             self.scroll_to(y=index if index < top else index - visible + 1, animate=False)
-        self.refresh()
+            self.refresh()
+        else:
+            for place in {before, index}:
+                self._refresh_line(place - top + 1)
         self.post_message(self.Moved(self))
 
     # Painting and mouse

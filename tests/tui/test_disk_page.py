@@ -20,7 +20,7 @@ SAID = (
     "4313 gunicorn ░░░░░░░░ 1.2 MB/s read 900 B/s written the target",
     "4313 1.2 MB/s 900 B/s 0.40",
     "4312 0 B/s - -",
-    "620 ms fsync in append() at journal.py:41; 14 waits, at most 88 ms; POST /order (12)",
+    "620 ms fsync in append() at journal.py:41: 14 waits, at most 88 ms; POST /order (12)",
     "writes /var/lib/shop/orders.db nvme0n1 /var/lib (ext4)",
     "reads /srv/shop/catalogue.json nvme0n1 / (ext4)",
 )

@@ -92,6 +92,9 @@ async def shown(pilot):
         ("memory", (100, 30), ["5"]),
         ("memory", (80, 24), ["5"]),
         ("memory", (160, 45), ["5"]),
+        ("flame", (80, 24), ["8", "down", "down", "down"]),
+        ("flame", (100, 30), ["8", "f"]),
+        ("flame", (160, 45), ["8", "e", "x"]),
     ],
     ids=lambda value: sized(value) if isinstance(value, tuple) else None,
 )

@@ -47,6 +47,7 @@ class Subject(NamedTuple):
 class FlameScreen(FrameScreen):
     """Of all, of one endpoint (by its key) or of one request (by its id)."""
 
+    KEYS_OF = "flame graph"
     CSS_PATH = "flame.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "FlameGraph"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -40,6 +40,7 @@ class OverviewScreen(FilteredScreen):
     CSS_PATH = "overview.tcss"
     page = OVERVIEW
     HORIZONTAL_BREAKPOINTS = [*FrameScreen.HORIZONTAL_BREAKPOINTS, (200, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [*FrameScreen.VERTICAL_BREAKPOINTS[:-1], (44, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left_square_bracket", "step_slow(1)", "earlier slow request", show=False, key_display="["),
         Binding("right_square_bracket", "step_slow(-1)", "later slow request", show=False, key_display="]"),

@@ -9,13 +9,13 @@ from rich.text import Text
 from perfwatch.agent import report_sentences as said
 from perfwatch.tui import palette
 from perfwatch.tui.format import NONE, clean, count, duration, fit, fit_path
-from perfwatch.tui.widgets.sections import Section, SectionPanel, sentences, wrapped
+from perfwatch.tui.widgets.sections import Section, SectionPanel, sentences
+from perfwatch.tui.widgets.waits import wait_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from perfwatch.agent.model import Downstream, View
-    from perfwatch.agent.model_lately import Waits
     from perfwatch.tui.messages import Frame
 
 _ADDRESS: Final = 22
@@ -37,7 +37,7 @@ class CalledPeers(SectionPanel):
         head = f"{'':>{_ADDRESS + _PROTOCOL - 5}}{'open':>6}{'rtt':>9}{'asked now':>11}{'in all':>9}{'failed':>8}  who"
         peers = [_peer(peer, kinds, view, names.get(peer)) for peer, kinds in list(by_peer.items())[:_PEERS]]
         yield Section("peers", head, peers)
-        lines = [line for one in view.permits for line in _waited(one, width)]
+        lines = [line for one in view.permits for line in wait_lines(one, f"for {one.what}", width)]
         yield Section("pools and permits", "", lines or [Text(_NOBODY, style=palette.QUIET)])
         opened = [one for one in view.queues.connections if one.role == "connected"]
         yield Section("opened lately", "", sentences(map(said.connections, opened), width))
@@ -59,10 +59,3 @@ def _peer(peer: str, kinds: Sequence[Downstream], view: View, who: str | None) -
         (f"{count(failed):>8}", palette.WARN if failed else palette.FAINT),
         (f"  {clean(who)}" if who else "  not of this host, or not known", palette.ACCENT if who else palette.FAINT),
     )
-
-
-def _waited(one: Waits, width: int) -> list[Text]:
-    lead = Text.assemble((f"{duration(one.total_ms):>9}  ", palette.STRONG))
-    who = ", ".join(f"{name} ({requests})" for name, requests in one.endpoints)
-    told = f"for {one.what}: {count(one.waits)} waits, at most {duration(one.longest_ms)}; {who}"
-    return wrapped(lead, told, width)

@@ -10,7 +10,7 @@ from perfwatch.agent import report_sentences as said
 from perfwatch.agent.report_calls import asked
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration, fit, fit_path, percent
-from perfwatch.tui.widgets.sorted_rows import Order, SortedRows
+from perfwatch.tui.widgets.sorted_rows import Order, SortedRows, placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,13 +65,9 @@ class CalledRows(SortedRows[Kind]):
 
     def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
         """Return the figures at the right; the words before them are the peer's."""
-        columns = _columns(width)
-        begin = width - sum(cells for _, cells in columns)
-        found = [("peer", 0, begin)]
-        for name, cells in columns:
-            found.append((name, begin, begin + cells))
-            begin += cells
-        return found
+        figures = _columns(width)
+        words = width - sum(cells for _, cells in figures)
+        return [("peer", 0, words), *placed(figures, words)]
 
     def row(self, item: Kind, width: int) -> Text:
         """Show one operation."""

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from textual import events
 
@@ -24,6 +24,15 @@ class Order(NamedTuple):
     of: Callable[[Any], float | str]
     """Of an item: figures are sorted from the largest, text from a to z."""
     is_text: bool = False
+
+
+def placed(columns: Iterable[tuple[str, int]], begin: int) -> list[tuple[str, int, int]]:
+    """Return the cells from which to which columns go that stand side by side; given their names and widths."""
+    found = []
+    for name, cells in columns:
+        found.append((name, begin, begin + cells))
+        begin += cells
+    return found
 
 
 class SortedRows(RowList[Item], Generic[Item]):

@@ -38,7 +38,7 @@ class WhyPanel(Widget):
         """
         why = [("why", Text(otherwise, style=palette.QUIET))]
         lines = (
-            (*why, *_labelled("kept", kept_by, palette.TEXT))
+            (*why, *_labelled("loop", kept_by, palette.TEXT))
             if verdict is None
             else tuple(_told(verdict, gain, kept_by))
         )
@@ -73,7 +73,7 @@ def _told(verdict: Verdict, gain: str | None, kept_by: Iterable[str]) -> Iterato
     """Yield the lines, what matters most first: a small terminal shows but the first ones."""
     yield "why", _cause(verdict)
     yield from _labelled("by", chain_lines(verdict.chain), palette.TEXT)
-    yield from _labelled("kept", kept_by, palette.TEXT)
+    yield from _labelled("loop", kept_by, palette.TEXT)
     if others := also(verdict.causes, verdict.mechanism):
         yield "also" if verdict.mechanism else "seen", Text(others, style=palette.TEXT)
     yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in verdict.advice[:1])

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from fake_records import LISTENER, MS, PID, SECOND, START_NS, generate, session_info
 
+from perfwatch.agent.marks import Marks
 from perfwatch.agent.source import Batch, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from perfwatch.agent.errors import PerfwatchError
     from perfwatch.agent.model import Record, SessionInfo
+    from perfwatch.agent.playing import Window
 
 __all__ = ["LISTENER", "MS", "PID", "SECOND", "START_NS", "FakeSource", "generate", "session_info"]
 
@@ -39,6 +42,8 @@ class FakeSource:
         ended: str | None = None,
     ) -> None:
         self.info = info or session_info()
+        self.path: Path | None = None
+        self.marks = Marks()
         self.calls: list[tuple[str, object]] = []
         self.fail: PerfwatchError | None = None
         self.closed = False
@@ -91,6 +96,15 @@ class FakeSource:
         if self._seekable:
             self._seek_to = at_ns
             self._wake.set()
+
+    def select(self, window: Window) -> None:
+        self.calls.append(("select", window))
+
+    def step(self, step: int) -> None:
+        self.calls.append(("step", step))
+
+    def cut(self, window: Window) -> Iterator[Record]:
+        return (record for record in self._records if window.begin_ns <= record.at_ns <= window.end_ns)
 
     def set_speed(self, factor: float) -> None:
         self.calls.append(("speed", factor))

@@ -1,4 +1,4 @@
-"""The application: wires a source to the screens, and the keys of time to the source."""
+"""The application: wires a source to the screens."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui import picture
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
-from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, Frame, FrameReady, SeekWanted
+from perfwatch.tui.messages import Attached, AttachFailed, CandidateChosen, FrameReady
 from perfwatch.tui.pages import OVERVIEW, PAGES
-from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
 from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.screens.host import HostScreen, Scrolled
@@ -24,6 +22,7 @@ from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.theme import THEME
+from perfwatch.tui.travel import Traveller
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.stack import StackRows
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from perfwatch.agent.source import Source
     from perfwatch.agent.target import Candidate
 
-_SECOND_NS: Final = 1_000_000_000
-_SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "host": HostScreen,
@@ -43,7 +40,7 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
 """Of each page but the overview, which always lies below."""
 
 
-class PerfwatchApp(App[None]):
+class PerfwatchApp(Traveller):
     """Shows one source; without one, lets somebody pick a process first. It closes the source that it shows."""
 
     TITLE = "perfwatch"
@@ -70,8 +67,6 @@ class PerfwatchApp(App[None]):
         self._source = source
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
-        self.frame: Frame | None = None
-        self._speed: float | None = None
 
     def on_mount(self) -> None:
         """Open the first screen."""
@@ -94,14 +89,14 @@ class PerfwatchApp(App[None]):
     # Frames
 
     def _watch(self, source: Source) -> None:
-        self._source = source
+        self.set_out(source)
         self.push_screen(OverviewScreen())
         self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame)), self._judge_factory)
         self._feed.start()
 
     @on(FrameReady)
     def _frame_ready(self, message: FrameReady) -> None:
-        self.frame = message.frame
+        self.frame = self.stamped(message.frame)
         if self.is_running:  # else its screens are being taken apart
             self._deliver()
 
@@ -110,6 +105,7 @@ class PerfwatchApp(App[None]):
         for screen in reversed(self.screen_stack):
             if isinstance(screen, FrameScreen):
                 screen.frame = self.frame
+                self.arrived(screen)
                 return
 
     def action_leave(self) -> None:
@@ -161,44 +157,6 @@ class PerfwatchApp(App[None]):
 
     def _picker(self) -> PickerScreen:
         return next(screen for screen in self.screen_stack if isinstance(screen, PickerScreen))
-
-    # Time
-
-    def action_pause(self) -> None:
-        """Hold the stream, or let it go on."""
-        if self._source is not None and self.frame is not None:
-            self._source.pause(paused=not self.frame.position.paused)
-
-    def action_seek(self, seconds: int) -> None:
-        """Go so many seconds on, or back."""
-        if self.frame is not None:
-            self._seek(self.frame.position.now_ns + seconds * _SECOND_NS)
-
-    @on(SeekWanted)
-    def _seek_wanted(self, message: SeekWanted) -> None:
-        self._seek(message.at_ns)
-
-    def _seek(self, at_ns: int | None) -> None:
-        if self._source is None or self.frame is None or at_ns is None:
-            return
-        if self.frame.position.seekable:
-            self._source.seek(at_ns)
-        else:
-            self.notify("this stream cannot be moved in", markup=False)
-
-    def action_speed(self, step: int) -> None:
-        """Play slower or faster."""
-        if self._source is None or self.frame is None or not self.frame.position.seekable:
-            return
-        now = self.frame.position.speed if self._speed is None else self._speed
-        further = [speed for speed in _SPEEDS if (speed - now) * step > 0]
-        self._speed = min(further, key=lambda speed: abs(speed - now), default=now)
-        self._source.set_speed(self._speed)
-
-    def action_jump(self) -> None:
-        """Ask for a moment, and go there."""
-        if self.frame is not None:
-            self.push_screen(JumpScreen(self.frame.position, self.frame.info), self._seek)
 
     # Pages and pictures
 

@@ -283,11 +283,14 @@ async def test_f_goes_into_the_service_that_was_called_and_u_back():
 async def test_brackets_on_the_overview_walk_the_slow_requests():
     async with opened(source()) as pilot:
         rows = pilot.app.screen.query_one(RequestRows)
+        newest = rows.keys[:3]
         await pilot.press("[", "[")
-        await until(pilot, lambda: rows.cursor == 2)
+        await until(pilot, lambda: rows.keys[0] == newest[1])
+        assert "‖ paused" in screen(pilot)
+        await until(pilot, lambda: rows.has_focus)
         await pilot.press("]")
-        await until(pilot, lambda: rows.cursor == 1)
-        assert rows.has_focus
+        await until(pilot, lambda: rows.keys[0] == newest[0])
+        assert rows.chosen == newest[0]
 
 
 @scenario

@@ -37,8 +37,6 @@ class OverviewScreen(FrameScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
         Binding("escape", "clear_filter", "clear the filter", show=False),
-        Binding("left_square_bracket", "step_slow(1)", "earlier slow request", show=False, key_display="["),
-        Binding("right_square_bracket", "step_slow(-1)", "later slow request", show=False, key_display="]"),
     ]
 
     needle: reactive[str] = reactive("")
@@ -91,11 +89,10 @@ class OverviewScreen(FrameScreen):
     def _open_request(self, event: RowList.Chosen) -> None:
         self.app.push_screen(RequestScreen(int(event.key), self.frame))
 
-    def action_step_slow(self, step: int) -> None:
-        """Move to a neighbouring slow request."""
-        rows = self.query_one(RequestRows)
-        rows.focus()
-        rows.action_move(step)
+    def show_moment(self, at_ns: int) -> None:
+        """Point at a slow request, and let `enter` open it."""
+        self.query_one(RequestRows).focus()
+        super().show_moment(at_ns)
 
     # Filter
 

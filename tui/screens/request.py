@@ -45,8 +45,8 @@ class RequestScreen(TreeScreen):
     CSS_PATH = "request.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.leave", "back", key_display="esc"),
-        Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
-        Binding("right_square_bracket", "step(1)", "later", key_display="]"),
+        Binding("left_square_bracket", "app.slow(-1)", "earlier", key_display="["),
+        Binding("right_square_bracket", "app.slow(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
         Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
         Binding("f", "callee", "follow its call into the service that it called", show=False),
@@ -150,14 +150,17 @@ class RequestScreen(TreeScreen):
 
     # Other requests
 
-    def action_step(self, step: int) -> None:
-        """Go to the slow request before or after this one."""
-        ids = [] if self.frame is None else [request.record.id for request in self.frame.view.requests]
-        place = ids.index(self._request_id) + step if self._request_id in ids else len(ids) - 1
-        if 0 <= place < len(ids):
-            self._go(ids[place])
-        else:
-            self.notify("no slow request there yet", markup=False)
+    @property
+    def moment_ns(self) -> int | None:
+        """When the request was known that is shown."""
+        return self._shown.record.at_ns if isinstance(self._shown, Request) else None
+
+    def show_moment(self, at_ns: int) -> None:
+        """Show the request that was known then."""
+        requests = () if self.frame is None else self.frame.view.requests
+        found = next((request.record.id for request in requests if request.record.at_ns == at_ns), None)
+        if found is not None:
+            self._go(found)
 
     def action_culprit(self) -> None:
         """Go to the request whose thread ended the longest wait, or that kept the loop longest."""

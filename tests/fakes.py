@@ -54,12 +54,14 @@ class FakeSource:
         self._now = self._first = records[0].at_ns if records else START_NS
         self._paused = False
         self._seek_to: int | None = None
+        self._seeking = threading.Lock()
         self._wake = threading.Event()
 
     def pull(self, timeout_s: float) -> Batch:
         if self.fail is not None:
             raise self.fail
-        goal, self._seek_to = self._seek_to, None
+        with self._seeking:
+            goal, self._seek_to = self._seek_to, None
         if goal is not None:
             self._now, self._next = self._first, 0
         elif self._paused or self._next >= len(self._records):
@@ -94,7 +96,8 @@ class FakeSource:
     def seek(self, at_ns: int) -> None:
         self.calls.append(("seek", at_ns))
         if self._seekable:
-            self._seek_to = at_ns
+            with self._seeking:
+                self._seek_to = at_ns
             self._wake.set()
 
     def select(self, window: Window) -> None:

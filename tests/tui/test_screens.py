@@ -161,7 +161,7 @@ async def test_speed_goes_in_steps_and_shows():
     async with opened(stream) as pilot:
         await pilot.press("+", "+", "-")
         await shows(pilot, "▶ replay 2x")
-    assert stream.calls == [("speed", 2.0), ("speed", 4.0), ("speed", 2.0)]
+    assert stream.calls == [("speed", 2.0), ("speed", 5.0), ("speed", 2.0)]
 
 
 @pytest.mark.parametrize("steps", [3, 40])
@@ -187,7 +187,7 @@ def cursor_line(pilot):
     return next(number for number, text in enumerate(screen(pilot).splitlines()) if text.startswith(" ▶ "))
 
 
-@pytest.mark.parametrize(("key", "part"), [("?", "earlier slow request"), ("l", "blocked on the interpreter lock")])
+@pytest.mark.parametrize(("key", "part"), [("?", "slow request before"), ("l", "blocked on the interpreter lock")])
 @scenario
 async def test_pages_open_and_close(key, part):
     async with opened(source(), size=(100, 46)) as pilot:

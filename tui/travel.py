@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from perfwatch.agent.source import Source
 
 _SECOND_NS: Final = 1_000_000_000
+END_NS: Final = 1 << 62
+"""A moment after all others."""
 SPEEDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SAVED_NAME: Final = "perfwatch-%Y%m%d-%H%M%S.perfwatch"
 
@@ -84,8 +86,7 @@ class Traveller(App[None]):
 
     def action_edge(self) -> None:
         """Go to the newest end: live again, or the end of a recording."""
-        if self.frame is not None:
-            self._seek(self.frame.position.last_ns)
+        self._seek(END_NS)
 
     def action_sample(self, step: int) -> None:
         """Go to the reading after this one, or before."""
@@ -118,9 +119,11 @@ class Traveller(App[None]):
         self._seek(message.at_ns)
 
     def _seek(self, at_ns: int | None) -> None:
-        if self._source is not None and at_ns is not None and self._can_move():
-            self._goal_ns = None
-            self._source.seek(at_ns)
+        if self._source is None or self.frame is None or at_ns is None or not self._can_move():
+            return
+        self._goal_ns = None
+        is_end = at_ns >= self.frame.position.last_ns  # which has moved on since that picture
+        self._source.seek(END_NS if is_end else at_ns)
 
     def _can_move(self) -> bool:
         if self.frame is None:

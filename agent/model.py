@@ -9,7 +9,10 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.agent.model_lately import Lately, Waits
+from perfwatch.agent.model_memory import GcRuns, MemoryState
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation
+from perfwatch.agent.model_threads import TargetThread as TargetThread  # noqa: PLC0414, TC001
 from perfwatch.probes.frames import Frame as Frame  # noqa: PLC0414, TC001 - msgspec reads the annotations
 from perfwatch.probes.records import BUCKETS as BUCKETS  # noqa: PLC0414
 from perfwatch.probes.records import Bucket as Bucket  # noqa: PLC0414
@@ -391,6 +394,8 @@ class Instant(msgspec.Struct, frozen=True):
     p50_ms: float | None
     p95_ms: float | None
     in_flight: int
+    cpu_use: float | None = None
+    """Of the host, 0..1; None where it was not measured."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -462,6 +467,16 @@ class View(msgspec.Struct, frozen=True):
     """None where the session's load was not varied enough to tell."""
     deadlocks: tuple[Deadlock, ...] = ()
     """Those that hang at present; at most 8."""
+    lately: Lately = Lately()
+    """Over the last 10 s, what stands behind `queues`."""
+    permits: tuple[Waits, ...] = ()
+    """Of `requests`, for pooled connections and permits: what was waited for longest first; at most 20."""
+    disk_waits: tuple[Waits, ...] = ()
+    """The same for the disk."""
+    threads: tuple[TargetThread, ...] = ()
+    """Of all its processes, by process and number; at most 1,024. Empty where they are not read."""
+    memory: MemoryState = MemoryState()
+    gc_runs: GcRuns = GcRuns()
 
 
 class ProbeStatus(msgspec.Struct, frozen=True):

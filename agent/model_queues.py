@@ -61,6 +61,13 @@ class DiskQueue(msgspec.Struct, frozen=True):
     """Upper bound of the bucket that the 99th percentile is in; None without BPF."""
     file_systems: tuple[str, ...]
     """Those of the target's files on it: `/var/lib (ext4)`."""
+    reads_s: float | None = None
+    writes_s: float | None = None
+    read_ms: float | None = None
+    """Mean time of a read; None where there was none."""
+    write_ms: float | None = None
+    in_flight: int | None = None
+    """Requests under way at the last reading."""
 
 
 class CgroupLimit(msgspec.Struct, frozen=True):
@@ -88,6 +95,10 @@ class Pressure(msgspec.Struct, frozen=True):
     cpu: float | None
     memory: float | None
     io: float | None
+    cpu_full: float | None = None
+    """In which every task that wanted to run was held up, as the next two."""
+    memory_full: float | None = None
+    io_full: float | None = None
 
 
 class ConnectionSetup(msgspec.Struct, frozen=True):

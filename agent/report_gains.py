@@ -9,7 +9,7 @@ from perfwatch.agent.correlator.wording import duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.model import Latency, Mechanism, Scalability, WhatIf
+    from perfwatch.agent.model import Cause, Latency, Mechanism, Scalability, View, WhatIf
 
 _TEN: Final = 9.95
 
@@ -23,6 +23,20 @@ def gains(what_if: Sequence[WhatIf], latency_ms: Latency) -> Iterator[str]:
 def gain_of(mechanism: Mechanism | None, what_if: Sequence[WhatIf], latency_ms: Latency) -> str | None:
     """Say what an endpoint would take without one mechanism; None where nothing is predicted of it."""
     return next((f"without it: {_falls(one, latency_ms)}" for one in what_if if one.mechanism == mechanism), None)
+
+
+def gain_of_all(view: View) -> str | None:
+    """Say what the session's verdict would bring where it is that of its costliest endpoint, as it mostly is."""
+    first = next(iter(view.endpoints), None)
+    if first is None or first.verdict != view.verdict:
+        return None
+    return gain_of(view.verdict.mechanism, first.what_if, first.latency_ms)
+
+
+def further(causes: Sequence[Cause], mechanism: Mechanism | None) -> str | None:
+    """Name the causes besides the one of the verdict: `also disk 28 %, cpu 9 %`; None where there is none."""
+    told = ", ".join(f"{one.mechanism} {percent(one.share)}" for one in causes if one.mechanism != mechanism)
+    return f"also {told}" if told else None
 
 
 def _falls(one: WhatIf, latency_ms: Latency) -> str:

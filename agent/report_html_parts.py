@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.buckets import COLOUR, MEANING, OPEN_COLOUR, PRINCIPLE_COLOUR
-from perfwatch.agent.correlator.because import is_told
+from perfwatch.agent.correlator.because import also, facts, is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
@@ -113,7 +113,9 @@ def scales(report: Report) -> str:
 def _reasons(one: Judgement) -> Iterator[str]:
     if not is_told(one.chain):
         yield f"<div class='chain'>{chain(one.chain)}</div>"
-    yield from (f"<p>{told(fact.text)}</p>" for fact in one.evidence[:_EVIDENCE])
+    if others := also(one.causes, one.mechanism):
+        yield f"<p>{'also' if one.mechanism else 'seen'} {told(others)}</p>"
+    yield from (f"<p>{told(fact.text)}</p>" for fact in facts(one.evidence, _EVIDENCE))
     if one.advice:
         yield f"<ul>{''.join(f'<li>{told(advice)}</li>' for advice in one.advice)}</ul>"
 

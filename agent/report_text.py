@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.because import is_told
+from perfwatch.agent.correlator.because import also, facts, is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
@@ -22,14 +22,14 @@ from perfwatch.agent.report_tables import LETTERS, endpoint_table, open_table, r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from perfwatch.agent.model import Evidence
-    from perfwatch.agent.report_contract import ChainLink, Probe, Report, Session
+    from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Probe, Report, Session
 
 LEAST_WIDTH: Final = 72
 _EXPLAINED: Final = 4
 _EVENTS: Final = 10
 _TARGETS: Final = 15
 _EVIDENCE: Final = 8
+_FACTS: Final = 3
 
 
 def to_text(report: Report, width: int = 100) -> str:
@@ -100,7 +100,7 @@ def _verdict(report: Report, width: int) -> list[str]:
         sure = f"{verdict.principle}, {verdict.mechanism}; confidence {percent(verdict.confidence)}"
         lines += block("   ", sure, width)
     lines += chain_lines(verdict.chain, width)
-    lines += _because(verdict.evidence, width)
+    lines += _because(verdict, _EVIDENCE, width)
     for advice in verdict.advice:
         lines += block("   do   ", advice, width)
     for one in report.endpoints[:1] if verdict.what_if_p95_ms is not None else ():
@@ -108,8 +108,11 @@ def _verdict(report: Report, width: int) -> list[str]:
     return lines
 
 
-def _because(evidence: Sequence[Evidence], width: int) -> list[str]:
-    return [line for one in evidence[:_EVIDENCE] for line in block("   why  ", one.text, width)]
+def _because(one: Judgement | EndpointReport, most: int, width: int) -> list[str]:
+    """Say what else it is, and the facts."""
+    others = also(one.causes, one.mechanism)
+    lines = block("   also " if one.mechanism else "   seen ", others, width) if others else []
+    return lines + [line for fact in facts(one.evidence, most) for line in block("   why  ", fact.text, width)]
 
 
 def chain_lines(chain: Sequence[ChainLink], width: int) -> list[str]:
@@ -159,7 +162,7 @@ def _explained(report: Report, width: int) -> list[str]:
     for one in others:
         lines += block(f"{LETTERS[one.principle]}  ", one.summary, width)
         lines += chain_lines(one.chain, width)
-        lines += _because(one.evidence[:3], width)
+        lines += _because(one, _FACTS, width)
         lines += [line for advice in one.advice[:1] for line in block("   do   ", advice, width)]
         gain = gain_of(one.mechanism, one.what_if, one.latency_ms)
         lines += block("   gain ", gain, width) if gain else []

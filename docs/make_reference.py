@@ -19,10 +19,11 @@ from perfwatch.probes import table
 from perfwatch.tui.app import PerfwatchApp
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
-from perfwatch.tui.screens.host import HostScreen, Scrolled
+from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.rows import RowList

@@ -349,6 +349,8 @@ class ThreadState(msgspec.Struct, frozen=True, array_like=True):
     """Runnable without a CPU, cumulative."""
     voluntary_switches: int | None
     involuntary_switches: int | None
+    wants_gil: bool | None = None
+    """Of `futex`: it waits inside of its interpreter, so for that one's lock. None: in another call, or not known."""
 
 
 class ThreadsSample(msgspec.Struct, frozen=True, array_like=True, tag="threads"):

@@ -2,12 +2,14 @@
 
 Sources and costs: see thread_files.py. A thread that did not run since its last reading costs 4 us (schedstat, stat),
 one that did 15 us. Wait channel and system call need ptrace(2) rights: the same user, and where Yama's ptrace_scope
-is 1 CAP_SYS_PTRACE; without them these fields are None.
+is 1 CAP_SYS_PTRACE; without them these fields are None. Where the interpreter lock of a process lies is looked for
+every 10 s (0.4 ms): it may run another program by then.
 """
 
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,6 +18,7 @@ from perfwatch.probes.errors import Malformed, Unavailable, Vanished
 from perfwatch.probes.probe import AVAILABLE, Availability
 from perfwatch.probes.readers.calls import CLASSES as CALL_CLASSES
 from perfwatch.probes.readers.calls import NAMES, classes, name_of
+from perfwatch.probes.readers.interpreter import find_interpreter
 from perfwatch.probes.readers.thread_files import OpenFiles, TaskList, ThreadFiles
 from perfwatch.probes.readers.thread_formats import (
     SystemCall,
@@ -40,6 +43,9 @@ MAX_THREADS: Final = 1024
 """In all."""
 MAX_SHOWN: Final = 256
 """Of one process."""
+LOOK_NS: Final = 10_000_000_000
+"""How often an interpreter is looked for."""
+_FUTEX: Final = CALL_CLASSES.index("futex")
 _ON_DESCRIPTORS: Final = frozenset(
     CALL_CLASSES.index(name)
     for name in ("read", "readv", "recvmsg", "write", "writev", "sendmsg", "sendfile", "connect", "epoll")
@@ -64,8 +70,20 @@ class _Process:
         self._pid = pid
         self._open_files = open_files
         self._tasks = TaskList(pid, open_files)
+        self._look_ns = 0
         self.threads: dict[int, _Thread] = {}
         self.count = 0
+        self.runtime: tuple[int, int] | None = None
+        """Where its interpreter lies, with the lock."""
+
+    def look(self, now_ns: int) -> None:
+        """Look for its interpreter, if that is due and allowed; raises Vanished."""
+        if now_ns < self._look_ns:
+            return
+        self._look_ns, self.runtime = now_ns + LOOK_NS, None
+        with suppress(Unavailable):
+            found = find_interpreter(roots.PROC, self._pid)
+            self.runtime = None if found is None else found.runtime
 
     def renew(self, room: int) -> None:
         """List its threads, at most `room` of them; raises Vanished or Unavailable."""
@@ -142,11 +160,13 @@ class ThreadsProbe:
             process = self._processes[pid]
             try:
                 process.renew(room)
+                process.look(now_ns)
             except (Vanished, Unavailable):
                 self._processes.pop(pid).close()
                 continue
             room -= len(process.threads)
-            states = [state for tid, thread in process.threads.items() if (state := self._reader.read(tid, thread))]
+            read = (self._reader.read(tid, thread, process.runtime) for tid, thread in process.threads.items())
+            states = [state for state in read if state is not None]
             samples.append(ThreadsSample(now_ns, pid, process.count, tuple(islice(_in_order(states), MAX_SHOWN))))
         return samples
 
@@ -158,22 +178,29 @@ class ThreadReader:
         self._machine = machine if machine in NAMES else None
         known = classes(machine) if self._machine else {}
         self._on_descriptors = {number for number, kind in known.items() if kind in _ON_DESCRIPTORS}
+        self._futexes = {number for number, kind in known.items() if kind == _FUTEX}
 
-    def read(self, tid: int, thread: _Thread) -> ThreadState | None:
-        """Return what a thread does; None if it has just ended. Where it did not run, only its state is read anew."""
+    def read(self, tid: int, thread: _Thread, runtime: tuple[int, int] | None = None) -> ThreadState | None:
+        """Return what a thread does; None if it has just ended. Where it did not run, only its state is read anew.
+
+        `runtime` is where the interpreter of its process lies.
+        """
         try:
             schedstat, stat = _or_none(thread.files, "schedstat"), thread.files.read("stat")
             letter = parse_state(stat)
             before = thread.state
             if before and before.state == letter and schedstat and schedstat == thread.schedstat and letter != "R":
                 return before
-            thread.state = self._state(tid, thread.files, stat, schedstat)
+            thread.state = self._state(tid, thread.files, (stat, schedstat), runtime)
             thread.schedstat = schedstat or b""
         except (Vanished, Unavailable, Malformed):
             return None
         return thread.state
 
-    def _state(self, tid: int, files: ThreadFiles, stat: bytes, schedstat: bytes | None) -> ThreadState:
+    def _state(
+        self, tid: int, files: ThreadFiles, told: tuple[bytes, bytes | None], runtime: tuple[int, int] | None
+    ) -> ThreadState:
+        stat, schedstat = told
         counted = parse_schedstat(schedstat) if schedstat else None
         channel = _or_none(files, "wchan")
         syscall = _or_none(files, "syscall")
@@ -190,7 +217,13 @@ class ThreadReader:
             wait_ns=counted.wait_ns if counted else None,
             voluntary_switches=voluntary,
             involuntary_switches=involuntary,
+            wants_gil=self._wants_gil(call, runtime) if call else None,
         )
+
+    def _wants_gil(self, call: SystemCall, runtime: tuple[int, int] | None) -> bool | None:
+        if runtime is None or call.number not in self._futexes or not call.arguments:
+            return None
+        return runtime[0] <= call.arguments[0] < runtime[1]
 
     def _descriptor(self, call: SystemCall) -> int | None:
         return signed(call.arguments[0]) if call.number in self._on_descriptors else None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import SessionInfo, View
     from perfwatch.agent.source import Position, Source
     from perfwatch.agent.target import Candidate
+    from perfwatch.tui.choices import Choices
+    from perfwatch.tui.screens.probes import ProbesScreen
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -59,6 +61,14 @@ class WindowWanted(Message):
         self.begin_ns, self.end_ns = begin_ns, end_ns
 
 
+class ChoicesMade(Message):
+    """Somebody wants to see lists otherwise."""
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__()
+        self.choices = choices
+
+
 class CandidateChosen(Message):
     """Somebody wants to attach to this process."""
 
@@ -73,6 +83,14 @@ class Attached(Message):
     def __init__(self, source: Source) -> None:
         super().__init__()
         self.source = source
+
+
+class DoctorWanted(Message):
+    """Somebody wants to know what this machine allows; `by` shall be told."""
+
+    def __init__(self, by: ProbesScreen) -> None:
+        super().__init__()
+        self.by = by
 
 
 class AttachFailed(Message):

@@ -22,6 +22,7 @@ from perfwatch.agent.correlator.call_times import PARTS, Part
 from perfwatch.agent.model import BUCKETS, Bucket, Principle
 
 if TYPE_CHECKING:
+    from perfwatch.agent.model_threads import Doing
     from perfwatch.agent.trees.reasons import Reason
 
 
@@ -59,6 +60,8 @@ GC: Final = Ink("g", GC_COLOUR, "gc", GC_MEANING)
 PART_INKS: Final[dict[Part, Ink]] = {
     part: Ink(PART_GLYPH[part], PART_COLOUR[part], part, PART_MEANING[part]) for part in PARTS
 }
+IDLE: Final = Ink("─", OPEN_COLOUR, "idle", "of a thread: waited for work")
+UNKNOWN: Final = Ink("·", OPEN_COLOUR, "unknown", "of a thread: what it did may not be read")
 UNACCOUNTED: Final = Ink("·", OPEN_COLOUR, "unaccounted", "what no bucket explains; shown, never hidden")
 
 LETTER: Final[dict[Principle, str]] = {
@@ -78,11 +81,19 @@ ACCENT: Final = "#7cc4ff"
 LINE: Final = "#4f83ad"
 ALARM: Final = "#ef6b73"
 WARN: Final = "#e2c064"
+GAIN: Final = "#7fb77e"
 
 
 def ink_of(reason: Reason) -> Ink:
     """Return how a reason in a call tree is drawn."""
     return GC if reason == "gc" else INKS[reason]
+
+
+def ink_for(doing: Doing | None) -> Ink:
+    """Return how what a thread does is drawn."""
+    if doing is None:
+        return UNKNOWN
+    return IDLE if doing == "idle" else INKS[doing]
 
 
 def inks(booked_ns: tuple[int, ...], unaccounted_ns: int) -> list[tuple[Ink, int]]:

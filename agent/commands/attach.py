@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from perfwatch.agent.choices import Choices
+    from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
 
 
@@ -50,7 +51,7 @@ def attach(  # noqa: PLR0913 - one for each option
 
     need_terminal("perfwatch record --pid PID, then perfwatch report, work without one")
     chosen = ((process,) if process else ()) + pids
-    show(source(*chosen) if chosen else None, source)
+    show(source(*chosen) if chosen else None, source, diagnose=diagnosed)
 
 
 def need_terminal(instead: str) -> None:
@@ -59,9 +60,21 @@ def need_terminal(instead: str) -> None:
         raise PerfwatchError("the terminal interface needs a terminal", instead)
 
 
-def show(source: Source | None, attach_to: Callable[[int], Source] | None = None) -> None:
-    """Run the terminal interface over a source, and close it."""
+def diagnosed(pid: int) -> Diagnosis:
+    """Ask the doctor about a process."""
+    from perfwatch.agent.doctor import diagnose  # noqa: PLC0415 - it imports every probe
+
+    return diagnose(pid)
+
+
+def show(
+    source: Source | None,
+    attach_to: Callable[[int], Source] | None = None,
+    *,
+    diagnose: Callable[[int], Diagnosis] | None = None,
+) -> None:
+    """Run the terminal interface over a source, and close it; `diagnose` where it is of this machine."""
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
 
-    app = PerfwatchApp(source, attach=attach_to, candidates=python_processes)
+    app = PerfwatchApp(source, attach=attach_to, candidates=python_processes, diagnose=diagnose)
     app.run()

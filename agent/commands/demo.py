@@ -7,7 +7,7 @@ import sys
 import click
 
 from perfwatch.agent.collector import Collector
-from perfwatch.agent.commands.attach import show
+from perfwatch.agent.commands.attach import diagnosed, show
 from perfwatch.agent.commands.report import text_width
 from perfwatch.agent.demo import start_demo, start_services
 from perfwatch.agent.live import Live
@@ -37,7 +37,7 @@ def demo(*, text: bool, duration: float, services: bool) -> None:
     with start_services() if services else start_demo() as running:
         pids = (running.pid, *running.behind)
         if not text and sys.stdin.isatty() and sys.stdout.isatty():
-            show(Live(*pids))
+            show(Live(*pids), diagnose=diagnosed)
             return
         click.echo(f"watching the demo server at {running.address} for {duration:.0f} s", err=True)
         with stop_on_signals() as stop, Collector(*find_targets(pids)) as collector:

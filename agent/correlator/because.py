@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from perfwatch.agent.correlator.wording import at, cut, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from perfwatch.agent.model import Evidence, Link, Mechanism
+    from perfwatch.agent.model import Cause, Evidence, Link, Mechanism
 
 
 class Linked(Protocol):
@@ -106,6 +106,16 @@ def link_text(link: Link) -> str:
     did = "" if link.mechanism is None else f": {_did(link.mechanism, None)}"
     part = f" ({percent(link.share)})" if link.share > 0 else ""
     return f"{link.kind} {_named(link)}{did}{part}"
+
+
+def also(causes: Sequence[Cause], own: Mechanism | None) -> str:
+    """Say what else explains a notable part of the latency: `run-queue 14 %, cpu 5 %`; nothing where nothing does."""
+    return ", ".join(f"{one.mechanism} {percent(one.share)}" for one in causes if one.mechanism != own)
+
+
+def facts(evidence: Iterable[Evidence], limit: int) -> list[Evidence]:
+    """Return the first facts, without those that `also` says."""
+    return [one for one in evidence if one.name != "also"][:limit]
 
 
 def ring(members: Sequence[Link]) -> str:

@@ -1,4 +1,4 @@
-"""Ledgers summed bucket by bucket, many at a time: that costs a quarter of adding them one by one."""
+"""Ledgers bucket by bucket: summed, many at a time, which costs a quarter of adding them one by one; made sound."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from perfwatch.agent.model import BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from perfwatch.agent.model import Bucket, Ledger
 
 _TOGETHER: Final = 64
 
@@ -41,3 +43,13 @@ class BookedSums:
         if self._new:
             self._sums = tuple(map(sum, zip(self._sums, *self._new, strict=True)))
             self._new = []
+
+
+def within_total(ledger: Ledger) -> dict[Bucket, int]:
+    """Return the buckets without what is below 0; where they claim more than the latency, scaled down to it."""
+    total_ns = max(ledger.total_ns, 0)
+    booked = {bucket: max(spent_ns, 0) for bucket, spent_ns in zip(BUCKETS, ledger.booked_ns, strict=True)}
+    claimed_ns = sum(booked.values())
+    if claimed_ns > total_ns:
+        return {bucket: spent_ns * total_ns // claimed_ns for bucket, spent_ns in booked.items()}
+    return booked

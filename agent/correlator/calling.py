@@ -84,6 +84,11 @@ def calls_of(record: ServedRequest) -> list[Call]:
     return sorted(inside, key=lambda call: call.started_ns)
 
 
+def waits_of(record: ServedRequest) -> list[Wait]:
+    """Return the waits of a request, as they were begun; no more than 512."""
+    return sorted(record.waits, key=lambda wait: wait.started_ns)[:_MAX_WAITS]
+
+
 def chatter(calls: Iterable[Call]) -> dict[Shape, list[Call]]:
     """Return the groups of many calls of one shape that went one after the other, and none of which is most of it."""
     alike: dict[Shape, list[Call]] = defaultdict(list)
@@ -97,10 +102,9 @@ def divide(record: ServedRequest, booked_ns: int) -> list[Slice]:
     """Return what the time booked to `calls` was spent on; adds up to it. Costs 10 us for each call."""
     if booked_ns <= 0 or not record.calls:
         return [Slice("dependency", None, None, booked_ns)] if booked_ns else []
-    stretches = list(_stretches(record))
-    waits = sorted(record.waits, key=lambda wait: wait.started_ns)[:_MAX_WAITS]
+    stretches, waits = list(stretches_of(record)), waits_of(record)
     slices, left_ns = [], booked_ns
-    for one in (*_waited(stretches, waits), *_between(stretches, waits, booked_ns, is_whole=not record.calls_lost)):
+    for one in (*_waited(stretches, waits), *besides(stretches, waits, booked_ns, is_whole=not record.calls_lost)):
         taken = min(one.spent_ns, left_ns)
         if taken > 0:
             slices.append(one._replace(spent_ns=taken))
@@ -127,7 +131,7 @@ def _is_chatter(group: Sequence[Call]) -> bool:
     return sum(lengths) <= _ABREAST * together and max(lengths) <= _DOMINANT * sum(lengths)
 
 
-def _stretches(record: ServedRequest) -> Iterator[Stretch]:
+def stretches_of(record: ServedRequest) -> Iterator[Stretch]:
     """Yield who kept the request when, in order of time, none over another."""
     calls = calls_of(record)
     chatty = {id(call) for group in chatter(calls).values() for call in group}
@@ -216,14 +220,14 @@ def _waited(stretches: Sequence[Stretch], waits: Sequence[Wait]) -> Iterator[Sli
         yield Slice("dependency", None, wait, wait.blocked_ns - known_ns)
 
 
-def _between(stretches: Sequence[Stretch], waits: Sequence[Wait], booked_ns: int, *, is_whole: bool) -> Iterator[Slice]:
+def besides(stretches: Sequence[Stretch], waits: Sequence[Wait], booked_ns: int, *, is_whole: bool) -> Iterator[Slice]:
     """Yield the calls that no wait covers, by what is booked besides the waits.
 
     Where some calls were only counted (not `is_whole`), the others stand for them.
     """
     left_ns = booked_ns - sum(wait.blocked_ns for wait in waits if wait.bucket == "calls")
     meant = [one for one in stretches if not one.is_closing]
-    bare = list(_uncovered(meant, waits)) if left_ns > 0 else []
+    bare = list(uncovered(meant, waits)) if left_ns > 0 else []
     bare_ns = sum(spent_ns for _, spent_ns in bare)
     if bare_ns <= 0:
         return
@@ -232,7 +236,7 @@ def _between(stretches: Sequence[Stretch], waits: Sequence[Wait], booked_ns: int
         yield Slice(one.part, one.call, None, int(spent_ns * scale))
 
 
-def _uncovered(stretches: Sequence[Stretch], waits: Sequence[Wait]) -> Iterator[tuple[Stretch, int]]:
+def uncovered(stretches: Sequence[Stretch], waits: Sequence[Wait]) -> Iterator[tuple[Stretch, int]]:
     """Yield how much of each stretch lies in no wait of any kind."""
     at = 0
     for one in stretches:

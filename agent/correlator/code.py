@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from perfwatch.agent.correlator.gc_runs import Pauses
 from perfwatch.agent.correlator.interpreters import Interpreters, Paused
 from perfwatch.agent.correlator.recent import RecentLists
 from perfwatch.agent.correlator.spans import Spans
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CodeRecord: TypeAlias = frames.ThreadStacks | frames.PythonSample | frames.GcPause | frames.Span
 _PAUSES: Final = 8192
+_EACH: Final = 512
+"""So many runs since the first reading are added up anew for each view; of more, those before it do not matter."""
 _SIGHTINGS: Final = 32_768
 """Of all threads: 10 s of 64 threads at 50 Hz."""
 _WAITS: Final = 8192
@@ -50,6 +52,7 @@ class Code:
         self._holding: RecentLists[int, Sighting] = RecentLists(_SIGHTINGS)
         self._waits: RecentLists[int, ThreadWait] = RecentLists(_WAITS)
         self._paused: dict[int, Paused] = {}
+        self.runs = Pauses()
         self.spans = Spans()
 
     def take(self, record: CodeRecord) -> None:
@@ -92,6 +95,15 @@ class Code:
         """Return what a thread was executing, in order of time."""
         return _within(self._by_thread, tid, span)
 
+    def newest(self, tid: int) -> Sighting | None:
+        """Return what a thread was executing last."""
+        return next(self._by_thread.newest(tid), None)
+
+    def stack_of(self, tid: int) -> tuple[Frame, ...]:
+        """Return the stack of that; none where it was not read."""
+        newest = self.newest(tid)
+        return () if newest is None else newest.frames
+
     def holders(self, pid: int, span: Span) -> list[Sighting]:
         """Return the threads of a process that were found holding its interpreter lock, in order of time."""
         return _within(self._holding, pid, span)
@@ -100,16 +112,17 @@ class Code:
         """Return what the interpreter of each process did over a stretch that ends now."""
 
         def lately(pid: int, between: Span) -> Paused:
-            return reduce(Paused.and_one_of, (pause.paused_ns for pause in self.pauses(pid, between)), Paused())
+            return Paused.of([max(pause.paused_ns, 0) for pause in self.pauses(pid, between)])
 
         def ever(pid: int, between: Span) -> Paused:
             total = self._paused.get(pid, Paused())
-            return lately(pid, between) if total.runs <= _PAUSES else total
+            return lately(pid, between) if total.runs <= _EACH else total
 
         return self.interpreters.over(span, ever if span.from_ns is None else lately)
 
     def _collected(self, pause: GcPause) -> None:
         self._pauses.add(pause.pid, pause)
+        self.runs.add(pause)
         before = self._paused.pop(pause.pid, Paused())
         if len(self._paused) >= _MAX_PROCESSES:
             del self._paused[next(iter(self._paused))]

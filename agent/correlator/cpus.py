@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.rates import CpuRate, cpu_rate, part
+from perfwatch.agent.correlator.rates import CpuRate, cpu_rate, cpu_uses, part
 from perfwatch.agent.correlator.series import Series
 from perfwatch.agent.correlator.tally import Tally
 from perfwatch.agent.model_queues import CpuShare, RunQueue
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from perfwatch.agent.correlator.series import Span
+    from perfwatch.agent.model_lately import CpuUse
     from perfwatch.probes.samples import CpuSample
 
 SHOWN: Final = 5
@@ -52,6 +53,11 @@ class Cpus:
         """Return how busy the CPUs were."""
         pair = self._samples.around(span)
         return None if pair is None else cpu_rate(*pair)
+
+    def uses(self, span: Span) -> tuple[CpuUse, ...]:
+        """Return what each CPU did."""
+        pair = self._samples.around(span)
+        return () if pair is None else cpu_uses(*pair)
 
     def run_queue(self, span: Span) -> RunQueue | None:
         """Return how many threads waited, and the five processes that used most; None where it was not read."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import disk_rate, grown, latency_p99_ms, per_second
+from perfwatch.agent.correlator.seconds import Seconds
 from perfwatch.agent.correlator.series import Named, Series
 from perfwatch.agent.correlator.tally import Tally
+from perfwatch.agent.model_lately import OwnIo
 from perfwatch.agent.model_queues import DiskQueue, DiskShare
 
 if TYPE_CHECKING:
@@ -38,10 +40,15 @@ class Disks:
         self._moved_ns = 0
         self._processes: Named[ProcessIo] = Named(_always)
         self._files: dict[int, tuple[FilePlace, ...]] = {}
+        self.busy = Seconds()
+        """Of the device that was busiest in each."""
 
     def sample(self, sample: DiskSample) -> None:
-        """Take in a device's counters; costs about 3 us."""
-        self._devices.add(sample.device, sample)
+        """Take in a device's counters; costs about 5 us."""
+        before = self._devices.add(sample.device, sample)
+        rate = None if before is None else disk_rate(before, sample)
+        if before is not None and rate is not None:
+            self.busy.put(rate.busy, sample.at_ns, before.at_ns)
 
     def latency(self, sample: DiskLatency) -> None:
         """Take in how long a device's requests took; costs about 3 us."""
@@ -81,6 +88,11 @@ class Disks:
                         written_bytes_s=rate.written_bytes_s,
                         p99_ms=self._p99_ms(device, span),
                         file_systems=self._mounts(device),
+                        reads_s=rate.reads_s,
+                        writes_s=rate.writes_s,
+                        read_ms=rate.read_ms,
+                        write_ms=rate.write_ms,
+                        in_flight=pair[1].in_flight,
                     )
                 )
         found.sort(key=lambda one: (-one.utilisation, -one.depth, one.device))
@@ -105,12 +117,21 @@ class Disks:
         """Return the bytes that a process of the target read from and wrote to disks, per second."""
         series = self._processes.of(str(pid))
         pair = None if series is None else series.around(span)
-        if pair is None:
+        own = None if pair is None else _own_io(*pair)
+        if own is None or own.read_bytes_s is None or own.written_bytes_s is None:
             return None
-        before, after = pair
-        read, written = grown(before.read_bytes, after.read_bytes), grown(before.written_bytes, after.written_bytes)
-        moved = None if read is None or written is None else read + written
-        return per_second(moved, after.at_ns - before.at_ns)
+        return own.read_bytes_s + own.written_bytes_s
+
+    def own_io(self, span: Span) -> tuple[OwnIo, ...]:
+        """Return what each process of the target moved, the largest first, at most 16."""
+        found = [_own_io(*pair) for _, pair in self._processes.around(span)]
+        found.sort(key=lambda one: (-((one.read_bytes_s or 0.0) + (one.written_bytes_s or 0.0)), one.pid))
+        return tuple(found[:_MAX_USERS])
+
+    def open_files(self) -> tuple[FilePlace, ...]:
+        """Return the files that the target has open, each path once, those that it writes first, at most 32."""
+        found = {(one.path, one.device): one for files in self._files.values() for one in files}
+        return tuple(sorted(found.values(), key=lambda one: (not one.is_written, one.path))[:_MAX_FILES])
 
     def devices_of(self, pid: int) -> frozenset[str]:
         """Return the devices that a process's files are on; those of the whole target where it has none open."""
@@ -135,6 +156,17 @@ class Disks:
 def _add(moved: Tally[_Mover], sample: DiskUsers) -> None:
     for user in sample.top[:_MAX_USERS]:
         moved.add(_Mover(user.pid, user.name, user.is_target), user.read_bytes, user.written_bytes)
+
+
+def _own_io(before: ProcessIo, after: ProcessIo) -> OwnIo:
+    passed_ns = after.at_ns - before.at_ns
+    waited_ns = grown(before.delay_ns, after.delay_ns)
+    return OwnIo(
+        pid=after.pid,
+        read_bytes_s=per_second(grown(before.read_bytes, after.read_bytes), passed_ns),
+        written_bytes_s=per_second(grown(before.written_bytes, after.written_bytes), passed_ns),
+        waited=None if waited_ns is None or passed_ns <= 0 else waited_ns / passed_ns,
+    )
 
 
 def _continues(before: DiskSample, after: DiskSample) -> bool:

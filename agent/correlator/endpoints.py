@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from perfwatch.agent.correlator.booked import BookedSums
 from perfwatch.agent.correlator.called import Called
 from perfwatch.agent.correlator.fair import FairSample
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import StackTime
 
 MAX_ENDPOINTS: Final = 500
+GLANCE_NS: Final = 2_000_000_000
 _MAX_CALLED: Final = 32
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NOTHING: Final = Latency(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -57,8 +60,12 @@ class EndpointState:
 
     __slots__ = (
         "_booked",
+        "_is_fresh",
+        "_is_rough",
         "_known",
         "_made",
+        "_made_ns",
+        "_made_of",
         "_predictions",
         "_slow",
         "_slowness",
@@ -95,10 +102,13 @@ class EndpointState:
         self._slow = Pool()
         self._usual = Pool()
         self._made: Endpoint | None = None
+        self._made_ns = self._made_of = 0
+        self._is_fresh = self._is_rough = False
+        """Nothing came since it was made; it was made for a glance."""
 
     def count(self, booked_ns: tuple[int, ...], *, slow: bool, failed: bool, sign: int = 1) -> None:
         """Count a request whose duration is in `latencies` already; with sign -1 take it back."""
-        self._made = None
+        self._is_fresh = False
         self.slow_count += sign * slow
         self.errors += sign * failed
         self._booked.add(booked_ns, sign)
@@ -110,7 +120,7 @@ class EndpointState:
 
     def judged(self, request: Request, judged: Judged) -> None:
         """Add a judged request to the figures that the endpoint's verdict is made of."""
-        self._made = None
+        self._is_fresh = False
         pool = self._slow if request.slow else self._usual
         pool.add(request.record.id, request.ledger.booked_ns, judged)
 
@@ -128,7 +138,7 @@ class EndpointState:
 
     def retold(self, request_id: int, verdict: Verdict, *, slow: bool) -> None:
         """Take another verdict of a judged request, of the same mechanism."""
-        self._made = None
+        self._is_fresh = False
         (self._slow if slow else self._usual).retold(request_id, verdict)
 
     @property
@@ -146,9 +156,31 @@ class EndpointState:
 
     def endpoint(self) -> Endpoint:
         """Return its present figures; made anew only after a change."""
-        if self._made is None or self._known != self._told_by_others():
-            self._made = self._make()
+        return self._present(glance=False)
+
+    def glance(self, now_ns: int) -> Endpoint:
+        """Return the same for a screen: while it rests on hardly more requests, all but its counts is up to 2 s old."""
+        made = self._made
+        is_old = now_ns - self._made_ns >= GLANCE_NS or now_ns < self._made_ns
+        if made is None or is_old or 8 * (self._slow.count + self._usual.count) > 9 * self._made_of:
+            self._made_ns, self._made_of = now_ns, self._slow.count + self._usual.count
+            return self._present(glance=True)
+        if self._is_fresh:
+            return made
+        return msgspec.structs.replace(
+            made,
+            count=self.latencies.count,
+            slow_count=self.slow_count,
+            errors=self.errors,
+            latency_ms=self.latencies.summary() or _NOTHING,
+        )
+
+    def _present(self, *, glance: bool) -> Endpoint:
+        is_fine = self._is_fresh and (glance or not self._is_rough)
+        if self._made is None or not is_fine or self._known != self._told_by_others():
+            self._made = self._make(glance=glance)
             self._known = self._told_by_others()
+            self._is_fresh, self._is_rough = True, glance
         return self._made
 
     @property
@@ -158,14 +190,14 @@ class EndpointState:
     def _lost_ns(self, pool: Pool) -> int:
         return max(pool.total_ns - pool.count * self._slowness.never_ns, 0)
 
-    def _make(self) -> Endpoint:
+    def _make(self, *, glance: bool) -> Endpoint:
         # Slow requests speak for their endpoint, unless more is lost in its usual ones.
         usual = self._lost_ns(self._usual) > self._lost_ns(self._slow) or not self._slow.count
         always = self._always_slow and usual
         pool = self._slow + self._usual if always else self._slow
         latency = self.latencies.summary() or _NOTHING
         verdict, frames = self._verdict(pool, latency, always=always) if pool.count else (self._healthy(), ())
-        causes = tuple(one.mechanism for one in verdict.causes) or (verdict.mechanism,)
+        causes = [one.mechanism for one in verdict.causes] or [one for one in (verdict.mechanism,) if one is not None]
         return Endpoint(
             method=self.method,
             route=self.route,
@@ -182,7 +214,7 @@ class EndpointState:
             downstream=self.downstream.largest(),
             normal=None if always else self._normal_ledger(),
             normal_count=0 if always else self.latencies.count - self.slow_count,
-            what_if=self._predictions.of([one for one in causes if one is not None], latency, self._base(verdict)),
+            what_if=self._predictions.of(causes, latency, self._base(verdict), glance=glance),
         )
 
     def _normal_ledger(self) -> Ledger | None:

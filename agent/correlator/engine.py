@@ -20,7 +20,9 @@ from perfwatch.agent.correlator.fair import taken
 from perfwatch.agent.correlator.following import Following
 from perfwatch.agent.correlator.host import Host
 from perfwatch.agent.correlator.judge import Judged, balance_of, chained, judge
+from perfwatch.agent.correlator.lately import lately as in_detail
 from perfwatch.agent.correlator.latencies import Latencies
+from perfwatch.agent.correlator.memory_now import memory_now
 from perfwatch.agent.correlator.pending import Pending
 from perfwatch.agent.correlator.queues import queues
 from perfwatch.agent.correlator.recent import Recent
@@ -32,8 +34,10 @@ from perfwatch.agent.correlator.slowness import Slowness
 from perfwatch.agent.correlator.standing import session_verdict
 from perfwatch.agent.correlator.surroundings import Surroundings
 from perfwatch.agent.correlator.tasks import Tasks
+from perfwatch.agent.correlator.threads_now import threads_now
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
+from perfwatch.agent.correlator.waited import Waited
 from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
@@ -95,6 +99,7 @@ class Correlator:
         self._tasks = Tasks()
         self._quick: list[Request] = []
         self._pending = Pending()
+        self._waited = Waited()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
 
@@ -115,9 +120,11 @@ class Correlator:
             case InFlight():
                 self._open_at_ns = record.at_ns
                 self._traffic.opened(_sound_flight(record))
+                self._around.histories.flying(record)
                 self._timeline.fly(self._traffic.open_count)
             case HostSample():
                 self._around.host.sample(record)
+                self._timeline.use(self._around.host.cpu_use)
             case ProcessSample():
                 self._around.host.process(record)
             case ListenerSample():
@@ -134,13 +141,19 @@ class Correlator:
                 self._around.take(record)
         return ()
 
-    def view(self) -> View:
-        """Return how things stand; endpoints are made anew only where something changed."""
+    def view(self, *, glance: bool = False) -> View:
+        """Return how things stand; endpoints are made anew only where something changed.
+
+        For a `glance` it costs less: what an endpoint's verdict rests on may be 2 s old, so it depends on when somebody
+        looks. Otherwise all depends on the records alone.
+        """
         passed_s = (self._now_ns - self._first_ns) / 1e9
         ranked = self._endpoints.ranked()
         chronicle, around, host = self._chronicle, self._around, self._around.host
-        endpoints = tuple(state.endpoint() for state in ranked)
+        now_ns = self._now_ns
+        endpoints = tuple(state.glance(now_ns) if glance else state.endpoint() for state in ranked)
         context = self._context()
+        self._waited.look(self._judged.requests)
         lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
         return View(
             now_ns=self._now_ns,
@@ -180,7 +193,13 @@ class Correlator:
             downstream=self._downstream.largest(),
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
+            threads=threads_now(context),
+            memory=memory_now(around, lately),
+            gc_runs=around.code.runs.told(context),
             scalability=self._traffic.windows.scalability(),
+            lately=in_detail(around, chronicle.listeners, lately),
+            permits=self._waited.permits,
+            disk_waits=self._waited.disk,
         )
 
     def _context(self) -> Context:
@@ -251,6 +270,7 @@ class Correlator:
         )
         self._counted.put(record.id, counted)
         self._traffic.served(record)
+        self._around.histories.served(record, self._traffic, is_new=earlier is None)
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:

@@ -20,6 +20,7 @@ BOOKED_TO: Final[dict[Mechanism, tuple[Bucket, ...]]] = BUCKETS_OF | {
     "run-queue": ("run_queue", "gil"),
     "throttle": ("run_queue", "gil"),
 }
+_ON_CPU, _RUN_QUEUE = COLUMN["on_cpu"], COLUMN["run_queue"]
 _SUSPENDED: Final[tuple[Mechanism, ...]] = ("sleep", "pool", "lock", "queue", "dependency", "network")
 """What a coroutine may be suspended in."""
 
@@ -62,10 +63,23 @@ def gone_of(one: Taken, part: Part) -> float:
     if one.balance is None:
         return part.quick * sum([one.booked_ns[column] for column in part.columns])
     gone_ns: float = one.balance.spent_ns.get(part.mechanism, 0)
+    woken_ns, work_ns = 0, _work_ns(one, part.mechanism)
     if gone_ns and one.woken:
-        gone_ns += sum([spent_ns for bucket, spent_ns in one.woken if bucket in part.buckets])
+        woken_ns = sum([spent_ns for bucket, spent_ns in one.woken if bucket in part.buckets])
+    gone_ns += work_ns + max(woken_ns, _queued_ns(one, work_ns))
     if one.balance.looks is not NOBODY:
         gone_ns += part.looks.part(part.mechanism, one.balance.looks)
     if part.untold:
         gone_ns += part.untold * min(one.balance.suspended_ns, one.balance.other_ns)
     return gone_ns
+
+
+def _work_ns(one: Taken, mechanism: Mechanism) -> int:
+    """Return what it computed for calls that are gone."""
+    return sum([spent_ns for name, spent_ns in one.call_work if name == mechanism])
+
+
+def _queued_ns(one: Taken, work_ns: int) -> float:
+    """Return what it waited for a CPU to do that, in proportion."""
+    computed_ns = one.booked_ns[_ON_CPU]
+    return min(work_ns / computed_ns, 1.0) * one.booked_ns[_RUN_QUEUE] if work_ns and computed_ns > 0 else 0.0

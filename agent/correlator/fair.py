@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.call_work import call_work
 from perfwatch.agent.correlator.stack_times import EXACT
+from perfwatch.agent.model import COLUMN
 
 if TYPE_CHECKING:
     from perfwatch.agent.correlator.weighing import Balance
-    from perfwatch.agent.model import Bucket, ServedRequest
+    from perfwatch.agent.model import Bucket, Mechanism, ServedRequest
 
 MOST: Final = 256
-_WAITS: Final = 64
+_WAITS: Final = 512
+_KNOWN: Final = 0.8
+_CALLS: Final = COLUMN["calls"]
 _ALL: Final = 1 << 64
 _MASK: Final = _ALL - 1
 
@@ -31,10 +35,14 @@ class Taken(NamedTuple):
     """Its latency by mechanisms; None where that was not asked for: its buckets are known."""
     woken: tuple[tuple[Bucket, int], ...]
     """How long it waited for a CPU after waits of 1 ms or more, by what these were for: without them it would not."""
+    call_work: tuple[tuple[Mechanism, int], ...] = ()
+    """What a judged one computed for calls that need not be, by what is to blame for these."""
+    is_known: bool = True
+    """Its ledger says where most of its time went."""
 
 
 def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Taken | None:
-    """Return what is kept of a request; None where its ledger is not its own. 0.4 us, more where it waited."""
+    """Return what is kept of a request; None where its ledger is not its own. 0.4 us, more with waits and calls."""
     if record.threads not in EXACT:
         return None
     woken = tuple(
@@ -42,7 +50,9 @@ def taken(record: ServedRequest, total_ns: int, balance: Balance | None) -> Take
         for wait in record.waits[:_WAITS]
         if wait.runnable_ns > 0 and wait.bucket != "run_queue"
     )
-    return Taken(total_ns, record.booked_ns, record.pid, balance, woken)
+    work = call_work(record, record.booked_ns[_CALLS]) if balance is not None else ()
+    is_known = sum(record.booked_ns) >= _KNOWN * total_ns
+    return Taken(total_ns, record.booked_ns, record.pid, balance, woken, work, is_known)
 
 
 class FairSample:

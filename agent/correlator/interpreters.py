@@ -12,7 +12,7 @@ from perfwatch.agent.correlator.series import Named, Span
 from perfwatch.agent.model_queues import GilShare, Interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from perfwatch.probes.frames import PythonSample
 
@@ -29,6 +29,11 @@ class Paused(NamedTuple):
     runs: int = 0
     paused_ns: int = 0
     longest_ns: int = 0
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Paused:
+        """Add up their lengths."""
+        return cls(len(lengths), sum(lengths), max(lengths, default=0))
 
     def and_one_of(self, paused_ns: int) -> Paused:
         """Return the sums with one more run."""
@@ -70,14 +75,24 @@ class Interpreters:
 
     def thread_name(self, pid: int, tid: int) -> str | None:
         """Return what a thread is called in Python."""
+        return self.names(pid).get(tid)
+
+    def names(self, pid: int) -> dict[int, str]:
+        """Return what the threads of a process are called in Python, as far as that is known."""
         latest = self.latest(pid)
         named = () if latest is None else latest.threads[:_MAX_THREADS]
-        return next((one.name[:_MAX_CHARS] for one in named if one.tid == tid and one.name), None)
+        return {one.tid: one.name[:_MAX_CHARS] for one in named if one.name}
 
     def gil(self, pid: int, span: Span) -> GilRate | None:
         """Return who held the lock of a process around a stretch of time."""
         pair = self._around(pid, span)
         return None if pair is None else gil_rate(*pair)
+
+    def held(self, pid: int, span: Span) -> dict[int, float] | None:
+        """Return in which part of the readings each thread held the lock; None where it was not looked at."""
+        pair = self._around(pid, span)
+        readings = None if pair is None else grown(pair[0].gil_readings, pair[1].gil_readings)
+        return {tid: part(count, readings) for tid, count in _held(*pair)} if pair is not None and readings else None
 
     def gc(self, pid: int, span: Span) -> GcRate | None:
         """Return what the collector of a process did around a stretch of time."""
@@ -125,14 +140,19 @@ def gil_rate(before: PythonSample, after: PythonSample) -> GilRate | None:
     if not readings:
         return None
     free = grown(before.gil_free, after.gil_free) or 0
-    known = {one.tid: one.readings for one in before.gil_held[:_MAX_THREADS]}
-    held = [(one.tid, grown(known.get(one.tid, 0), one.readings) or 0) for one in after.gil_held[:_MAX_THREADS]]
+    held = _held(before, after)
     held.sort(key=lambda one: (-one[1], one[0]))
     return GilRate(
         held=1.0 - part(free, readings),
         handoffs_s=per_second(grown(before.gil_handoffs, after.gil_handoffs), after.at_ns - before.at_ns),
         holders=tuple((tid, part(count, readings)) for tid, count in held[:_HOLDERS] if count),
     )
+
+
+def _held(before: PythonSample, after: PythonSample) -> list[tuple[int, int]]:
+    """Pair each thread with the readings that found it holding the lock."""
+    known = {one.tid: one.readings for one in before.gil_held[:_MAX_THREADS]}
+    return [(one.tid, grown(known.get(one.tid, 0), one.readings) or 0) for one in after.gil_held[:_MAX_THREADS]]
 
 
 def gc_rate(before: PythonSample, after: PythonSample) -> GcRate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from perfwatch.agent.correlator.memory_past import MemoryPast
 from perfwatch.agent.correlator.rates import MemoryRate, grown, memory_rate, part, per_second
 from perfwatch.agent.correlator.series import Named, Series
 
@@ -21,6 +22,7 @@ class Memory:
         self._processes: Named[ProcessMemory] = Named(_goes_on)
         self._intervals = 0
         self._stalled = 0
+        self.past = MemoryPast()
 
     def sample(self, sample: MemorySample) -> None:
         """Take in the host's figures; costs about 3 us."""
@@ -32,6 +34,7 @@ class Memory:
     def process(self, sample: ProcessMemory) -> None:
         """Take in the figures of one process; costs about 2 us."""
         self._processes.add(str(sample.pid), sample)
+        self.past.sample(sample)
 
     def rate(self, span: Span) -> MemoryRate | None:
         """Return how often memory had to be found first."""
@@ -62,13 +65,21 @@ class Memory:
         pair = None if series is None else series.around(span)
         return None if pair is None else (max(pair[0].rss_bytes, 0), max(pair[1].rss_bytes, 0))
 
-    def faults_of(self, pid: int, span: Span) -> float | None:
-        """Return the major faults of a process per second."""
+    def faults(self, pid: int, span: Span) -> tuple[float | None, float | None]:
+        """Return the minor and the major faults of a process per second."""
         series = self._processes.of(str(pid))
         pair = None if series is None else series.around(span)
         if pair is None:
-            return None
-        return per_second(grown(pair[0].major_faults, pair[1].major_faults), pair[1].at_ns - pair[0].at_ns)
+            return None, None
+        before, after = pair
+        passed_ns = after.at_ns - before.at_ns
+        minor, major = grown(before.minor_faults, after.minor_faults), grown(before.major_faults, after.major_faults)
+        return per_second(minor, passed_ns), per_second(major, passed_ns)
+
+    @property
+    def latest(self) -> MemorySample | None:
+        """The newest reading of the host."""
+        return self._samples.latest
 
 
 def _continues(before: MemorySample, after: MemorySample) -> bool:

@@ -77,7 +77,7 @@ def explain_memory(request: Request, context: Context) -> Explanation:
         evidence += _limit(max(limits, key=lambda one: one.limit_hits or 0))
     if rate is not None:
         evidence += _counted(rate)
-    own = memory.faults_of(request.record.pid, span)
+    _, own = memory.faults(request.record.pid, span)
     evidence += _per_second("own_major_faults_s", own, f"process {request.record.pid} had {{}} major faults a second")
     return Explanation(tuple(evidence), _UNKNOWN if short is None else short.advice)
 

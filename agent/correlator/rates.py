@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.model_lately import CpuUse
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 _STEPS: Final = 64
+_MAX_CPUS: Final = 512
 
 
 class CpuRate(NamedTuple):
@@ -41,6 +44,11 @@ class DiskRate(NamedTuple):
     await_ms: float | None
     read_bytes_s: float
     written_bytes_s: float
+    reads_s: float
+    writes_s: float
+    read_ms: float | None
+    """Mean time of a read, as `await_ms` is of both."""
+    write_ms: float | None
 
 
 class CgroupRate(NamedTuple):
@@ -86,6 +94,10 @@ class PressureRate(NamedTuple):
     cpu: float | None
     memory: float | None
     io: float | None
+    cpu_full: float | None = None
+    """In which all of them were, as the next two."""
+    memory_full: float | None = None
+    io_full: float | None = None
 
 
 def grown(before: int | None, after: int | None) -> int | None:
@@ -113,6 +125,23 @@ def cpu_rate(before: CpuSample, after: CpuSample) -> CpuRate | None:
     return CpuRate(part(busy, total), part(steal, total), max(part(used, whole) for used, _, whole in shares))
 
 
+def cpu_uses(before: CpuSample, after: CpuSample) -> tuple[CpuUse, ...]:
+    """Return what each CPU did; one whose clock stood still was idle."""
+    return tuple(_use(old, new) for old, new in zip(before.cpus[:_MAX_CPUS], after.cpus[:_MAX_CPUS], strict=False))
+
+
+def _use(before: CpuTimes, after: CpuTimes) -> CpuUse:
+    _, steal, whole = _times(before, after)
+    user = _or_0(before.user_ns, after.user_ns) + _or_0(before.nice_ns, after.nice_ns)
+    system = (
+        _or_0(before.system_ns, after.system_ns)
+        + _or_0(before.irq_ns, after.irq_ns)
+        + _or_0(before.softirq_ns, after.softirq_ns)
+    )
+    iowait = _or_0(before.iowait_ns, after.iowait_ns)
+    return CpuUse(part(user, whole), part(system, whole), part(steal, whole), part(iowait, whole))
+
+
 def _times(before: CpuTimes, after: CpuTimes) -> tuple[int, int, int]:
     """Busy, stolen and all time of one CPU."""
     steal = _or_0(before.steal_ns, after.steal_ns)
@@ -134,14 +163,18 @@ def disk_rate(before: DiskSample, after: DiskSample) -> DiskRate | None:
     passed_ns = after.at_ns - before.at_ns
     if passed_ns <= 0:
         return None
-    requests = _or_0(before.reads, after.reads) + _or_0(before.writes, after.writes)
-    spent_ns = _or_0(before.read_ns, after.read_ns) + _or_0(before.write_ns, after.write_ns)
+    reads, writes = _or_0(before.reads, after.reads), _or_0(before.writes, after.writes)
+    read_ns, write_ns = _or_0(before.read_ns, after.read_ns), _or_0(before.write_ns, after.write_ns)
     return DiskRate(
         busy=part(_or_0(before.busy_ns, after.busy_ns), passed_ns),
         depth=_or_0(before.queue_ns, after.queue_ns) / passed_ns,
-        await_ms=spent_ns / requests / 1e6 if requests else None,
+        await_ms=_each_ms(read_ns + write_ns, reads + writes),
         read_bytes_s=_or_0(before.read_bytes, after.read_bytes) * 1e9 / passed_ns,
         written_bytes_s=_or_0(before.written_bytes, after.written_bytes) * 1e9 / passed_ns,
+        reads_s=reads * 1e9 / passed_ns,
+        writes_s=writes * 1e9 / passed_ns,
+        read_ms=_each_ms(read_ns, reads),
+        write_ms=_each_ms(write_ns, writes),
     )
 
 
@@ -222,12 +255,19 @@ def pressure_rate(before: PressureSample, after: PressureSample) -> PressureRate
         cpu=held_up(before.cpu_some_ns, after.cpu_some_ns),
         memory=held_up(before.memory_some_ns, after.memory_some_ns),
         io=held_up(before.io_some_ns, after.io_some_ns),
+        cpu_full=held_up(before.cpu_full_ns, after.cpu_full_ns),
+        memory_full=held_up(before.memory_full_ns, after.memory_full_ns),
+        io_full=held_up(before.io_full_ns, after.io_full_ns),
     )
 
 
 def _or_0(before: int, after: int) -> int:
     """Growth of a counter that every kernel keeps; one that went back a little counts as still."""
     return max(after - before, 0)
+
+
+def _each_ms(spent_ns: int, count: int) -> float | None:
+    return spent_ns / count / 1e6 if count else None
 
 
 def _seconds(spent_ns: int | None, passed_ns: int) -> float | None:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import NetworkRate, grown, network_rate
+from perfwatch.agent.correlator.seconds import Seconds
 from perfwatch.agent.correlator.series import Series
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class Accepting(NamedTuple):
     """By how much the drops of the socket itself grew."""
 
 
-class _Dump(NamedTuple):
+class Dump(NamedTuple):
+    """The target's sockets at one moment."""
+
     at_ns: int
     sample: SocketsSample
     by_cookie: dict[int, SocketState]
@@ -56,9 +59,13 @@ class Sockets:
     """The last 16 dumps of the target's sockets, and the counters of its network namespace."""
 
     def __init__(self) -> None:
-        self._dumps: deque[_Dump] = deque(maxlen=_DUMPS)
+        self._dumps: deque[Dump] = deque(maxlen=_DUMPS)
         self._listeners: dict[str, deque[ListenerSample]] = {}
         self._network: Series[NetworkSample] = Series(_continues)
+        self.standing = Seconds()
+        """Bytes in the buffers of all connections, not read or not acknowledged."""
+        self.waiting = Seconds()
+        """Connections that waited to be accepted."""
 
     def sample(self, sample: SocketsSample) -> None:
         """Take in a dump; costs about 30 us with 256 sockets."""
@@ -66,7 +73,10 @@ class Sockets:
             self._dumps.clear()
         sockets = sample.sockets[:_MAX_SOCKETS]
         listening = tuple(one for one in sockets if one.role == "listening")
-        self._dumps.append(_Dump(sample.at_ns, sample, {one.cookie: one for one in sockets}, listening))
+        since_ns = self._dumps[-1].at_ns if self._dumps else None
+        self._dumps.append(Dump(sample.at_ns, sample, {one.cookie: one for one in sockets}, listening))
+        self.standing.put(sample.recv_q_bytes + sample.send_q_bytes, sample.at_ns, since_ns)
+        self.waiting.put(sum(max(one.recv_q, 0) for one in listening), sample.at_ns, since_ns)
 
     def network(self, sample: NetworkSample) -> None:
         """Take in the network's counters; costs about 3 us."""
@@ -80,6 +90,7 @@ class Sockets:
                 return
             kept = self._listeners[sample.address] = deque(maxlen=_DUMPS)
         kept.append(sample)
+        self.waiting.put(sample.backlog, sample.at_ns)
 
     def rate(self, span: Span) -> NetworkRate | None:
         """Return what the network carried and lost."""
@@ -98,7 +109,16 @@ class Sockets:
     @property
     def count(self) -> int | None:
         """How many there were, also those that were not listed."""
-        return self._dumps[-1].sample.count if self._dumps else None
+        return None if self.total is None else self.total.count
+
+    @property
+    def total(self) -> SocketsSample | None:
+        """The last reading, whose sums are over all sockets."""
+        return self._dumps[-1].sample if self._dumps else None
+
+    def dumps(self, span: Span) -> tuple[Dump, ...]:
+        """Return the readings within a stretch of time, the newest last."""
+        return tuple(one for one in self._dumps if (span.from_ns or 0) <= one.at_ns <= span.until_ns)
 
     def change(self, cookie: int, span: Span) -> SocketChange | None:
         """Return what is known of one socket near a stretch of time."""
@@ -145,7 +165,7 @@ class Sockets:
                     drops.setdefault(one.cookie, []).append(one.drops)
         return sum(max(seen[-1] - seen[0], 0) for seen in drops.values())
 
-    def _near(self, span: Span) -> list[_Dump]:
+    def _near(self, span: Span) -> list[Dump]:
         return [dump for dump in self._dumps if _near(dump.at_ns, span)]
 
 

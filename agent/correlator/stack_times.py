@@ -22,6 +22,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.booked import within_total
 from perfwatch.agent.correlator.calling import divide
 from perfwatch.agent.correlator.collecting import gc_ns_of, is_inside, own_pauses, stretches
 from perfwatch.agent.correlator.refining import pooled
@@ -51,7 +52,7 @@ class _Booking:
     """A ledger's buckets while they are given to stacks: none can be overdrawn."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.left = _within_total(ledger)
+        self.left = _whole(ledger)
         self.sums = StackSums()
 
     def book(
@@ -165,12 +166,8 @@ def _sorted_out(
     return inside, running
 
 
-def _within_total(ledger: Ledger) -> dict[Bucket, int]:
-    """Return the buckets without what is below 0, scaled down to the latency; `other` has what is unaccounted too."""
-    total_ns = max(ledger.total_ns, 0)
-    booked = {bucket: max(spent_ns, 0) for bucket, spent_ns in zip(BUCKETS, ledger.booked_ns, strict=True)}
-    claimed_ns = sum(booked.values())
-    if claimed_ns > total_ns:
-        booked = {bucket: spent_ns * total_ns // claimed_ns for bucket, spent_ns in booked.items()}
-    booked["other"] += total_ns - sum(booked.values())
+def _whole(ledger: Ledger) -> dict[Bucket, int]:
+    """Return the buckets, made to add up to the latency: `other` has what is unaccounted too."""
+    booked = within_total(ledger)
+    booked["other"] += max(ledger.total_ns, 0) - sum(booked.values())
     return booked

@@ -10,6 +10,7 @@ from perfwatch.agent.correlator.costs import Costs
 from perfwatch.agent.correlator.cpus import Cpus
 from perfwatch.agent.correlator.deadlocks import Deadlocks
 from perfwatch.agent.correlator.disks import Disks
+from perfwatch.agent.correlator.histories import Histories
 from perfwatch.agent.correlator.limits import Cgroups, Pressures
 from perfwatch.agent.correlator.memory import Memory
 from perfwatch.agent.correlator.services import Services
@@ -65,6 +66,7 @@ class Surroundings:
         self.pressures = Pressures()
         self.threads = ThreadStates()
         self.thread_times = ThreadTimes()
+        self.histories = Histories()
         self.costs = Costs()
         self.code = Code()
         self.services = Services(targets)
@@ -101,6 +103,7 @@ class Surroundings:
                 self.connections.add(record)
             case samples.ThreadsSample():
                 self.threads.sample(record)
+                self.histories.sample(record, self.code.stack_of)
             case samples.ThreadTime():
                 self.thread_times.add(record)
             case samples.CollectorSample():

@@ -24,6 +24,7 @@ class _Second:
 
     __slots__ = (
         "_made",
+        "cpu_use",
         "durations",
         "errors",
         "in_flight",
@@ -40,6 +41,7 @@ class _Second:
         self.durations: list[int] | None = []
         self.p50_ms: float | None = None
         self.p95_ms: float | None = None
+        self.cpu_use: float | None = None
         self._made: Instant | None = None
 
     def count(self, duration_ns: int, *, slow: bool, failed: bool, sign: int) -> None:
@@ -59,6 +61,9 @@ class _Second:
             self.in_flight = count
             self._made = None
 
+    def use(self, cpu_use: float | None) -> None:
+        self.cpu_use, self._made = cpu_use, None
+
     def settle(self) -> None:
         self._measure()
         self.durations = None
@@ -74,6 +79,7 @@ class _Second:
                 p50_ms=self.p50_ms,
                 p95_ms=self.p95_ms,
                 in_flight=self.in_flight,
+                cpu_use=self.cpu_use,
             )
         return self._made
 
@@ -119,6 +125,10 @@ class Timeline:
     def fly(self, count: int) -> None:
         """Note how many requests are in flight; a second shows the most that were seen in it."""
         self._seconds[-1].fly(count)
+
+    def use(self, cpu_use: float | None) -> None:
+        """Note how used the CPUs were up to now; of several readings in a second the last one stands."""
+        self._seconds[-1].use(cpu_use)
 
     def instants(self) -> tuple[Instant, ...]:
         """Return the seconds, oldest first."""

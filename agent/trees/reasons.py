@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import StackTime
 
 Reason: TypeAlias = Bucket | Literal["gc"]
+UNKNOWN: Final = "[code not known]"
+"""What stands for the code of time without a stack."""
 _REASONS: Final = frozenset((*get_args(Bucket), "gc"))
 _MARK: Final = "w"
 """First letter of the attribute that pyinstrument keeps with such a branch; its own are c, h and l."""

@@ -15,7 +15,7 @@ from pyinstrument.session import Session
 
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.trees.origin import Files
-from perfwatch.agent.trees.reasons import Reason, attribute, meaning, reason_of
+from perfwatch.agent.trees.reasons import UNKNOWN, Reason, attribute, meaning, reason_of
 from perfwatch.probes.frames import MAX_FRAME_CHARS, Frame
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 200
 """Frames of a path; pyinstrument walks trees by recursion."""
-UNKNOWN: Final = "[code not known]"
 _NAMELESS: Final = ("<lambda>", "<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 _CUT: Final = "[outer frames left out]"
 _PRECISION_S: Final = 0.0001

@@ -119,6 +119,11 @@ class Row:
         return self.said.names_it if self.outcome == "right" and not self.is_crowded else None
 
     @property
+    def follows(self) -> bool | None:
+        """Whether a right verdict follows the chain of blame to its end; None where none was planted."""
+        return self.said.follows if self.outcome == "right" and not self.is_crowded else None
+
+    @property
     def mended(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
         """(p50, p95) predicted without the mechanism, and measured without the fault; None if either is not known."""
         predicted, measured = self.said.predicted.get(self.expected), self.run.mended.get(self.true.route)

@@ -63,6 +63,7 @@ class Told(msgspec.Struct, frozen=True):
     failed: int
     crowded: float | None = None
     """The part of the slow requests' latency in which the handler's thread got no CPU, by schedstat; 0 in a loop."""
+    chain: tuple[tuple[str, str | None], ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -243,6 +244,7 @@ def _told(party: Party, seen: Seen, truth: Sequence[serving.Measured], environme
         held_share=held_share(slow, truth, party.held_by) if labelled_as and party.held_by else None,
         crowded=planted_share("crowded", slow, truth) if slow else None,
         failed=sum(sample.status != 200 for sample in mine),
+        chain=party.chain,
     )
 
 

@@ -50,6 +50,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, str]:
     first = [row.said.first_right_s for row in faults if row.said.first_right_s is not None]
     starts = [row.start_s for row in faults]
     second = [row.second_told for row in rows if row.second_told is not None]
+    followed = [row.follows for row in faults if row.follows is not None]
     named = [row.names_it for row in faults if row.names_it is not None]
     return {
         "runs": str(len({(row.run.name, row.run.variant) for row in rows})),
@@ -67,6 +68,7 @@ def _figures(rows: Sequence[Row]) -> dict[str, str]:
         ),
         "healthy endpoints that are accused": percent(outcomes["accused"], len(sound)),
         "who is to blame is named, of the right ones": percent(sum(named), len(named)),
+        "the chain of blame followed to its end, of the right ones with one": percent(sum(followed), len(followed)),
         "second cause named, of the right ones with two": percent(sum(second), len(second)),
         "share, against what was planted: median and p95 of the error": _spread(errors, 100, "points"),
         "from starting `perfwatch record` until all is attached, median": _quantile(starts, 0.5, "s"),

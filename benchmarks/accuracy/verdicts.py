@@ -38,6 +38,8 @@ class Said(msgspec.Struct, frozen=True):
     """p50 and p95 without each of its mechanisms."""
     names_it: bool | None
     """Whether the evidence names whom it must name; None where it need not."""
+    follows: bool | None = None
+    """Whether its chain of blame is the one that was planted, to the end; None where none is labelled."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -116,6 +118,7 @@ def _said(party: Told, endpoint: Endpoint | None, first_right_s: float | None) -
         first_right_s=first_right_s,
         predicted=predicted,
         names_it=_names(party, told),
+        follows=tuple((link.kind, link.mechanism) for link in verdict.chain) == party.chain if party.chain else None,
     )
 
 

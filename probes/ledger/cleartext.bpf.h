@@ -50,7 +50,7 @@ static __noinline bool offers_only_http_2(u64 from, u32 length, struct request *
 		size = size < ANSWER_BYTES ? size : ANSWER_BYTES - 1;
 		if (bpf_probe_read_user(scratch->answer, AT_MOST(ANSWER_BYTES - 1, size), (void *)(from + i * HELLO_STEP)))
 			return false;
-		if (occurrences(scratch->answer, size + 1, ONLY_HTTP_2)) /* also at the end */
+		if (occurs(scratch->answer, size + 1, ONLY_HTTP_2)) /* also at the end */
 			return true;
 	}
 	return false;

@@ -323,7 +323,8 @@ struct thread {
 	u32 state; /* enum thread_state */
 	u32 bucket;
 	s32 call;
-	u32 answered;
+	u16 answered;
+	u16 has_next; /* where it has answered: another request that was read with that one, or before its answer */
 	u64 futex;
 	struct address peer;
 	u64 woken_ns;

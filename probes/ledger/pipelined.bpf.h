@@ -50,30 +50,38 @@ static __always_inline bool is_answered(const struct request *r)
 struct text_search {
 	const char *in;
 	u64 wanted;
-	u64 mask;
 	u32 length;
-	u32 found; /* how often, but for a last one that nothing follows */
+	u32 found; /* with something behind it */
 };
 
 static long look_at(u32 i, struct text_search *s)
 {
-	u32 at = i & (ANSWER_BYTES - 1);
 	u64 word = 0;
 
-	bpf_probe_read_kernel(&word, sizeof(word), s->in + at);
-	if ((word & s->mask) == s->wanted && i + (s->mask == ~0ULL ? 8 : 4) < s->length)
-		s->found++;
-	return 0;
+	bpf_probe_read_kernel(&word, sizeof(word), s->in + (i & (ANSWER_BYTES - 1)));
+	s->found = word == s->wanted && i + sizeof(word) < s->length;
+	return s->found;
 }
 
-/* How often 8 bytes, or 4, stand in a text with something behind them. */
-static __noinline u32 occurrences(const char *in, u32 length, u64 wanted)
+/* Do 8 bytes stand in a text, with something behind them? */
+static __noinline u32 occurs(const char *in, u32 length, u64 wanted)
 {
-	struct text_search s = { .in = in, .wanted = wanted, .mask = wanted >> 32 ? ~0ULL : 0xffffffff };
+	struct text_search s = { .in = in, .wanted = wanted, .length = length < ANSWER_BYTES ? length : ANSWER_BYTES };
 
-	s.length = length < ANSWER_BYTES ? length : ANSWER_BYTES;
 	bpf_loop(s.length, look_at, &s, 0);
 	return s.found;
+}
+
+/* How many heads of requests end in what is kept of the text, with something behind them. It is asked of every answer. */
+static __noinline u32 heads_ended(const struct request *r)
+{
+	u32 found = 0, last = 0;
+
+	for (u32 i = 0; i < HEAD_BYTES - 1 && i + 1 < r->head_length; i++) {
+		last = last >> 8 | (u32)(u8)r->head[i] << 24;
+		found += last == HEAD_END;
+	}
+	return found;
 }
 
 /* A method, a space: the first bytes of an HTTP request, and hardly ever of a body's later part. */
@@ -126,7 +134,7 @@ static __noinline int keep_waiting(struct request *r, u64 arrived, u64 from, u32
 
 	if (!w || !from || bpf_probe_read_user(w->head, AT_MOST(HEAD_BYTES - 1, size), (void *)from))
 		return 0;
-	if (!begins_request(w->head, size) || !occurrences(w->head, size, VERSION))
+	if (!begins_request(w->head, size) || !occurs(w->head, size, VERSION))
 		return 0;
 	w->head_length = size;
 	w->arrived_ns = arrived;
@@ -142,10 +150,15 @@ static __always_inline bool begins_answer(const char *status)
 	       status[9] >= '1' && status[9] <= '5';
 }
 
-/* Was another request read in one piece with this one? Of a longer piece the end is not known: then it may be. */
-static __always_inline bool is_followed_in_head(const struct request *r)
+static __always_inline bool is_cut(const struct request *r)
 {
-	return r->head_length == HEAD_BYTES - 1 || occurrences(r->head, r->head_length, HEAD_END) > r->nth;
+	return r->head_length == HEAD_BYTES - 1;
+}
+
+/* Was another request read in one piece with this one, or while it was not answered? */
+static __always_inline bool has_next(const struct request *r)
+{
+	return r->waiting_from != r->waiting_to || (!is_cut(r) && heads_ended(r) > r->nth);
 }
 
 /* The time until the answer before is that one's. */
@@ -192,7 +205,7 @@ static __noinline int follow_on(struct request *r, struct thread *t, u64 now)
 	r->started_ns = r->ended_ns;
 	r->received_bytes = r->sent_bytes = 0;
 	__builtin_memset(&r->ledger, 0, sizeof(r->ledger));
-	if (r->head_length < HEAD_BYTES - 1 && occurrences(r->head, r->head_length, HEAD_END) > r->nth)
+	if (!is_cut(r) && heads_ended(r) > r->nth)
 		r->nth++;
 	else
 		take_waiting(r);
@@ -219,7 +232,7 @@ static __noinline int read_answer(struct request *r, u64 from, u32 length)
 static __noinline bool is_event_stream(struct request *r)
 {
 	if (!r->is_stream)
-		r->is_stream = occurrences(r->answer, r->answer_length, STREAM_TYPE) ? 1 : 2;
+		r->is_stream = occurs(r->answer, r->answer_length, STREAM_TYPE) ? 1 : 2;
 	return r->is_stream == 1;
 }
 
@@ -237,5 +250,5 @@ static __noinline int note_ending(struct request *r, u64 from, u32 length)
 /* The client has closed the connection: before it had all of the answer? Told of an answer in chunks, which says its end. */
 static __noinline bool is_cut_off(const struct request *r)
 {
-	return r->protocol == HTTP_1 && r->ends_open && occurrences(r->answer, r->answer_length, CHUNKED);
+	return r->protocol == HTTP_1 && r->ends_open && occurs(r->answer, r->answer_length, CHUNKED);
 }

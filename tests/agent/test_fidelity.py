@@ -107,13 +107,10 @@ def serve_in_a_container():
     """A loaded server in PID, mount and network namespaces of its own: its PID here, the one in there, its address."""
     command = [*CONTAINER, "--net", sys.executable, "-c", SERVER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            inner, address = process.stdout.readline().split()
-            below = psutil.Process(process.pid).children(recursive=True)
-            (pid,) = [each.pid for each in below if inner_pid(each.pid) == int(inner)]
-            yield pid, int(inner), address
-        finally:
-            process.kill()
+        inner, address = process.stdout.readline().split()
+        below = psutil.Process(process.pid).children(recursive=True)
+        (pid,) = [each.pid for each in below if inner_pid(each.pid) == int(inner)]
+        yield pid, int(inner), address  # then its input ends, and it tidies up
 
 
 @pytest.mark.skipif(not shutil.which("ip"), reason="needs ip (iproute2)")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from faults.catalogue import FAULTS, GTHREAD, SYNC, THREADING, clients
 from faults.loop_catalogue import LOOP_FAULTS, Party
 
+from perfwatch.agent.model import PRINCIPLE_OF
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -153,6 +155,9 @@ ALONE = {"queue", "run-queue", "throttle", "gil", "gil-http-server"}
 """What they lack, everybody lacks: no endpoint is innocent there."""
 
 
+LINK_BUCKETS = {"dependency": "calls", "lock": "lock", "sleep": "sleep"}
+
+
 def _of_threads(fault):
     judged, *others = fault.load
     parties = [Party(judged, fault.principle, fault.mechanism, fault.bucket, fault.kind, fault.named)]
@@ -163,8 +168,24 @@ def _of_threads(fault):
     return Case(fault.name, tuple(parties), fault.server, fault.around, mend)
 
 
+def _of_chain(planted):
+    """Return a chain as a case: each link that is a request is of the endpoint that its load has next."""
+    fault = planted.fault
+    judged, *others = fault.load
+    parties = [
+        Party(judged, fault.principle, fault.mechanism, fault.bucket, fault.kind, fault.named, chain=planted.chain)
+    ]
+    held = [mechanism for kind, mechanism in planted.chain if kind == "request"]
+    parties += [
+        Party(other, PRINCIPLE_OF[mechanism], mechanism, LINK_BUCKETS[mechanism], LINK_BUCKETS[mechanism])
+        for other, mechanism in zip(others, held, strict=False)
+    ]
+    return Case(f"chain-{fault.name}", tuple(parties), fault.server, fault.around)
+
+
 def cases():
     """Return every labelled fault."""
+    from faults.chain_catalogue import CHAINS
     from faults.mixed_catalogue import CASES
 
     older = [_of_threads(fault) for fault in FAULTS]
@@ -172,4 +193,4 @@ def cases():
         Case(fault.name, fault.parties, fault.server, fault.around, TWINS.get(fault.name.rpartition("-")[0], Mend()))
         for fault in LOOP_FAULTS
     ]
-    return (*older, *CASES)
+    return (*older, *CASES, *map(_of_chain, CHAINS))

@@ -36,6 +36,8 @@ class Party:
     """The route of the requests that they waited for, which must be named, or their function."""
     second: tuple[str, str] | None = None
     """A further mechanism that must be told, and the server's name for it."""
+    chain: tuple[tuple[str, str | None], ...] = ()
+    """Who is to blame for whom, to the end: of each link its kind, and what it did. Empty where it is not labelled."""
 
     @property
     def route(self):

@@ -8,8 +8,9 @@ from tui_driving import opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.model_queues import CgroupLimit, Queues
-from perfwatch.tui.screens.host import HostScreen, Scrolled
+from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.overview import OverviewScreen
+from perfwatch.tui.screens.sectioned import Scrolled
 
 INFO = session_info(probes=queued.PROBES)
 SAID = {

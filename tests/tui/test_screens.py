@@ -37,9 +37,9 @@ async def test_from_a_slow_request_to_its_ledger_and_back():
         await pilot.press("tab", "enter")
         await shows(pilot, "where the time went")
         text = screen(pilot)
-        for part in ("POST /order/", "woken by refresh-cache", "unaccounted", "10.0.0.5:5432", "▒ lock", "do Hold"):
+        for part in ("POST /order/", "released by refresh-cache", "unaccounted", "10.0.0.5:5432", "▒ lock", "do Hold"):
             assert part in text
-        assert "gain of its endpoint, without it: p95 " in text
+        assert "if of its endpoint, without it: p95 " in text
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         assert isinstance(pilot.app.focused, RequestRows)
@@ -63,7 +63,7 @@ async def test_from_an_endpoint_to_one_of_its_requests_and_back():
         await shows(pilot, "mean ledger of the")
         assert "GET /search   94 requests" in screen(pilot)
         assert "POST" not in screen(pilot)
-        assert "gain without it: p95 " in screen(pilot)
+        assert "if without it: p95 " in screen(pilot)
         await pilot.press("enter")
         await shows(pilot, "until a thread read it")
         await pilot.press("escape", "escape")
@@ -257,7 +257,7 @@ async def test_c_goes_to_the_request_that_held_the_lock():
         await pilot.press("c")
         await shows(pilot, "GET /search  ")
         await pilot.press("c")
-        await shows(pilot, "no other request is to blame for it")
+        await shows(pilot, "nobody else is to blame for it")
 
 
 @scenario

@@ -15,6 +15,7 @@ from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
 from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.chances import chance_line
@@ -40,7 +41,10 @@ class EndpointScreen(TreeScreen):
 
     CSS_PATH = "endpoint.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "RequestRows"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.leave", "back", key_display="esc"),
+        Binding("8", "flame", "flame graph of this endpoint", show=False),
+    ]
 
     def __init__(self, key: str, frame: Frame | None) -> None:
         super().__init__(frame)
@@ -90,6 +94,10 @@ class EndpointScreen(TreeScreen):
         self.query_one(WhyPanel).show(endpoint.verdict, gain=gain)
         self.query_one("#called", Static).update(_called(endpoint))
         self.set_class(bool(endpoint.downstream), "-calling")
+
+    def action_flame(self) -> None:
+        """Open the flame graph of this endpoint."""
+        self.app.push_screen(FlameScreen(self.frame, self._key))
 
     @on(RowList.Chosen, "#slow")
     def _open_request(self, event: RowList.Chosen) -> None:

@@ -65,7 +65,7 @@ def help_sheet(groups: Sequence[tuple[str, Sequence[BindingType]]]) -> Sheet:
 def legend_sheet() -> Sheet:
     """Return the page of all buckets, parts of calls and principles."""
     grid = Table.grid(padding=(0, 2))
-    for ink in (*palette.INKS.values(), palette.GC, palette.UNACCOUNTED, *palette.PART_INKS.values()):
+    for ink in (*palette.INKS.values(), palette.GC, palette.IDLE, palette.UNACCOUNTED, *palette.PART_INKS.values()):
         grid.add_row(Text(ink.glyph * 3, style=ink.colour), Text(ink.name, style=ink.colour), ink.meaning)
     grid.add_row("", "", "")
     for principle in _PRINCIPLES:

@@ -1,73 +1,39 @@
-"""The host: every queue on it, who stands in them, and what it costs perfwatch to know."""
+"""The host: its CPUs and who uses them, pressure, the limits of the target's cgroups."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Footer, Static
 
 from perfwatch.agent.report_sentences import binary, counted
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean
-from perfwatch.tui.screens.base import SMALLEST, FrameScreen
-from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.screens.sectioned import SectionedScreen
+from perfwatch.tui.widgets.charted import CpuCharts
 from perfwatch.tui.widgets.host_load import HostLoad
-from perfwatch.tui.widgets.host_probes import HostProbes
-from perfwatch.tui.widgets.host_traffic import HostTraffic
-from perfwatch.tui.widgets.notice import NoticeLine
-from perfwatch.tui.widgets.timeline import Timeline
+from perfwatch.tui.widgets.host_share import HostShare
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
     from perfwatch.agent.model import SessionInfo
     from perfwatch.tui.messages import Frame
-
-_TWO_COLUMNS = 156
-
-
-class Scrolled(VerticalScroll, can_focus=True, inherit_bindings=False):
-    """Scrolls by keys; left and right stay with time."""
-
-    ALLOW_MAXIMIZE: ClassVar[bool] = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "scroll_up", "scroll up", show=False),
-        Binding("down", "scroll_down", "scroll down", show=False),
-        Binding("pageup", "page_up", "a page up", show=False),
-        Binding("pagedown", "page_down", "a page down", show=False),
-        Binding("home", "scroll_home", "to the top", show=False),
-        Binding("end", "scroll_end", "to the end", show=False),
-    ]
+    from perfwatch.tui.widgets.panel import Panel
 
 
-class HostScreen(FrameScreen):
-    """Live and replayed alike: it shows the view, over its last seconds. A wide terminal has two columns."""
+class HostScreen(SectionedScreen):
+    """What there is, and who has it."""
 
-    CSS_PATH = "host.tcss"
-    AUTO_FOCUS: ClassVar[str | None] = "Scrolled"
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (96, "-normal"), (_TWO_COLUMNS, "-wide")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
+    def columns(self) -> tuple[list[Panel], list[Panel]]:
+        """Return how used it is, then who uses it."""
+        return [HostLoad()], [HostShare()]
 
-    def compose_parts(self) -> ComposeResult:
-        """Yield the parts from top to bottom."""
-        yield Header().data_bind(FrameScreen.frame)
-        yield NoticeLine().data_bind(FrameScreen.frame)
-        yield Static(id="title")
-        with Scrolled():
-            with Vertical():
-                yield HostLoad().data_bind(FrameScreen.frame)
-            with Vertical():
-                yield HostTraffic().data_bind(FrameScreen.frame)
-                yield HostProbes().data_bind(FrameScreen.frame)
-        yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+    def chart(self) -> Panel:
+        """Return its last seconds."""
+        return CpuCharts()
 
-    def show_frame(self, frame: Frame) -> None:
-        """Say which host it is; the rest is bound to the frame."""
-        self.query_one("#title", Static).update(_title(frame.info))
+    def headline(self, frame: Frame) -> Text:
+        """Say which host it is."""
+        return _title(frame.info)
 
 
 def _title(info: SessionInfo) -> Text:

@@ -1,7 +1,8 @@
-"""One request: its stretches over time, its ledger, why it was slow and what to do, its calls; also while it hangs."""
+"""One request: its course over time, its ledger, why it was slow and what to do, its calls; also while it hangs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -10,13 +11,16 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Static
 
 from perfwatch.agent.correlator.keepers import keepers, told
+from perfwatch.agent.course import course_of, course_of_open
 from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
 from perfwatch.agent.report_gains import gain_of
 from perfwatch.agent.report_sentences import counted
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
-from perfwatch.tui import palette, segments
+from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, duration_ns, size
 from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.culprit import blamed_requests, culprit_sheet
+from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.header import Header
@@ -30,12 +34,16 @@ from perfwatch.tui.widgets.waterfall import Waterfall
 from perfwatch.tui.widgets.why import WhyPanel
 
 if TYPE_CHECKING:
+    from textual import events
     from textual.app import ComposeResult
 
-    from perfwatch.agent.model import Bucket, View
+    from perfwatch.agent.course_step import Step
+    from perfwatch.agent.model import View
     from perfwatch.tui.messages import Frame
 
 _KEEPERS: Final = 2
+_FEWEST_ROWS: Final = 4
+_NOT_KEPT: Final = "the request that is to blame was not slow, and is not kept"
 _SPOKEN: Final = {"http/2": "HTTP/2 ", "grpc": "gRPC "}
 
 
@@ -44,12 +52,14 @@ class RequestScreen(TreeScreen):
 
     CSS_PATH = "request.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.leave", "back", key_display="esc"),
+        Binding("escape", "back", "back", key_display="esc"),
         Binding("left_square_bracket", "app.slow(-1)", "earlier", key_display="["),
         Binding("right_square_bracket", "app.slow(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
+        Binding("e", "each", "each step of its course, or those alike as one", show=False),
         Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
         Binding("f", "callee", "follow its call into the service that it called", show=False),
+        Binding("8", "flame", "flame graph of this request", show=False),
         Binding("u", "caller", "up to the request that made this one", show=False),
     ]
 
@@ -57,6 +67,9 @@ class RequestScreen(TreeScreen):
         super().__init__(frame)
         self._request_id = request_id
         self._shown: Request | OpenRequest | None = None
+        self._came_from: list[int] = []
+        """The requests that led here, by id."""
+        self._steps: tuple[Step, ...] = ()
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -64,6 +77,7 @@ class RequestScreen(TreeScreen):
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield Static(id="title")
         yield Waterfall(id="waterfall")
+        yield Static(id="step")
         yield LedgerPanel("ledger")
         yield WhyPanel()
         yield CallRows()
@@ -99,9 +113,10 @@ class RequestScreen(TreeScreen):
         line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
         line.append(f"   {_SPOKEN.get(record.protocol, '')}from {clean(record.remote)}", palette.QUIET)
         self._title(line)
-        self._parts(segments.of_served(record), request.ledger, _kept(request, frame.view))
+        self._parts(course_of(request, frame.view.peers), request.ledger)
         self._tell_calls(request, frame.view)
-        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads), _gain(request, frame.view))
+        kept_by, gain = _kept_by(request, frame.view), _gain(request, frame.view)
+        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads), gain, kept_by)
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
         hanging = Hanging.of(request, view)
@@ -109,7 +124,7 @@ class RequestScreen(TreeScreen):
         line.append("   in flight", f"bold {palette.ALARM}")
         line.append(f"   {_thread(request.pid, request.tid)}", palette.QUIET)
         self._title(line)
-        self._parts(segments.of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
+        self._parts(course_of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
         self._tell_calls(None, view)
         state = f"it has not ended; its state: {palette.INKS[request.state].name} {doing(request, hanging.state_ns)}"
         self.query_one(WhyPanel).show(None, state)
@@ -117,11 +132,23 @@ class RequestScreen(TreeScreen):
     def _title(self, line: Text) -> None:
         self.query_one("#title", Static).update(line)
 
-    def _parts(
-        self, stretches: tuple[segments.Segment, ...], ledger: Ledger, notes: tuple[tuple[Bucket, str], ...] = ()
-    ) -> None:
-        self.query_one(Waterfall).plot(stretches)
-        self.query_one(LedgerPanel).show("ledger", ledger, notes)
+    def _parts(self, steps: tuple[Step, ...], ledger: Ledger) -> None:
+        is_new = type(self._shown) is not Request
+        self._steps = steps
+        self.query_one(Waterfall).plot(steps, ledger.total_ns, is_new=is_new)
+        self.query_one(LedgerPanel).show("ledger", ledger)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Put steps together where there is not room for each."""
+        self.query_one(Waterfall).fit_into(max(_FEWEST_ROWS, event.size.height * 2 // 5 - 2))
+
+    @on(Waterfall.Pointed)
+    def _tell_step(self, event: Waterfall.Pointed) -> None:
+        self.query_one("#step", Static).update(event.detail)
+
+    def action_each(self) -> None:
+        """Show each step of its course, or those that are alike as one."""
+        self.query_one(Waterfall).show_each()
 
     def _tell_calls(self, request: Request | None, view: View) -> None:
         self.query_one(CallRows).tell(request, view.peers)
@@ -148,6 +175,11 @@ class RequestScreen(TreeScreen):
             self.action_calls()
         super().action_stack()
 
+    def action_flame(self) -> None:
+        """Open the flame graph of this request; of one that was not judged, that of all."""
+        shown = self._shown
+        self.app.push_screen(FlameScreen(self.frame, shown if isinstance(shown, Request) and shown.stacks else None))
+
     # Other requests
 
     @property
@@ -160,15 +192,13 @@ class RequestScreen(TreeScreen):
         requests = () if self.frame is None else self.frame.view.requests
         found = next((request.record.id for request in requests if request.record.at_ns == at_ns), None)
         if found is not None:
-            self._go(found)
+            self._show_other(found)
 
     def action_culprit(self) -> None:
-        """Go to the request whose thread ended the longest wait, or that kept the loop longest."""
-        record = self._shown.record if isinstance(self._shown, Request) else None
-        blamed = [] if record is None else [(part.length_ns, part.blamed) for part in segments.of_served(record)]
-        blamed += [] if record is None else [(one.held_ns, one.request) for one in record.culprits]
-        known = [(spent_ns, request) for spent_ns, request in blamed if request is not None]
-        self._go_to_blamed(max(known)[1] if known else None)
+        """Go to the request that is to blame; where there is none that is kept, say what is known of who is."""
+        self._blame(
+            self._steps, [] if not isinstance(self._shown, Request) else blamed_requests(self._shown, self._steps)
+        )
 
     def action_callee(self) -> None:
         """Go to what its longest call was in the other service."""
@@ -188,15 +218,25 @@ class RequestScreen(TreeScreen):
             self._go(caller)
 
     @on(RowList.Chosen)
-    def _stretch_chosen(self, event: RowList.Chosen) -> None:
-        stretch = self.query_one(Waterfall).item(event.key)
-        self._go_to_blamed(None if stretch is None else stretch.blamed)
+    def _step_chosen(self, event: RowList.Chosen) -> None:
+        step = self.query_one(Waterfall).item(event.key)
+        if step is not None:
+            self._blame((step,), [] if step.request is None else [step.request])
 
-    def _go_to_blamed(self, request_id: int | None) -> None:
-        if request_id is None:
-            self.notify("no other request is to blame for it", markup=False)
+    def _blame(self, steps: tuple[Step, ...], requests: list[int]) -> None:
+        request, view = self._shown, None if self.frame is None else self.frame.view
+        if not isinstance(request, Request) or view is None:
+            self.notify("who is to blame is told when it has ended", markup=False)
+            return
+        kept = next((number for number in requests if _find(view, number) is not None), None)
+        notes = [_NOT_KEPT] if requests else []
+        sheet = culprit_sheet(request, steps, partial(_judged, view), notes) if kept is None else None
+        if kept is not None:
+            self._go(kept)
+        elif sheet is not None:
+            self.app.push_screen(sheet)
         else:
-            self._go_if_kept(request_id, "the request that ended it was not slow, and is not kept")
+            self.notify("nobody else is to blame for it", markup=False)
 
     def _go_if_kept(self, request_id: int, otherwise: str) -> None:
         if self.frame is not None and _find(self.frame.view, request_id) is not None:
@@ -204,7 +244,18 @@ class RequestScreen(TreeScreen):
         else:
             self.notify(otherwise, markup=False)
 
+    async def action_back(self) -> None:
+        """Go back to the request that led here; from the first one, to where it was opened."""
+        if self._came_from:
+            self._show_other(self._came_from.pop())
+        else:
+            await self.run_action("app.leave")
+
     def _go(self, request_id: int) -> None:
+        self._came_from.append(self._request_id)
+        self._show_other(request_id)
+
+    def _show_other(self, request_id: int) -> None:
         self._request_id, self._shown = request_id, None
         if self.frame is not None:
             self.show_frame(self.frame)
@@ -219,14 +270,14 @@ def _gain(request: Request, view: View) -> str | None:
     return None if told is None else f"of its endpoint, {told}"
 
 
-def _kept(request: Request, view: View) -> tuple[tuple[Bucket, str], ...]:
+def _kept_by(request: Request, view: View) -> tuple[str, ...]:
     """Say who kept its loop: the first two, and how many more."""
     record = request.record
-    found = keepers(record, lambda number: next((one for one in view.requests if one.record.id == number), None))
-    lines = [f"kept by {told(keeper)}" for keeper in found[:_KEEPERS]]
+    found = keepers(record, partial(_judged, view))
+    lines = [told(keeper) for keeper in found[:_KEEPERS]]
     if left := record.culprits[_KEEPERS:]:
         lines[-1] += f", and {counted(len(left), 'other')} {duration_ns(sum(one.held_ns for one in left))}"
-    return tuple(("loop", line) for line in lines)
+    return tuple(lines)
 
 
 def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTime, ...], str]:
@@ -252,11 +303,13 @@ def _caller_of(view: View, request_id: int) -> int | None:
     return next(made, None)
 
 
+def _judged(view: View, request_id: int) -> Request | None:
+    return next((request for request in reversed(view.requests) if request.record.id == request_id), None)
+
+
 def _find(view: View, request_id: int) -> Request | OpenRequest | None:
-    for request in reversed(view.requests):
-        if request.record.id == request_id:
-            return request
-    return next((request for request in view.in_flight if request.id == request_id), None)
+    found = _judged(view, request_id)
+    return found or next((request for request in view.in_flight if request.id == request_id), None)
 
 
 def _line(method: str | None, target: str | None, took: str) -> Text:

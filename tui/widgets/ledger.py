@@ -1,4 +1,4 @@
-"""A ledger in full: one bar, and below it every bucket that is not empty, with glyph, length, share; then notes."""
+"""A ledger in full: one bar, and below it every bucket that is not empty, with glyph, length, share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from textual.widget import Widget
 
 from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
-from perfwatch.tui.format import clean, duration_ns, fit, percent
+from perfwatch.tui.format import duration_ns, fit, percent
 from perfwatch.tui.palette import UNACCOUNTED
 from perfwatch.tui.widgets.panel import joined
 
 if TYPE_CHECKING:
-    from perfwatch.agent.model import Bucket, Ledger
+    from perfwatch.agent.model import Ledger
     from perfwatch.tui.palette import Ink
 
 _ENTRY: Final = 32
@@ -29,22 +29,17 @@ class LedgerPanel(Widget):
         super().__init__(id=id)
         self._title = title
         self._ledger: Ledger | None = None
-        self._notes: tuple[tuple[Bucket, str], ...] = ()
         self._beside: tuple[str, Ledger] | None = None
 
     def show(
         self,
         title: str,
         ledger: Ledger,
-        notes: tuple[tuple[Bucket, str], ...] = (),
         beside: tuple[str, Ledger] | None = None,
     ) -> None:
-        """Take another ledger, and one to set beside it, on its scale.
-
-        `notes` are untrusted lines on some of its buckets.
-        """
-        if (title, ledger, notes, beside) != (self._title, self._ledger, self._notes, self._beside):
-            self._title, self._ledger, self._notes, self._beside = title, ledger, notes, beside
+        """Take another ledger, and one to set beside it, on its scale."""
+        if (title, ledger, beside) != (self._title, self._ledger, self._beside):
+            self._title, self._ledger, self._beside = title, ledger, beside
             self.refresh(layout=True)
 
     def render(self) -> Text:
@@ -60,9 +55,7 @@ class LedgerPanel(Widget):
             (f"  {duration_ns(ledger.total_ns)}", palette.STRONG),
         )
         bar = Text.assemble("   ", stacked(parts, width))
-        return joined(
-            [title, bar, *normal, *_legend(parts, ledger, width), *(_note(*note, width) for note in self._notes)]
-        )
+        return joined([title, bar, *normal, *_legend(parts, ledger, width)])
 
 
 def _legend(parts: list[tuple[Ink, int]], ledger: Ledger, width: int) -> list[Text]:
@@ -87,11 +80,6 @@ def _second_bar(title: str, ledger: Ledger, scale_ns: int, width: int) -> list[T
             (fit(told, width - cells), palette.QUIET),
         )
     ]
-
-
-def _note(bucket: Bucket, text: str, width: int) -> Text:
-    ink = palette.INKS[bucket]
-    return Text.assemble("   ", (f"{ink.glyph} ", ink.colour), (fit(clean(text), width - 2), palette.TEXT))
 
 
 def _entry(ink: Ink, ns: int, total_ns: int) -> Text:

@@ -44,6 +44,7 @@ class Panel(Widget):
             return
         relayout = text.plain.count("\n") != self._shown.plain.count("\n")
         self._shown = text
+        self.clear_cached_dimensions()  # which Textual does not do for one that is being mounted
         self.refresh(layout=relayout)
 
     def render(self) -> Text:

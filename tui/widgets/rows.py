@@ -58,6 +58,18 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
             """The list, for `on` selectors."""
             return self.rows
 
+    class Moved(Message):
+        """The cursor is on another row."""
+
+        def __init__(self, rows: RowList[Any]) -> None:
+            super().__init__()
+            self.rows = rows
+
+        @property
+        def control(self) -> RowList[Any]:
+            """The list, for `on` selectors."""
+            return self.rows
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._rows: tuple[tuple[str, Item], ...] = ()
@@ -184,6 +196,7 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         if not top <= index < top + visible:
             self.scroll_to(y=index if index < top else index - visible + 1, animate=False)
         self.refresh()
+        self.post_message(self.Moved(self))
 
     # Painting and mouse
 

@@ -1,12 +1,13 @@
-"""Latency, throughput, errors and requests in flight as tiles."""
+"""Latency, throughput, errors and saturation: charts where there is room for them, else tiles."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
 from perfwatch.tui import palette
+from perfwatch.tui.charting import LEAST_HEIGHT, Chart, beside, drawn
 from perfwatch.tui.draw import spark
 from perfwatch.tui.format import NONE, count, duration, percent, rate
 from perfwatch.tui.widgets.panel import Panel, joined
@@ -14,12 +15,18 @@ from perfwatch.tui.widgets.panel import Panel, joined
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from perfwatch.agent.model import View
+    from perfwatch.agent.model import Instant, View
     from perfwatch.tui.messages import Frame
 
-_GAP = 3
-_WIDE = 90
-_NARROW = 76
+_GAP: Final = 3
+_WIDE: Final = 90
+_NARROW: Final = 76
+_SECONDS: Final = 600
+"""More are on no terminal."""
+_CHART_HEIGHT: Final = 9
+"""Of several charts below each other."""
+_FIFTH: Final = 40
+"""From so many cells each on there is room for one chart more."""
 
 
 class Tile(NamedTuple):
@@ -32,18 +39,24 @@ class Tile(NamedTuple):
 
 
 class Signals(Panel):
-    """Five tiles side by side, two lines high."""
+    """Charts side by side; where it is high, below each other; where it is flat, tiles two lines high."""
 
     def compose_text(self, frame: Frame, width: int) -> Text:
-        """Share the width evenly; on a narrow terminal p50 is left out, and names are short."""
-        tiles = _tiles(frame.view, short=width < _NARROW)
-        if width < _WIDE:
-            tiles = tiles[1:]
-        each = (width - 2 - _GAP * (len(tiles) - 1)) // len(tiles)
-        gap = " " * _GAP
-        names = Text(gap).join([_title(tile, each) for tile in tiles])
-        lines = Text(gap).join([spark(tile.seconds, each, tile.style) for tile in tiles])
-        return joined([Text.assemble(" ", names), Text.assemble(" ", lines)])
+        """Draw as much as there is room for."""
+        height = self.size.height
+        return joined(_tiled(frame.view, width) if height < LEAST_HEIGHT else _charted(frame.view, width - 2, height))
+
+
+def _tiled(view: View, width: int) -> list[Text]:
+    """Share the width evenly; on a narrow terminal p50 is left out, and names are short."""
+    tiles = _tiles(view, short=width < _NARROW)
+    if width < _WIDE:
+        tiles = tiles[1:]
+    each = (width - 2 - _GAP * (len(tiles) - 1)) // len(tiles)
+    gap = " " * _GAP
+    names = Text(gap).join([_title(tile, each) for tile in tiles])
+    lines = Text(gap).join([spark(tile.seconds, each, tile.style) for tile in tiles])
+    return [Text.assemble(" ", names), Text.assemble(" ", lines)]
 
 
 def _title(tile: Tile, width: int) -> Text:
@@ -52,16 +65,97 @@ def _title(tile: Tile, width: int) -> Text:
 
 
 def _tiles(view: View, *, short: bool) -> list[Tile]:
-    seconds, latency = view.timeline[-121:-1], view.latency_ms  # the last one is not complete
-    errors = view.errors / view.count if view.count else 0.0
+    seconds, latency = _complete(view), view.latency_ms
     p50 = duration(latency.p50) if latency else NONE
     p95 = duration(latency.p95) if latency else NONE
+    failed = percent(_failed(view), digits=0 if short else 1)
     return [
         Tile("p50", p50, [second.p50_ms for second in seconds], palette.LINE),
         Tile("p95", p95, [second.p95_ms for second in seconds], palette.LINE),
         Tile("rate" if short else "throughput", rate(view.throughput_rps), [s.requests for s in seconds], palette.LINE),
-        Tile("errors", percent(errors, digits=0 if short else 1), [s.errors for s in seconds], palette.ALARM),
+        Tile("errors", failed, [s.errors for s in seconds], palette.ALARM),
         Tile(
             "open" if short else "in flight", count(view.in_flight_count), [s.in_flight for s in seconds], palette.LINE
         ),
     ]
+
+
+def _charted(view: View, width: int, height: int) -> list[Text]:
+    """Put the charts into as many columns as their number, and the height, ask for."""
+    charts = _charts(view)
+    rows = min(max(height // _CHART_HEIGHT, 1), len(charts))
+    if rows == 1 and (width + _GAP) // len(charts) < _FIFTH:
+        charts = charts[:-1]
+    columns = -(-len(charts) // rows)
+    rows = -(-len(charts) // columns)
+    each, high = (width - _GAP * (columns - 1)) // columns, height // rows
+    lines = []
+    for first in range(0, len(charts), columns):
+        lines += beside([drawn(chart, each, high) for chart in charts[first : first + columns]], _GAP)
+    return [Text.assemble(" ", line) for line in lines]
+
+
+def _charts(view: View) -> list[Chart]:
+    """Return the four signals, and what is in flight."""
+    seconds, latency = _complete(view), view.latency_ms
+    slow = [second.slow > 0 for second in seconds]
+    p50, p95 = (None, None) if latency is None else (latency.p50, latency.p95)
+    return [
+        Chart(
+            "latency",
+            _both(_drawn_as("▄", palette.LINE, "p50", p50), _drawn_as("⣀", palette.ACCENT, "p95", p95)),
+            duration,
+            [second.p50_ms for second in seconds],
+            [second.p95_ms for second in seconds],
+            slow,
+        ),
+        Chart("throughput", [_strong(rate(view.throughput_rps))], rate, [second.requests for second in seconds]),
+        Chart(
+            "errors",
+            [_strong(percent(_failed(view), digits=1))],
+            rate,
+            [second.errors for second in seconds],
+            marks=[second.errors > 0 for second in seconds],
+            mark=("×", palette.ALARM),  # noqa: RUF001
+            colour=palette.ALARM,
+        ),
+        Chart("saturation", _used(view), percent, [second.cpu_use for second in seconds], marks=slow, top=1.0),
+        Chart("in flight", [_strong(count(view.in_flight_count))], count, [second.in_flight for second in seconds]),
+    ]
+
+
+def _complete(view: View) -> Sequence[Instant]:
+    """Return the last seconds without the present one."""
+    return view.timeline[-_SECONDS - 1 : -1]
+
+
+def _failed(view: View) -> float:
+    return view.errors / view.count if view.count else 0.0
+
+
+def _strong(figure: str) -> Text:
+    return Text(figure, style=palette.STRONG)
+
+
+def _drawn_as(glyph: str, colour: str, name: str, ms: float | None) -> Text:
+    """Write a figure after how it is drawn."""
+    figure = _strong(NONE if ms is None else duration(ms))
+    return Text.assemble((f"{glyph} ", colour), (f"{name} ", palette.QUIET), figure)
+
+
+def _both(one: Text, other: Text) -> Sequence[Text]:
+    """Tell both, or the second one where there is no room."""
+    return Text("  ").join([one, other]), other
+
+
+def _used(view: View) -> Sequence[Text]:
+    """Tell the use of the CPUs, which is drawn, and of the resource that is used most, where that is another."""
+    used: dict[str, float] = {one.resource: one.utilisation for one in view.saturation if one.utilisation is not None}
+    cpu = used.get("cpu", view.cpu_use)
+    told = _share("cpu", cpu)
+    fullest = max(used, key=used.__getitem__, default="cpu")
+    return [told] if fullest == "cpu" else _both(_share(fullest, used[fullest]), told)
+
+
+def _share(name: str, share: float | None) -> Text:
+    return Text.assemble((f"{name} ", palette.QUIET), _strong(NONE if share is None else percent(share)))

@@ -1,46 +1,46 @@
-"""Two lines of the overview: where something queues at this moment, and how used the host is."""
+"""Where something queues at this moment, and how used the host is: a line each, or gauges below each other."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from perfwatch.agent.report_sentences import binary
 from perfwatch.tui import palette
 from perfwatch.tui.draw import gauge
-from perfwatch.tui.format import NONE, count, percent, port_of
-from perfwatch.tui.widgets.panel import Panel
+from perfwatch.tui.format import NONE, fit, percent
+from perfwatch.tui.gauges import FULL, Gauge, queue_gauges
+from perfwatch.tui.widgets.panel import Panel, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from perfwatch.agent.model import Bucket, View
-    from perfwatch.agent.model_queues import Interpreter, SocketState
+    from perfwatch.agent.model import View
     from perfwatch.tui.messages import Frame
 
-FULL: Final = 0.9
-"""A resource that is used so far has no room for a burst."""
-_COLLECTING: Final = 0.1
-_LEAST: Final = 0.01
 _GAP: Final = "  "
 _BARS: Final = ((120, 10), (96, 8), (80, 5), (0, 3))
 """(from this width on, cells of a bar)"""
-_QUEUEING: Final[tuple[Bucket, ...]] = ("gil", "lock", "loop", "run_queue", "disk", "fault", "calls")
 _SHORT: Final = {"memory": "mem", "network": "net"}
+_GAUGE: Final = 46
+"""Cells of a gauge in a column."""
+_NAME: Final = 23
+_BAR: Final = 10
 
 
 class QueueLine(Panel):
-    """Threads that wait for a CPU, accept queues, requests at the disk, interpreter locks, requests held up, buffers.
+    """Run queue, accept queues, disk, interpreter locks, what holds requests up, buffers, peers.
 
-    An accept queue that was deeper than it is tells that too. Of buffers the fullest one of any connection is told.
-    What is not known is left out.
+    One line; where the style sheet leaves its height open, gauges in columns.
     """
 
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Say as much as there is room for, the most telling first."""
-        line = _filled(Text(" queues ", style=palette.QUIET, no_wrap=True, overflow="crop"), _queues(frame.view), width)
+        queues = list(queue_gauges(frame.view))
+        if self.styles.is_auto_height:
+            return joined(_in_columns(queues, width))
+        line = Text(" queues ", style=palette.QUIET, no_wrap=True, overflow="crop")
+        line = _filled(line, map(_figure, queues), width)
         if (left := width - line.cell_len) > len(load := f"concurrency {frame.view.concurrency:.1f}"):
             line.append(load.rjust(left - 1), palette.QUIET)
         return line
@@ -63,54 +63,32 @@ def _filled(line: Text, pieces: Iterable[Text], width: int) -> Text:
     return line
 
 
-def _queues(view: View) -> Iterator[Text]:
-    queues = view.queues
-    if queues.run_queue is not None:
-        mean = queues.run_queue.waiting_mean
-        yield _figure("run", f"{mean:.1f}", alarming=mean > queues.run_queue.cpus)
-    waiting = {one.local: one.recv_q for one in queues.sockets if one.role == "listening"}
-    for address, deepest, limit in view.listeners[:2]:
-        where = f" {port_of(address)}" if len(view.listeners) > 1 else ""
-        now = waiting.get(address, deepest)
-        most = f" max {count(deepest)}" if deepest > now else ""
-        yield _figure(f"accept{where}", f"{count(now)}/{count(limit)}{most}", alarming=now >= limit > 0)
-    if queues.disks:
-        yield _figure("disk", f"{queues.disks[0].depth:.1f}", alarming=queues.disks[0].utilisation > FULL)
-    throttled = max((limit.throttled or 0.0 for limit in queues.cgroups), default=0.0)
-    if throttled > 0:
-        yield _figure("throttled", percent(throttled), alarming=True)
-    yield from _python(queues.interpreters)
-    yield from _held_up(view)
-    yield from _buffers(queues.sockets)
+def _in_columns(queues: Sequence[Gauge], width: int) -> list[Text]:
+    """Set gauges below each other, then in a further column."""
+    columns = max((width - 1) // _GAUGE, 1)
+    rows = max(-(-len(queues) // columns), 1)
+    lines = [Text(" ") for _ in range(rows)]
+    for place, one in enumerate(queues):
+        lines[place % rows].append_text(_bar_of(one))
+    return lines
 
 
-def _python(interpreters: tuple[Interpreter, ...]) -> Iterator[Text]:
-    """Tell the interpreter lock that is held most, and the collector that runs most, of all processes."""
-    held = max((one.gil_held for one in interpreters if one.gil_held is not None), default=None)
-    if held is not None:
-        yield _figure("gil held", percent(held), alarming=held > FULL)
-    collecting = max((one.gc_share for one in interpreters if one.gc_share is not None), default=0.0)
-    if collecting >= _LEAST:
-        yield _figure("gc", percent(collecting), alarming=collecting > _COLLECTING)
+def _bar_of(one: Gauge) -> Text:
+    colour = palette.ALARM if one.alarming else palette.LINE
+    bar = Text(" " * _BAR) if one.share is None else gauge(one.share, _BAR, colour)
+    figure = fit(one.figure, _GAUGE - _NAME - _BAR - 3)
+    return Text.assemble(
+        (fit(one.name, _NAME), one.colour),
+        " ",
+        bar,
+        " ",
+        (figure, palette.ALARM if one.alarming else palette.TEXT),
+        " ",
+    )
 
 
-def _held_up(view: View) -> Iterator[Text]:
-    """Count the requests in flight by what they wait for."""
-    states = Counter(request.state for request in view.in_flight)
-    for bucket in _QUEUEING:
-        if states[bucket]:
-            ink = palette.INKS[bucket]
-            yield Text.assemble((f"{ink.glyph} {ink.name} ", ink.colour), (str(states[bucket]), palette.TEXT))
-
-
-def _buffers(sockets: tuple[SocketState, ...]) -> Iterator[Text]:
-    open_ = [one for one in sockets if one.role != "listening"]
-    for name, fullest in (
-        ("recv", max((one.recv_q for one in open_), default=0)),
-        ("send", max((one.send_q for one in open_), default=0)),
-    ):
-        if fullest > 0:
-            yield _figure(name, binary(fullest), alarming=False)
+def _figure(one: Gauge) -> Text:
+    return Text.assemble((f"{one.name} ", one.colour), (one.figure, palette.ALARM if one.alarming else palette.TEXT))
 
 
 def _resources(view: View, bar: int) -> Iterator[Text]:
@@ -125,7 +103,7 @@ def _resources(view: View, bar: int) -> Iterator[Text]:
     held = [(share, name) for name, share in told.items() if share is not None]
     if held:
         share, name = max(held)
-        yield _figure(f"psi {name}" if share else "psi", percent(share), alarming=False)
+        yield _figure(Gauge(f"psi {name}" if share else "psi", percent(share)))
 
 
 def _bar(name: str, share: float | None, cells: int) -> Text:
@@ -133,10 +111,6 @@ def _bar(name: str, share: float | None, cells: int) -> Text:
     return Text.assemble(
         (f"{_SHORT.get(name, name)} ", palette.QUIET), gauge(share, cells, heat(share)), f" {figure:<5}"
     )
-
-
-def _figure(name: str, figure: str, *, alarming: bool) -> Text:
-    return Text.assemble((f"{name} ", palette.QUIET), (figure, palette.ALARM if alarming else palette.TEXT))
 
 
 def heat(share: float | None) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from perfwatch.agent.report_gains import further, gain_of_all
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, count, duration, fit, percent, span
 from perfwatch.tui.widgets.panel import Panel, joined
 
 if TYPE_CHECKING:
-    from perfwatch.agent.model import Verdict
+    from perfwatch.agent.model import View
     from perfwatch.tui.messages import Frame
+
+_SENTENCE: Final = 3
+"""Lines of the longest."""
 
 
 class VerdictBox(Panel):
-    """Two lines: what is wrong, and what to do about it."""
+    """What is wrong, what it would be like without that, what else there is, and what to do about it."""
 
     BORDER_TITLE = "verdict"
 
@@ -25,7 +29,7 @@ class VerdictBox(Panel):
         view = frame.view
         if view.count == 0 and not view.verdict.evidence:
             return joined(_waiting(frame, width))
-        return joined(_lines(view.verdict, _second_line(frame), width))
+        return joined(_lines(frame, width))
 
 
 def _waiting(frame: Frame, width: int) -> list[Text]:
@@ -43,17 +47,24 @@ def _waiting(frame: Frame, width: int) -> list[Text]:
     ]
 
 
-def _lines(verdict: Verdict, second: str, width: int) -> list[Text]:
-    """Wrap the summary to two lines; the advice takes the second where the summary leaves it free."""
-    room = max(1, width - 3)
-    letter, colour = palette.LETTER[verdict.principle], palette.COLOUR[verdict.principle]
+def _lines(frame: Frame, width: int) -> list[Text]:
+    """Wrap the sentence; below it stands what else there is, the most telling first: what has no room is cut."""
+    verdict, room = frame.view.verdict, max(1, width - 3)
     words = _wrap(clean(verdict.summary), room)
-    lines = [Text.assemble((f"{letter}  ", f"bold {colour}"), (fit(words[0], room), palette.STRONG))]
-    if len(words) > 1:
-        lines.append(Text("   " + fit(" ".join(words[1:]), room), style=palette.STRONG))
-    else:
-        lines.append(Text("   " + fit(second, room), style=palette.QUIET))
-    return lines
+    told = [*words[: _SENTENCE - 1], " ".join(words[_SENTENCE - 1 :])]
+    lines = [Text(fit(line, room), style=palette.STRONG) for line in told if line]
+    lines += [line for line in (_gain(frame.view, room),) if line]
+    lines.append(Text(fit(_last_line(frame), room), style=palette.QUIET))
+    letter = Text(f"{palette.LETTER[verdict.principle]}  ", style=f"bold {palette.COLOUR[verdict.principle]}")
+    return [letter.append_text(lines[0]), *(Text("   ").append_text(line) for line in lines[1:])]
+
+
+def _gain(view: View, width: int) -> Text:
+    """Say what would be gained, and which other causes there are; empty where neither is known."""
+    gain, others = gain_of_all(view), further(view.verdict.causes, view.verdict.mechanism)
+    text = Text.assemble((gain or "", palette.GAIN), "   " if gain and others else "", (others or "", palette.TEXT))
+    text.truncate(width, overflow="ellipsis")
+    return text
 
 
 def _wrap(text: str, width: int) -> list[str]:
@@ -66,7 +77,7 @@ def _wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def _second_line(frame: Frame) -> str:
+def _last_line(frame: Frame) -> str:
     """Return the first advice; of a healthy target, over what that was found."""
     view = frame.view
     if view.verdict.advice:

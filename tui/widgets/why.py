@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
-from perfwatch.agent.correlator.because import chain_lines
+from perfwatch.agent.correlator.because import also, chain_lines, facts
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from perfwatch.agent.model import Verdict
 
@@ -29,10 +29,19 @@ class WhyPanel(Widget):
         super().__init__(id=id)
         self._lines: tuple[tuple[str, Text], ...] = ()
 
-    def show(self, verdict: Verdict | None, otherwise: str = "", gain: str | None = None) -> None:
-        """Take a verdict and what would be gained without its cause, or the line to show where there is none."""
-        told = _told(verdict, gain) if verdict is not None else iter([("why", Text(otherwise, style=palette.QUIET))])
-        lines = tuple(told)
+    def show(
+        self, verdict: Verdict | None, otherwise: str = "", gain: str | None = None, kept_by: tuple[str, ...] = ()
+    ) -> None:
+        """Take a verdict, what would be gained without its cause and who kept the event loop.
+
+        Without a verdict `otherwise` is shown.
+        """
+        why = [("why", Text(otherwise, style=palette.QUIET))]
+        lines = (
+            (*why, *_labelled("kept", kept_by, palette.TEXT))
+            if verdict is None
+            else tuple(_told(verdict, gain, kept_by))
+        )
         if lines != self._lines:
             self._lines = lines
             self.refresh(layout=True)
@@ -47,20 +56,30 @@ class WhyPanel(Widget):
         return grid
 
 
-def _told(verdict: Verdict, gain: str | None) -> Iterator[tuple[str, Text]]:
-    letter, colour = palette.LETTER[verdict.principle], palette.COLOUR[verdict.principle]
-    cause = f"{letter} {verdict.mechanism or verdict.principle}"
-    sure = f" ({percent(verdict.confidence)} sure)" if verdict.mechanism else ""
-    why = Text.assemble(
-        (cause, f"bold {colour}"), (sure, palette.QUIET), ("  " + clean(verdict.summary), palette.STRONG)
-    )
-    yield "why", why
-    first, others = verdict.advice[:1], verdict.advice[1:_MAX_LINES]
-    yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in first)
+def _told(verdict: Verdict, gain: str | None, kept_by: Iterable[str]) -> Iterator[tuple[str, Text]]:
+    """Yield the lines, what matters most first: a small terminal shows but the first ones."""
+    yield "why", _cause(verdict)
+    yield from _labelled("by", chain_lines(verdict.chain), palette.TEXT)
+    yield from _labelled("kept", kept_by, palette.TEXT)
+    if others := also(verdict.causes, verdict.mechanism):
+        yield "also" if verdict.mechanism else "seen", Text(others, style=palette.TEXT)
+    yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in verdict.advice[:1])
     if gain is not None:
-        yield "gain", Text(clean(gain), style=palette.TEXT)
-    for number, line in enumerate(chain_lines(verdict.chain)):
-        yield "by" if number == 0 else "", Text(clean(line), style=palette.TEXT)
-    for number, fact in enumerate(verdict.evidence[:_MAX_LINES]):
-        yield "facts" if number == 0 else "", Text(clean(fact.text), style=palette.TEXT)
-    yield from (("or", Text(clean(advice), style=palette.QUIET)) for advice in others)
+        yield "if", Text(clean(gain), style=palette.TEXT)
+    yield from (("or", Text(clean(advice), style=palette.QUIET)) for advice in verdict.advice[1:_MAX_LINES])
+    yield from _labelled("facts", (fact.text for fact in facts(verdict.evidence, _MAX_LINES)), palette.TEXT)
+
+
+def _cause(verdict: Verdict) -> Text:
+    letter, colour = palette.LETTER[verdict.principle], palette.COLOUR[verdict.principle]
+    share = f" {percent(verdict.share)}" if verdict.mechanism else ""
+    sure = f" ({percent(verdict.confidence)} sure)" if verdict.mechanism else ""
+    cause = f"{letter} {verdict.mechanism or verdict.principle}{share}"
+    summary = verdict.summary.replace(f" ({share.strip()})", "", 1) if share else verdict.summary
+    return Text.assemble((cause, f"bold {colour}"), (sure, palette.QUIET), ("  " + clean(summary), palette.STRONG))
+
+
+def _labelled(label: str, sentences: Iterable[str], style: str) -> Iterator[tuple[str, Text]]:
+    """Yield sentences below each other, the label before the first."""
+    for number, sentence in enumerate(sentences):
+        yield "" if number else label, Text(clean(sentence), style=style)

@@ -6,6 +6,7 @@ import fake_records
 import making as m
 import msgspec
 import pytest
+from record_stream import Stream
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import BUCKETS, MAX_JUDGED
@@ -211,3 +212,24 @@ def test_ledgers_of_other_versions_are_understood(length):
     assert len(request.ledger.booked_ns) == len(BUCKETS)
     assert sum(request.ledger.booked_ns) + request.ledger.unaccounted_ns == request.ledger.total_ns
     assert len(view.in_flight[0].booked_ns) == len(BUCKETS)
+
+
+def test_a_glance_counts_all_and_leaves_no_trace():
+    """A screen looks four times a second; what is asked for afterwards is what it would have been."""
+    watched, alone, stream = Correlator(m.info()), Correlator(m.info()), Stream(300)
+    for number in range(4):
+        records = list(stream.second(number))
+        for place, record in enumerate(records):
+            watched.feed(record)
+            alone.feed(record)
+            if place % (len(records) // 4) == 0:
+                glanced = watched.view(glance=True)
+        glanced = watched.view(glance=True)
+        exact = alone.view()
+        assert [counts(one) for one in glanced.endpoints] == [counts(one) for one in exact.endpoints]
+        assert {one.verdict.principle for one in glanced.endpoints} > {"healthy"}
+    assert watched.view() == exact
+
+
+def counts(endpoint):
+    return (endpoint.method, endpoint.route, endpoint.count, endpoint.slow_count, endpoint.errors, endpoint.latency_ms)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from perfwatch.agent import report_sentences as said
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.tui import palette
 from perfwatch.tui.format import NONE, clean, count, fit, percent
@@ -19,33 +18,27 @@ if TYPE_CHECKING:
     from perfwatch.agent.model_queues import OwnCost
     from perfwatch.tui.messages import Frame
 
+_CORE: Final = 27
+_RANK: Final = {"unavailable": 0, "limited": 1, "running": 2}
 _COLOURS: Final = {"running": palette.QUIET, "limited": palette.WARN, "unavailable": palette.ALARM}
 
 
-class HostProbes(SectionPanel):
+class ProbeLines(SectionPanel):
     """One line for each probe, and where it does not run as it should, why and what would help."""
 
     def sections(self, frame: Frame, width: int) -> Iterator[Section]:
-        """Yield the probes, with the cost of all in the heading."""
+        """Yield the probes: those that do not run as they should, then the dearest."""
         view, info = frame.view, frame.info
         lines = [line for probe in _probes(info, view.own_cost) for line in _lines(probe, view, width)]
-        yield Section("perfwatch", _total(view.own_cost), lines)
+        yield Section("probes", f"{'of a core':>{_CORE}}   how often it is read", lines)
 
 
-def _total(cost: OwnCost | None) -> str:
-    if cost is None:
-        return ""
-    cpu = NONE if cost.cpu is None else percent(cost.cpu, digits=1)
-    return f"{cpu} of a core, at most {percent(cost.budget)}; {said.binary(cost.rss_bytes)}"
-
-
-def _probes(info: SessionInfo, cost: OwnCost | None) -> Iterator[ProbeStatus]:
-    """Yield the probes of the session, then those that only their cost tells of."""
-    yield from info.probes
+def _probes(info: SessionInfo, cost: OwnCost | None) -> list[ProbeStatus]:
+    """Return the probes of the session, and those that only their cost tells of."""
+    costs = {name: cpu for name, cpu, _ in cost.probes} if cost else {}
     known = {probe.name for probe in info.probes}
-    for name, _, _ in cost.probes if cost else ():
-        if name not in known:
-            yield ProbeStatus(name, "running")
+    found = [*info.probes, *(ProbeStatus(name, "running") for name in costs if name not in known)]
+    return sorted(found, key=lambda one: (_RANK[one.status], -costs.get(one.name, 0.0)))
 
 
 def _lines(probe: ProbeStatus, view: View, width: int) -> Iterator[Text]:

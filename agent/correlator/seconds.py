@@ -1,0 +1,33 @@
+"""One figure for each of the last seconds: what a chart is drawn of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEPT: Final = 120
+_SECOND_NS: Final = 1_000_000_000
+
+
+class Seconds:
+    """Of several figures in one second the largest stands."""
+
+    __slots__ = ("_by_second",)
+
+    def __init__(self) -> None:
+        self._by_second: dict[int, float] = {}
+
+    def put(self, value: float, at_ns: int, since_ns: int | None = None) -> None:
+        """Take in a figure that held since a moment, or only now; costs about 1 us."""
+        last = at_ns // _SECOND_NS
+        first = last if since_ns is None else max(since_ns // _SECOND_NS + 1, last - KEPT + 1)
+        for second in range(min(first, last), last + 1):
+            self._by_second[second] = max(self._by_second.get(second, value), value)
+        if len(self._by_second) > 2 * KEPT:
+            kept = {second: one for second, one in self._by_second.items() if last - KEPT < second <= last}
+            self._by_second = kept
+
+    def until(self, now_ns: int) -> tuple[float | None, ...]:
+        """Return the seconds up to now, the newest last, from the first that is known on; None where nothing is."""
+        last = now_ns // _SECOND_NS
+        first = min((second for second in self._by_second if last - KEPT < second <= last), default=last + 1)
+        return tuple(self._by_second.get(second) for second in range(first, last + 1))

@@ -1,0 +1,91 @@
+"""A chart over the last seconds: its figures above, axes at the left and below, marks where something was; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from rich.text import Text
+
+from perfwatch.tui import palette
+from perfwatch.tui.canvas import ACROSS, Canvas, Scale, with_axis
+from perfwatch.tui.draw import runs
+from perfwatch.tui.format import span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+LEAST_HEIGHT: Final = 4
+"""Lines of the smallest chart: figures, two of dots, and the axis."""
+_LABEL: Final = 6
+"""Cells of the longest label of values."""
+_EACH: Final = (4, 2, 1)
+"""So many dots may a second be wide."""
+T = TypeVar("T")
+
+
+class Chart(NamedTuple):
+    """One value a second, the newest last; None where there is none."""
+
+    name: str
+    figures: Sequence[Text]
+    """What it comes to at present, or over all; the longest that has room is shown."""
+    told: Callable[[float], str]
+    """How a value is written at the axis."""
+    area: Sequence[float | None]
+    line: Sequence[float | None] = ()
+    marks: Sequence[bool] = ()
+    """In which seconds there was something to point at."""
+    mark: tuple[str, str] = ("▲", palette.WARN)
+    colour: str = palette.LINE
+    top: float | None = None
+    """The end of the scale, where that does not go by the values."""
+
+
+def drawn(chart: Chart, width: int, height: int) -> list[Text]:
+    """Draw a chart in exactly so many lines of exactly so many cells; a second is a dot wide, or some."""
+    cells = max(width - _LABEL - 2, 1)
+    dots = cells * ACROSS
+    each = next((number for number in _EACH if number * (len(chart.area) - 1) < dots), 1)
+    kept = (dots - 1) // each + 1
+    area, line = chart.area[-kept:], chart.line[-kept:]
+    canvas = Canvas(cells, height - 2)
+    largest = max((value for value in (*area, *line) if value is not None), default=0.0)
+    scale = Scale.up_to(chart.top or largest, canvas.height)
+    points = _points(area, dots, each, scale)
+    canvas.line([None if point is None else (point[0], 0.0) for point in points], palette.FAINT)
+    canvas.area([point if point is not None and point[1] else None for point in points], chart.colour)
+    canvas.line(_points(line, dots, each, scale), palette.ACCENT)
+    lines = with_axis(canvas.lines(), chart.told(scale.top) if chart.top or largest else "", "0", width=_LABEL + 2)
+    places = [place for place, is_marked in _places(chart.marks[-kept:], dots, each) if is_marked]
+    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, f"-{span(dots / each)}")]
+
+
+def beside(charts: Sequence[list[Text]], gap: int) -> list[Text]:
+    """Put charts of one height next to each other."""
+    return [Text(" " * gap).join(lines) for lines in zip(*charts, strict=True)]
+
+
+def _places(values: Sequence[T], dots: int, each: int) -> Iterator[tuple[int, T]]:
+    """Return the column of dots that each second is in: the newest in the last one."""
+    begin = dots - 1 - (len(values) - 1) * each
+    return ((begin + number * each, value) for number, value in enumerate(values))
+
+
+def _points(values: Sequence[float | None], dots: int, each: int, scale: Scale) -> list[tuple[float, float] | None]:
+    return [None if value is None else (place, scale(value)) for place, value in _places(values, dots, each)]
+
+
+def _title(chart: Chart, width: int) -> Text:
+    room = width - len(chart.name) - 1
+    figures = next((one for one in chart.figures if one.cell_len <= room), chart.figures[-1])
+    title = Text.assemble((chart.name, palette.QUIET), " " * max(1, room + 1 - figures.cell_len), figures)
+    title.truncate(width, overflow="ellipsis")
+    return title
+
+
+def _axis(mark: tuple[str, str], places: Sequence[int], cells: int, begin: str) -> Text:
+    """Say how far back the left end lies, and mark the seconds."""
+    axis = [("─", palette.FAINT)] * cells
+    for place in places:
+        axis[place // ACROSS] = mark
+    return Text.assemble((f"{begin:>{_LABEL}} └", palette.QUIET), runs(axis))

@@ -1,0 +1,119 @@
+"""The thread under the cursor: what it does, what its last minute was, and its stack."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual.reactive import reactive
+
+from perfwatch.agent.correlator.places import kind_of
+from perfwatch.agent.report_sentences import counted
+from perfwatch.tui import palette
+from perfwatch.tui.draw import stacked
+from perfwatch.tui.format import NONE, clean, duration_ns, fit, fit_path, percent, span
+from perfwatch.tui.widgets.panel import Panel, joined
+from perfwatch.tui.widgets.thread_locks import not_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from perfwatch.agent.model import Frame as CodeFrame
+    from perfwatch.agent.model import TargetThread
+    from perfwatch.tui.messages import Frame
+    from perfwatch.tui.palette import Ink
+
+_NS: Final = 1_000_000_000
+_BAR: Final = 24
+_OLD_NS: Final = 2 * _NS
+
+
+class ThreadDetail(Panel):
+    """Of the frame, the thread whose process and number are `thread`."""
+
+    thread: reactive[tuple[int, int] | None] = reactive(None, repaint=False)
+
+    def watch_thread(self) -> None:
+        """Show the other one."""
+        self.repaint()
+
+    def compose_text(self, frame: Frame, width: int) -> Text:
+        """Set what is known below each other; what has no room below is scrolled to."""
+        found = next((one for one in frame.view.threads if (one.pid, one.tid) == self.thread), None)
+        if found is None:
+            return Text("   this thread has ended" if self.thread else "", style=palette.QUIET)
+        room = max(1, width - 3)
+        lines = [*_about(found, frame, room), *_stack(found, frame, room)]
+        return joined([Text.assemble("   ", line) for line in lines])
+
+
+def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
+    ink, now_ns = palette.ink_for(thread.doing), frame.view.now_ns
+    lasting = "" if thread.since_ns is None else f" for {_lasting(now_ns - thread.since_ns)}"
+    call = f", in {clean(thread.call)}" if thread.call else ""
+    yield _cut(
+        Text.assemble(
+            (clean(thread.name), palette.STRONG),
+            (f"  thread {thread.tid} of process {thread.pid}   ", palette.QUIET),
+            (f"{ink.glyph} {ink.name}", ink.colour),
+            (f"{lasting}{call}", palette.TEXT),
+            (f"   serves {clean(thread.serves)}" if thread.serves else "", palette.ACCENT),
+        ),
+        width,
+    )
+    figures = (NONE if share is None else percent(share, digits=1) for share in (thread.cpu, thread.wanted_cpu))
+    cpu, wanted = figures
+    gil = "" if thread.gil is None else f"   held the GIL in {percent(thread.gil)} of the readings"
+    yield _cut(Text(f"last 10 s   ran {cpu}   wanted a CPU {wanted}{gil}", style=palette.TEXT), width)
+    waits, kept_ns = thread.kept
+    if waits:
+        told = f"last minute  requests waited {duration_ns(kept_ns)} for locks that it had, in {counted(waits, 'wait')}"
+        yield _cut(Text(told, style=palette.WARN), width)
+    if thread.past:
+        yield _cut(_minute(thread), width)
+    yield Text()
+
+
+def _minute(thread: TargetThread) -> Text:
+    """Sum the strip: so many of its seconds were mostly this."""
+    spent: Counter[Ink] = Counter()
+    for one in thread.past:
+        spent[palette.ink_for(one.doing)] += one.until_ns - one.from_ns
+    lived_ns = sum(spent.values())
+    most = spent.most_common()
+    told = [(f"  {ink.glyph} {ink.name} {percent(ns / lived_ns)}", ink.colour) for ink, ns in most]
+    return Text.assemble((f"last {span(lived_ns / _NS)}  ", palette.TEXT), stacked(most, _BAR), *told)
+
+
+def _stack(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
+    if not thread.stack:
+        why = not_read(frame) or "it runs no Python, or was not read yet"
+        yield Text.assemble(("stack  ", palette.STRONG), (fit(why, max(0, width - 7)).rstrip(), palette.QUIET))
+        return
+    age_ns = frame.view.now_ns - (thread.stack_ns or 0)
+    old = f"as it was {_lasting(age_ns)} ago" if age_ns > _OLD_NS else "innermost first"
+    yield Text.assemble(("stack  ", palette.STRONG), (old, palette.QUIET))
+    yield from (_frame(one, width) for one in thread.stack)
+
+
+def _frame(frame: CodeFrame, width: int) -> Text:
+    """Own code stands out; native code has no place."""
+    kind = kind_of(frame)
+    name = clean(frame.function)
+    if kind == "native":
+        return _cut(Text(f"  {name}  (native)", style=palette.QUIET), width)
+    place = clean(f"{frame.file}:{frame.line}" if frame.line else frame.file)
+    style, quieter = (palette.STRONG, palette.TEXT) if kind == "own" else (palette.TEXT, palette.QUIET)
+    left = max(width - cell_len(name) - 4, 0)
+    return _cut(Text.assemble((f"  {name}", style), (f"  {fit_path(place, left).rstrip()}", quieter)), width)
+
+
+def _lasting(ns: int) -> str:
+    return span(ns / _NS) if ns >= _NS else duration_ns(max(ns, 0))
+
+
+def _cut(text: Text, width: int) -> Text:
+    text.truncate(width, overflow="ellipsis")
+    return text

@@ -1,0 +1,150 @@
+"""The threads of the target: what each does now, and the last minute as a strip of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rich.text import Text
+from textual.message import Message
+
+from perfwatch.agent.correlator.places import place_of
+from perfwatch.agent.correlator.wording import at
+from perfwatch.agent.model import TargetThread
+from perfwatch.tui import palette
+from perfwatch.tui.draw import runs
+from perfwatch.tui.format import NONE, clean, fit, fit_path, percent
+from perfwatch.tui.widgets.rows import RowList
+
+if TYPE_CHECKING:
+    from perfwatch.agent.model import View
+    from perfwatch.agent.model_threads import Stretch
+
+_CELL_NS: Final = 1_000_000_000
+_LONGEST: Final = 60
+_STATE: Final = 11
+_FIGURES: Final = 6
+_ROOMY: Final = 90
+_WIDE: Final = 130
+_NOTHING: Final = 0.001
+_RESTS: Final = frozenset({"idle", "sleep", None})
+ORDERS: Final = ("busy", "cpu", "number")
+"""`busy`: those that did most other than wait for work in the last minute come first."""
+
+
+class _Widths(NamedTuple):
+    """How a row shares a line; 0 for what is left out."""
+
+    tid: int
+    name: int
+    gil: int
+    strip: int
+    where: int
+
+    @classmethod
+    def fitting(cls, width: int) -> _Widths:
+        """Give the strip what name and figures leave over, and words what the strip does."""
+        tid, name, gil = (8, 20, _FIGURES) if width >= _ROOMY else (8, 14, 0)
+        left = max(0, width - tid - name - _STATE - _FIGURES - gil - 2)
+        if width < _WIDE:
+            return cls(tid, name, gil, min(left, _LONGEST), max(0, left - _LONGEST))
+        strip = min(_LONGEST, left // 2)
+        return cls(tid, name, gil, strip, left - strip)
+
+
+class ThreadRows(RowList[TargetThread]):
+    """Keys are process and number."""
+
+    _order: str = ORDERS[0]
+
+    class Looked(Message):
+        """Another row is under the cursor."""
+
+    def take(self, view: View, order: str) -> None:
+        """Take the threads in an order that is one of `ORDERS`."""
+        self._order = order
+        threads = sorted(view.threads, key=_KEYS[order])
+        self.show([(f"{one.pid}/{one.tid}", one) for one in threads])
+
+    @property
+    def looked_at(self) -> TargetThread | None:
+        """The thread under the cursor."""
+        return None if self.chosen is None else self.item(self.chosen)
+
+    def _move_to(self, index: int) -> None:
+        super()._move_to(index)
+        self.post_message(self.Looked())
+
+    def heading(self, width: int) -> Text:
+        """Name the columns."""
+        widths = _Widths.fitting(width)
+        ago = f"{widths.strip} s ago"
+        strip = fit(ago + "now".rjust(widths.strip - len(ago)) if widths.strip > len(ago) + 4 else "", widths.strip)
+        return Text.assemble(
+            self.title("threads", widths.tid + widths.name),
+            (fit("does", _STATE), palette.QUIET),
+            (f"{'cpu':>{_FIGURES}}", palette.QUIET),
+            (f"{'gil':>{_FIGURES}}" if widths.gil else "", palette.QUIET),
+            (f"  {strip}", palette.QUIET),
+            (fit("  where", widths.where), palette.QUIET),
+        )
+
+    def row(self, item: TargetThread, width: int) -> Text:
+        """Show one thread."""
+        widths, ink = _Widths.fitting(width), palette.ink_for(item.doing)
+        busy = item.doing not in _RESTS
+        text = Text.assemble(
+            (fit(str(item.tid), widths.tid), palette.QUIET),
+            (fit_path(clean(item.name), widths.name - 1) + " ", palette.STRONG if busy else palette.TEXT),
+            (fit(f"{ink.glyph} {ink.name}", _STATE), ink.colour),
+            (f"{_share(item.cpu):>{_FIGURES}}", palette.TEXT),
+        )
+        if widths.gil:
+            mark = "◆" if item.holds_gil else ""
+            text.append(f"{mark}{_share(item.gil):>{_FIGURES - len(mark)}}", palette.ALARM if mark else palette.TEXT)
+        text.append("  ").append_text(strip(item.past, widths.strip))
+        return text.append(fit(f"  {clean(where(item))}", widths.where), palette.QUIET)
+
+    def empty(self) -> str:
+        """Say why there are none."""
+        return "the threads of the target were not read yet"
+
+
+def strip(past: tuple[Stretch, ...], width: int) -> Text:
+    """Draw the newest seconds, now at the right: each in the glyph and colour of what most of it was."""
+    cells: list[tuple[str, str]] = []
+    for one in past:
+        ink = palette.ink_for(one.doing)
+        seconds = max(1, round((one.until_ns - one.from_ns) / _CELL_NS))
+        cells += [(ink.glyph, ink.colour)] * min(seconds, width)
+    cells = cells[-width:] if width > 0 else []
+    return runs([(" ", palette.FAINT)] * (width - len(cells)) + cells)
+
+
+def where(thread: TargetThread) -> str:
+    """Say what a thread serves, and where in its code it stands."""
+    place = place_of(thread.stack)
+    here = "" if place is None else at(place.frame.function, place.frame.file, place.frame.line)
+    told = f"{place.called} in {here}" if place is not None and place.called else here
+    return ": ".join(part for part in (thread.serves, told) if part)
+
+
+def _share(share: float | None) -> str:
+    return NONE if share is None else percent(share)
+
+
+def _busy(thread: TargetThread) -> tuple[int, int, int, int]:
+    """Sort by sixths of the minute, so that rows do not change places all the time; who never does a thing is last."""
+    seconds = sum(one.doing not in _RESTS for one in thread.past)
+    rests = all(one.doing == "idle" for one in thread.past) and (thread.cpu or 0.0) < _NOTHING
+    return (-(seconds // 10), rests, thread.pid, thread.tid)
+
+
+def _most_cpu(thread: TargetThread) -> tuple[int, int, int]:
+    return (-round((thread.cpu or 0.0) * 20), thread.pid, thread.tid)
+
+
+def _number(thread: TargetThread) -> tuple[int, int]:
+    return (thread.pid, thread.tid)
+
+
+_KEYS: Final = {"busy": _busy, "cpu": _most_cpu, "number": _number}

@@ -92,11 +92,15 @@ class Replay:
         with self._pulling:
             self._reader.close()
 
+    def read_marks(self, seconds_left: Callable[[], float]) -> None:
+        """Read the marks of the recording further, while there is time."""
+        while not self._index.is_done and seconds_left() > _STEP_S:
+            self._index.step()
+
     def _await(self, timeout_s: float) -> None:
         """Wait until something is due, and read the marks meanwhile."""
         until_s = time.monotonic() + timeout_s
-        while not self._index.is_done and min(self._player.seconds_left(), until_s - time.monotonic()) > _STEP_S:
-            self._index.step()
+        self.read_marks(lambda: min(self._player.seconds_left(), until_s - time.monotonic()))
         self._player.wait(until_s - time.monotonic())
 
     def _ended(self) -> str | None:

@@ -1,9 +1,9 @@
 """What a long recording costs to open and to move in: a day of a busy server, at random moments.
 
-The session is that of `long_session.py`: 2 GB, 86,400 seconds, 68 requests a second and the samples of all probes. A
-process of its own opens it as a screen does, and goes to moments drawn at random; a picture is there when the correlator
-has taken in what the source gives for it at once, and its view is made. Before half of the seeks, and before it is
-opened, the system is told to forget the file (`cold`). The memory is the most that the process ever had.
+The session is that of `long_session.py`: 2 GB, 86,400 seconds, 68 requests a second and the samples of all probes.
+A process of its own opens it as a screen does, and goes to moments drawn at random; a picture is there when the
+correlator has taken in what the source gives for it at once, and its view is made. Before half of the seeks, and before
+it is opened, the system is told to forget the file (`cold`). The memory is the most that the process ever had.
 
     python benchmarks/seeking.py --quick                    a session of an hour
     python benchmarks/seeking.py --write                    makes the session first: half an hour
@@ -80,8 +80,7 @@ def measure(path: Path, seeks: int) -> Measured:
             looked(source)
             measured.enough_s.append(time.perf_counter() - begun)
     begun = time.perf_counter()
-    while not source._index.is_done:
-        source._index.step()
+    source.read_marks(lambda: float("inf"))
     measured.marks_s = time.perf_counter() - begun
     measured.rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     source.close()
@@ -114,8 +113,8 @@ def section(measured: Measured) -> list[str]:
         "## Opening a long recording, and moving in it",
         "",
         f"A session of {hours:.1f} h, {measured.bytes / 1e9:.2f} GB. {machine()}",
-        "A picture: what is given for it at once is taken in, and the view is made; `cold`: the system was told to forget",
-        "the file before. The longer look back follows where nobody goes on. Wall clock, in ms.",
+        "A picture: what is given for it at once is taken in, and the view is made; `cold`: the system was told to",
+        "forget the file before. The longer look back follows where nobody goes on. Wall clock, in ms.",
         "",
         "| | p50 | p95 | max |",
         "|---|---|---|---|",
@@ -126,7 +125,7 @@ def section(measured: Measured) -> list[str]:
         f"| the same, CPU time of both | {_spread(measured.cpu_s)} |",
         f"| the longer look back | {_spread(measured.enough_s)} |",
         "",
-        f"The marks of the whole recording are read meanwhile, in {measured.marks_s:.1f} s in all. "
+        f"The marks of the whole recording are read meanwhile, in {measured.marks_s:.1f} s in all.",
         f"The process had at most {measured.rss_mib} MiB.",
         "",
     ]

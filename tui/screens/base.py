@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from perfwatch.tui import palette
 from perfwatch.tui.pages import PAGES
-from perfwatch.tui.widgets.requests import RequestRows
+from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -106,8 +106,10 @@ class FrameScreen(SizedScreen):
 
     def show_moment(self, at_ns: int) -> None:
         """Point at the slow request that somebody went to."""
-        for rows in self.query(RequestRows):
-            rows.point_at(at_ns)
+        requests = () if self.frame is None else self.frame.view.requests
+        found = next((request.record.id for request in requests if request.record.at_ns == at_ns), None)
+        for rows in self.query("RequestRows, RequestTable").results(RowList):
+            rows.point_at(str(found))
 
     def show_frame(self, frame: Frame) -> None:
         """Hand the frame to those widgets that are not bound to it."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual import on
-from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import Footer
 
@@ -38,7 +37,6 @@ class OverviewScreen(FilteredScreen):
 
     CSS_PATH = "overview.tcss"
     HORIZONTAL_BREAKPOINTS = [*FrameScreen.HORIZONTAL_BREAKPOINTS, (200, "-wide")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(self, frame: Frame | None = None) -> None:
         super().__init__(frame)

@@ -58,12 +58,6 @@ class RequestRows(RowList[Request]):
         self._info = info
         self.show([(str(request.record.id), request) for request in requests][::-1])
 
-    def point_at(self, at_ns: int) -> None:
-        """Put the cursor on the request that was known at a moment, if it is here."""
-        found = next((key for key in self.keys if (item := self.item(key)) and item.record.at_ns == at_ns), None)
-        if found is not None:
-            self.action_move(self.keys.index(found) - self.cursor)
-
     def heading(self, width: int) -> Text:
         """Name the columns."""
         widths = _widths(width)

@@ -57,7 +57,7 @@ def help_sheet(groups: Sequence[tuple[str, Sequence[BindingType]]]) -> Sheet:
         grid.add_row("", "")
     grid.add_row(
         Text("mouse", style=f"bold {palette.ACCENT}"),
-        "click a row to select it, again to open it; click the timeline to go there",
+        "click a row to select it, again to open it; click the timeline to go there, drag over it to select a window",
     )
     return Sheet("keys", grid)
 

@@ -50,9 +50,7 @@ class Timeline(Panel):
         axis = Axis.spanning(position.first_ns, position.last_ns, max(1, width - 2))
         self._axis = axis
         marks = _marks(frame, axis)
-        cells = _line(frame, axis)
-        for cell, kind in marks.items():
-            cells[cell] = _MARKS[kind]
+        cells = _line(frame, axis, marks)
         here = axis.cell(position.now_ns)
         if here is not None:
             at_end = here == axis.width - 1
@@ -77,17 +75,25 @@ class Timeline(Panel):
             self.post_message(SeekWanted(self._axis.at(first)))
 
 
-def _line(frame: Frame, axis: Axis) -> list[tuple[str, str]]:
-    """Draw the stream without its marks: what is selected is thick."""
+def _line(frame: Frame, axis: Axis, marks: dict[int, str]) -> list[tuple[str, str]]:
+    """Draw the stream with its marks; what is selected is thick, or in reverse."""
     cells = [(" ", palette.FAINT)] * axis.begin + [("─", palette.FAINT)] * (axis.width - axis.begin)
-    position = frame.position
-    window = position.window
-    if window is None and frame.selecting_ns is not None:
-        window = Window(*sorted((frame.selecting_ns, position.now_ns)))
-    if window is not None:
+    for cell, kind in marks.items():
+        cells[cell] = _MARKS[kind]
+    if (window := _window(frame)) is not None:
         first, last = (axis.nearest(at_ns) for at_ns in window)
-        cells[first : last + 1] = [("━", f"bold {palette.ACCENT}")] * (last + 1 - first)
+        for cell in range(first, last + 1):
+            glyph, style = cells[cell]
+            cells[cell] = (glyph, f"{style} reverse") if cell in marks else ("━", f"bold {palette.ACCENT}")
     return cells
+
+
+def _window(frame: Frame) -> Window | None:
+    """Return the stretch that is selected, or is about to be."""
+    position = frame.position
+    if position.window is not None or frame.selecting_ns is None:
+        return position.window
+    return Window(*sorted((frame.selecting_ns, position.now_ns)))
 
 
 def _marks(frame: Frame, axis: Axis) -> dict[int, str]:

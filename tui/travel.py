@@ -10,21 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from rich.text import Text
 from textual import on, work
 from textual.app import App
+from textual.worker import get_current_worker
 
 from perfwatch.agent import saving
 from perfwatch.agent.bookmarks import Bookmarks
+from perfwatch.agent.compare_text import lines
+from perfwatch.agent.comparing import compare, viewed
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.playing import Window
-from perfwatch.tui.format import clock
+from perfwatch.tui.format import clean, clock
 from perfwatch.tui.messages import Frame, SeekWanted, WindowWanted
 from perfwatch.tui.screens.asking import AskScreen, jump
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.bookmarks import BookmarksScreen
+from perfwatch.tui.screens.help import Sheet
 
 if TYPE_CHECKING:
     from perfwatch.agent.bookmarks import Bookmark
+    from perfwatch.agent.comparing import Comparison
     from perfwatch.agent.source import Source
 
 _SECOND_NS: Final = 1_000_000_000
@@ -173,6 +179,26 @@ class Traveller(App[None]):
             self.notify("that window is empty", markup=False)
         elif self._source is not None:
             self._source.select(Window(min(begin_ns, end_ns), max(begin_ns, end_ns)))
+
+    def action_compare(self) -> None:
+        """Hold the window against the stretch of the same length before it."""
+        window = None if self.frame is None else self.frame.position.window
+        if self._source is None or self.frame is None or window is None:
+            self.notify("select a window first: v at its begin, v at its end", markup=False)
+            return
+        begin_ns = max(self.frame.position.first_ns, 2 * window.begin_ns - window.end_ns)
+        self._compare(self._source, Window(begin_ns, window.begin_ns - 1), window)
+
+    @work(thread=True, group="compare", exclusive=True)
+    def _compare(self, source: Source, before: Window, after: Window) -> None:
+        comparison = compare(*(viewed(source, window) for window in (before, after)))
+        if not get_current_worker().is_cancelled:
+            self.call_from_thread(self._tell_comparison, comparison, before, after)
+
+    def _tell_comparison(self, comparison: Comparison, before: Window, after: Window) -> None:
+        told = Text("\n").join(Text(clean(line)) for line in lines(comparison))
+        first, second = (f"{self._clock(begin_ns)}-{self._clock(end_ns)}" for begin_ns, end_ns in (before, after))
+        self.push_screen(Sheet(f"{first} → {second}", told))
 
     # Bookmarks
 

@@ -53,6 +53,10 @@ async def test_a_window_is_selected_by_keys_and_holds_on_every_page(replay):
         window = Window(here - 3 * SECOND, here)
         assert pilot.app.frame.position.window == window
         assert pilot.app.frame.view.count == requests_between(*window)
+        await pilot.press("x")
+        await shows(pilot, "all requests")
+        await shows(pilot, "GET /search   p95")
+        await pilot.press("escape")
         await pilot.press("9")
         await until(pilot, lambda: isinstance(pilot.app.screen, HostScreen))
         assert pilot.app.screen.frame.position.window == window

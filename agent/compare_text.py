@@ -22,7 +22,9 @@ def lines(comparison: Comparison) -> Iterator[str]:
 
 def _moved(moved: Moved) -> Iterator[str]:
     yield f"{moved.name}   {_fate(moved)}"
-    yield f"   {_figures(moved.rate_rps, moved.p50_ms, moved.p95_ms)}   slow {_pair(moved.slow_share, 100, ' %')}"
+    yield f"   {_figures(moved.rate_rps, moved.p50_ms, moved.p95_ms)}"
+    if moved.slow_share.before != moved.slow_share.after:
+        yield f"   slow    {_pair(moved.slow_share, 100, ' %')}"
     before, after = moved.causes
     if before != after and before and after:
         yield f"   cause   {before} → {after}"
@@ -38,7 +40,7 @@ def _fate(moved: Moved) -> str:
     if moved.p95_ms.after is None:
         return "gone"
     share = moved.p95_ms.after / moved.p95_ms.before if moved.p95_ms.before else 1.0
-    return f"p95 {'slower' if share >= 1 else 'faster'}: {share:.2f} times"
+    return f"p95 times {share:.2f}"
 
 
 def _figures(rate: Pair, p50: Pair, p95: Pair) -> str:

@@ -55,7 +55,7 @@ async def test_a_window_is_selected_by_keys_and_holds_on_every_page(replay):
         assert pilot.app.frame.view.count == requests_between(*window)
         await pilot.press("x")
         await shows(pilot, "all requests")
-        await shows(pilot, "GET /search   p95")
+        await shows(pilot, "GET /search   p95 times ")
         await pilot.press("escape")
         await pilot.press("9")
         await until(pilot, lambda: isinstance(pilot.app.screen, HostScreen))

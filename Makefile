@@ -62,6 +62,8 @@ benchmark: $(VENV)/installed-tests
 	$(BIN)/python benchmarks/probes.py --write
 	$(BIN)/python benchmarks/stacks.py --write
 	$(BIN)/python benchmarks/seeking.py --write
+	$(BIN)/python benchmarks/tui.py --write
+	$(BIN)/python benchmarks/canvas.py --write
 
 bpf: $(BPF_OBJECTS)
 

@@ -52,7 +52,7 @@ class _Asked:
     """Time that was spent on calls which asked the same of the same."""
 
     def __init__(self, slices: Sequence[Slice]) -> None:
-        self.slices = slices
+        self.spent_ns = sum(one.spent_ns for one in slices)
         self.calls = tuple({id(one.call): one.call for one in slices if one.call is not None}.values())
 
 
@@ -86,8 +86,11 @@ class _Course:
             elif bucket == "run_queue":
                 yield Step(bucket, spent_ns, (stretch,), *self._speaker.awaited_cpu(wait))
             else:
-                for group in self._groups(wait) if bucket == "calls" else ():
-                    part_ns = min(sum(one.spent_ns for one in group.slices), spent_ns)
+                groups = self._groups(wait) if bucket == "calls" else []
+                known_ns = sum(group.spent_ns for group in groups)
+                for group in groups:
+                    is_all = len(groups) == 1 and spent_ns - known_ns < _NOTABLE_NS
+                    part_ns = spent_ns if is_all else min(group.spent_ns, spent_ns)
                     spent_ns -= part_ns
                     yield self._called(group, part_ns, stretch, wait)
                 yield Step(bucket, spent_ns, (stretch,), *self._speaker.waited_for(wait))
@@ -98,7 +101,7 @@ class _Course:
         What a call that was waited for spent in short ones besides is of the sums.
         """
         for group in self._groups(None):
-            spent_ns = self._take("calls", sum(one.spent_ns for one in group.slices))
+            spent_ns = self._take("calls", group.spent_ns)
             stretches = tuple(part for call in group.calls for gap in self._gaps for part in self._within(call, gap))
             self._calling += stretches
             yield Step("calls", spent_ns, stretches, *self._speaker.asked_for(group.calls[0]), count=len(group.calls))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from perfwatch.agent.model import Bucket  # noqa: TC001 - msgspec reads the annotations
-from perfwatch.probes.records import Waker  # noqa: TC001
+from perfwatch.agent.model import Bucket, Waker  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.course_step import Stretch
-    from perfwatch.agent.model import Bucket, Call, Frame, PeerProcess, Request, Wait
-    from perfwatch.probes.records import Waker
+    from perfwatch.agent.model import Bucket, Call, Frame, PeerProcess, Request, Wait, Waker
 
 _ENDED: Final[dict[Bucket, str]] = {"lock": "released", "gil": "given up", "loop": "kept"}
 _SIGNALS: Final = frozenset({"signal", "item"})

@@ -11,72 +11,30 @@ import ctypes
 import fcntl
 import os
 import signal
-import struct
 import sys
 import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.choices import Choices
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.model import SessionInfo  # noqa: TC001 - msgspec reads the annotations
+from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Message, Order, Records
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
 from perfwatch.agent.target import find_targets
-from perfwatch.probes.records import Loss, Record
+from perfwatch.probes.records import Loss
 
 if TYPE_CHECKING:
     import threading
 
-LENGTH: Final = struct.Struct("=I")
 MAX_PENDING_BYTES: Final = 4 << 20
 _PIPE_BYTES: Final = 1 << 20
 _PR_SET_PDEATHSIG: Final = 1
-
-
-class Order(msgspec.Struct, frozen=True):
-    """What the feeder is to do."""
-
-    pids: tuple[int, ...]
-    slow_ms: float | None
-    output: str | None
-    overwrite: bool
-    parent: int
-    choices: Choices = Choices()
-
-
-class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
-    """Attached: what the stream is about."""
-
-    info: SessionInfo
-
-
-class Records(msgspec.Struct, frozen=True, array_like=True, tag="records"):
-    """Some of the stream."""
-
-    records: tuple[Record, ...]
-
-
-class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
-    """It could not attach, or not go on."""
-
-    problem: str
-    remedy: str | None
-
-
-class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
-    """The target is gone."""
-
-    reason: str
-
-
-Message: TypeAlias = Hello | Records | Failed | Ended
 
 
 class Outbox:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["whole", "own", "library", "reason", "untold"]
 """`untold`: what is known of no code, or too small to be told."""
-MAX_STACKS: Final = 2_000
+MAX_STACKS: Final = 512
 _MAX_DEPTH: Final = 200
 _FOLDED_FROM: Final = 3
 """So many functions of libraries that only call one another make one block."""
@@ -87,7 +87,7 @@ def choices_of(stacks: Iterable[StackTime]) -> tuple[Choice, ...]:
 
 
 def flame_of(stacks: Sequence[StackTime], choice: Choice | None = None, *, is_folded: bool = True) -> Block:
-    """Return the whole, its blocks below it; costs about 10 us for each stack, of the 2,000 largest."""
+    """Return the whole, its blocks below it; costs up to 100 us for each of the 512 largest stacks."""
     wanted = None if choice is None else choice.causes
     meant = [one for one in stacks if one.spent_ns > 0 and (wanted is None or cause_of(one) in wanted)]
     told = meant if len(meant) <= MAX_STACKS else nlargest(MAX_STACKS, meant, key=lambda one: one.spent_ns)

@@ -17,7 +17,7 @@ import msgspec
 
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.feeder import LENGTH, Ended, Failed, Hello, Message, Order, Records
+from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Message, Order, Records
 from perfwatch.agent.marks import Marks
 from perfwatch.agent.playing import Player
 from perfwatch.agent.ring import Ring

@@ -24,6 +24,7 @@ from perfwatch.probes.records import Protocol as Protocol  # noqa: PLC0414
 from perfwatch.probes.records import Record as Record  # noqa: PLC0414
 from perfwatch.probes.records import ServedRequest as ServedRequest  # noqa: PLC0414
 from perfwatch.probes.records import Wait as Wait  # noqa: PLC0414
+from perfwatch.probes.records import Waker as Waker  # noqa: PLC0414
 
 Principle: TypeAlias = Literal["efficiency", "concurrency", "capacity", "healthy", "unknown"]
 Mechanism: TypeAlias = Literal[

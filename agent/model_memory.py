@@ -41,7 +41,7 @@ class ProcessMemoryUse(msgspec.Struct, frozen=True):
     growth: Growth | None
     """Of its RSS; None where it does not grow, or that cannot be told from its scatter."""
     past: tuple[tuple[int, int], ...]
-    """(at_ns, RSS) since it was first read, at even distances; at most 240."""
+    """(at_ns, RSS) since it was first read, at about even distances; at most 240."""
 
 
 class HostMemory(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class MemoryState(msgspec.Struct, frozen=True):
     processes: tuple[ProcessMemoryUse, ...] = ()
     """The largest first; at most 64."""
     total: tuple[tuple[int, int], ...] = ()
-    """(at_ns, RSS of all) since the first reading, at even distances; at most 240."""
+    """(at_ns, RSS of all) since the first reading, at about even distances; at most 240."""
     growth: Growth | None = None
     """Of `total`, over its last five minutes."""
     host: HostMemory | None = None

@@ -21,10 +21,13 @@ class Stretch(msgspec.Struct, frozen=True, gc=False):
 
     from_ns: int
     until_ns: int
-    doing: Doing | None
-    """Most of that time; None where it may not be known."""
-    share: float
-    """How much of it, 0..1."""
+    spent: tuple[tuple[Doing | None, int], ...]
+    """(what, for how many ns), the most first, and all of that time; None where it may not be known."""
+
+    @property
+    def doing(self) -> Doing | None:
+        """What most of that time was."""
+        return self.spent[0][0] if self.spent else None
 
 
 class TargetThread(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.feeder import LENGTH, Records
+from perfwatch.agent.feeder_messages import LENGTH, Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

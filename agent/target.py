@@ -51,6 +51,11 @@ class Candidate(msgspec.Struct, frozen=True):
     """Python processes below it."""
     inner_pid: int | None = None
     """Its PID in its own PID namespace, where that is another: inside its container."""
+    cpu_s: float | None = None
+    """CPU time that it and its workers have used so far; two looks give a rate."""
+    rss_bytes: int | None = None
+    """Resident memory of it and its workers; what they share counts for each."""
+    started_unix_s: float | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -84,7 +89,7 @@ def find_target(pid: int) -> Target:
             f"there is no process {pid}", "perfwatch without arguments lists the Python processes"
         ) from None
     except psutil.AccessDenied:
-        raise PerfwatchError(f"no permission to look into process {pid}", "run perfwatch as root") from None
+        raise PerfwatchError(*_refused(pid)) from None
     interpreters = [found for member in family if (found := _interpreter(member))]
     if not interpreters:
         raise PerfwatchError(
@@ -207,7 +212,18 @@ def _interpreter(pid: int) -> Interpreter | None:
     except Vanished:
         return None
     except Unavailable as why:
-        raise PerfwatchError(why.reason, why.remedy) from None
+        told = _refused(pid) if os.geteuid() == 0 else (why.reason, why.remedy)
+        raise PerfwatchError(*told) from None
+
+
+def _refused(pid: int) -> tuple[str, str]:
+    """Say why one may not look into a process, and what to do: root may be refused too."""
+    if os.geteuid():
+        return f"no permission to look into process {pid}", "run perfwatch as root"
+    return (
+        f"process {pid} is protected, also from root",
+        "choose the process below it that serves; in a container, start that with --cap-add SYS_PTRACE",
+    )
 
 
 def _parent(process: psutil.Process) -> int:
@@ -230,10 +246,13 @@ def _candidate(
     words: list[str] = []
     listeners: list[str] = []
     user, workers = "?", 0
+    started_unix_s: float | None = None
+    family = [process]
     try:
         with process.oneshot():
-            words, user = process.cmdline(), process.username()
-            workers = sum(child.pid in found for child in process.children(recursive=True))
+            words, user, started_unix_s = process.cmdline(), process.username(), process.create_time()
+            family += [child for child in process.children(recursive=True) if child.pid in found]
+            workers = len(family) - 1
             listeners = [
                 f"{each.laddr.ip}:{each.laddr.port}"
                 if ":" not in each.laddr.ip
@@ -243,6 +262,7 @@ def _candidate(
             ]
     except psutil.Error:
         pass  # it has ended, or may not be asked: what is known is shown
+    cpu_s, rss_bytes = _used(family)
     return Candidate(
         pid=process.pid,
         command=command_line(words),
@@ -252,4 +272,21 @@ def _candidate(
         user=user,
         workers=workers,
         inner_pid=inner_pid(process.pid),
+        cpu_s=cpu_s,
+        rss_bytes=rss_bytes,
+        started_unix_s=started_unix_s,
     )
+
+
+def _used(family: list[psutil.Process]) -> tuple[float | None, int | None]:
+    """Add up CPU seconds and resident bytes; None where a process of them cannot be asked."""
+    cpu_s, rss_bytes = 0.0, 0
+    try:
+        for process in family:
+            with process.oneshot():
+                times = process.cpu_times()
+                cpu_s += times.user + times.system
+                rss_bytes += int(process.memory_info().rss)
+    except psutil.Error:
+        return None, None
+    return cpu_s, rss_bytes

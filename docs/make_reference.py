@@ -16,40 +16,16 @@ from perfwatch.agent.cli import COMMANDS, cli
 from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
 from perfwatch.agent.session import format as session_format
 from perfwatch.probes import table
-from perfwatch.tui.app import PerfwatchApp
-from perfwatch.tui.screens.base import FrameScreen
-from perfwatch.tui.screens.endpoint import EndpointScreen
-from perfwatch.tui.screens.host import HostScreen
-from perfwatch.tui.screens.overview import OverviewScreen
-from perfwatch.tui.screens.picker import PickerScreen
-from perfwatch.tui.screens.request import RequestScreen
-from perfwatch.tui.screens.sectioned import Scrolled
-from perfwatch.tui.screens.tree import TreeScreen
-from perfwatch.tui.widgets.calls import CallRows
-from perfwatch.tui.widgets.rows import RowList
-from perfwatch.tui.widgets.stack import StackRows
+from perfwatch.tui import app as _app  # noqa: F401 - with it all that has keys is loaded
+from perfwatch.tui.filtering import TERMS
+from perfwatch.tui.keys import general_first, section_of, shown
+from perfwatch.tui.theme import THEMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from textual.binding import BindingType
-
 DOCS: Final = Path(__file__).parent
 WIDTH: Final = 100
-KEYS: Final = (
-    ("everywhere", PerfwatchApp),
-    ("any screen of a target", FrameScreen),
-    ("in a list", RowList),
-    ("overview", OverviewScreen),
-    ("an endpoint", EndpointScreen),
-    ("a request", RequestScreen),
-    ("the calls of a request", CallRows),
-    ("the stack of a request or an endpoint", TreeScreen),
-    ("the stack of a request or an endpoint", StackRows),
-    ("the host", HostScreen),
-    ("a page that scrolls", Scrolled),
-    ("choosing a process", PickerScreen),
-)
 
 
 def reference() -> str:
@@ -57,6 +33,7 @@ def reference() -> str:
     parts = ["# Reference", "", "Made from the program itself by `make reference`.", ""]
     parts += ["## Commands", "", *_commands()]
     parts += ["## Keys", "", *_keys()]
+    parts += ["## Filters", "", "Terms stand side by side; all of them must hold.", "", *_filters()]
     parts += ["## Buckets", "", " · ".join(f"`{bucket}`" for bucket in BUCKETS) + " · `unaccounted`", ""]
     parts += ["## Mechanisms", "", "| mechanism | principle |", "|---|---|"]
     parts += [f"| `{mechanism}` | {PRINCIPLE_OF[mechanism]} |" for mechanism in MECHANISMS]
@@ -85,21 +62,24 @@ def _commands() -> Iterator[str]:
 
 
 def _keys() -> Iterator[str]:
-    yield from ("| where | key | what it does |", "|---|---|---|")
-    told: set[tuple[str, str]] = set()
-    for where, owner in KEYS:
-        for binding in owner.BINDINGS:
-            key, text = _key(binding)
-            if (key, text) not in told:
-                told.add((key, text))
-                yield f"| {where} | `{key}` | {text} |"
+    yield from ("| where | key | what it does | name |", "|---|---|---|---|")
+    told: set[str | None] = set()
+    for kind in general_first():
+        where, bindings = section_of(kind)
+        for binding in bindings:
+            if binding.id is None or binding.id not in told:
+                told.add(binding.id)
+                name = "always so" if binding.id is None else f"`{binding.id}`"
+                yield f"| {where} | `{shown(binding, {})}` | {binding.description} | {name} |"
+    yield from ("", "Another key by its name, in `~/.config/perfwatch/config.toml`:", "", "```toml")
+    yield from ('theme = "light"', "", "[keys]", 'pause = "p"', '"page.host" = "h,f9"', "```", "")
+    yield from ("Themes: " + "; ".join(f"`{name}`, {about}" for name, about in THEMES.items()) + ".", "")
+
+
+def _filters() -> Iterator[str]:
+    yield from ("| term | lets through |", "|---|---|")
+    yield from (f"| `{example}` | {text} |" for example, text in TERMS)
     yield ""
-
-
-def _key(binding: BindingType) -> tuple[str, str]:
-    if isinstance(binding, tuple):
-        return binding[0], binding[2]
-    return binding.key_display or binding.key, binding.description
 
 
 def _probes() -> Iterator[str]:

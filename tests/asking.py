@@ -6,6 +6,7 @@ import msgspec
 from fake_records import booked, order_calls
 from making import MS, START, wait, waker
 
+from perfwatch.agent.correlator.called import Called, timed
 from perfwatch.probes.records import Call, Culprit, ServedRequest
 
 POSTGRES = "10.0.0.5:5432"
@@ -70,7 +71,10 @@ def with_order_calls(view):
         second.record, booked_ns=ledger.booked_ns, culprits=culprits, waits=waits, threads="followed"
     )
     looping = msgspec.structs.replace(second, record=record, ledger=ledger)
-    return msgspec.structs.replace(view, requests=(*others, looping, newest))
+    called = Called(limit=64)
+    for one in others:
+        called.take(timed(one.record.calls), is_more=False)
+    return msgspec.structs.replace(view, requests=(*others, looping, newest), downstream=called.largest())
 
 
 def _calling(request):

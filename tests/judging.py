@@ -16,6 +16,14 @@ def judge(record, *before):
     return judged[record.id].verdict
 
 
+def view_of(records, info=None):
+    """Return the view of some records."""
+    correlator = Correlator(info or m.info())
+    for record in records:
+        correlator.feed(record)
+    return correlator.view()
+
+
 def facts(verdict):
     return {one.name: one.value for one in verdict.evidence}
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from perfwatch.agent import model
+from perfwatch.agent import model_lately as lately_of
 from perfwatch.agent import model_queues as queues_of
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.probes.samples import SocketState
@@ -41,6 +42,7 @@ def sockets() -> tuple[SocketState, ...]:
     """A listener, a client that reads slowly, a database that was sent much, and two that are quiet."""
     reader = socket(
         "accepted",
+        cookie=8,
         peer="10.0.3.7:40001",
         send_q=1_200_000,
         rtt_ns=84 * MS,
@@ -52,8 +54,8 @@ def sockets() -> tuple[SocketState, ...]:
         received_bytes=400,
         drops=0,
     )
-    written = socket(recv_q=64 << 10, rtt_ns=MS // 2, retransmits=0, sndbuf_limited_ns=20 * MS)
-    return (socket("listening", recv_q=5), reader, written, socket(), socket("accepted", state="CLOSE_WAIT"))
+    written = socket(cookie=9, recv_q=64 << 10, rtt_ns=MS // 2, retransmits=0, sndbuf_limited_ns=20 * MS)
+    return (socket("listening", recv_q=5), reader, written, socket(), socket("accepted", cookie=10, state="CLOSE_WAIT"))
 
 
 def queues(**changes: object) -> queues_of.Queues:
@@ -72,7 +74,8 @@ def queues(**changes: object) -> queues_of.Queues:
         ),
         disks=(
             queues_of.DiskQueue(
-                "nvme0n1", 0.93, 4.2, 12.5, 1_200_000.0, 88_000_000.0, 64.0, ("/var/lib (ext4)", "/ (ext4)")
+                *("nvme0n1", 0.93, 4.2, 12.5, 1_200_000.0, 88_000_000.0, 64.0, ("/var/lib (ext4)", "/ (ext4)")),
+                *(14.0, 322.0, 0.42, 13.1, 6),
             ),
             queues_of.DiskQueue("vdb", 0.0, 0.0, None, 0.0, 0.0, None, ()),
         ),
@@ -90,7 +93,7 @@ def queues(**changes: object) -> queues_of.Queues:
             queues_of.CgroupLimit("/system.slice", None, 0.5, None, None, 900_000_000, None, None, None),
         ),
         pressure=(
-            queues_of.Pressure("host", 0.12, 0.0, 0.034),
+            queues_of.Pressure("host", 0.12, 0.0, 0.034, None, 0.0, 0.021),
             queues_of.Pressure("/system.slice/shop.service", None, None, None),
         ),
         connections=(
@@ -99,6 +102,47 @@ def queues(**changes: object) -> queues_of.Queues:
         ),
     )
     return msgspec.structs.replace(made, **changes)
+
+
+def lately(**changes: object) -> lately_of.Lately:
+    """What the pages show in detail, of the same host; by name what is to be otherwise."""
+    made = lately_of.Lately(
+        cpus=(lately_of.CpuUse(0.52, 0.2, 0.03, 0.04), lately_of.CpuUse(0.61, 0.32, 0.0, 0.0)),
+        network=lately_of.NetworkUse(12_000_000.0, 3_000_000.0, 0.002, 2, 3, 1),
+        doors=(
+            lately_of.Door("0.0.0.0:8000", 5, 9, 2048, 2048, 3, 4096),
+            lately_of.Door("unix:/run/shop.sock", None, None, 0, 128, 0, None),
+        ),
+        socket_states=(("ESTABLISHED", 39), ("CLOSE_WAIT", 2), ("LISTEN", 1)),
+        unread_bytes=64 << 10,
+        unacked_bytes=1_200_000,
+        progress=(
+            lately_of.Progress(8, 9.0, 0.0, 7.0, 2, 0.82, 0.0, 800_000.0, 40.0),
+            lately_of.Progress(9, 9.0, 4.0, 0.0, 0, 0.0, 0.0, 20.0, 60_000.0),
+            lately_of.Progress(7, 0.0, 0.0, 0.0, None, None, None, None, None),
+        ),
+        own_io=(lately_of.OwnIo(4313, 1_200_000.0, 900.0, 0.4), lately_of.OwnIo(4312, 0.0, None, None)),
+        files=(
+            lately_of.FilePlace("/var/lib/shop/orders.db", "nvme0n1", "/var/lib", "ext4", is_written=True),
+            lately_of.FilePlace("/srv/shop/catalogue.json", "nvme0n1", "/", "ext4", is_written=False),
+        ),
+        seconds=lately_of.LastSeconds(
+            disk_busy=(0.1, 0.4, None, 0.93, 0.93),
+            io_pressure=(0.0, 0.02, 0.1, 0.034),
+            cpu_pressure=(0.05, 0.12),
+            standing_bytes=(0.0, 4096.0, 1_265_536.0),
+            accept_queue=(0.0, 9.0, 5.0),
+        ),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+PERMITS = (
+    lately_of.Waits(
+        "a connection of psycopg_pool", None, 31, 40, 2_400.0, 180.0, (("POST /order", 29), ("GET /me", 2))
+    ),
+)
+DISK_WAITS = (lately_of.Waits("fsync", "append() at journal.py:41", 12, 14, 620.0, 88.0, (("POST /order", 12),)),)
 
 
 def saturation() -> tuple[queues_of.Saturation, ...]:
@@ -142,6 +186,9 @@ PARTS = {
     "saturation_overall": saturation(),
     "own_cost": own_cost(),
     "slowed_probes": SLOWED,
+    "lately": lately(),
+    "permits": PERMITS,
+    "disk_waits": DISK_WAITS,
 }
 """All of it, by the field of a view that it stands in."""
 

@@ -17,7 +17,7 @@ import making as m
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from perfwatch.agent.model import Record
     from perfwatch.probes.records import ServedRequest
@@ -32,8 +32,9 @@ STACKS = m.stacks(c.RENDER, c.GET)
 class Stream:
     """One session."""
 
-    def __init__(self, rate: int, seed: int = 1) -> None:
-        self._rate = rate
+    def __init__(self, rate: int, seed: int = 1, *, routes: Sequence[str] = ROUTES, threads: int = THREADS) -> None:
+        """`threads` of each of the processes."""
+        self._rate, self._routes, self._threads = rate, routes, threads
         self._chance = random.Random(seed)
         self._number = 0
 
@@ -55,7 +56,7 @@ class Stream:
 
     def _request(self, number: int, at_ms: float) -> ServedRequest:
         chance = self._chance
-        route = ROUTES[chance.randrange(len(ROUTES))].replace("{}", str(chance.randrange(10**6)))
+        route = self._routes[chance.randrange(len(self._routes))].replace("{}", str(chance.randrange(10**6)))
         spent = {"queue": chance.expovariate(2), "on_cpu": chance.expovariate(0.5), "run_queue": chance.expovariate(5)}
         asks = chance.random() < 0.4
         if asks:
@@ -70,7 +71,7 @@ class Stream:
         fields = {
             "connection": chance.randrange(CONNECTIONS),
             "pid": 4313 + chance.randrange(PROCESSES),
-            "tid": 5000 + chance.randrange(PROCESSES * THREADS),
+            "tid": 5000 + chance.randrange(PROCESSES * self._threads),
             "target": route,
             "waits": waits,
             "code": STACKS if waits else m.stacks(),

@@ -73,6 +73,18 @@ class Terminal:
         """Type a text."""
         self._tmux("send-keys", "-l", text)
 
+    def click(self, pattern, *, from_end=False):
+        """Click on the first, or the last, place of a pattern that comes to stand on the screen.
+
+        A terminal tells button, column and row, from 1 on: `ESC [ < 0 ; 4 ; 7 M`; the same with `m` at its release.
+        """
+        text = self.until(pattern.search)
+        found = list(pattern.finditer(text))[-1 if from_end else 0]
+        row = text.count("\n", 0, found.end()) + 1
+        column = found.start() - (text.rfind("\n", 0, found.start()) + 1) + (found.end() - found.start()) // 2 + 1
+        for how in "Mm":
+            self.type(f"\x1b[<0;{column};{row}{how}")
+
     def resize(self, width, height):
         """Make the terminal another size."""
         self._tmux("resize-window", "-x", str(width), "-y", str(height))

@@ -181,3 +181,49 @@ def test_a_replay_can_be_held_sought_and_sped_up(recorded):
         screen.shows("▶ replay 2x")
         screen.press("C-c")
         assert screen.ended() == 0
+
+
+def culprit_of(fault, screen):
+    """Wait until the verdict on the screen names the fault and its place; returns how the screen looked then."""
+    return screen.until(lambda text: re.search(rf"why {VERDICT[fault]} ", text) and "faulty.py:" in text)
+
+
+def test_from_nothing_to_the_culprit_in_at_most_four_keys():
+    """As a new user would: choose the server, choose what is slow, read why, whose lock it is and what to do."""
+    load = (Endpoint(Call("/refresh/{n}?ms=150"), clients=1, pause_s=0.1), Endpoint(Call("/lock/{n}"), clients=2))
+    with serving.gunicorn("faulty:app") as server, Load(server.address, load), terminal(PERFWATCH, height=40) as screen:
+        screen.shows("attach to which process?", f" {server.pid}  ")
+        rows = screen.screen.splitlines()
+        first = next(row for row in rows if "▶" in row)
+        keys = ["/", str(server.pid), "Enter"] if f" {server.pid} " not in first else ["Enter"]
+        for key in keys[:1]:
+            screen.press(key)
+        if len(keys) > 1:
+            screen.type(keys[1])
+            screen.press(keys[2])
+        screen.until(lambda text: re.search(r"(?m)^ *▶? *GET +/lock/\{\}.* lock ", text))
+        screen.press("Enter")
+        text = culprit_of("lock", screen)
+        assert "refresh" in text
+        assert len(keys) + 1 <= 4
+        screen.press("q")
+        assert screen.ended() == 0
+    await_unloaded()
+
+
+def test_by_mouse_from_the_overview_to_the_ledger_of_a_slow_request_to_another_page_and_back(loaded):
+    server, _ = loaded
+    with terminal(PERFWATCH, server.pid) as screen:
+        screen.until(lambda text: re.search(r"(?m)^ *\d\d:\S+ +GET +/lock/\d+ ", text))
+        screen.press("Space")  # rows stand still
+        screen.shows("‖ paused")
+        screen.click(re.compile(r"(?m)^ +\d\d:\S+ +GET +/lock/\d+ "))
+        screen.click(re.compile(r"(?m)^ +▶ +\d\d:\S+ +GET +/lock/\d+ "))
+        screen.until(lambda text: TITLE.search(text) and "unaccounted" in text)
+        screen.click(re.compile(r"(?<= )9(?= )"), from_end=True)
+        screen.shows("run queue")
+        screen.click(re.compile(r"(?<= )1(?= )"), from_end=True)
+        screen.shows("slow requests")
+        screen.click(re.compile("q quit"), from_end=True)
+        assert screen.ended() == 0
+    await_unloaded()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
@@ -10,9 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.tui import picture
-from perfwatch.tui.choices import Choices
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
+from perfwatch.tui.habits import Habits
 from perfwatch.tui.messages import (
     Attached,
     AttachFailed,
@@ -21,31 +19,21 @@ from perfwatch.tui.messages import (
     DoctorWanted,
     FrameReady,
 )
-from perfwatch.tui.pages import OVERVIEW, PAGES
-from perfwatch.tui.screens.base import TIME_KEYS, FrameScreen
+from perfwatch.tui.pages import OVERVIEW
+from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.calls import CallsScreen
 from perfwatch.tui.screens.disk import DiskScreen
 from perfwatch.tui.screens.filtered import FilteredScreen
 from perfwatch.tui.screens.flame import FlameScreen
-from perfwatch.tui.screens.help import help_sheet, legend_sheet
 from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.memory import MemoryScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.probes import ProbesScreen
-from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.requests import RequestsScreen
-from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.screens.sockets import SocketsScreen
 from perfwatch.tui.screens.threads import ThreadsScreen
-from perfwatch.tui.screens.tree import TreeScreen
-from perfwatch.tui.theme import THEME
 from perfwatch.tui.travel import Traveller
-from perfwatch.tui.widgets.calls import CallRows
-from perfwatch.tui.widgets.flame import FlameGraph
-from perfwatch.tui.widgets.rows import RowList
-from perfwatch.tui.widgets.sorted_rows import SortedRows
-from perfwatch.tui.widgets.stack import StackRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,17 +61,14 @@ class PerfwatchApp(Traveller):
     """Shows one source; without one, lets somebody pick a process first. It closes the source that it shows."""
 
     TITLE = "perfwatch"
+    KEYS_OF = "the process that is watched"
     CSS_PATH = "screens/common.tcss"
-    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "legend", "legend"),
-        Binding("P", "picture", "save a picture of the screen", show=False),
-        Binding("question_mark", "help", "help", key_display="?"),
-        Binding("q", "quit", "quit"),
-        Binding("ctrl+c", "quit", "quit", show=False),
+        Binding("a", "attach_other", "attach to another process", show=False),
+        Binding("D", "detach", "detach, and choose a process", show=False),
     ]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that the screens cannot do themselves
         self,
         source: Source | None,
         *,
@@ -91,42 +76,82 @@ class PerfwatchApp(Traveller):
         candidates: Callable[[], Sequence[Candidate]] | None = None,
         diagnose: Callable[[int], Diagnosis] | None = None,
         judge_factory: JudgeFactory = new_correlator,
+        habits: Habits = Habits(),  # noqa: B008 - it is frozen
     ) -> None:
         """`attach`, `candidates` and `diagnose` are called in threads; all may raise PerfwatchError."""
-        super().__init__()
+        super().__init__(habits)
         self._source, self._diagnose = source, diagnose
         self._attach_pid, self._candidates, self._judge_factory = attach, candidates, judge_factory
         self._feed: Feed | None = None
-        self.choices = Choices()
+        self._first_page: str | None = habits.kept.page
+        self._last_page: str | None = None
+        self._pages: dict[str, FrameScreen] = {}
 
     def on_mount(self) -> None:
         """Open the first screen."""
-        self.register_theme(THEME)
-        self.theme = THEME.name
         if self._source is not None:
             self._watch(self._source)
         else:
-            self.push_screen(PickerScreen(self._candidates or tuple))
+            self._pick()
 
     def on_unmount(self) -> None:
         """End the feed and the source."""
-        if self._feed is not None:
-            self._feed.stop()
-        if self._source is not None:
-            self._source.close()
-        if self._feed is not None:
-            self._feed.join(_JOIN_S)
+        self.keep(self._last_page)
+        feed, source = self._feed, self._source
+        if feed is not None:
+            feed.stop()
+        if source is not None:
+            source.close()
+        if feed is not None and feed.is_alive():
+            feed.join(_JOIN_S)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Offer other processes only where one can attach to them, and is attached."""
+        if action in {"detach", "attach_other"}:
+            return self._attach_pid is not None and self._source is not None and isinstance(self.screen, FrameScreen)
+        return True
 
     # Frames
 
     def _watch(self, source: Source) -> None:
+        """Show a source from now on; another one before it ends."""
+        self._let_go()
         self.set_out(source)
         self.push_screen(OverviewScreen())
-        self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame)), self._judge_factory)
-        self._feed.start()
+        if self._first_page in SCREENS:
+            self.call_later(self.action_page, self._first_page)
+        self._first_page = None
+        self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame, source)), self._judge_factory)
+        self.call_after_refresh(self._start, self._feed)  # loading the correlator would delay the first paint
+
+    def _start(self, feed: Feed) -> None:
+        if feed is self._feed:
+            feed.start()
+
+    def _let_go(self) -> None:
+        """End what was shown, away from the screen's thread: a collector may take seconds to leave."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        for page in self._pages.values():
+            self.uninstall_screen(page)
+            page.remove()
+        self._pages.clear()
+        if self._feed is not None:
+            self._feed.stop()
+            if self._source is not None:
+                self._close(self._source, self._feed)
+        self._feed = self._source = self.frame = self._speed = None
+
+    @work(thread=True, group="close")
+    def _close(self, source: Source, feed: Feed) -> None:
+        source.close()
+        if feed.is_alive():
+            feed.join(_JOIN_S)
 
     @on(FrameReady)
     def _frame_ready(self, message: FrameReady) -> None:
+        if message.source is not self._source:
+            return  # of one that was let go meanwhile
         self.frame = self.stamped(message.frame)
         if self.is_running:  # else its screens are being taken apart
             self._deliver()
@@ -138,6 +163,7 @@ class PerfwatchApp(Traveller):
                 if isinstance(screen, FilteredScreen):
                     screen.choices = self.choices
                 screen.frame = self.frame
+                self._last_page = screen.page_shown
                 self.arrived(screen)
                 return
 
@@ -152,25 +178,47 @@ class PerfwatchApp(Traveller):
             self.pop_screen()
             self._deliver()
 
-    def action_page(self, name: str) -> None:
+    async def action_page(self, name: str) -> None:
         """Show a page in place of what lies over the overview; from that page, go back."""
         was_there = name != OVERVIEW and isinstance(self.screen, SCREENS[name])
-        while isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
-            self.pop_screen()
-        if name == OVERVIEW or was_there:
-            self._deliver()
-        else:
-            self.push_screen(SCREENS[name](self.frame))
+        with self.batch_update():  # one paint, of the page when it is whole
+            while isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
+                self.pop_screen()
+            if name != OVERVIEW and not was_there:
+                await self.push_screen(self._page_of(name))
             self._deliver()
 
+    def _page_of(self, name: str) -> FrameScreen:
+        """Return a page; it is made once, because making takes ten times as long as showing."""
+        page = self._pages.get(name)
+        if page is None:
+            page = self._pages[name] = SCREENS[name](self.frame)
+            page.page = name
+            self.install_screen(page, name)
+        return page
+
     # Attaching
+
+    def _pick(self, *, watched: str | None = None) -> None:
+        self.push_screen(PickerScreen(self._candidates or tuple, watched))
+
+    def action_attach_other(self) -> None:
+        """Choose another process; the one that is watched is let go when the other is attached to."""
+        info = None if self._source is None else self._source.info
+        self._pick(watched=None if info is None else f"{info.pid} {info.command}")
+
+    def action_detach(self) -> None:
+        """Let the process go, and choose another one."""
+        self._let_go()
+        self._pick()
 
     @on(CandidateChosen)
     def _candidate_chosen(self, message: CandidateChosen) -> None:
         if self._attach_pid is None:
             self.post_message(AttachFailed("this session cannot attach"))
             return
-        self._picker().busy = message.candidate.pid
+        if (picker := self._picker()) is not None:
+            picker.busy = message.candidate.pid
         self._attach_to(self._attach_pid, message.candidate.pid)
 
     @work(thread=True, group="attach")
@@ -191,11 +239,11 @@ class PerfwatchApp(Traveller):
 
     @on(AttachFailed)
     def _attach_failed(self, message: AttachFailed) -> None:
-        picker = self._picker()
-        picker.busy, picker.problem = None, message.problem
+        if (picker := self._picker()) is not None:
+            picker.busy, picker.problem = None, message.problem
 
-    def _picker(self) -> PickerScreen:
-        return next(screen for screen in self.screen_stack if isinstance(screen, PickerScreen))
+    def _picker(self) -> PickerScreen | None:
+        return next((screen for screen in self.screen_stack if isinstance(screen, PickerScreen)), None)
 
     # The doctor
 
@@ -215,39 +263,3 @@ class PerfwatchApp(Traveller):
             found = str(error)
         if not get_current_worker().is_cancelled:
             self.call_from_thread(by.tell_doctor, found)
-
-    # Pages and pictures
-
-    def action_help(self) -> None:
-        """Show the keys."""
-        groups = [
-            ("everywhere", self.BINDINGS),
-            ("time", TIME_KEYS),
-            ("pages", [page.binding for page in PAGES]),
-            ("lists (tab goes to the next)", RowList.BINDINGS),
-            ("overview, requests", FilteredScreen.BINDINGS),
-            ("overview", OverviewScreen.BINDINGS),
-            ("requests", RequestsScreen.BINDINGS),
-            ("a request", (*RequestScreen.BINDINGS, *CallRows.BINDINGS)),
-            ("the stack of a request or an endpoint", (*TreeScreen.BINDINGS, *StackRows.BINDINGS)),
-            ("a list with columns", SortedRows.BINDINGS),
-            ("the probes", ProbesScreen.BINDINGS),
-            ("threads", ThreadsScreen.BINDINGS),
-            ("memory", MemoryScreen.BINDINGS),
-            ("flame graph", (*FlameScreen.BINDINGS, *FlameGraph.BINDINGS)),
-            ("a page", Scrolled.BINDINGS),
-        ]
-        self.push_screen(help_sheet(groups))
-
-    def action_legend(self) -> None:
-        """Show what glyphs and letters mean."""
-        self.push_screen(legend_sheet())
-
-    def action_picture(self) -> None:
-        """Save the screen as SVG in the current directory."""
-        try:
-            path = picture.save(self, Path.cwd())
-        except PerfwatchError as error:
-            self.notify(str(error), severity="error", markup=False)
-        else:
-            self.notify(f"saved {path}", markup=False)

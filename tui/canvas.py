@@ -35,7 +35,7 @@ _RUNS: Final = tuple(
 )
 """[side][lowest dot][highest dot]: the bits of a run."""
 _GLYPHS: Final = {bits: chr(0x2800 + bits) if bits else " " for bits in range(256)}
-_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_STEPS: Final = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 class Canvas:

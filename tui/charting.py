@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from rich.text import Text
 
 from perfwatch.tui import palette
-from perfwatch.tui.canvas import ACROSS, Canvas, Scale, with_axis
+from perfwatch.tui.canvas import ACROSS, DOWN, Canvas, Scale, with_axis
 from perfwatch.tui.draw import runs
-from perfwatch.tui.format import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,17 +47,34 @@ def drawn(chart: Chart, width: int, height: int) -> list[Text]:
     dots = cells * ACROSS
     each = next((number for number in _EACH if number * (len(chart.area) - 1) < dots), 1)
     kept = (dots - 1) // each + 1
-    area, line = chart.area[-kept:], chart.line[-kept:]
-    canvas = Canvas(cells, height - 2)
+    area, line, marks = (tuple(chart.area[-kept:]), tuple(chart.line[-kept:]), tuple(chart.marks[-kept:]))
     largest = max((value for value in (*area, *line) if value is not None), default=0.0)
-    scale = Scale.up_to(chart.top or largest, canvas.height)
+    scale = Scale.up_to(chart.top or largest, height - 2)
+    plotted = _plotted(_Plot(area, line, cells, each, scale, chart.colour))
+    lines = with_axis(plotted, chart.told(scale.top) if chart.top or largest else "", "0", width=_LABEL + 2)
+    places = [place for place, is_marked in _places(marks, dots, each) if is_marked]
+    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, f"-{dots / each:.0f} s")]
+
+
+class _Plot(NamedTuple):
+    area: tuple[float | None, ...]
+    line: tuple[float | None, ...]
+    cells: int
+    each: int
+    scale: Scale
+    colour: str
+
+
+@lru_cache(64)
+def _plotted(plot: _Plot) -> tuple[Text, ...]:
+    """Draw the values; they change once a second, and screens are drawn more often."""
+    area, line, cells, each, scale, colour = plot
+    canvas, dots = Canvas(cells, scale.dots // DOWN), cells * ACROSS
     points = _points(area, dots, each, scale)
     canvas.line([None if point is None else (point[0], 0.0) for point in points], palette.FAINT)
-    canvas.area([point if point is not None and point[1] else None for point in points], chart.colour)
+    canvas.area([point if point is not None and point[1] else None for point in points], colour)
     canvas.line(_points(line, dots, each, scale), palette.ACCENT)
-    lines = with_axis(canvas.lines(), chart.told(scale.top) if chart.top or largest else "", "0", width=_LABEL + 2)
-    places = [place for place, is_marked in _places(chart.marks[-kept:], dots, each) if is_marked]
-    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, f"-{span(dots / each)}")]
+    return tuple(canvas.lines())
 
 
 def beside(charts: Sequence[list[Text]], gap: int) -> list[Text]:

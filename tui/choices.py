@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -16,5 +16,5 @@ class Choices(msgspec.Struct, frozen=True):
     sort: Order = "time"
     reverse: bool = False
     """The newest, the longest, the failed stand first; else what comes first in the alphabet: unless reversed."""
-    filter: str = ""
+    filter: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
     """In the words of `filtering.py`, as it was typed."""

@@ -74,25 +74,24 @@ class Feed(threading.Thread):
             try:
                 batch = self._source.pull(pace.left_s())
                 judges.take(batch)
+                view = judges.view() if pace.due(batch) else None
             except PerfwatchError as error:
                 self._fail(judges, pace, str(error))
                 return
             except Exception as error:  # noqa: BLE001 - a thread that died in silence would look like a quiet target
                 self._fail(judges, pace, f"perfwatch itself failed: {type(error).__name__}: {error}")
                 return
-            if pace.due(batch):
-                self._post(
-                    Frame(judges.view(), batch.position, self._source.info, batch.ended, marks=self._source.marks)
-                )
+            if view is not None:
+                self._post(Frame(view, batch.position, self._source.info, batch.ended, marks=self._source.marks))
             if batch.ended is not None:
                 self._stopping.wait(_ENDED_WAIT_S)
 
     def _fail(self, judges: _Judges, pace: _Pace, problem: str) -> None:
         if pace.position is not None:
-            self._post(Frame(judges.view(), pace.position, self._source.info, error=problem, marks=self._source.marks))
+            self._post(Frame(judges.last(), pace.position, self._source.info, error=problem, marks=self._source.marks))
             return
         position = _nowhere(self._source.info)
-        self._post(Frame(judges.view(), position, self._source.info, error=problem, marks=self._source.marks))
+        self._post(Frame(judges.last(), position, self._source.info, error=problem, marks=self._source.marks))
 
 
 class _Judges:
@@ -126,6 +125,13 @@ class _Judges:
         if self._shown is None or not self._is_filling:
             self._shown = (self._earlier or self._newest).view()
         return self._shown
+
+    def last(self) -> View:
+        """Say what can still be shown; where it was the view that failed, the one before, or an empty one."""
+        try:
+            return self.view()
+        except Exception:  # noqa: BLE001 - it was told already
+            return self._new().view() if self._shown is None else self._shown
 
 
 def _nowhere(info: SessionInfo) -> Position:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import Endpoint, OpenRequest, Request, Verdict
 
+TERMS: Final = (
+    ("order", "a word of method, path, cause or status, whatever its case; in quotes it may hold spaces and colons"),
+    ("cause:lock", "the mechanism or the principle of its verdict begins so; `cause:lock,disk` either"),
+    ("endpoint:/order", "its route or path holds this"),
+    ("method:get", "its method begins so"),
+    ("status:5xx", "its status, `x` for any digit; `status>=400` compares; `status:none` without an answer"),
+    ("is:slow", "it was slow; `is:failed` it failed"),
+    ("took>200ms", "it took longer; also `>=`, `<`, `<=`, in `us`, `ms`, `s` or `m`; of an endpoint its p95"),
+    ("!order", "all but those; before any term"),
+)
+"""Examples, and what they let through; for the reference."""
 EXAMPLES: Final = "text  cause:lock  endpoint:/order  status:5xx  is:slow  took>200ms  !inverse"
 _TERM: Final = re.compile(r'(!*)("[^"]*"?|[^\s"!][^\s"]*(?:"[^"]*"?)?)')
 _COMPARED: Final = re.compile(r"(took|status)(>=|<=|>|<|=)(.*)", re.IGNORECASE)

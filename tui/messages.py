@@ -36,9 +36,9 @@ class Frame(msgspec.Struct, frozen=True):
 class FrameReady(Message):
     """A new frame; it replaces one that was not shown yet, so that a slow terminal does not lag."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, source: Source) -> None:
         super().__init__()
-        self.frame = frame
+        self.frame, self.source = frame, source
 
     def can_replace(self, message: Message) -> bool:
         """Tell whether the waiting message may be dropped in favour of this one."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from perfwatch.tui.connected import Connected, connections_of
+from perfwatch.tui.connected import told_of as connection_told
 from perfwatch.tui.widgets.called_rows import Kind, kinds_of
 from perfwatch.tui.widgets.called_rows import told_of as kind_told
-from perfwatch.tui.widgets.socket_rows import Connected, connections_of
-from perfwatch.tui.widgets.socket_rows import told_of as connection_told
 
 if TYPE_CHECKING:
     from rich.text import Text

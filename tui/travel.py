@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rich.text import Text
 from textual import on, work
-from textual.app import App
 from textual.worker import get_current_worker
 
 from perfwatch.agent import saving
@@ -22,6 +21,7 @@ from perfwatch.agent.comparing import compare, viewed
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.playing import Window
 from perfwatch.tui.format import clean, clock
+from perfwatch.tui.habits import Habits, HabitualApp
 from perfwatch.tui.messages import Frame, SeekWanted, WindowWanted
 from perfwatch.tui.screens.asking import AskScreen, jump
 from perfwatch.tui.screens.base import FrameScreen
@@ -40,11 +40,11 @@ SPEEDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SAVED_NAME: Final = "perfwatch-%Y%m%d-%H%M%S.perfwatch"
 
 
-class Traveller(App[None]):
+class Traveller(HabitualApp):
     """An application whose screens all show the same moment, or the same window, of one source."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, habits: Habits = Habits()) -> None:  # noqa: B008 - it is frozen
+        super().__init__(habits)
         self._source: Source | None = None
         self.frame: Frame | None = None
         self._speed: float | None = None

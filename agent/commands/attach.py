@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from perfwatch.agent.choices import Choices
     from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
+
+
+_SWITCH_S: Final = 0.001
+"""How long the thread that judges may keep the interpreter from the one that answers keys; Python's own is 5 ms."""
 
 
 @click.command(
@@ -75,6 +80,15 @@ def show(
 ) -> None:
     """Run the terminal interface over a source, and close it; `diagnose` where it is of this machine."""
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
+    from perfwatch.tui.habits import Habits  # noqa: PLC0415 - as above
 
-    app = PerfwatchApp(source, attach=attach_to, candidates=python_processes, diagnose=diagnose)
+    try:
+        app = PerfwatchApp(
+            source, attach=attach_to, candidates=python_processes, diagnose=diagnose, habits=Habits.of(os.environ)
+        )
+    except BaseException:
+        if source is not None:
+            source.close()
+        raise
+    sys.setswitchinterval(_SWITCH_S)
     app.run()

@@ -23,6 +23,8 @@ _LEAST_BYTES: Final = 1 << 18
 _WENT_ON: Final = 0.25
 """The last third of the line must have grown by this part of what it would at the same rate."""
 _MINUTE_NS: Final = 60e9
+_PAGE: Final = 4096.0
+"""Less scatter than this is that of counting in pages."""
 
 
 class _Line(NamedTuple):
@@ -57,7 +59,7 @@ def _line(points: tuple[tuple[int, int], ...]) -> _Line | None:
     slope = sum((time - mean_time) * (value - mean_value) for time, value in zip(times, values, strict=True)) / spread
     rests = [value - mean_value - slope * (time - mean_time) for time, value in zip(times, values, strict=True)]
     scatter = sum(rest**2 for rest in rests)
-    if scatter <= 0:
+    if scatter <= count * _PAGE**2:
         return _Line(slope, 0.0)
     again = sum(rest * after for rest, after in pairwise(rests)) / scatter
     worth = count * (1 - again) / (1 + again) if again > 0 else count

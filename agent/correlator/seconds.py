@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 KEPT: Final = 120
+_LATE: Final = 5
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -27,7 +28,12 @@ class Seconds:
             self._by_second = kept
 
     def until(self, now_ns: int) -> tuple[float | None, ...]:
-        """Return the seconds up to now, the newest last, from the first that is known on; None where nothing is."""
-        last = now_ns // _SECOND_NS
-        first = min((second for second in self._by_second if last - KEPT < second <= last), default=last + 1)
+        """Return the seconds from the first that is known on, None where nothing is, the newest last.
+
+        Up to now; where what was measured last is less than 5 s old, up to that: the next reading tells of all since.
+        """
+        now = now_ns // _SECOND_NS
+        known = [second for second in self._by_second if now - KEPT < second <= now]
+        first, last = min(known, default=now + 1), max(known, default=now)
+        last = now if now - last >= _LATE else last
         return tuple(self._by_second.get(second) for second in range(first, last + 1))

@@ -103,7 +103,7 @@ class Surroundings:
                 self.connections.add(record)
             case samples.ThreadsSample():
                 self.threads.sample(record)
-                self.histories.sample(record, self.code.stack_of)
+                self.histories.sample(record, self.code)
             case samples.ThreadTime():
                 self.thread_times.add(record)
             case samples.CollectorSample():

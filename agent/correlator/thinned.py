@@ -1,4 +1,4 @@
-"""Values over a whole session in bounded room: at even distances, which double when there are too many."""
+"""Values over a whole session in bounded room: at about even distances, which double when there are too many."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.places import module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from perfwatch.agent.model_threads import Doing, Frame
     from perfwatch.probes.samples import ThreadState
@@ -25,7 +26,12 @@ _BY_CALL: Final[dict[str, Doing]] = {
     **dict.fromkeys(("system call 43", "system call 288", "system call 202", "system call 242"), "idle"),
 }
 """`accept` and `accept4` have no name in the table of calls."""
-_BY_NATIVE: Final[dict[str, Doing]] = {"acquire": "lock", "__enter__": "lock", "sleep": "sleep"}
+_BY_NATIVE: Final[dict[str, Doing]] = {
+    **dict.fromkeys(("acquire", "__enter__"), "lock"),
+    **dict.fromkeys(("poll", "select", "accept"), "idle"),
+    **dict.fromkeys(("recv", "recv_into", "recvfrom", "send", "sendall", "connect"), "calls"),
+    "sleep": "sleep",
+}
 """What native code of this name waits for, where it does not hold the interpreter lock."""
 _POOLS: Final = frozenset({"concurrent.futures.thread", "concurrent.futures.process", "multiprocessing.pool"})
 _FOR_OTHERS: Final = frozenset({"wait", "join", "_wait_for_tstate_lock", "_shutdown"})
@@ -58,6 +64,18 @@ def doing_in(stack: Sequence[Frame], *, holds_gil: bool) -> Doing | None:
     if waits_for_work(stack):
         return "idle"
     return _BY_NATIVE.get(_name(stack[0])) if stack and stack[0].is_native else None
+
+
+def blocked_in(stacks: Iterable[tuple[Sequence[Frame], int]]) -> Doing | None:
+    """Tell what a thread was blocked on that was found so often with these stacks, without the interpreter lock.
+
+    Where it executed Python code it wanted that lock. None where most of them say nothing.
+    """
+    told: Counter[Doing | None] = Counter()
+    for stack, times in stacks:
+        is_python = bool(stack) and not stack[0].is_native and not waits_for_work(stack)
+        told["gil" if is_python else doing_in(stack, holds_gil=False)] += times
+    return told.most_common(1)[0][0] if told else None
 
 
 def waits_for_work(stack: Sequence[Frame]) -> bool:

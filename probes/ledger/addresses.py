@@ -19,7 +19,7 @@ ENDS: Final = struct.Struct(f"={ADDRESS}{ADDRESS}")
 """Both of a connection."""
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, gc=False):
     """A socket's address as the kernel has it."""
 
     family: int
@@ -38,9 +38,10 @@ class Address(msgspec.Struct, frozen=True):
         return _inet_text(self)
 
 
-def parse_ends(data: bytes, at: int = 0) -> tuple[Address, Address]:
-    """Read both addresses of a connection."""
-    a = ENDS.unpack_from(data, at)
+@lru_cache(maxsize=4096)
+def parse_ends(data: bytes) -> tuple[Address, Address]:
+    """Read both addresses of a connection: these bytes and no more, for they come again and again."""
+    a = ENDS.unpack(data)
     return Address(a[0], a[1], a[3]), Address(a[4], a[5], a[7])
 
 

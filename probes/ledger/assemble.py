@@ -42,6 +42,20 @@ _KNOWN: Final = {"one", "followed"}
 _NO_CODE: Final = StackTable()
 
 
+class Kept:
+    """What came of a request that may go on."""
+
+    __slots__ = ("code", "waits", "waits_lost")
+
+    def __init__(self) -> None:
+        self.waits: list[Wait] = []
+        self.waits_lost = 0
+        self.code: RequestCode | None = None
+
+
+_NOTHING: Final = Kept()
+
+
 class Placed(NamedTuple):
     """A stack, and what its frames are."""
 
@@ -61,16 +75,15 @@ class Assembler:
         rest_of: Callable[[int], Rest | None] = lambda _: None,
     ) -> None:
         """`head_of` gives the first bytes of a request that is under way, by connection and id; empty: it is not."""
-        self._heads: dict[int, bytes] = {}
+        self._expected: Iterable[ev.Event] = ()
+        self._heads: dict[int, bytes] | None = None  # of those that are expected, once it is asked for
         self._open_head_of = head_of
         self._naming = accounts.Naming(unix_name, self._head_of)
         self._woke: dict[int, Placed] = {}  # stacks of wakers of lanes, by the moment
         self._machine = machine
         self._symbols = symbols
         self._unix_name = unix_name
-        self._waits: dict[int, list[Wait]] = {}
-        self._waits_lost: dict[int, int] = {}
-        self._code: dict[int, RequestCode] = {}
+        self._kept: dict[int, Kept] = {}
         self._told: dict[int, int] = {}  # id -> ended_ns, of requests closed provisionally
         self._absent: set[int] = set()
         self._calls = Calls(unix_name, rest_of)
@@ -80,7 +93,7 @@ class Assembler:
 
     def expect(self, events: Iterable[ev.Event]) -> None:
         """Look at the events that are to come: an earlier one may name a request that a later one tells."""
-        self._heads = {event.id: event.head for event in events if isinstance(event, ev.RequestEvent)}
+        self._expected, self._heads = events, None
 
     def add_step(self, event: StepEvent) -> None:
         """Follow a step of an event loop or a worker, or of a connection that the process opened itself."""
@@ -150,7 +163,15 @@ class Assembler:
         return left
 
     def _head_of(self, connection: int, id_: int) -> bytes:
+        if self._heads is None:
+            self._heads = {event.id: event.head for event in self._expected if isinstance(event, ev.RequestEvent)}
         return self._heads.get(id_) or self._open_head_of(connection, id_)
+
+    def _code_of(self, request: int) -> RequestCode:
+        kept = self._kept.setdefault(request, Kept())
+        if kept.code is None:
+            kept.code = RequestCode()
+        return kept.code
 
     def _owned(self, event: object, request: int) -> None:
         """Take what a lane did, now that it is known for whom."""
@@ -160,7 +181,7 @@ class Assembler:
                 self._owned(woke, request)
             self._keep_wait(replace(event, request=request))
         elif isinstance(event, Placed):
-            self._code.setdefault(request, RequestCode()).add(event.stack, event.frames)
+            self._code_of(request).add(event.stack, event.frames)
         elif isinstance(event, Exchange):
             self._calls.give(event, request)
 
@@ -169,7 +190,7 @@ class Assembler:
         if not event.request or event.request == ev.KEEPER:
             self._hold_stack(Placed(event, frames))
             return
-        self._code.setdefault(event.request, RequestCode()).add(event, frames)
+        self._code_of(event.request).add(event, frames)
 
     def _hold_stack(self, placed: Placed) -> None:
         """Keep the stack of a lane until its owner is known."""
@@ -193,13 +214,12 @@ class Assembler:
             self._flow.hold(event.tid, event.started_ns, event)
 
     def _keep_wait(self, event: ev.WaitEvent) -> None:
-        waits = self._waits.setdefault(event.request, [])
-        if len(waits) >= MAX_WAITS:
-            self._waits_lost[event.request] = self._waits_lost.get(event.request, 0) + 1
+        kept = self._kept.setdefault(event.request, Kept())
+        if len(kept.waits) >= MAX_WAITS:
+            kept.waits_lost += 1
             return
-        code = self._code.get(event.request)
-        stack, waker_stack = code.of_wait(event.started_ns, event.woken_ns) if code else (None, None)
-        waits.append(self._wait(event, stack, waker_stack))
+        stack, waker_stack = kept.code.of_wait(event.started_ns, event.woken_ns) if kept.code else (None, None)
+        kept.waits.append(self._wait(event, stack, waker_stack))
 
     def _wait(self, event: ev.WaitEvent, stack: int | None, waker_stack: int | None) -> Wait:
         bucket = BUCKETS[event.bucket]
@@ -220,31 +240,31 @@ class Assembler:
 
     def served(self, event: ev.RequestEvent, now_ns: int) -> ServedRequest | None:
         """Make the record of a request that has ended; None if the very same was told before."""
-        final = bool(event.flags & ev.FINAL)
-        told = self._told.pop(event.id, None)
-        waits = self._waits.get(event.id, [])
-        lost = self._waits_lost.get(event.id, 0)
-        code = self._code.get(event.id)
-        calls, calls_lost = self._calls.of(event.id, event.ended_ns), self._calls.lost(event.id)
-        if final:
-            self._forget(event.id)
+        id_, ended_ns = event.id, event.ended_ns
+        told = self._told.pop(id_, None)
+        kept = self._kept.get(id_, _NOTHING)
+        calls = self._calls.of(id_, ended_ns)
+        calls_lost = self._calls.lost(id_) if calls else 0
+        if event.flags & ev.FINAL:
+            self._forget(id_)
         else:
-            self._told[event.id] = event.ended_ns
-        if told == event.ended_ns:
+            self._told[id_] = ended_ns
+        if told == ended_ns:
             return None
         method, target = ev.parse_request_line(event.head)
-        account = self._account(event, waits, method, target)
+        account = self._account(event, kept.waits, method, target)
         threads = account.threads
-        code = code if threads in _KNOWN else None
+        is_known = threads in _KNOWN
+        code = kept.code if is_known else None
         return ServedRequest(  # by position: 29 names cost as much as all else here
             now_ns,
-            event.id,
+            id_,
             event.connection,
             event.pid,
             event.tid,
             event.arrived_ns,
             event.started_ns,
-            event.ended_ns,
+            ended_ns,
             method,
             target,
             ev.parse_status(event.status),
@@ -257,14 +277,14 @@ class Assembler:
             event.remote.text(self._unix_name),
             _outcome(event.flags),
             threads,
-            lost,
+            kept.waits_lost,
             account.throttled_ns,
             "exact",
             account.gc_ns,
             code.table() if code else _NO_CODE,
-            code.ran(event.ended_ns) if code else (),
-            placed(calls, waits) if threads in _KNOWN else (),
-            calls_lost if threads in _KNOWN else 0,
+            code.ran(ended_ns) if code else (),
+            placed(calls, kept.waits) if calls and is_known else (),
+            calls_lost if is_known else 0,
             account.culprits,
             event.protocol,
             event.grpc_status,
@@ -315,9 +335,9 @@ class Assembler:
             now = under_way.of_way(way, thread, now_ns)
         else:
             now = under_way.of_thread(event, thread, now_ns)
-        code = self._code.get(event.id)
-        if now.state == "on_cpu" and code:
-            stack = code.running(now.since_ns)
+        kept = self._kept.get(event.id)
+        if now.state == "on_cpu" and kept and kept.code:
+            stack = kept.code.running(now.since_ns)
         return under_way.request(now, event, stack, self._unix_name, self._machine)
 
     def is_told(self, stage: ev.RequestStage) -> bool:
@@ -326,8 +346,7 @@ class Assembler:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """Drop what is kept for requests whose last event was lost: those that were not there the last time either."""
-        kept_of = (self._waits, self._waits_lost, self._told, self._code)
-        absent = {id_ for kept in kept_of for id_ in kept.keys() - ids} | (self._calls.requests - ids)
+        absent = (self._kept.keys() | self._told.keys() | self._calls.requests) - ids
         for gone in absent & self._absent:
             self._told.pop(gone, None)
             self._forget(gone)
@@ -336,9 +355,7 @@ class Assembler:
         self._woke.clear()
 
     def _forget(self, id_: int) -> None:
-        self._waits.pop(id_, None)
-        self._waits_lost.pop(id_, None)
-        self._code.pop(id_, None)
+        self._kept.pop(id_, None)
         self._calls.forget(id_)
 
     def _detail(self, event: ev.WaitEvent) -> str | None:

@@ -48,7 +48,7 @@ class Calls:
         self._unix_name, self._rest_of = unix_name, rest_of
         self._conversations: dict[int, Conversation] = {}
         self._exchanges: dict[int, list[Exchange]] = {}
-        self._lost: dict[int, int] = {}
+        self._lost: dict[int, int] = {}  # of those that have as many as are kept
 
     def take(self, step: StepEvent, owner: int | None) -> Exchange | None:
         """Take in a step of a connection, and whose it is, if that is known; returns the exchange that it begins."""
@@ -115,13 +115,13 @@ class Calls:
 
     def forget(self, request: int) -> None:
         """Let go of a request that has been told for good."""
-        self._exchanges.pop(request, None)
-        self._lost.pop(request, None)
+        if self._exchanges.pop(request, None) is not None:
+            self._lost.pop(request, None)
 
     @property
     def requests(self) -> set[int]:
         """Those of which something is kept."""
-        return self._exchanges.keys() | self._lost.keys()
+        return set(self._exchanges)
 
     def _is_current(self, exchange: Exchange) -> bool:
         conversation = self._conversations.get(exchange.connection)

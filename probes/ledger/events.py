@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import msgspec
 
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.ledger.addresses import ADDRESS, Address
+from perfwatch.probes.ledger.addresses import ADDRESS, ENDS, Address, parse_ends
 from perfwatch.probes.ledger.code_events import (
     FRAMES,
     MOST_STACK_BYTES,
@@ -31,10 +31,13 @@ from perfwatch.probes.ledger.code_events import (
     stack_frames,
 )
 from perfwatch.probes.ledger.frame_events import FRAME_BYTES, FrameEvent, parse_frame
-from perfwatch.probes.ledger.step_events import STEP_BYTES, StepEvent, parse_step
+from perfwatch.probes.ledger.step_events import ANSWERED as STEP_ANSWERED
+from perfwatch.probes.ledger.step_events import STEP_BYTES, WHOSE, StepEvent, parse_step, with_more
 from perfwatch.probes.records import BUCKETS, MAX_TARGET_CHARS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from perfwatch.probes.records import Protocol
 
 EVENT_REQUEST, EVENT_WAIT, EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_STACK, EVENT_GC, EVENT_STEP = range(1, 9)
@@ -51,7 +54,7 @@ STACK_DEPTH: Final = 12
 _PEER: Final = ADDRESS + "QQ"
 _WHO: Final = "IIQ16s"
 
-_FRONT: Final = struct.Struct(f"=8xQQ8xIIQQQQQIIII{ADDRESS}{ADDRESS}")
+_FRONT: Final = struct.Struct(f"=8xQQ8xIIQQQQQIIII{ENDS.size}s")
 _LEDGER: Final = struct.Struct(f"={BOOKED}Q{_PEER * PEERS}")
 _STATUS_BYTES: Final = 16
 REQUEST_BYTES: Final = _FRONT.size + _LEDGER.size + _STATUS_BYTES
@@ -99,7 +102,7 @@ class PeerTime(NamedTuple):
     waits: int
 
 
-class RequestEvent(msgspec.Struct, frozen=True):
+class RequestEvent(msgspec.Struct, frozen=True, gc=False):
     """One request: finished (an event) or as it stands (an entry of the map)."""
 
     id: int
@@ -184,14 +187,33 @@ class ThreadState(NamedTuple):
     """Where in its code it blocks, while it does."""
 
 
-Event: TypeAlias = RequestEvent | WaitEvent | StackEvent | PauseEvent | ProcessEvent | StepEvent | FrameEvent
+RareEvent: TypeAlias = WaitEvent | StackEvent | PauseEvent | ProcessEvent | FrameEvent
+Event: TypeAlias = StepEvent | RequestEvent | RareEvent
 
 
-def parse_event(data: bytes) -> Event:  # noqa: PLR0911 - one for each kind
-    """Read one event of the ring buffer; raises Malformed if it is none of ours."""
-    size, kind = _EVENT.unpack_from(data)
-    if kind == EVENT_STEP and size == STEP_BYTES:  # most of all, where there is an event loop
-        return parse_step(data)
+def parse_events(told: Iterable[bytes]) -> list[Event]:
+    """Read the events of the ring buffer, in order; raises Malformed.
+
+    An answer that was written in pieces, most often a head and a body, with nothing told in between, is one step.
+    """
+    events: list[Event] = []
+    answer, whose = None, b""  # the last event, if it is one
+    for data in told:
+        size, kind = _EVENT.unpack_from(data)
+        if kind != EVENT_STEP or size != STEP_BYTES:
+            answer = None
+            events.append(_parse_event(data, kind, size))
+        elif answer and data[WHOSE] == whose and (more := with_more(answer, data)):
+            events[-1] = answer = more
+        else:  # most of all, where there is an event loop
+            step = parse_step(data)
+            answer, whose = (step, data[WHOSE]) if step.step == STEP_ANSWERED else (None, b"")
+            events.append(step)
+    return events
+
+
+def _parse_event(data: bytes, kind: int, size: int) -> Event:
+    """Read one that is no step; raises Malformed if it is none of ours."""
     if kind == EVENT_REQUEST and size == MOST_REQUEST_BYTES:
         return parse_request(data)
     if kind == EVENT_WAIT and size == WAIT.size:
@@ -229,8 +251,9 @@ def parse_request(data: bytes) -> RequestEvent:
     if len(data) < REQUEST_BYTES:
         raise Malformed(f"a request of {len(data)} bytes")
     (id_, connection, pid, tid, arrived_ns, started_ns, ended_ns, received, sent, flags, head_length, nth, protocol,
-     *ends) = _FRONT.unpack_from(data)  # fmt: skip
+     ends) = _FRONT.unpack_from(data)  # fmt: skip
     booked, peers = (_NOTHING, ()) if flags & BY_STEPS else _parse_ledger(data)
+    head = data[REQUEST_BYTES : REQUEST_BYTES + head_length]
     return RequestEvent(  # in their order
         id_,
         connection,
@@ -242,14 +265,13 @@ def parse_request(data: bytes) -> RequestEvent:
         received,
         sent,
         flags,
-        Address(ends[0], ends[1], ends[3]),
-        Address(ends[4], ends[5], ends[7]),
+        *parse_ends(ends),
         booked[: len(BUCKETS)],
         booked[THROTTLED],
         booked[GC],
         peers,
         data[REQUEST_BYTES - _STATUS_BYTES : REQUEST_BYTES],
-        nth_head(data[REQUEST_BYTES : REQUEST_BYTES + head_length], nth),
+        nth_head(head, nth) if nth else head,
         PROTOCOLS[protocol],
         None,
         _answer(data) if sent >= LARGE_BYTES and len(data) > _ANSWER_AT else b"",

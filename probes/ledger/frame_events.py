@@ -48,7 +48,7 @@ class FrameEvent(NamedTuple):
 
     def ends(self) -> tuple[Address, Address]:
         """Return both addresses of a connection, the server's first; OPENED has them."""
-        return parse_ends(self.head)
+        return parse_ends(self.head[: ENDS.size])
 
 
 def parse_frame(data: bytes) -> FrameEvent:

@@ -327,15 +327,18 @@ class LedgerProbe:
     # --- events
 
     def _take_events(self, now_ns: int, to: list[Record]) -> None:
-        events = [ev.parse_event(data) for data in self._bpf.consume()]
+        events = ev.parse_events(self._bpf.consume())
         self._assembler.expect(events)
         for event in events:
-            self._take(event, now_ns, to)
+            if isinstance(event, StepEvent):  # most of all
+                self._assembler.add_step(event)
+            elif isinstance(event, ev.RequestEvent):
+                self._tell(event, now_ns, to)
+            else:
+                self._take(event, now_ns, to)
 
-    def _take(self, event: ev.Event, now_ns: int, to: list[Record]) -> None:
-        if isinstance(event, StepEvent):
-            self._assembler.add_step(event)
-        elif isinstance(event, ev.WaitEvent) and event.request == ev.KEEPER:
+    def _take(self, event: ev.RareEvent, now_ns: int, to: list[Record]) -> None:
+        if isinstance(event, ev.WaitEvent) and event.request == ev.KEEPER:
             to.append(self._assembler.thread_wait(event, now_ns))
         elif isinstance(event, ev.WaitEvent):
             self._assembler.add_wait(event)
@@ -344,8 +347,6 @@ class LedgerProbe:
         elif isinstance(event, PauseEvent):
             self._collectors.count(event.pid)
             to.append(pause(event, now_ns))
-        elif isinstance(event, ev.RequestEvent):
-            self._tell(event, now_ns, to)
         elif isinstance(event, FrameEvent):
             self._tell_streams(self._assembler.add_frame(event), now_ns, to)
         else:

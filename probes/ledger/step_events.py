@@ -9,6 +9,7 @@ import msgspec
 
 from perfwatch.probes.errors import Malformed
 from perfwatch.probes.ledger.addresses import ENDS, Address, parse_ends
+from perfwatch.probes.records import BUCKETS
 
 (
     READ,
@@ -31,14 +32,23 @@ FOUND: Final = 14
 IS_ALL: Final = 1
 """`other` of ANSWERED, of a stream: nothing of the answer follows."""
 HEAD_BYTES: Final = 128
+LONG_NS: Final = 500_000
+"""Stretches of this length are remembered one by one: whose they were is told to those who waited for them."""
 _BOOKED: Final = 16  # enum bucket: padded to a power of two
+_ON_CPU: Final = BUCKETS.index("on_cpu")
+_BEFORE_CPU: Final = (0,) * _ON_CPU
+_BEHIND_CPU: Final = (0,) * (_BOOKED - _ON_CPU - 1)
 _STEP: Final = struct.Struct(f"=8xQIIIIQQQqQ{_BOOKED}Q")
 """Without its size and kind."""
+_BOOKED_AT: Final = 10
+"""Its place among the fields."""
 _HEAD_AT: Final = _STEP.size + ENDS.size
 STEP_BYTES: Final = _HEAD_AT + HEAD_BYTES
+WHOSE: Final = slice(16, 48)
+"""Where a step says of whom and of what kind it is: process, thread, kind, connection and request."""
 
 
-class Ends(msgspec.Struct, frozen=True):
+class Ends(msgspec.Struct, frozen=True, gc=False):
     """A connection that the process opened itself, and the first bytes that went through it."""
 
     local: Address
@@ -46,7 +56,7 @@ class Ends(msgspec.Struct, frozen=True):
     head: bytes
 
 
-class StepEvent(msgspec.Struct, frozen=True):
+class StepEvent(msgspec.Struct, frozen=True, gc=False):
     """One step: what it means, field by field, stands in layout.bpf.h."""
 
     at_ns: int
@@ -74,10 +84,23 @@ def parse_step(data: bytes) -> StepEvent:
         raise Malformed(f"a step of {len(data)} bytes")
     f = _STEP.unpack_from(data)
     ends = _ends(data, f[4]) if f[3] >= CONNECTING else None
-    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], f[8], f[9], f[10:], ends)
+    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], f[8], f[9], f[_BOOKED_AT:], ends)
+
+
+def with_more(step: StepEvent, data: bytes) -> StepEvent | None:
+    """Return an answer, and what was written of it next: one step, as of the later moment.
+
+    None where that would not say the same: its thread did not only run, or ran so long that it is remembered for whom.
+    """
+    f = _STEP.unpack_from(data)
+    on_cpu_ns = step.booked_ns[_ON_CPU] + f[_BOOKED_AT + _ON_CPU]
+    if on_cpu_ns >= LONG_NS or sum(step.booked_ns) + sum(f[_BOOKED_AT:]) != on_cpu_ns:
+        return None
+    booked_ns = (*_BEFORE_CPU, on_cpu_ns, *_BEHIND_CPU)
+    return StepEvent(f[0], f[1], f[2], f[3], f[5], f[6], f[7], step.bytes + f[8], f[9], booked_ns, None)
 
 
 def _ends(data: bytes, head_length: int) -> Ends:
     if len(data) < _HEAD_AT + head_length:
         raise Malformed(f"a step of {len(data)} bytes")
-    return Ends(*parse_ends(data, _STEP.size), data[_HEAD_AT : _HEAD_AT + head_length])
+    return Ends(*parse_ends(data[_STEP.size : _HEAD_AT]), data[_HEAD_AT : _HEAD_AT + head_length])

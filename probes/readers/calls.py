@@ -6,7 +6,11 @@ it holds no architecture's numbers. Numbers: the kernel's `syscall_64.tbl` (x86-
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CLASSES: Final = (
     "other",
@@ -97,7 +101,8 @@ def _table(text: str) -> dict[int, str]:
 NAMES: Final[dict[str, dict[int, str]]] = {"x86_64": _table(_X86_64), "aarch64": _table(_AARCH64)}
 
 
-def classes(machine: str) -> dict[int, int]:
+@cache
+def classes(machine: str) -> Mapping[int, int]:
     """Class of each known system call, by number; what is not listed has class 0."""
     return {number: CLASSES.index(_CLASS_OF.get(name, "file")) for number, name in NAMES[machine].items()}
 

@@ -119,8 +119,8 @@ class BpfMap:
         self._lib.bpf_map_delete_elem(self._fd, key)
 
     def entries(self, limit: int = 65536) -> Iterator[tuple[bytes, bytes]]:
-        """Copy the entries, 256 a system call; one that moves meanwhile may be seen twice or not at all."""
-        step = 256
+        """Copy the entries, 64 a system call; one that moves meanwhile may be seen twice or not at all."""
+        step = 64
         keys = ctypes.create_string_buffer(step * self._key_bytes)
         values = ctypes.create_string_buffer(step * self._value_bytes)
         cursor = ctypes.create_string_buffer(max(8, self._key_bytes))

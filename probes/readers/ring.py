@@ -16,13 +16,14 @@ from typing import Final
 MACHINES: Final = frozenset({"x86_64"})
 _BUSY: Final = 1 << 31
 _DISCARDED: Final = 1 << 30
-_HEADER: Final = struct.Struct("II")  # its length, and where its page is: the kernel's own use
+_LENGTH: Final = struct.Struct("I")  # the header begins with it; the rest is the kernel's own use
+_HEADER_BYTES: Final = 8
 
 
 class Ring:
     """A ring buffer of `size` bytes, a power of two; the two positions count up for ever."""
 
-    def __init__(self, consumer: memoryview, producer: memoryview, data: mmap.mmap | bytearray) -> None:
+    def __init__(self, consumer: memoryview, producer: memoryview, data: mmap.mmap) -> None:
         """Take the positions as memory of one 64-bit number each, and the data, which are there twice."""
         self._consumer, self._producer = consumer, producer
         self._data = data
@@ -30,17 +31,17 @@ class Ring:
 
     def take(self) -> list[bytes]:
         """Copy the events that are whole, in order, up to the first that is not; their place is free then."""
-        data, last, header = self._data, self._last, _HEADER.unpack_from
+        data, last, header = self._data, self._last, _LENGTH.unpack_from
         at, end, events = self._consumer[0], self._producer[0], list[bytes]()
         while at < end:
-            place = at & last
-            length, _ = header(data, place)
-            if length & _BUSY:
+            place = (at & last) + _HEADER_BYTES
+            (length,) = header(data, place - _HEADER_BYTES)
+            if length < _DISCARDED:
+                events.append(data[place : place + length])
+            elif length & _BUSY:
                 break
-            if length & _DISCARDED:
-                length ^= _DISCARDED
             else:
-                events.append(bytes(data[place + 8 : place + 8 + length]))
+                length ^= _DISCARDED
             at += (length + 15) & ~7
         self._consumer[0] = at
         return events

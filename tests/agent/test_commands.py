@@ -113,6 +113,20 @@ def test_without_permission_for_the_exact_ledger(tmp_path, dropped, words):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv (util-linux)")
+def test_root_that_may_not_look_is_not_told_to_be_root(tmp_path):
+    of_another = subprocess.Popen(["setpriv", "--reuid", "65534", "sleep", "60"])
+    try:
+        record = [PERFWATCH, "record", "--pid", str(of_another.pid), "-o", str(tmp_path / "x")]
+        without = ["setpriv", "--bounding-set", "-sys_ptrace,-perfmon,-sys_admin", *record]
+        ended = subprocess.run(without, capture_output=True, text=True, timeout=SPARE_S)
+        assert_explained(ended, f"process {of_another.pid} is protected, also from root", "--cap-add SYS_PTRACE")
+        assert "run as root" not in ended.stderr
+    finally:
+        of_another.kill()
+        of_another.wait()
+
+
 @ledger
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare (util-linux)")
 def test_without_libbpf(tmp_path):

@@ -15,7 +15,8 @@ from ledgering import script
 from perfwatch.agent import live, saving
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.feeder import LENGTH, MAX_PENDING_BYTES, Ended, Failed, Hello, Outbox, Records
+from perfwatch.agent.feeder import MAX_PENDING_BYTES, Outbox
+from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Records
 from perfwatch.agent.live import Live
 from perfwatch.agent.playing import Window
 from perfwatch.agent.replay import Replay

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from fake_records import SECOND, generate
 
-from perfwatch.agent.feeder import Records
+from perfwatch.agent.feeder_messages import Records
 from perfwatch.agent.playing import Player, Reach
 from perfwatch.agent.ring import Ring
 

@@ -135,8 +135,8 @@ async def test_who_kept_the_loop_is_told_and_c_goes_there():
     blocker = m.served(9, 900, sleep=580, target="/block")
     async with opened(of(blocker, victim), size=SMALL) as pilot:
         await pilot.press("tab", "enter")
-        await shows(pilot, "kept GET /block 358 ms")
-        await shows(pilot, "GET /other 61 ms, and 3 others 6.0 ms")
+        await shows(pilot, "loop kept by GET /block 358 ms")
+        await shows(pilot, "kept by GET /other 61 ms, and 3 others 6.0 ms")
         await pilot.press("c")
         await shows(pilot, "GET /block   580 ms")
 
@@ -159,7 +159,7 @@ async def test_figures_out_of_this_world_are_drawn_within_the_screen(times):
     record = asking.asks(m.served(1, 1000, calls=600), *calls, culprits=(asking.culprit(2**63, -5e12),))
     async with opened(of(record), size=SMALL) as pilot:
         await pilot.press("tab", "enter")
-        await shows(pilot, "kept GET /block")
+        await shows(pilot, "kept by GET /block")
         await pilot.press("d", "end")
         await shows(pilot, "calls  9  d back")
         assert all(len(line) <= SMALL[0] for line in screen(pilot).splitlines())

@@ -4,6 +4,7 @@ import time
 import pytest
 from fakes import SECOND, FakeSource, generate
 
+from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui.feed import FRAME_INTERVAL_S, Feed
 
@@ -112,6 +113,22 @@ def test_a_failure_of_our_own_is_a_line_and_no_silence(started):
 
     frame = started(FakeSource(generate(1)), judge_factory=Broken).wait(lambda frame: frame.error is not None)
     assert frame.error == "perfwatch itself failed: ZeroDivisionError: oops"
+
+
+def test_a_view_that_cannot_be_made_is_told_too_and_the_one_before_stays(started):
+    class Broken(Correlator):
+        views = 0
+
+        def view(self):
+            type(self).views += 1
+            if self.views > 1:
+                raise ZeroDivisionError("oops")
+            return super().view()
+
+    stream = FakeSource(generate(5), step_s=0.5)
+    frame = started(stream, judge_factory=Broken).wait(lambda frame: frame.error is not None)
+    assert frame.error == "perfwatch itself failed: ZeroDivisionError: oops"
+    assert frame.view.count > 0
 
 
 def test_the_end_is_told(started):

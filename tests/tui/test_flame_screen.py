@@ -47,7 +47,9 @@ async def test_the_graph_leads_from_the_whole_to_a_function_and_zooms_in_and_out
         await settled(pilot)
         after = next(box for box in graph._rows[len(graph._here)] if box.path == graph._here).width
         assert before < after == graph.size.width - 2
-        await pilot.press("backspace", "escape", "escape", "escape")
+        await pilot.press("down", "enter", "backspace")
+        assert graph.is_zoomed
+        await pilot.press("escape")
         assert not graph.is_zoomed
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))

@@ -4,6 +4,7 @@ import asking
 import msgspec
 import pytest
 import queued
+import runtimes
 from fakes import FakeSource, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows
 
@@ -93,7 +94,7 @@ async def test_hostile_names_in_a_stack_are_shown_as_text(keys, size):
         assert_harmless(screen(pilot))
 
 
-@pytest.mark.parametrize("keys", [[], ["9"]])
+@pytest.mark.parametrize("keys", [[], ["4"], ["6"], ["7"], ["9"], ["0"]])
 @pytest.mark.parametrize("size", [(80, 24), (160, 120)])
 @scenario
 async def test_names_and_addresses_of_the_host_are_shown_as_text(keys, size):
@@ -104,9 +105,20 @@ async def test_names_and_addresses_of_the_host_are_shown_as_text(keys, size):
         assert_harmless(screen(pilot))
 
 
+@pytest.mark.parametrize("keys", [["3"], ["3", "enter"], ["5"]])
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+@scenario
+async def test_names_of_threads_and_of_code_are_shown_as_text(keys, size):
+    async with opened(source(), size=size, judge_factory=runtimes.judge(**runtimes.poisoned_parts(EVIL))) as pilot:
+        await pilot.press(*keys)
+        await settled(pilot)
+        await shows(pilot, "[bold")
+        assert_harmless(screen(pilot))
+
+
 @scenario
 async def test_the_picker_shows_hostile_processes_as_text():
     evil = Candidate(1, EVIL, EVIL, EVIL, (EVIL,), EVIL, 0)
     async with opened(None, candidates=lambda: [evil], size=(160, 30)) as pilot:
-        await shows(pilot, "[bold]x[/]\\x1b[2J")
+        await shows(pilot, "\\x1b[2J\\u202e\\u0301")
         assert_harmless(screen(pilot))

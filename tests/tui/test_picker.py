@@ -1,5 +1,8 @@
+import re
 import threading
+import time
 
+import msgspec
 from fakes import FakeSource, generate
 from tui_driving import opened, scenario, screen, shows, until
 
@@ -97,3 +100,57 @@ async def test_a_list_that_cannot_be_made_says_why():
 
     async with opened(None, candidates=candidates) as pilot:
         await shows(pilot, "✗ cannot read /proc (mount it)")
+
+
+@scenario
+async def test_it_says_what_each_uses_once_it_was_looked_at_twice_and_finds_by_typing():
+    used = [3.0]
+
+    def candidates():
+        used[0] += 1000.0
+        busy = msgspec.structs.replace(SHOP, cpu_s=used[0], rss_bytes=300 << 20, started_unix_s=time.time() - 7300)
+        return [busy, msgspec.structs.replace(SCRIPT, cpu_s=1.0)]
+
+    async with opened(None, candidates=candidates, size=(140, 30)) as pilot:
+        await shows(pilot, "shop.wsgi")
+        await until(pilot, lambda: "300 MiB" in screen(pilot) and " 0 % " in screen(pilot))
+        shop = next(line for line in screen(pilot).splitlines() if "shop.wsgi" in line)
+        assert re.search(r" \d{4,} % +300 MiB +2h 01m ", shop)
+        await pilot.press("/", *"8000")
+        await until(pilot, lambda: "backup.py" not in screen(pilot))
+        assert "shop.wsgi" in screen(pilot)
+        await pilot.press(*"x")
+        await shows(pilot, "no Python process has '8000x' in it; esc shows all")
+        await pilot.press("escape")
+        await shows(pilot, "backup.py")
+
+
+@scenario
+async def test_one_detaches_attaches_to_another_and_changes_ones_mind():
+    sources = {SHOP.pid: FakeSource(generate(5)), SCRIPT.pid: FakeSource(generate(8))}
+    async with opened(None, attach=sources.__getitem__, candidates=lambda: [SHOP, SCRIPT]) as pilot:
+        await shows(pilot, "shop.wsgi")
+        await pilot.press("enter")
+        await shows(pilot, "GET  /search")
+        await pilot.press("a")
+        await shows(pilot, "Now: 4312 gunicorn")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
+        assert not sources[SHOP.pid].closed
+        await pilot.press("9", "a")
+        await shows(pilot, "backup.py")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: sources[SHOP.pid].closed and isinstance(pilot.app.screen, OverviewScreen))
+        await shows(pilot, "14:13:27")  # the end of the other one
+        await pilot.press("D")
+        await until(pilot, lambda: sources[SCRIPT.pid].closed and isinstance(pilot.app.screen, PickerScreen))
+        assert pilot.app.frame is None
+        assert pilot.app.check_action("detach", ()) is False
+
+
+@scenario
+async def test_where_one_cannot_attach_there_is_nothing_to_detach_from():
+    async with opened(FakeSource(generate(5))) as pilot:
+        await pilot.press("D", "a")
+        assert isinstance(pilot.app.screen, OverviewScreen)
+        assert "detach" not in [active.binding.id for active in pilot.app.screen.active_bindings.values()]

@@ -21,22 +21,26 @@ async def test_a_picture_needs_no_network_and_is_sound_xml():
     assert "monospace" in svg
 
 
-def test_the_key_saves_it_privately_and_never_over_another(tmp_path, monkeypatch):
+def test_the_key_saves_picture_and_text_privately_and_never_over_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     @scenario
     async def press_twice():
         async with opened(FakeSource(generate(5)), size=(140, 30)) as pilot:
-            await pilot.press("P")
+            await pilot.press("s")
             await shows(pilot, "saved")
             monkeypatch.setattr(picture.time, "strftime", lambda _: "20261005-101500")
-            first, second = picture.save(pilot.app, tmp_path), picture.save(pilot.app, tmp_path)
-            assert (first.name, second.name) == ("perfwatch-20261005-101500.svg", "perfwatch-20261005-101500-1.svg")
+            (tmp_path / "perfwatch-20261005-101500.txt").symlink_to(tmp_path / "elsewhere")
+            svg, text = picture.save(pilot.app, tmp_path)
+            assert (svg.name, text.name) == ("perfwatch-20261005-101500-1.svg", "perfwatch-20261005-101500-1.txt")
+            assert text.read_text() == picture.plain_text(pilot.app)
+            assert "POST /order/{}" in text.read_text()
 
     press_twice()
-    files = list(tmp_path.iterdir())
-    assert len(files) == 3
+    files = [file for file in tmp_path.iterdir() if not file.is_symlink()]
+    assert sorted(file.suffix for file in files) == [".svg", ".svg", ".txt", ".txt"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @scenario

@@ -1,5 +1,6 @@
 """From symptom to cause and back: keys and mouse on the fake source."""
 
+import making as m
 import msgspec
 import pytest
 from fakes import SECOND, START_NS, FakeSource, generate
@@ -258,6 +259,56 @@ async def test_c_goes_to_the_request_that_held_the_lock():
         await shows(pilot, "GET /search  ")
         await pilot.press("c")
         await shows(pilot, "nobody else is to blame for it")
+        await pilot.press("escape")
+        await shows(pilot, "POST /order/")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
+
+
+@scenario
+async def test_c_says_what_is_known_of_a_culprit_that_is_no_request_that_is_kept():
+    async with opened(source()) as pilot:
+        await pilot.press("tab", "enter", "c")
+        await shows(pilot, "culprit: refresh-cache (tid 4321)")
+        assert isinstance(pilot.app.screen, Sheet)
+        for part in (
+            "chain of blame  thread refresh-cache (tid 4321) (76 %)",
+            "which served no",
+            "lock 321 ms  at +17 ms",
+        ):
+            assert part in screen(pilot)
+        await pilot.press("escape")
+        await shows(pilot, "where the time went")
+
+
+@scenario
+async def test_enter_on_a_step_goes_to_who_is_to_blame_for_that_one():
+    search = next(r for r in generate(30)[-100:] if isinstance(r, ServedRequest) and r.target == "/search")
+    async with opened(FakeSource(list(blaming(search.id)))) as pilot:
+        await pilot.press("tab", "enter")
+        await shows(pilot, "▶ ▒ lock")
+        await pilot.press("enter")
+        await shows(pilot, "GET /search  ")
+        await pilot.press("escape", "home", "enter")
+        await shows(pilot, "nobody else is to blame for it")
+
+
+@scenario
+async def test_steps_that_do_not_fit_are_put_together_and_e_shows_each():
+    waits = [m.wait("lock" if n % 2 else "disk", 3, waker=m.waker(tid=4000 + n)) for n in range(40)]
+    record = m.served(1, 1000, lock=60, disk=60, on_cpu=280)
+    waits = [
+        msgspec.structs.replace(wait, started_ns=record.started_ns + n * 10 * m.MS) for n, wait in enumerate(waits)
+    ]
+    record = msgspec.structs.replace(record, waits=tuple(waits))
+    async with opened(FakeSource([record]), size=(80, 24)) as pilot:
+        await pilot.press("tab", "enter")
+        await shows(pilot, "shorter ones")
+        assert "40 x" in screen(pilot)
+        await pilot.press("e", "end", "up")
+        await shows(pilot, "released by worker-3 4039")
+        await pilot.press("e")
+        await shows(pilot, "shorter ones")
 
 
 @scenario

@@ -9,25 +9,53 @@ import asking
 import msgspec
 import pytest
 import queued
+import runtimes
 import stacked
 from fakes import FakeSource, generate, session_info
-from tui_driving import settled, until
+from tui_driving import screen, settled, shows, until
 
-from perfwatch.agent.model import View
+from perfwatch.agent.model import Cause, View, WhatIf
+from perfwatch.agent.target import Candidate
 from perfwatch.tui.app import PerfwatchApp
 
 REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
 VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUESTS)))
 
 
+CAUSES = (Cause("lock", 0.78), Cause("chatty", 0.09), Cause("dependency", 0.06))
+SUMMARY = "held by refresh_cache() at cache.py:88, because it waits for postgres 10.0.0.5:5432"
+
+
+def with_reasons(view):
+    """The view with who held the lock, what else there was, what would be gained, and how the CPUs were used."""
+    verdict = msgspec.structs.replace(view.verdict, causes=CAUSES, summary=f"{view.verdict.summary} {SUMMARY}")
+    gain = (WhatIf("lock", 91.0, 142.0),)
+    first = msgspec.structs.replace(view.endpoints[0], verdict=verdict, what_if=gain)
+    uses = (0.4 + 0.05 * (number * 7 % 11) for number in range(len(view.timeline)))
+    seconds = (msgspec.structs.replace(one, cpu_use=use) for one, use in zip(view.timeline, uses, strict=True))
+    return msgspec.structs.replace(
+        view, verdict=verdict, endpoints=(first, *view.endpoints[1:]), timeline=tuple(seconds)
+    )
+
+
+PAGES = {"sockets": "4", "disk": "6", "calls": "7", "probes": "0"}
+
+
+def sized(size):
+    return "x".join(map(str, size))
+
+
 class Stored:
     """A judge that has made up its mind."""
+
+    def __init__(self, view=VIEW):
+        self._view = view
 
     def feed(self, record):
         return ()
 
     def view(self):
-        return VIEW
+        return self._view
 
 
 async def shown(pilot):
@@ -54,20 +82,70 @@ async def shown(pilot):
         ("endpoint", (120, 40), ["enter"]),
         ("calls", (80, 24), ["tab", "enter", "d"]),
         ("loop", (100, 30), ["tab", "down", "enter"]),
+        ("overview", (220, 60), []),
+        ("requests", (80, 24), ["2", "o"]),
+        ("requests", (100, 30), ["2", "/", *"cause:lock took>400ms", "enter"]),
+        ("requests", (160, 45), ["2", "o", "o"]),
+        ("threads", (100, 30), ["3"]),
+        ("threads", (80, 24), ["3"]),
+        ("threads", (160, 45), ["3"]),
+        ("memory", (100, 30), ["5"]),
+        ("memory", (80, 24), ["5"]),
+        ("memory", (160, 45), ["5"]),
+        ("flame", (80, 24), ["8", "down", "down", "down"]),
+        ("flame", (100, 30), ["8", "f"]),
+        ("flame", (160, 45), ["8", "e", "x"]),
     ],
-    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else None,
+    ids=lambda value: sized(value) if isinstance(value, tuple) else None,
 )
 def test_screen(snap_compare, name, size, keys):
+    compare(snap_compare, name, size, keys)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (170, 50)], ids=sized)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(snap_compare, name, size):
+    compare(snap_compare, name, size, [PAGES[name]])
+
+
+def compare(snap_compare, name, size, keys):
     async def drive(pilot):
         await shown(pilot)
         await pilot.press(*keys)
         await settled(pilot)
 
     sampled = name == "sampled"
+    view = VIEW
+    if name in {"overview", "requests"}:
+        view = with_reasons(VIEW)
+    elif name in {"threads", "memory"}:
+        view = runtimes.at_work(VIEW)
     info = session_info(
         command=f"gunicorn shop.wsgi --threads 4 --workers 4 -b :8000 --name {name}",
         fidelity="sampled" if sampled else "exact",
         probes=(queued.LEDGER_LOST if sampled else queued.PROBES[0], *queued.PROBES[1:]),
     )
-    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored())
+    app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored(view))
+    assert snap_compare(app, terminal_size=size, run_before=drive)
+
+
+PROCESSES = (
+    Candidate(
+        4312, "gunicorn shop.wsgi -b :8000", "3.12.4", "gunicorn", ("0.0.0.0:8000",), "www", 4, None, 3.0, 300 << 20
+    ),
+    Candidate(
+        88, "python manage.py runserver", "3.11.2", "django", ("127.0.0.1:8001", "[::1]:8001"), "dev", 1, None, 9.0
+    ),
+    Candidate(99, "python backup.py --password=***", "3.8", None, (), "root", 0),
+)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 30), (300, 80)], ids=lambda size: "x".join(map(str, size)))
+def test_picker(snap_compare, size):
+    async def drive(pilot):
+        await shows(pilot, "backup.py")
+        await until(pilot, lambda: " 0 % " in screen(pilot))
+        await settled(pilot)
+
+    app = PerfwatchApp(None, candidates=lambda: PROCESSES)
     assert snap_compare(app, terminal_size=size, run_before=drive)

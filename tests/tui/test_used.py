@@ -1,6 +1,7 @@
 """The overview's lines on queues and resources: what they say, what they leave out, what is alarming."""
 
 import coding as c
+import looped
 import making as m
 import msgspec
 import pytest
@@ -12,8 +13,9 @@ from tui_driving import opened, scenario, screen
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model_queues import Interpreter, RunQueue
 from perfwatch.agent.source import Position
-from perfwatch.probes.records import HostSample
+from perfwatch.probes.records import HostSample, PeerProcess
 from perfwatch.tui import palette
+from perfwatch.tui.gauges import queue_gauges
 from perfwatch.tui.messages import Frame
 from perfwatch.tui.widgets.inflight import doing
 from perfwatch.tui.widgets.used import QueueLine, Used
@@ -86,6 +88,55 @@ def test_what_hangs_says_where_it_stands():
     )
     evil = msgspec.structs.replace(stuck, stack=(c.own("\x1b[2J", "\x1b[3m"),))
     assert doing(evil, 1).isprintable()
+
+
+def test_requests_that_wait_for_a_peer_are_told_by_peer_of_how_many_connections():
+    peer = "10.0.0.5:5432"
+    waiting = [m.opened(number, 50, 5000, "calls", peer=peer) for number in range(1, 4)]
+    other = m.opened(9, 50, 5000, "calls", peer="10.0.0.6:6379")
+    connected = [queued.socket(peer=peer) for _ in range(8)]
+    view = frame(
+        in_flight=(*waiting, other),
+        queues=queued.queues(**EMPTY | {"sockets": tuple(connected)}),
+        peers=(PeerProcess(m.START, 4313, "10.0.0.6:6379", 77, "redis-server", is_target=False),),
+        listeners=(),
+    ).view
+    told = {one.name: one for one in queue_gauges(view)}
+    assert told[peer].figure == "3 of 8"
+    assert told[peer].share == pytest.approx(3 / 8)
+    assert told["redis-server 10.0.0.6:6379"][:3] == ("redis-server 10.0.0.6:6379", "1", None)
+    assert told["░ calls"].figure == "4"
+
+
+def test_a_request_that_waits_for_a_pool_is_told_by_that_pool():
+    pooled = m.opened(1, 50, 5000, "lock", stack=looped.PSYCOPG)
+    view = frame(in_flight=(pooled, m.opened(2, 50, 5000, "lock")), queues=queued.queues(**EMPTY)).view
+    told = {one.name: one.figure for one in queue_gauges(view)}
+    assert told["pool psycopg_pool"] == "1"
+    assert told["▒ lock"] == "1"
+
+
+def test_names_of_peers_and_pools_are_harmless():
+    view = frame(
+        in_flight=(m.opened(1, 50, 5000, "calls", peer="\x1b[2J"),),
+        peers=(PeerProcess(m.START, 4313, "\x1b[2J", 7, "\u202e", is_target=False),),
+    ).view
+    assert all(one.name.isprintable() for one in queue_gauges(view))
+
+
+@pytest.mark.parametrize("size", [(160, 45), (220, 50)])
+@scenario
+async def test_where_there_is_room_queues_are_gauges_in_columns(size):
+    async with opened(FakeSource(generate(30)), size=size, judge_factory=queued.judge()) as pilot:
+        text = screen(pilot)
+    words = " ".join(text.split())
+    for told in (
+        "run ██████████ 2.1",
+        "accept ░░░░░░░░░░ 5/2048",
+        "disk █████████░ 4.2",
+        "10.0.0.5:5432 ░░░░░░░░░░ 0 of 2",
+    ):
+        assert told in words
 
 
 @pytest.mark.parametrize(

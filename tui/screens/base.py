@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from perfwatch.tui import palette
+from perfwatch.tui.keys import Keyed
 from perfwatch.tui.pages import PAGES
 from perfwatch.tui.widgets.rows import RowList
 
@@ -56,9 +57,10 @@ class TooSmall(Widget):
         )
 
 
-class SizedScreen(Screen[None]):
+class SizedScreen(Keyed, Screen[None]):
     """A screen that tells its style sheet how much room there is."""
 
+    KEYS_OF = "every screen"
     AUTO_FOCUS: ClassVar[str | None] = "RowList"
     # With priority: keys that are typed ahead go to the list that is reached by this one.
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -81,14 +83,23 @@ class SizedScreen(Screen[None]):
 class FrameScreen(SizedScreen):
     """A screen that is a function of the newest frame; its widgets get it by `data_bind`."""
 
+    KEYS_OF = "time, and pages"
     BINDINGS: ClassVar[list[BindingType]] = [*TIME_KEYS, *(page.binding for page in PAGES)]
 
-    frame: reactive[Frame | None] = reactive(None)
+    frame: reactive[Frame | None] = reactive(None, repaint=False)
+    page: str | None = None
+    """Which page it is; None: it lies over one, as a detail of what is there."""
 
     def __init__(self, frame: Frame | None = None) -> None:
         """`frame` is what to show until the next one comes."""
         super().__init__()
         self.set_reactive(FrameScreen.frame, frame)
+
+    @property
+    def page_shown(self) -> str | None:
+        """The page that this screen is, or lies over."""
+        screens = (screen for screen in reversed(self.app.screen_stack) if isinstance(screen, FrameScreen))
+        return next((screen.page for screen in screens if screen.page is not None), None)
 
     def on_mount(self) -> None:
         """Show what there is already."""

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.users import UsersScreen
 from perfwatch.tui.subjects import OfKind
-from perfwatch.tui.widgets.call_permits import CallPermits
+from perfwatch.tui.widgets.called_peers import CalledPeers
 from perfwatch.tui.widgets.called_rows import CalledRows
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.timeline import Timeline
@@ -36,9 +37,9 @@ class CallsScreen(FrameScreen):
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield CalledRows()
         yield Static(id="detail")
-        yield CallPermits().data_bind(FrameScreen.frame)
+        yield CalledPeers().data_bind(FrameScreen.frame)
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Hand the list its rows; the rest is bound to the frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
@@ -15,13 +16,13 @@ from perfwatch.tui.screens.help import Sheet
 from perfwatch.tui.widgets.waterfall import told_in_full
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from perfwatch.agent.course_step import Step
-    from perfwatch.agent.model import Request, Verdict
-    from perfwatch.probes.records import Waker
+    from perfwatch.agent.model import Request, View, Waker
 
 _STEPS: Final = 6
+_NOT_KEPT: Final = "the request that is to blame was not slow, and is not kept"
 
 
 def blamed_requests(request: Request, steps: Iterable[Step]) -> list[int]:
@@ -35,38 +36,40 @@ def blamed_requests(request: Request, steps: Iterable[Step]) -> list[int]:
     return [*linked, *(number for _, number in sorted(spent, reverse=True))]
 
 
-def culprit_sheet(
-    request: Request, steps: Sequence[Step], find: Callable[[int], Request | None], notes: Sequence[str] = ()
-) -> Sheet | None:
-    """Return what is known of who is to blame for these steps of a request; None where nobody is."""
+def sheet_of_request(request: Request, steps: Sequence[Step], view: View) -> Sheet | None:
+    """Return what is known of who is to blame for a request; None where nobody is."""
     chain = () if request.verdict is None else request.verdict.chain
+    kept = [told(keeper) for keeper in keepers(request.record, partial(judged, view))]
+    lines = chain_lines(chain) or [link_text(link) for link in chain]
+    name = who(chain[0]) if chain else ""
+    return _sheet(name, steps, {"chain of blame": lines, "kept its loop": kept})
+
+
+def sheet_of_step(step: Step) -> Sheet | None:
+    """Return what is known of who is to blame for one step; None where nobody is."""
+    return _sheet("", (step,), {})
+
+
+def judged(view: View, request_id: int) -> Request | None:
+    """Return a request that is in a view, by its id."""
+    return next((request for request in reversed(view.requests) if request.record.id == request_id), None)
+
+
+def _sheet(name: str, steps: Iterable[Step], lines: Mapping[str, Sequence[str]]) -> Sheet | None:
     costly = sorted((step for step in steps if step.whom), key=lambda step: -step.spent_ns)[:_STEPS]
-    kept = [told(keeper) for keeper in keepers(request.record, find)]
-    if not (chain or costly or kept):
-        return None
+    missing = [_NOT_KEPT] if any(step.request is not None for step in costly) else []
+    said = {**lines, "threads": _threads(costly), "not here": missing}
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style=palette.QUIET, justify="right")
     grid.add_column(overflow="fold")
-    for title, lines in (
-        ("", [Text(clean(note), style=palette.WARN) for note in notes]),
-        ("chain of blame", _plain(chain_lines(chain) or [link_text(link) for link in chain])),
-        ("threads", _plain(_threads(costly))),
-        ("it cost", [told_in_full(step) for step in costly]),
-        ("kept its loop", _plain(kept)),
-    ):
-        for number, line in enumerate(lines):
-            grid.add_row("" if number else title, line)
-    return Sheet(clean(_title(request.verdict, costly)), grid)
-
-
-def _plain(lines: Iterable[str]) -> list[Text]:
-    return [Text(clean(line), style=palette.TEXT) for line in lines]
-
-
-def _title(verdict: Verdict | None, costly: Sequence[Step]) -> str:
-    if verdict is not None and verdict.chain:
-        return f"culprit: {who(verdict.chain[0])}"
-    return f"culprit: {costly[0].whom}" if costly else "culprit"
+    for title, texts in said.items():
+        for number, text in enumerate(texts):
+            grid.add_row("" if number else title, Text(clean(text), style=palette.TEXT))
+    for number, step in enumerate(costly):
+        grid.add_row("" if number else "it waited", told_in_full(step))
+    thread = next((f"{step.thread.name} (tid {step.thread.tid})" for step in costly if step.thread is not None), "")
+    title = name or thread or next((step.whom for step in costly), "")
+    return Sheet(f"culprit: {clean(title)}", grid) if grid.row_count else None
 
 
 def _threads(steps: Iterable[Step]) -> list[str]:

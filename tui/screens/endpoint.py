@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.agent.report_calls import in_each
 from perfwatch.agent.report_gains import gain_of
@@ -21,6 +21,7 @@ from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.chances import chance_line
 from perfwatch.tui.widgets.endpoints import key_of
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.ledger import LedgerPanel
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 class EndpointScreen(TreeScreen):
     """Follows one endpoint by its key."""
 
+    KEYS_OF = "an endpoint"
     CSS_PATH = "endpoint.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "RequestRows"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,7 +65,7 @@ class EndpointScreen(TreeScreen):
         yield StackRows()
         yield RequestRows(id="slow")
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Show the endpoint as it is now."""

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 class FilteredScreen(FrameScreen):
     """Has one `FilterBox`; asks for other choices, and shows those that it is given."""
 
+    KEYS_OF = "overview, requests"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
         Binding("escape", "clear_filter", "clear the filter; without one, back", show=False, key_display="esc"),
     ]
 
-    choices: reactive[Choices] = reactive(Choices())
+    choices: reactive[Choices] = reactive(Choices(), repaint=False)
 
     def on_mount(self) -> None:
         """Show the filter that holds."""

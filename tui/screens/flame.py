@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from perfwatch.agent.flame import choices_of, flame_of
 from perfwatch.agent.model import Request
@@ -20,6 +20,7 @@ from perfwatch.tui.widgets.endpoints import key_of
 from perfwatch.tui.widgets.flame import FlameGraph
 from perfwatch.tui.widgets.flame_choices import FlameChoices
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.timeline import Timeline
 
@@ -46,6 +47,7 @@ class Subject(NamedTuple):
 class FlameScreen(FrameScreen):
     """Of all, of one endpoint (by its key) or of one request (by its id)."""
 
+    KEYS_OF = "flame graph"
     CSS_PATH = "flame.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "FlameGraph"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -79,7 +81,7 @@ class FlameScreen(FrameScreen):
         yield Static(id="block")
         yield Timeline().data_bind(FrameScreen.frame)
         yield Input(placeholder="part of a function or file; enter keeps it, esc clears it", id="search", compact=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Draw what is new, as often as there is time for."""

@@ -1,4 +1,4 @@
-"""The keys, generated from the bindings that there are, and the legend of glyphs and letters."""
+"""The keys, made from the bindings that there are, and the legend of glyphs and letters."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from textual.widgets import Static
 
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF
 from perfwatch.tui import palette
+from perfwatch.tui.keys import Keyed, general_first, section_of, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from rich.console import RenderableType
     from textual.app import ComposeResult
+    from textual.screen import Screen
 
     from perfwatch.agent.model import Principle
 
 _PRINCIPLES: tuple[Principle, ...] = ("efficiency", "concurrency", "capacity")
 
 
-class Sheet(ModalScreen[None]):
+class Sheet(Keyed, ModalScreen[None]):
     """A page over the screen; any of its keys puts it away."""
 
+    KEYS_OF = "help and legend"
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,question_mark,l,q", "dismiss(None)", "close", key_display="esc")
@@ -45,21 +48,32 @@ class Sheet(ModalScreen[None]):
             yield Static(self._content)
 
 
-def help_sheet(groups: Sequence[tuple[str, Sequence[BindingType]]]) -> Sheet:
-    """Return the page of all keys, by where they work."""
+def help_sheet(screen: Screen[object], keymap: Mapping[str, str]) -> Sheet:
+    """Return the page of all keys by where they work: on this screen, then everywhere, then the rest."""
     grid = Table.grid(padding=(0, 2))
-    for title, bindings in groups:
-        grid.add_row("", Text(title, style=palette.STRONG))
+    for kind in sorted(general_first(), key=lambda kind: _distance(kind, screen)):
+        where, bindings = section_of(kind)
+        grid.add_row("", Text(where, style=palette.STRONG))
         for binding in bindings:
-            if isinstance(binding, Binding):
-                keys = binding.key_display or binding.key.replace(",", " ")
-                grid.add_row(Text(keys, style=f"bold {palette.ACCENT}", justify="right"), binding.description)
+            key = Text(shown(binding, keymap), style=f"bold {palette.ACCENT}", justify="right")
+            grid.add_row(key, Text(binding.description))
         grid.add_row("", "")
     grid.add_row(
         Text("mouse", style=f"bold {palette.ACCENT}"),
-        "click a row to select it, again to open it; click the timeline to go there, drag over it to select a window",
+        "click a row to select it, again to open it; the timeline, to go there (drag: a window); the last line, for a page",
     )
     return Sheet("keys", grid)
+
+
+def _distance(kind: type[Keyed], screen: Screen[object]) -> int:
+    """Tell how far keys are from what one sees: of the screen itself, of what is on it, of all screens, of others."""
+    if kind.__name__ == type(screen).__name__:
+        return 0
+    if any(kind in type(widget).__mro__ for widget in screen.query("*")):
+        return 1
+    if kind in type(screen).__mro__ or kind in type(screen.app).__mro__:
+        return 2
+    return 3
 
 
 def legend_sheet() -> Sheet:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.widgets import Footer
 
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.widgets.gc_rows import ORDERS, GcRows
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.memory_use import MemoryUse
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.timeline import Timeline
@@ -42,7 +42,7 @@ class MemoryScreen(FrameScreen):
             yield MemoryUse().data_bind(FrameScreen.frame)
         yield GcRows()
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Fill the list; the rest is bound to the frame."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.containers import Container, Vertical
-from textual.widgets import Footer
 
 from perfwatch.tui.filtering import Sieve, of_endpoint, of_open
+from perfwatch.tui.pages import OVERVIEW
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
 from perfwatch.tui.screens.filtered import FilteredScreen
@@ -18,6 +18,7 @@ from perfwatch.tui.widgets.endpoints import EndpointRows, key_of
 from perfwatch.tui.widgets.filter_box import FilterBox
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, OpenRows
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.rows import RowList
@@ -36,7 +37,9 @@ class OverviewScreen(FilteredScreen):
     """Lists and signals of one source."""
 
     CSS_PATH = "overview.tcss"
+    page = OVERVIEW
     HORIZONTAL_BREAKPOINTS = [*FrameScreen.HORIZONTAL_BREAKPOINTS, (200, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [*FrameScreen.VERTICAL_BREAKPOINTS[:-1], (44, "-high")]  # noqa: RUF012
 
     def __init__(self, frame: Frame | None = None) -> None:
         super().__init__(frame)
@@ -59,7 +62,7 @@ class OverviewScreen(FilteredScreen):
                 yield OpenRows(id="open")
         yield Timeline().data_bind(FrameScreen.frame)
         yield FilterBox()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Hand the lists their rows."""

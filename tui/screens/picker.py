@@ -1,96 +1,131 @@
-"""No target yet: the Python processes of this machine, to attach to one of them."""
+"""No target yet, or another one: the Python processes of this machine, to attach to one of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import time
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.widgets import Footer, Static
+from textual.widgets import Input, Static
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.target import Candidate
+from perfwatch.agent.report_sentences import binary
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, fit, fit_path, program
+from perfwatch.tui.format import NONE, clean, fit, fit_path, percent, program, span
 from perfwatch.tui.messages import CandidateChosen
 from perfwatch.tui.screens.base import SizedScreen
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from textual.app import ComposeResult
 
-_REFRESH_S = 2.0
-_MAX_CANDIDATES = 1_000
-_WIDE = 90
+    from perfwatch.agent.target import Candidate
+
+_REFRESH_S: Final = 2.0
+_SOON_S: Final = 0.5
+"""After the first look, the second: from then on it is known how much CPU each uses."""
+_MAX_CANDIDATES: Final = 1_000
+_WIDE: Final = 90
+_WIDER: Final = 116
 
 
-class CandidateRows(RowList[Candidate]):
+class Seen(NamedTuple):
+    """A process, and what it does at the moment."""
+
+    candidate: Candidate
+    cpu: float | None
+    """Of one core, since the last look; None at the first one."""
+    age_s: float | None
+
+
+class CandidateRows(RowList[Seen]):
     """Keys are PIDs."""
 
+    KEYS_OF = "the list of processes"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "attach")]
 
     looked = False
     """Whether the machine was looked at already."""
+    needle = ""
 
     def heading(self, width: int) -> Text:
-        """Name the columns; a narrow terminal loses the user."""
+        """Name the columns; a narrow terminal loses the user, and what a process uses."""
         user = f"{'user':<10}" if width >= _WIDE else ""
-        return Text(f"{'pid':>7}  {user}{'python':<9}{'server':<13}{'listens on':<23}program", palette.QUIET)
+        use = f"{'cpu':>6}{'memory':>10}{'runs for':>10}  " if width >= _WIDER else f"{'cpu':>6}  "
+        return Text(f"{'pid':>7}  {user}{'python':<8}{'server':<13}{'listens on':<17}{use}program", palette.QUIET)
 
-    def row(self, item: Candidate, width: int) -> Text:
+    def row(self, item: Seen, width: int) -> Text:
         """Show one process."""
-        ports = ", ".join(clean(address) for address in item.listeners[:3]) or "-"
-        workers = f" +{item.workers}" if item.workers else ""
-        user = fit(clean(item.user), 9) + " " if width >= _WIDE else ""
-        return Text.assemble(
-            (f"{item.pid:>7}  ", palette.TEXT),
-            (user, palette.QUIET),
-            (fit(clean(item.python or "?"), 8) + " ", palette.QUIET),
-            (fit(clean(item.server or "") + workers, 12) + " ", palette.ACCENT),
-            (fit(ports, 22) + " ", palette.TEXT if item.listeners else palette.FAINT),
-            (
-                fit_path(program(item.command), max(0, width - 54 - len(user))),
-                palette.STRONG if item.listeners else palette.QUIET,
-            ),
+        candidate = item.candidate
+        ports = ", ".join(clean(address) for address in candidate.listeners[:3]) or NONE
+        workers = f" +{candidate.workers}" if candidate.workers else ""
+        text = Text.assemble(
+            (f"{candidate.pid:>7}  ", palette.TEXT),
+            (fit(clean(candidate.user), 9) + " " if width >= _WIDE else "", palette.QUIET),
+            (fit(clean(candidate.python or "?"), 7) + " ", palette.QUIET),
+            (fit(clean(candidate.server or "") + workers, 12) + " ", palette.ACCENT),
+            (fit(ports, 16) + " ", palette.TEXT if candidate.listeners else palette.FAINT),
+            (_use(item, width), palette.TEXT),
         )
+        command = fit_path(program(candidate.command), max(0, width - text.cell_len))
+        return text.append(command, palette.STRONG if candidate.listeners else palette.QUIET)
 
     def empty(self) -> str:
         """Say that there is nothing, or that it is not known yet."""
-        return "no Python process runs here" if self.looked else "looking for Python processes ..."
+        if self.needle:
+            return f"no Python process has {clean(self.needle)!r} in it; esc shows all"
+        if self.looked:
+            return "no Python process runs here that one may look into; other users' are seen as root"
+        return "looking for Python processes ..."
 
 
 class PickerScreen(SizedScreen):
     """Lists the candidates, those that listen first; looks again every two seconds."""
 
+    KEYS_OF = "choosing a process"
     CSS_PATH = "picker.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "look", "look again")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
+        Binding("escape", "back", "back", key_display="esc"),
+        Binding("r", "look", "look again"),
+    ]
 
     problem: reactive[str] = reactive("")
     """Why attaching did not work."""
     busy: reactive[int | None] = reactive(None)
     """The PID that is being attached to."""
 
-    def __init__(self, candidates: Callable[[], Sequence[Candidate]]) -> None:
+    def __init__(self, candidates: Callable[[], Sequence[Candidate]], watched: str | None = None) -> None:
+        """`watched` says what is attached to already, and gone back to by escape."""
         super().__init__()
-        self._candidates = candidates
+        self._candidates, self._watched = candidates, watched
+        self._found: tuple[Candidate, ...] = ()
+        self._cpu = _Cpu()
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
-        yield Static(
-            Text.assemble(("perfwatch", f"bold {palette.ACCENT}"), ("  attach to which process?", palette.QUIET)),
-            id="title",
-        )
+        yield Static(self._title(), id="title")
         yield Static(id="state")
         yield CandidateRows(id="candidates")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Input(placeholder="a port, a program, a user, a PID ...", id="filter", compact=True)
+        yield KeyBar()
+
+    def _title(self) -> Text:
+        title = Text.assemble(("perfwatch", f"bold {palette.ACCENT}"), ("  attach to which process?", palette.QUIET))
+        if self._watched is not None:
+            title.append(f"  Now: {clean(self._watched)}", palette.QUIET)
+        return title
 
     def on_mount(self) -> None:
-        """Look now, and again and again."""
+        """Look now, soon, and again and again."""
         self.action_look()
+        self.set_timer(_SOON_S, self.action_look)
         self.set_interval(_REFRESH_S, self.action_look)
 
     @work(thread=True, exclusive=True, group="candidates")
@@ -101,24 +136,70 @@ class PickerScreen(SizedScreen):
         except PerfwatchError as error:
             self.app.call_from_thread(self._failed, str(error))
         else:
-            self.app.call_from_thread(self._found, tuple(found[:_MAX_CANDIDATES]))
+            self.app.call_from_thread(self._take, tuple(found[:_MAX_CANDIDATES]))
 
     def _failed(self, problem: str) -> None:
         self.problem = problem
 
-    def _found(self, found: tuple[Candidate, ...]) -> None:
+    def _take(self, found: tuple[Candidate, ...]) -> None:
         rows = self.query_one(CandidateRows)
         if not rows.looked:
             rows.looked = True
             rows.refresh()
-        ordered = sorted(found, key=lambda one: (not one.listeners, one.server is None, one.pid))
-        rows.show([(str(candidate.pid), candidate) for candidate in ordered])
+        self._found = tuple(sorted(found, key=lambda one: (not one.listeners, one.server is None, one.pid)))
+        self._cpu.look(found)
+        self._list()
+
+    def _list(self) -> None:
+        needle = self.query_one("#filter", Input).value.strip().lower()
+        rows = self.query_one(CandidateRows)
+        rows.needle = needle
+        shown = [one for one in self._found if needle in _words(one)]
+        rows.show([(str(one.pid), Seen(one, self._cpu.of(one.pid), _age_s(one))) for one in shown])
 
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:
-        candidate = self.query_one(CandidateRows).item(event.key)
-        if candidate is not None and self.busy is None:
-            self.post_message(CandidateChosen(candidate))
+        seen = self.query_one(CandidateRows).item(event.key)
+        if seen is not None and self.busy is None:
+            self.post_message(CandidateChosen(seen.candidate))
+
+    # Filter
+
+    def action_filter(self) -> None:
+        """Show the filter line."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        self.set_focus(box)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Let the box have its own slashes; go back only where there is something to go back to."""
+        box = self.query_one("#filter", Input) if self.is_mounted else None
+        if action == "filter":
+            return box is not None and not box.has_focus
+        return action != "back" or self._watched is not None or (box is not None and box.display)
+
+    def action_back(self) -> None:
+        """Show all processes again; where all are shown, go back to the one that is watched."""
+        box = self.query_one("#filter", Input)
+        if box.display:
+            box.value, box.display = "", False
+            self.set_focus(self.query_one(CandidateRows))
+        elif self._watched is not None:
+            self.app.pop_screen()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self) -> None:
+        self._list()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        """Attach where only one is left; else go to the list."""
+        rows = self.query_one(CandidateRows)
+        self.set_focus(rows)
+        if len(rows.keys) == 1:
+            rows.action_choose()
+
+    # What is going on
 
     def watch_problem(self) -> None:
         """Say it."""
@@ -136,3 +217,43 @@ class PickerScreen(SizedScreen):
         else:
             line = Text.assemble(("✗ ", palette.ALARM), clean(self.problem)) if self.problem else Text("")
         self.query_one("#state", Static).update(line)
+
+
+class _Cpu:
+    """How much of a core each process uses, of two looks at what it had used."""
+
+    def __init__(self) -> None:
+        self._at_s = 0.0
+        self._used: dict[int, float] = {}
+        self._shares: dict[int, float] = {}
+
+    def look(self, found: Iterable[Candidate]) -> None:
+        """Take what was used until now."""
+        now_s, used = time.monotonic(), {one.pid: one.cpu_s for one in found if one.cpu_s is not None}
+        passed_s = max(now_s - self._at_s, 1e-3)
+        before = self._used
+        self._shares = {pid: max(0.0, cpu_s - before[pid]) / passed_s for pid, cpu_s in used.items() if pid in before}
+        self._at_s, self._used = now_s, used
+
+    def of(self, pid: int) -> float | None:
+        """Return the share of one; None where only one look at it was taken."""
+        return self._shares.get(pid)
+
+
+def _words(candidate: Candidate) -> str:
+    """Return what a filter is looked for in."""
+    words: Iterator[str] = iter((str(candidate.pid), candidate.user, candidate.python or "", candidate.server or ""))
+    return " ".join((*words, *candidate.listeners, candidate.command)).lower()
+
+
+def _age_s(candidate: Candidate) -> float | None:
+    return None if candidate.started_unix_s is None else max(0.0, time.time() - candidate.started_unix_s)
+
+
+def _use(item: Seen, width: int) -> str:
+    cpu = NONE if item.cpu is None else percent(item.cpu)
+    if width < _WIDER:
+        return f"{cpu:>6}  "
+    memory = NONE if item.candidate.rss_bytes is None else binary(item.candidate.rss_bytes)
+    age = NONE if item.age_s is None else span(item.age_s)
+    return f"{cpu:>6}{memory:>10}{age:>10}  "

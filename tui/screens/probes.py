@@ -44,9 +44,12 @@ class ProbesScreen(SectionedScreen):
 
     def action_doctor(self) -> None:
         """Have the doctor look at this machine and the target."""
-        self.query_one(DoctorPanel).wait()
+        panel = self.query_one(DoctorPanel)
+        panel.wait()
+        panel.scroll_visible(animate=False, top=True)
         self.post_message(DoctorWanted(self))
 
     def tell_doctor(self, found: Diagnosis | str) -> None:
-        """Take what the doctor found, or why there is none."""
-        self.query_one(DoctorPanel).tell(found)
+        """Take what the doctor found, or why there is none; a page that was left does not care."""
+        for panel in self.query(DoctorPanel):
+            panel.tell(found)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
-from perfwatch.agent.correlator.keepers import keepers, told
 from perfwatch.agent.course import course_of, course_of_open
-from perfwatch.agent.model import Ledger, OpenRequest, Request, StackTime
-from perfwatch.agent.report_gains import gain_of
-from perfwatch.agent.report_sentences import counted
-from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
+from perfwatch.agent.model import Ledger, OpenRequest, Request
 from perfwatch.tui import palette
-from perfwatch.tui.format import clean, clock, duration_ns, size
+from perfwatch.tui.screens import request_words as words
 from perfwatch.tui.screens.base import FrameScreen
-from perfwatch.tui.screens.culprit import blamed_requests, culprit_sheet
+from perfwatch.tui.screens.culprit import blamed_requests, sheet_of_request, sheet_of_step
 from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.tree import TreeScreen
 from perfwatch.tui.widgets.calls import CallRows
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.inflight import Hanging, doing
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.ledger import LedgerPanel
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
@@ -34,22 +30,23 @@ from perfwatch.tui.widgets.waterfall import Waterfall
 from perfwatch.tui.widgets.why import WhyPanel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual import events
     from textual.app import ComposeResult
 
     from perfwatch.agent.course_step import Step
     from perfwatch.agent.model import View
     from perfwatch.tui.messages import Frame
+    from perfwatch.tui.screens.help import Sheet
 
-_KEEPERS: Final = 2
 _FEWEST_ROWS: Final = 4
-_NOT_KEPT: Final = "the request that is to blame was not slow, and is not kept"
-_SPOKEN: Final = {"http/2": "HTTP/2 ", "grpc": "gRPC "}
 
 
 class RequestScreen(TreeScreen):
     """Follows one id: while it is open, when it ends, and also after newer ones have pushed it out of the view."""
 
+    KEYS_OF = "a request"
     CSS_PATH = "request.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "back", key_display="esc"),
@@ -84,11 +81,11 @@ class RequestScreen(TreeScreen):
         yield Static(id="call")
         yield StackRows()
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Show the request as it is now."""
-        found = _find(frame.view, self._request_id)
+        found = words.find(frame.view, self._request_id)
         if isinstance(found, Request) and found is not self._shown:
             self._show_finished(found, frame)
         elif isinstance(found, OpenRequest):
@@ -96,34 +93,20 @@ class RequestScreen(TreeScreen):
         elif found is None and isinstance(self._shown, OpenRequest):
             self._title(Text("it has ended; it was not slow enough to be kept", style=palette.QUIET))
         if found is not None and found is not self._shown:
-            self.query_one(StackRows).tell(*_stacks(found, frame), is_new=type(found) is not type(self._shown))
+            self.query_one(StackRows).tell(*words.stacks_of(found, frame), is_new=type(found) is not type(self._shown))
         self._shown = found or self._shown
 
     def _show_finished(self, request: Request, frame: Frame) -> None:
-        record, info = request.record, frame.info
-        line = _line(record.method, record.target, duration_ns(request.ledger.total_ns))
-        line.append("   sampled" if record.fidelity == "sampled" else "", palette.WARN)
-        status = str(record.status) if record.status is not None else record.outcome
-        bad = palette.ALARM if request.failed else palette.QUIET
-        status = f"{status}, gRPC status {record.grpc_status}" if record.grpc_status else status
-        line.append(f"   {clean(status)}", bad)
-        line.append(
-            f"   {_thread(record.pid, record.tid)}   {clock(info.unix_s(record.ended_ns), ms=True)}", palette.QUIET
-        )
-        line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
-        line.append(f"   {_SPOKEN.get(record.protocol, '')}from {clean(record.remote)}", palette.QUIET)
-        self._title(line)
+        record = request.record
+        self._title(words.title_of(request, frame.info))
         self._parts(course_of(request, frame.view.peers), request.ledger)
         self._tell_calls(request, frame.view)
-        kept_by, gain = _kept_by(request, frame.view), _gain(request, frame.view)
-        self.query_one(WhyPanel).show(request.verdict, _unjudged(record.threads), gain, kept_by)
+        kept_by, gain = words.kept_by(request, frame.view), words.gain(request, frame.view)
+        self.query_one(WhyPanel).show(request.verdict, words.unjudged(record.threads), gain, kept_by)
 
     def _show_open(self, request: OpenRequest, view: View) -> None:
         hanging = Hanging.of(request, view)
-        line = _line(request.method, request.target, duration_ns(hanging.age_ns))
-        line.append("   in flight", f"bold {palette.ALARM}")
-        line.append(f"   {_thread(request.pid, request.tid)}", palette.QUIET)
-        self._title(line)
+        self._title(words.title_of_open(request, hanging.age_ns))
         self._parts(course_of_open(request, hanging.state_ns), Ledger(hanging.age_ns, request.booked_ns))
         self._tell_calls(None, view)
         state = f"it has not ended; its state: {palette.INKS[request.state].name} {doing(request, hanging.state_ns)}"
@@ -196,9 +179,12 @@ class RequestScreen(TreeScreen):
 
     def action_culprit(self) -> None:
         """Go to the request that is to blame; where there is none that is kept, say what is known of who is."""
-        self._blame(
-            self._steps, [] if not isinstance(self._shown, Request) else blamed_requests(self._shown, self._steps)
-        )
+        request, frame = self._shown, self.frame
+        if isinstance(request, Request) and frame is not None:
+            blamed = blamed_requests(request, self._steps)
+            self._blame(blamed, sheet_of_request(request, self._steps, frame.view))
+        else:
+            self.notify("who is to blame is told when it has ended", markup=False)
 
     def action_callee(self) -> None:
         """Go to what its longest call was in the other service."""
@@ -211,7 +197,7 @@ class RequestScreen(TreeScreen):
 
     def action_caller(self) -> None:
         """Go to the request whose call this one was."""
-        caller = None if self.frame is None else _caller_of(self.frame.view, self._request_id)
+        caller = None if self.frame is None else words.caller_of(self.frame.view, self._request_id)
         if caller is None:
             self.notify("no slow request of another service that is watched made this one", markup=False)
         else:
@@ -221,16 +207,12 @@ class RequestScreen(TreeScreen):
     def _step_chosen(self, event: RowList.Chosen) -> None:
         step = self.query_one(Waterfall).item(event.key)
         if step is not None:
-            self._blame((step,), [] if step.request is None else [step.request])
+            self._blame([] if step.request is None else [step.request], sheet_of_step(step))
 
-    def _blame(self, steps: tuple[Step, ...], requests: list[int]) -> None:
-        request, view = self._shown, None if self.frame is None else self.frame.view
-        if not isinstance(request, Request) or view is None:
-            self.notify("who is to blame is told when it has ended", markup=False)
-            return
-        kept = next((number for number in requests if _find(view, number) is not None), None)
-        notes = [_NOT_KEPT] if requests else []
-        sheet = culprit_sheet(request, steps, partial(_judged, view), notes) if kept is None else None
+    def _blame(self, requests: Sequence[int], sheet: Sheet | None) -> None:
+        """Go to the first of some requests that is kept; else show the sheet."""
+        view = None if self.frame is None else self.frame.view
+        kept = None if view is None else next((one for one in requests if words.find(view, one) is not None), None)
         if kept is not None:
             self._go(kept)
         elif sheet is not None:
@@ -239,7 +221,7 @@ class RequestScreen(TreeScreen):
             self.notify("nobody else is to blame for it", markup=False)
 
     def _go_if_kept(self, request_id: int, otherwise: str) -> None:
-        if self.frame is not None and _find(self.frame.view, request_id) is not None:
+        if self.frame is not None and words.find(self.frame.view, request_id) is not None:
             self._go(request_id)
         else:
             self.notify(otherwise, markup=False)
@@ -259,69 +241,3 @@ class RequestScreen(TreeScreen):
         self._request_id, self._shown = request_id, None
         if self.frame is not None:
             self.show_frame(self.frame)
-
-
-def _gain(request: Request, view: View) -> str | None:
-    """Say what its endpoint would take without what this request was slow for."""
-    own = next((one for one in view.endpoints if (one.method, one.place) == request.endpoint), None)
-    if own is None or request.verdict is None:
-        return None
-    told = gain_of(request.verdict.mechanism, own.what_if, own.latency_ms)
-    return None if told is None else f"of its endpoint, {told}"
-
-
-def _kept_by(request: Request, view: View) -> tuple[str, ...]:
-    """Say who kept its loop: the first two, and how many more."""
-    record = request.record
-    found = keepers(record, partial(_judged, view))
-    lines = [told(keeper) for keeper in found[:_KEEPERS]]
-    if left := record.culprits[_KEEPERS:]:
-        lines[-1] += f", and {counted(len(left), 'other')} {duration_ns(sum(one.held_ns for one in left))}"
-    return tuple(lines)
-
-
-def _stacks(request: Request | OpenRequest, frame: Frame) -> tuple[tuple[StackTime, ...], str]:
-    """Return the stacks of a request, and why there are none where there are none."""
-    if isinstance(request, Request) and is_code_known(request.stacks):
-        return request.stacks, ""
-    if isinstance(request, OpenRequest):
-        state_ns = Hanging.of(request, frame.view).state_ns
-        stood = (StackTime(request.stack, request.state, is_gc=False, spent_ns=state_ns),) if request.stack else ()
-        return stood, "what its thread executes is not known"
-    if request.verdict is None:
-        return (), "it was not judged: its stacks were not kept"
-    if request.record.threads == "followed":
-        return (), "it went from thread to thread, or through an event loop: no stack of its own was seen"
-    if request.record.threads != "one":
-        return (), "its thread served other requests meanwhile: no stack is its alone"
-    return (), "; ".join(why_no_stacks(frame.info))
-
-
-def _caller_of(view: View, request_id: int) -> int | None:
-    """Return which of the requests in a view made this one, the latest that says so."""
-    made = (one.record.id for one in reversed(view.requests) for each in one.callees if each.request == request_id)
-    return next(made, None)
-
-
-def _judged(view: View, request_id: int) -> Request | None:
-    return next((request for request in reversed(view.requests) if request.record.id == request_id), None)
-
-
-def _find(view: View, request_id: int) -> Request | OpenRequest | None:
-    found = _judged(view, request_id)
-    return found or next((request for request in view.in_flight if request.id == request_id), None)
-
-
-def _line(method: str | None, target: str | None, took: str) -> Text:
-    name = f"{clean(method or '?')} {clean(target or '(path not seen)')}"
-    return Text.assemble((name, palette.STRONG), (f"   {took}", f"bold {palette.ACCENT}"), no_wrap=True)
-
-
-def _thread(pid: int, tid: int) -> str:
-    return f"pid {pid}" if pid == tid else f"pid {pid} thread {tid}"
-
-
-def _unjudged(threads: str) -> str:
-    if threads in {"one", "followed"}:
-        return "it was not slow: not judged"
-    return "its thread served other requests meanwhile: only the queue is booked"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.agent.model import MAX_JUDGED
 from perfwatch.tui import palette
@@ -20,6 +20,7 @@ from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.sorting import arranged
 from perfwatch.tui.widgets.filter_box import FilterBox
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.request_table import SLOW, RequestTable
 from perfwatch.tui.widgets.rows import RowList
@@ -53,7 +54,7 @@ class RequestsScreen(FilteredScreen):
         yield RequestTable(id="requests")
         yield Timeline().data_bind(FrameScreen.frame)
         yield FilterBox()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """List what is wanted."""

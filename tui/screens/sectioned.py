@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
+from perfwatch.tui.keys import Keyed
 from perfwatch.tui.screens.base import SMALLEST, FrameScreen
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.timeline import Timeline
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 TWO_COLUMNS: Final = 156
 
 
-class Scrolled(VerticalScroll, can_focus=True, inherit_bindings=False):
+class Scrolled(Keyed, VerticalScroll, can_focus=True, inherit_bindings=False):
     """Scrolls by keys; left and right stay with time."""
 
+    KEYS_OF = "a page that scrolls"
     ALLOW_MAXIMIZE: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "scroll_up", "scroll up", show=False),
@@ -40,6 +43,7 @@ class Scrolled(VerticalScroll, can_focus=True, inherit_bindings=False):
 class SectionedScreen(FrameScreen):
     """Live and replayed alike: it shows the view, over its last seconds."""
 
+    KEYS_OF = "sockets, disk, host, probes"
     CSS_PATH = "sectioned.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "Scrolled"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (96, "-normal"), (TWO_COLUMNS, "-wide")]  # noqa: RUF012
@@ -71,7 +75,7 @@ class SectionedScreen(FrameScreen):
                     for panel in column:
                         yield panel.data_bind(FrameScreen.frame)
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Say what it is of; the rest is bound to the frame."""

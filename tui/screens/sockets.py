@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.users import UsersScreen
 from perfwatch.tui.subjects import OnConnection
 from perfwatch.tui.widgets.charted import SocketCharts
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.socket_doors import SocketDoors
@@ -40,7 +41,7 @@ class SocketsScreen(FrameScreen):
         yield SocketRows()
         yield Static(id="detail")
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Hand the list its rows; the rest is bound to the frame."""

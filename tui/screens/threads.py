@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.reactive import reactive
-from textual.widgets import Footer
 
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.sectioned import Scrolled
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.rows import RowList
 from perfwatch.tui.widgets.thread_detail import ThreadDetail
 from perfwatch.tui.widgets.thread_locks import ThreadLocks
-from perfwatch.tui.widgets.thread_rows import ORDERS, ThreadRows
+from perfwatch.tui.widgets.thread_rows import ThreadRows
 from perfwatch.tui.widgets.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -31,12 +30,9 @@ class ThreadsScreen(FrameScreen):
     CSS_PATH = "threads.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "ThreadRows"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "order", "order"),
         Binding("enter", "whole", "whole stack", show=False),
         Binding("escape", "back", "back", key_display="esc"),
     ]
-
-    order: reactive[str] = reactive(ORDERS[0])
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -47,17 +43,12 @@ class ThreadsScreen(FrameScreen):
         with Scrolled():
             yield ThreadDetail().data_bind(FrameScreen.frame)
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Fill the list; the rest is bound to the frame."""
-        self.query_one(ThreadRows).take(frame.view, self.order)
+        self.query_one(ThreadRows).take(frame.view)
         self._look()
-
-    def watch_order(self) -> None:
-        """Sort anew."""
-        if self.frame is not None and self.is_mounted:
-            self.show_frame(self.frame)
 
     @on(ThreadRows.Looked)
     def _look(self) -> None:
@@ -70,11 +61,6 @@ class ThreadsScreen(FrameScreen):
         """Give the thread under the cursor the room of the list, or take it back."""
         self.toggle_class("-whole")
         self.set_focus(self.query_one(Scrolled if self.has_class("-whole") else ThreadRows))
-
-    def action_order(self) -> None:
-        """Sort by something else."""
-        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
-        self.notify(f"by {self.order}", timeout=1.5, markup=False)
 
     async def action_back(self) -> None:
         """Close the whole stack; the page, if it is not open."""

@@ -14,6 +14,7 @@ from perfwatch.tui.widgets.stack import StackRows
 class TreeScreen(FrameScreen):
     """Has one `StackRows`; the class `-stack` says that it is what the screen shows."""
 
+    KEYS_OF = "a request or an endpoint"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "stack", "show the call tree in place of the rest", show=False)
     ]

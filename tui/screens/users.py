@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.widgets.header import Header
+from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.rows import RowList
@@ -40,7 +41,7 @@ class UsersScreen(FrameScreen):
         yield Static(id="detail")
         yield RequestRows()
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
         """Tell the subject, and list who used it."""

@@ -10,7 +10,7 @@ from perfwatch.agent import report_sentences as said
 from perfwatch.agent.report_calls import asked
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration, fit, fit_path, percent
-from perfwatch.tui.widgets.sorted_rows import Order, SortedRows
+from perfwatch.tui.widgets.sorted_rows import Order, SortedRows, placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,11 +59,15 @@ class CalledRows(SortedRows[Kind]):
         """Name the columns."""
         columns = _columns(width)
         figures = "".join(f"{self.marked(name):>{cells}}" for name, cells in columns)
-        order = self.ORDERS[self._order].name
-        by = "" if any(order == name for name, _ in columns) else f"by {self.marked(order)}"
-        words = max(0, width - len(figures))
-        title = self.title("calls", words - len(by) - 1)
-        return Text.assemble(title, (f"{by} ", palette.QUIET), (figures, palette.QUIET))
+        by = self.beside([name for name, _ in columns])
+        title = self.title("calls", width - len(figures) - len(by))
+        return Text.assemble(title, (by + figures, palette.QUIET))
+
+    def columns(self, width: int) -> Sequence[tuple[str, int, int]]:
+        """Return the figures at the right; the words before them are the peer's."""
+        figures = _columns(width)
+        words = width - sum(cells for _, cells in figures)
+        return [("peer", 0, words), *placed(figures, words)]
 
     def row(self, item: Kind, width: int) -> Text:
         """Show one operation."""

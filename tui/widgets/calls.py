@@ -34,6 +34,7 @@ _WIDE: Final = 90
 class CallRows(RowList[tuple["Call", ...]]):
     """The calls of one request; where there is no room for rows, one line tells the largest of them."""
 
+    KEYS_OF = "the calls of a request"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "each call, or the repeated ones as one row", show=False)
     ]

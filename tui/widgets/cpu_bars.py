@@ -21,6 +21,7 @@ _FEW: Final = 8
 _MOST_LINES: Final = 32
 _BAR: Final = 20
 _SMALL_BAR: Final = 10
+_ROOMY: Final = 84
 _SMALL: Final = 24
 """Cells of one CPU beside others: number, bar, share, gap."""
 _PARTS: Final = (("█", "user"), ("▓", "system"), ("▒", "steal"), ("-", "iowait"))
@@ -36,7 +37,8 @@ def cpu_words(cpus: Sequence[CpuUse]) -> str:
 def cpu_lines(cpus: Sequence[CpuUse], width: int) -> list[Text]:
     """Draw them in the order of their numbers; of very many only as many as fit."""
     if len(cpus) <= _FEW:
-        return [_line(number, one) for number, one in enumerate(cpus)]
+        bar = _BAR if width >= _ROOMY else _SMALL_BAR
+        return [_line(number, one, bar) for number, one in enumerate(cpus)]
     columns = max(1, (width + 2) // _SMALL)
     lines = -(-len(cpus) // columns)
     shown = min(lines, _MOST_LINES)
@@ -46,12 +48,12 @@ def cpu_lines(cpus: Sequence[CpuUse], width: int) -> list[Text]:
     return [*drawn, *([Text(f"and {left} more", style=palette.QUIET)] if left > 0 else [])]
 
 
-def _line(number: int, one: CpuUse) -> Text:
+def _line(number: int, one: CpuUse, bar: int) -> Text:
     shares = (one.user, one.system, one.steal, one.iowait)
     told = ", ".join(f"{percent(share)} {name}" for share, (_, name) in zip(shares, _PARTS, strict=True) if share > 0)
     return Text.assemble(
         (f"{number:>3} ", palette.QUIET),
-        _bar(one, _BAR),
+        _bar(one, bar),
         (f"{percent(one.busy):>7}", palette.ALARM if one.busy >= FULL else palette.STRONG),
         (f"  {told}", palette.QUIET),
     )

@@ -9,8 +9,9 @@ from rich.text import Text
 from perfwatch.agent import report_sentences as said
 from perfwatch.tui import palette
 from perfwatch.tui.draw import gauge
-from perfwatch.tui.format import NONE, clean, count, duration, fit, fit_path
-from perfwatch.tui.widgets.sections import Section, SectionPanel, wrapped
+from perfwatch.tui.format import NONE, clean, fit, fit_path
+from perfwatch.tui.widgets.sections import Section, SectionPanel
+from perfwatch.tui.widgets.waits import wait_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ class DiskUse(SectionPanel):
         yield Section("who moves bytes", "of all processes that may be asked", [_user(one, total) for one in moving])
         own = [_own(one) for one in view.lately.own_io]
         yield Section("the target", f"{'read':>14}{'written':>13}   threads that waited for it, on average", own)
-        waits = [line for one in view.disk_waits for line in _waited(one, width)]
+        waits = [line for one in view.disk_waits for line in wait_lines(one, _place(one), width)]
         yield Section("waits for the disk", "of judged requests, by where in the code", waits)
         files = view.lately.files
         more = f", the first {_FILES} of {len(files)}" if len(files) > _FILES else ""
@@ -62,12 +63,8 @@ def _own(one: OwnIo) -> Text:
     )
 
 
-def _waited(one: Waits, width: int) -> list[Text]:
-    lead = Text.assemble((f"{duration(one.total_ms):>9}  ", palette.STRONG))
-    who = ", ".join(f"{name} ({requests})" for name, requests in one.endpoints)
-    where = one.what if one.place is None else f"{one.what} in {one.place}"
-    told = f"{where}; {count(one.waits)} waits, at most {duration(one.longest_ms)}; {who}"
-    return wrapped(lead, told, width)
+def _place(one: Waits) -> str:
+    return one.what if one.place is None else f"{one.what} in {one.place}"
 
 
 def _files(files: Sequence[FilePlace], width: int) -> list[Text]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
 
@@ -11,6 +11,7 @@ from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
 from perfwatch.tui.format import clean, count, duration, fit, fit_path, percent
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.why import verdict_text
 
 if TYPE_CHECKING:
     from perfwatch.agent.model import Verdict
@@ -40,6 +41,8 @@ class _Columns(NamedTuple):
 class EndpointRows(RowList[Endpoint]):
     """Keys are `key_of` an endpoint."""
 
+    KEEPS_ROWS: ClassVar[bool] = True
+
     def heading(self, width: int) -> Text:
         """Name the columns."""
         columns = _Columns.fitting(width)
@@ -68,6 +71,14 @@ class EndpointRows(RowList[Endpoint]):
         text.append(f"{duration(item.latency_ms.p95):>9}  ", palette.TEXT)
         text.append_text(stacked(palette.inks(ledger.booked_ns, ledger.unaccounted_ns), columns.bar))
         return text.append(f" {cause_of(verdict, columns.cause)}", palette.COLOUR[verdict.principle])
+
+    def as_text(self, key: str) -> str | None:
+        """Write an endpoint with its verdict."""
+        if (item := self.item(key)) is None:
+            return None
+        latency = item.latency_ms
+        figures = f"p50 {duration(latency.p50)}, p95 {duration(latency.p95)}, {item.slow_count} of {item.count} slow"
+        return "\n".join((f"{clean(item.method)} {clean(item.place)}   {figures}", *verdict_text(item.verdict)))
 
     def empty(self) -> str:
         """Say that there is nothing yet, or nothing that matches."""

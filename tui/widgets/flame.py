@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.color import Color, ColorParseError
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -15,6 +15,7 @@ from textual.widget import Widget
 from perfwatch.tui import palette
 from perfwatch.tui.flames import Box, found, laid_out, paths
 from perfwatch.tui.format import clean, fit
+from perfwatch.tui.keys import Keyed
 
 if TYPE_CHECKING:
     from textual import events
@@ -23,19 +24,18 @@ if TYPE_CHECKING:
     from perfwatch.tui.flames import Path
 
 _MARGIN: Final = 1
-_ON: Final = "#14181d"
-_DIM: Final = 0.45
-_HERE: Final = Style(color=_ON, bgcolor="#f2f5f8", bold=True, underline=True)
+_HERE: Final = Style.parse(f"{palette.STRONG} reverse")
+_REST: Final = Style.parse(f"{palette.QUIET} reverse")
 _HIT: Final = "◆"
 _CURSOR: Final = "▶"
-_REST: Final = Style(color="#d7dce2", bgcolor="#34404e")
 _NAMED_FROM: Final = 3
 """Cells from which a space stands between glyph and name."""
 
 
-class FlameGraph(Widget, can_focus=True):
+class FlameGraph(Keyed, Widget, can_focus=True):
     """Draws one tree of blocks; what is chosen and what is zoomed into are paths that outlive a new tree."""
 
+    KEYS_OF = "a flame graph"
     ALLOW_SELECT: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "caller", "to its caller", show=False),
@@ -57,6 +57,8 @@ class FlameGraph(Widget, can_focus=True):
         super().__init__(id=id)
         self._root: Block | None = None
         self._zoom: Path = ()
+        self._zooms: list[Path] = []
+        """Those before this one."""
         self._here: Path = ()
         self._needle = ""
         self._hits: tuple[Path, ...] = ()
@@ -71,6 +73,7 @@ class FlameGraph(Widget, can_focus=True):
             return
         if is_new:
             self._zoom = self._here = ()
+            self._zooms.clear()
         self._root = root
         self.search(self._needle)
 
@@ -141,16 +144,20 @@ class FlameGraph(Widget, can_focus=True):
     def action_whole(self) -> None:
         """Show and choose the whole."""
         self._zoom = ()
+        self._zooms.clear()
         self._go(())
 
     def action_zoom(self) -> None:
         """Give the chosen block the whole width; for the rest of some, the one that they belong to."""
-        self._zoom = self._here[:-1] if self._here and not self._here[-1] else self._here
+        zoom = self._here[:-1] if self._here and not self._here[-1] else self._here
+        if zoom != self._zoom:
+            self._zooms.append(self._zoom)
+        self._zoom = zoom
         self._lay_out()
 
     def zoom_out(self) -> None:
-        """Show one more caller at the whole width."""
-        self._zoom = self._zoom[:-1]
+        """Show what was shown before."""
+        self._zoom = self._zooms.pop() if self._zooms else ()
         self._lay_out()
 
     def action_hit(self, step: int) -> None:
@@ -160,7 +167,8 @@ class FlameGraph(Widget, can_focus=True):
         place = self._hits.index(self._here) + step if self._here in self._hits else min(step, 0)
         path = self._hits[place % len(self._hits)]
         self._here = path
-        for depth in (0, *range(len(path) + 1)):
+        self._zooms.clear()
+        for depth in range(len(path) + 1):
             self._zoom = path[:depth]
             self._rows = laid_out(self._root, self._zoom, max(1, self.size.width - 2 * _MARGIN))
             if self._box(path) is not None:
@@ -209,30 +217,32 @@ class FlameGraph(Widget, can_focus=True):
         if box.block is None:
             return fit(f"{mark}…{box.number} more", box.width)
         glyph = mark or palette.ink_of(box.block.reason).glyph
-        space = " " if box.width > _NAMED_FROM else ""
-        return fit(f"{glyph}{space}{clean(_shortly(box.block.name))}", box.width) if box.width > 1 else glyph
+        if box.width == 1:
+            return glyph
+        name = f"{glyph}{' ' if box.width > _NAMED_FROM else ''}{clean(_shortly(box.block.name))}"
+        label = fit(name, box.width)
+        if self._is_filled(box) or box.path == self._here:
+            return label
+        shown = label.rstrip()
+        left = box.width - cell_len(shown) - 1
+        return f"{shown} {'─' * left}" if left > 0 else label
 
     def _style(self, box: Box) -> Style:
+        """Reversed it is a block without colours too, and in every theme; else a line tells how wide it is."""
         if box.path == self._here:
             return _HERE
         if box.block is None:
             return _REST
-        is_dim = box.block.kind in {"library", "whole", "untold"} or (bool(self._hits) and box.path not in self._hits)
-        colour = palette.ink_of(box.block.reason).colour
-        return Style(
-            color=_ON if not is_dim else "#d7dce2",
-            bgcolor=_dimmed(colour) if is_dim else colour,
-            bold=box.path in self._hits or box.block.kind == "own",
-        )
+        colour, is_strong = palette.ink_of(box.block.reason).colour, box.block.kind == "own" or box.path in self._hits
+        return Style(color=colour, reverse=self._is_filled(box), bold=is_strong)
+
+    def _is_filled(self, box: Box) -> bool:
+        """Own code and reasons are; where something was searched for, what was found."""
+        if box.block is None or self._hits:
+            return box.path in self._hits
+        return box.block.kind in {"own", "reason"}
 
 
 def _shortly(name: str) -> str:
     """Leave out what a function is defined in."""
     return name.rpartition("<locals>.")[2]
-
-
-def _dimmed(colour: str) -> str:
-    try:
-        return Color.parse(_ON).blend(Color.parse(colour), _DIM).hex
-    except ColorParseError:
-        return colour

@@ -86,4 +86,7 @@ def _cgroup(one: CgroupLimit, width: int) -> list[Text]:
         for what, share in parts
         if share is not None
     ]
-    return [*lines, *([Text.assemble("  ", Text("   ").join(bars))] if bars else [])]
+    together = Text.assemble("  ", Text("   ").join(bars))
+    if together.cell_len > width:
+        return [*lines, *(Text.assemble("  ", bar) for bar in bars)]
+    return [*lines, together] if bars else lines

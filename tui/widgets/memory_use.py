@@ -30,7 +30,10 @@ _FLAT: Final = 0.1
 _LOW, _HIGH = 5, 9
 """Cells that the chart is high; the higher one where the terminal is."""
 _TALL: Final = 36
+_ROOMY: Final = 86
 _BAR: Final = 10
+_NEAR_S: Final = 86_400
+"""What would be full later than this is not foretold."""
 _HEAP: Final = (
     "not known from outside: RSS is what the process has in memory, heap and all. What allocates is told by "
     "`memray attach PID`, or by tracemalloc in the program."
@@ -49,9 +52,9 @@ class MemoryUse(SectionPanel):
         else:
             grown = wrapped(Text(), grows(memory.growth), width, palette.WARN if memory.growth else palette.QUIET)
             yield Section("resident memory", _sum(memory), [*_chart(memory.total, width, high), *grown])
-        yield Section("processes", _heading(), [_process(one) for one in memory.processes[:_MOST]])
-        yield Section("limits", "", list(_limits(view, width)))
+        yield Section("processes", _heading(width), [_process(one, width) for one in memory.processes[:_MOST]])
         yield _collectors(view, width)
+        yield Section("limits", "", list(_limits(view, width)))
         yield Section("heap", "", sentences([_HEAP], width))
 
 
@@ -105,18 +108,20 @@ def _range(values: Sequence[int]) -> tuple[float, float]:
     return max(high - spread, 0.0), high
 
 
-def _heading() -> str:
-    return f"{'RSS':>9}{'PSS':>9}{'USS':>9}{'swap':>9}  {'faults/s':>8}  {'from disk/s':>11}"
+def _heading(width: int) -> str:
+    pss = f"{'PSS':>9}" if width >= _ROOMY else ""
+    return f"{'RSS':>9}{pss}{'USS':>9}{'swap':>9}  {'faults/s':>8}  {'from disk/s':>11}"
 
 
-def _process(one: ProcessMemoryUse) -> Text:
-    sizes = (NONE if size is None else said.binary(size) for size in (one.pss_bytes, one.uss_bytes, one.swap_bytes))
+def _process(one: ProcessMemoryUse, width: int) -> Text:
+    pss = (one.pss_bytes,) if width >= _ROOMY else ()
+    sizes = (NONE if size is None else said.binary(size) for size in (*pss, one.uss_bytes, one.swap_bytes))
     text = Text.assemble((f"{one.pid:>9}  ", palette.QUIET), (f"{said.binary(one.rss_bytes):>9}", palette.STRONG))
     for size in sizes:
         text.append(f"{size:>9}", palette.TEXT)
     text.append(f"  {_rate(one.minor_faults_s):>8}", palette.TEXT)
     text.append(f"  {_rate(one.major_faults_s):>11}", palette.WARN if (one.major_faults_s or 0) >= 1 else palette.TEXT)
-    return text.append(f"   {grows(one.growth)}" if one.growth else "", palette.WARN)
+    return text.append(f"  +{said.binary(one.growth.bytes_min)}/min" if one.growth else "", palette.WARN)
 
 
 def _rate(rate: float | None) -> str:
@@ -148,7 +153,8 @@ def _room(room: Room, width: int) -> Iterator[Text]:
         gauge(used, _BAR, heat(used)), (f" {NONE if used is None else percent(used)}  ", palette.STRONG)
     )
     of = "the host's memory" if room.of == "host" else f"the limit of {room.of}"
-    full = "" if room.full_in_s is None else f"; at its growth that is full in {span(room.full_in_s)}"
+    is_near = room.full_in_s is not None and room.full_in_s < _NEAR_S
+    full = f"; at its growth that is full in {span(room.full_in_s or 0)}" if is_near else ""
     text = f"{said.binary(room.free_bytes)} of {said.binary(room.limit_bytes)} left: {of} is met first{full}"
     yield from wrapped(lead, text, width, palette.WARN if full else palette.TEXT)
 

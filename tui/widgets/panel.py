@@ -32,8 +32,12 @@ class Panel(Widget):
         self.repaint()
 
     def on_resize(self) -> None:
-        """Fit the text to the new width."""
+        """Fit the text to the new width, and the height to the text."""
+        before = self._shown
         self.repaint()
+        if self._shown is not before:
+            # Once more: what asks for a layout while it is mounted keeps the height of before.
+            self.call_later(self.refresh, layout=True)
 
     def repaint(self) -> None:
         """Compose the text again, and show it if it is another."""
@@ -44,7 +48,6 @@ class Panel(Widget):
             return
         relayout = text.plain.count("\n") != self._shown.plain.count("\n")
         self._shown = text
-        self.clear_cached_dimensions()  # which Textual does not do for one that is being mounted
         self.refresh(layout=relayout)
 
     def render(self) -> Text:

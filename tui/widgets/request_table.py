@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
 from textual.message import Message
@@ -49,6 +49,8 @@ class Column(NamedTuple):
 
 class RequestTable(RowList[Request]):
     """Keys are ids."""
+
+    KEEPS_ROWS: ClassVar[bool] = True
 
     class SortWanted(Message):
         """A click on the heading of a column."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
 
@@ -11,6 +11,7 @@ from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, duration_ns, fit, percent
 from perfwatch.tui.widgets.endpoints import cause_of, name_of
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.why import verdict_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +52,8 @@ class Widths(NamedTuple):
 class RequestRows(RowList[Request]):
     """Judged requests, the newest first; keys are ids."""
 
+    KEEPS_ROWS: ClassVar[bool] = True
+
     _info: SessionInfo | None = None
 
     def take(self, requests: Iterable[Request], info: SessionInfo) -> None:
@@ -84,6 +87,16 @@ class RequestRows(RowList[Request]):
         text.append(f"{palette.LETTER[verdict.principle]} ", f"bold {colour}")
         text.append(f"{cause_of(verdict, widths.cause)} " if widths.cause else "", colour)
         return text.append(fit(clean(_reasons(verdict, widths)), widths.why), palette.QUIET)
+
+    def as_text(self, key: str) -> str | None:
+        """Write a request with its verdict."""
+        if (item := self.item(key)) is None:
+            return None
+        record = item.record
+        moment = "" if self._info is None else f"   {clock(self._info.unix_s(record.ended_ns), ms=True)}"
+        took = duration_ns(item.ledger.total_ns)
+        line = f"{clean(record.method or '?')} {clean(record.target or '(path not seen)')}   {took}{moment}"
+        return "\n".join((line, *(verdict_text(item.verdict) if item.verdict else ())))
 
     def empty(self) -> str:
         """Say that nothing was slow so far."""

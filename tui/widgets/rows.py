@@ -5,6 +5,7 @@ As long as nobody moved the cursor it stays at the top, so that a list with the 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from rich.style import Style
@@ -17,6 +18,7 @@ from textual.strip import Strip
 
 from perfwatch.tui import palette
 from perfwatch.tui.format import count, fit
+from perfwatch.tui.keys import Keyed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +27,18 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _MARK: Final = "▶ "
+_COPIED: Final = 400
+"""Cells that a row has when it is copied."""
 _MARGIN: Final = 1
 """Cells left free at either side."""
+_KEPT: Final = 4
+"""Of so many screens of rows at most it is kept how they look."""
 
 
-class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False):
+class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings=False):
     """Rows of one kind; what a row and the heading look like is said by the subclass."""
 
+    KEYS_OF = "a list (tab goes to the next)"
     ALLOW_SELECT: ClassVar[bool] = False
     ALLOW_MAXIMIZE: ClassVar[bool] = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--heading", "rows--cursor"}
@@ -44,6 +51,9 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         Binding("home", "move(-1000000)", "first row", show=False),
         Binding("end", "move(1000000)", "last row", show=False),
     ]
+
+    KEEPS_ROWS: ClassVar[bool] = False
+    """A row looks the same as long as its item is the same object: it need not be drawn again where it moves."""
 
     class Chosen(Message):
         """Enter, or a click on the row under the cursor."""
@@ -74,7 +84,10 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         super().__init__(id=id)
         self._rows: tuple[tuple[str, Item], ...] = ()
         self._cursor: str | None = None
+        self._place = 0
+        """Where the cursor was found last."""
         self._headline = ""
+        self._drawn: dict[tuple[str, bool, bool, int], tuple[Item, Strip]] = {}
 
     # What a subclass says
 
@@ -89,6 +102,11 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
     def empty(self) -> str:
         """Return the line that stands where there are no rows."""
         return "none"
+
+    def as_text(self, key: str) -> str | None:
+        """Write a row as one that copies it wants it: in full."""
+        item = self.item(key)
+        return None if item is None else re.sub(r"\s{2,}", "  ", self.row(item, _COPIED).plain).strip()
 
     def title(self, name: str, width: int) -> Text:
         """Return the first column of a heading: what is listed, and how much of it there is."""
@@ -157,8 +175,12 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
     @property
     def cursor(self) -> int:
         """Index of the row under the cursor."""
-        keys = (index for index, (key, _) in enumerate(self._rows) if key == self._cursor)
-        return next(keys, 0)
+        if self._cursor is None:
+            return 0
+        if self._place >= len(self._rows) or self._rows[self._place][0] != self._cursor:
+            keys = (index for index, (key, _) in enumerate(self._rows) if key == self._cursor)
+            self._place = next(keys, 0)
+        return self._place
 
     @property
     def chosen(self) -> str | None:
@@ -195,15 +217,23 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
     def _move_to(self, index: int) -> None:
         if not self._rows:
             return
-        index = min(max(index, 0), len(self._rows) - 1)
+        before, index = self.cursor, min(max(index, 0), len(self._rows) - 1)
         self._cursor = self._rows[index][0] if index else None
         top, visible = self.scroll_offset.y, max(1, self.size.height - 1)
         if not top <= index < top + visible:
             self.scroll_to(y=index if index < top else index - visible + 1, animate=False)
-        self.refresh()
+            self.refresh()
+        else:
+            for place in {before, index}:
+                self._refresh_line(place - top + 1)
         self.post_message(self.Moved(self))
 
     # Painting and mouse
+
+    @property
+    def margin(self) -> int:
+        """Cells before the text of a line."""
+        return _MARGIN + len(_MARK)
 
     @property
     def _width(self) -> int:
@@ -218,27 +248,41 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         if y == 0:
             text = self.heading(self._width)
             self._headline = text.plain
-            text = Text.assemble(" " * (_MARGIN + len(_MARK)), text)
+            text = Text.assemble(" " * self.margin, text)
             return self._strip(text, self.get_component_rich_style("rows--heading", partial=True), width)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):
             line = self.empty() if y == 1 and not self._rows else ""
             return self._strip(Text(fit(f"   {line}", width), style=palette.QUIET), Style.null(), width)
         here = index == self.cursor
-        mark = _MARK if here and (self.has_focus or self._cursor is not None) else "  "
-        text = Text.assemble(
-            " " * _MARGIN,
-            (mark, palette.ACCENT if self.has_focus else palette.FAINT),
-            self.row(self._rows[index][1], self._width),
-        )
         lit = here and self.has_focus
+        return self._row_strip(index, width, is_marked=lit or (here and self._cursor is not None), lit=lit)
+
+    def _row_strip(self, index: int, width: int, *, is_marked: bool, lit: bool) -> Strip:
+        """Draw a row, if it is not known how it looks."""
+        key, item = self._rows[index]
+        looks = (key, is_marked, lit, width)
+        known = self._drawn.get(looks) if self.KEEPS_ROWS else None
+        if known is not None and known[0] is item:
+            return known[1]
+        mark = (_MARK if is_marked else "  ", palette.ACCENT if self.has_focus else palette.FAINT)
+        text = Text.assemble(" " * _MARGIN, mark, self.row(item, self._width))
         style = self.get_component_rich_style("rows--cursor", partial=True) if lit else Style.null()
-        return self._strip(text, style, width)
+        strip = self._strip(text, style, width)
+        if len(self._drawn) > _KEPT * self.size.height:
+            self._drawn.clear()
+        self._drawn[looks] = item, strip
+        return strip
 
     def _strip(self, text: Text, style: Style, width: int) -> Strip:
         text.no_wrap, text.overflow, text.end = True, "crop", ""
         strip = Strip(text.render(self.app.console)).adjust_cell_length(width)
         return strip.apply_style(self.rich_style + style) if style else strip.apply_style(self.rich_style)
+
+    def notify_style_update(self) -> None:
+        """Draw rows in their new colours."""
+        self._drawn.clear()
+        super().notify_style_update()
 
     def on_resize(self) -> None:
         """Rows depend on the width."""

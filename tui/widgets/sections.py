@@ -14,8 +14,6 @@ from perfwatch.tui.widgets.panel import Panel, joined
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from textual.geometry import Size
-
     from perfwatch.tui.messages import Frame
 
 _INDENT = 3
@@ -41,10 +39,6 @@ class SectionPanel(Panel):
         room = max(1, width - 2 * _INDENT)
         told = [_set(section, room) for section in self.sections(frame, room) if section.lines]
         return joined([line for section in told for line in (*section, Text())][:-1])
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
-        """Return the lines that it takes, also before it is painted first: then nothing has to be laid out twice."""
-        return 0 if self.frame is None else self.compose_text(self.frame, width).plain.count("\n") + 1
 
 
 def wrapped(lead: Text, sentence: str, width: int, style: str = palette.TEXT, *, hang: int | None = None) -> list[Text]:

@@ -44,10 +44,10 @@ class Signals(Panel):
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Draw as much as there is room for."""
         height = self.size.height
-        return joined(_tiled(frame.view, width) if height < LEAST_HEIGHT else _charted(frame.view, width - 2, height))
+        return joined(tiled(frame.view, width) if height < LEAST_HEIGHT else charted(frame.view, width - 2, height))
 
 
-def _tiled(view: View, width: int) -> list[Text]:
+def tiled(view: View, width: int) -> list[Text]:
     """Share the width evenly; on a narrow terminal p50 is left out, and names are short."""
     tiles = _tiles(view, short=width < _NARROW)
     if width < _WIDE:
@@ -80,17 +80,19 @@ def _tiles(view: View, *, short: bool) -> list[Tile]:
     ]
 
 
-def _charted(view: View, width: int, height: int) -> list[Text]:
-    """Put the charts into as many columns as their number, and the height, ask for."""
+def charted(view: View, width: int, height: int) -> list[Text]:
+    """Put the charts side by side, two by two, or below each other; what is in flight where it has room."""
     charts = _charts(view)
-    rows = min(max(height // _CHART_HEIGHT, 1), len(charts))
-    if rows == 1 and (width + _GAP) // len(charts) < _FIFTH:
-        charts = charts[:-1]
-    columns = -(-len(charts) // rows)
-    rows = -(-len(charts) // columns)
+    rows, columns = height // _CHART_HEIGHT, len(charts)
+    if rows >= len(charts):
+        rows, columns = len(charts), 1
+    elif rows > 1:
+        charts, rows, columns = charts[:4], 2, 2
+    else:
+        rows, columns = 1, columns if (width + _GAP) // columns >= _FIFTH else columns - 1
     each, high = (width - _GAP * (columns - 1)) // columns, height // rows
     lines = []
-    for first in range(0, len(charts), columns):
+    for first in range(0, rows * columns, columns):
         lines += beside([drawn(chart, each, high) for chart in charts[first : first + columns]], _GAP)
     return [Text.assemble(" ", line) for line in lines]
 

@@ -30,9 +30,10 @@ class SocketDoors(SectionPanel):
     def sections(self, frame: Frame, width: int) -> Iterator[Section]:
         """Yield the listening addresses, then the rest in as few lines as may be."""
         lately, queues = frame.view.lately, frame.view.queues
-        head = f"{'now':>{_ADDRESS - 6}}{'lately':>{_BAR + 11}}{'deepest':>9}{'limit':>8}{'turned away':>13}"
+        head = f"{'now':>{_ADDRESS - 6}}{'lately':>{_BAR + 11}}{'deepest':>9}{'limit':>8}{'dropped':>12}"
         yield Section("accepting", head, list(_doors(lately.doors)))
-        facts = _joined([*_states(lately, queues.socket_count), *_network(lately.network)], width)
+        network = sorted(_network(lately.network), key=lambda fact: fact[0] != palette.ALARM)
+        facts = _joined([*_states(lately, queues.socket_count), *network], width)
         opened = sentences(map(said.connections, queues.connections), width)
         yield Section("all of them", "", [*facts, *opened])
 
@@ -54,8 +55,8 @@ def _door(one: Door) -> Text:
         (f"{lately:>9}", palette.TEXT),
         (f"{count(one.deepest):>9}", palette.ALARM if is_full else palette.TEXT),
         (f"{count(one.limit):>8}", palette.TEXT),
-        (f"{count(one.turned_away):>13}", palette.ALARM if one.turned_away else palette.FAINT),
-        ("  it was full" if is_full else "", palette.ALARM),
+        (f"{count(one.turned_away):>12}", palette.ALARM if one.turned_away else palette.FAINT),
+        (" full" if is_full else "", palette.ALARM),
     )
 
 

@@ -9,12 +9,14 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.reactive import reactive
 
+from perfwatch.agent.correlator.because import ring
 from perfwatch.agent.correlator.places import kind_of
 from perfwatch.agent.report_sentences import counted
 from perfwatch.tui import palette
 from perfwatch.tui.draw import stacked
 from perfwatch.tui.format import NONE, clean, duration_ns, fit, fit_path, percent, span
 from perfwatch.tui.widgets.panel import Panel, joined
+from perfwatch.tui.widgets.sections import wrapped
 from perfwatch.tui.widgets.thread_locks import not_read
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import Frame as CodeFrame
     from perfwatch.agent.model import TargetThread
+    from perfwatch.agent.model_threads import Doing
     from perfwatch.tui.messages import Frame
-    from perfwatch.tui.palette import Ink
 
 _NS: Final = 1_000_000_000
 _BAR: Final = 24
@@ -71,18 +73,24 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
     if waits:
         told = f"last minute  requests waited {duration_ns(kept_ns)} for locks that it had, in {counted(waits, 'wait')}"
         yield _cut(Text(told, style=palette.WARN), width)
+    for one in frame.view.deadlocks:
+        if any((link.pid, link.tid) == (thread.pid, thread.tid) for link in one.members):
+            age_ns = now_ns - one.since_ns
+            told = f"{clean(ring(one.members))}, for {_lasting(age_ns)}"
+            yield from wrapped(Text(), told, width, f"bold {palette.ALARM}")
     if thread.past:
         yield _cut(_minute(thread), width)
     yield Text()
 
 
 def _minute(thread: TargetThread) -> Text:
-    """Sum the strip: so many of its seconds were mostly this."""
-    spent: Counter[Ink] = Counter()
+    """Say what it did in the time of its strip, and for how long."""
+    spent: Counter[Doing | None] = Counter()
     for one in thread.past:
-        spent[palette.ink_for(one.doing)] += one.until_ns - one.from_ns
-    lived_ns = sum(spent.values())
-    most = spent.most_common()
+        for doing, ns in one.spent:
+            spent[doing] += ns
+    lived_ns = max(spent.total(), 1)
+    most = [(palette.ink_for(doing), ns) for doing, ns in spent.most_common()]
     told = [(f"  {ink.glyph} {ink.name} {percent(ns / lived_ns)}", ink.colour) for ink, ns in most]
     return Text.assemble((f"last {span(lived_ns / _NS)}  ", palette.TEXT), stacked(most, _BAR), *told)
 

@@ -25,7 +25,7 @@ _LEAST: Final = 0.05
 
 
 class ThreadLocks(Panel):
-    """One line for each process whose lock is held, one for each deadlock."""
+    """One line for each process whose lock is held, one for each further deadlock."""
 
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Set the lines below each other."""
@@ -37,11 +37,10 @@ class ThreadLocks(Panel):
 
 def _lines(frame: Frame) -> Iterator[Text]:
     view = frame.view
-    for one in view.deadlocks:
+    for one in view.deadlocks[1:]:  # the first is told at the top of the screen
         age_s = max(view.now_ns - one.since_ns, 0) / 1e9
         yield Text.assemble(
-            ("deadlock  ", f"bold {palette.ALARM}"),
-            (clean(ring(one.members)), palette.STRONG),
+            (clean(ring(one.members)), f"bold {palette.ALARM}"),
             (f", for {span(age_s)}", palette.TEXT),
         )
     if why := not_read(frame):
@@ -76,7 +75,7 @@ def _states(threads: Sequence[TargetThread]) -> Iterator[tuple[str, str]]:
     colours = {f"{ink.glyph} {ink.name}": ink.colour for ink in (palette.ink_for(one.doing) for one in threads)}
     for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
         yield f"{count} ", palette.STRONG
-        yield f"{name}   ", colours[name]
+        yield f"{name}  ", colours[name]
 
 
 def _gil(

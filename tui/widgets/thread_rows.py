@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
 from textual.message import Message
@@ -13,9 +13,11 @@ from perfwatch.agent.model import TargetThread
 from perfwatch.tui import palette
 from perfwatch.tui.draw import runs
 from perfwatch.tui.format import NONE, clean, fit, fit_path, percent
-from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.sorted_rows import Order, SortedRows
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from perfwatch.agent.model import View
     from perfwatch.agent.model_threads import Stretch
 
@@ -25,10 +27,12 @@ _STATE: Final = 11
 _FIGURES: Final = 6
 _ROOMY: Final = 90
 _WIDE: Final = 130
+_READABLE: Final = 16
+"""In fewer cells, where a thread stands is left out in favour of its name."""
 _NOTHING: Final = 0.001
+_STEPS: Final = 20
+"""Figures are sorted by twentieths, so that rows do not change places all the time."""
 _RESTS: Final = frozenset({"idle", "sleep", None})
-ORDERS: Final = ("busy", "cpu", "number")
-"""`busy`: those that did most other than wait for work in the last minute come first."""
 
 
 class _Widths(NamedTuple):
@@ -43,27 +47,39 @@ class _Widths(NamedTuple):
     @classmethod
     def fitting(cls, width: int) -> _Widths:
         """Give the strip what name and figures leave over, and words what the strip does."""
-        tid, name, gil = (8, 20, _FIGURES) if width >= _ROOMY else (8, 14, 0)
+        tid, name, gil = (12, 20, _FIGURES) if width >= _ROOMY else (8, 14, 0)
         left = max(0, width - tid - name - _STATE - _FIGURES - gil - 2)
-        if width < _WIDE:
-            return cls(tid, name, gil, min(left, _LONGEST), max(0, left - _LONGEST))
-        strip = min(_LONGEST, left // 2)
-        return cls(tid, name, gil, strip, left - strip)
+        strip = min(_LONGEST, left if width < _WIDE else left // 2)
+        where = left - strip
+        return cls(tid, name, gil, strip, where) if where >= _READABLE else cls(tid, name + where, gil, strip, 0)
 
 
-class ThreadRows(RowList[TargetThread]):
+def _busy(thread: TargetThread) -> float:
+    """Count sixths of the minute; who never does a thing is last."""
+    seconds = sum(one.doing not in _RESTS for one in thread.past)
+    rests = all(one.doing == "idle" for one in thread.past) and (thread.cpu or 0.0) < _NOTHING
+    return seconds // 10 + (not rests) / 2
+
+
+class ThreadRows(SortedRows[TargetThread]):
     """Keys are process and number."""
 
-    _order: str = ORDERS[0]
+    ORDERS: ClassVar[tuple[Order, ...]] = (
+        Order("busy", _busy),
+        Order("cpu", lambda one: round((one.cpu or 0.0) * _STEPS)),
+        Order("gil", lambda one: round((one.gil or 0.0) * _STEPS)),
+        Order("name", lambda one: one.name, is_text=True),
+    )
+    _stuck: Collection[tuple[int | None, int | None]] = ()
+    """Those that wait for each other in a ring."""
 
     class Looked(Message):
         """Another row is under the cursor."""
 
-    def take(self, view: View, order: str) -> None:
-        """Take the threads in an order that is one of `ORDERS`."""
-        self._order = order
-        threads = sorted(view.threads, key=_KEYS[order])
-        self.show([(f"{one.pid}/{one.tid}", one) for one in threads])
+    def take(self, view: View) -> None:
+        """Take the threads of a view."""
+        self._stuck = {(link.pid, link.tid) for one in view.deadlocks for link in one.members}
+        self.show([(f"{one.pid}/{one.tid}", one) for one in view.threads])
 
     @property
     def looked_at(self) -> TargetThread | None:
@@ -77,13 +93,15 @@ class ThreadRows(RowList[TargetThread]):
     def heading(self, width: int) -> Text:
         """Name the columns."""
         widths = _Widths.fitting(width)
-        ago = f"{widths.strip} s ago"
-        strip = fit(ago + "now".rjust(widths.strip - len(ago)) if widths.strip > len(ago) + 4 else "", widths.strip)
+        ago, busy = f"{widths.strip} s ago  ", self.marked("busy")
+        left = widths.strip - len(ago) - len(busy)
+        strip = fit(f"{ago}{busy}{'now':>{left}}" if left > len("now") else busy, widths.strip)
         return Text.assemble(
-            self.title("threads", widths.tid + widths.name),
+            self.title("threads", widths.tid),
+            (fit(self.marked("name"), widths.name), palette.QUIET),
             (fit("does", _STATE), palette.QUIET),
-            (f"{'cpu':>{_FIGURES}}", palette.QUIET),
-            (f"{'gil':>{_FIGURES}}" if widths.gil else "", palette.QUIET),
+            (f"{self.marked('cpu'):>{_FIGURES}}", palette.QUIET),
+            (f"{self.marked('gil'):>{_FIGURES}}" if widths.gil else "", palette.QUIET),
             (f"  {strip}", palette.QUIET),
             (fit("  where", widths.where), palette.QUIET),
         )
@@ -91,11 +109,14 @@ class ThreadRows(RowList[TargetThread]):
     def row(self, item: TargetThread, width: int) -> Text:
         """Show one thread."""
         widths, ink = _Widths.fitting(width), palette.ink_for(item.doing)
+        doing, colour = f"{ink.glyph} {ink.name}", ink.colour
+        if (item.pid, item.tid) in self._stuck:
+            doing, colour = "✗ deadlock", f"bold {palette.ALARM}"
         busy = item.doing not in _RESTS
         text = Text.assemble(
             (fit(str(item.tid), widths.tid), palette.QUIET),
             (fit_path(clean(item.name), widths.name - 1) + " ", palette.STRONG if busy else palette.TEXT),
-            (fit(f"{ink.glyph} {ink.name}", _STATE), ink.colour),
+            (fit(doing, _STATE), colour),
             (f"{_share(item.cpu):>{_FIGURES}}", palette.TEXT),
         )
         if widths.gil:
@@ -130,21 +151,3 @@ def where(thread: TargetThread) -> str:
 
 def _share(share: float | None) -> str:
     return NONE if share is None else percent(share)
-
-
-def _busy(thread: TargetThread) -> tuple[int, int, int, int]:
-    """Sort by sixths of the minute, so that rows do not change places all the time; who never does a thing is last."""
-    seconds = sum(one.doing not in _RESTS for one in thread.past)
-    rests = all(one.doing == "idle" for one in thread.past) and (thread.cpu or 0.0) < _NOTHING
-    return (-(seconds // 10), rests, thread.pid, thread.tid)
-
-
-def _most_cpu(thread: TargetThread) -> tuple[int, int, int]:
-    return (-round((thread.cpu or 0.0) * 20), thread.pid, thread.tid)
-
-
-def _number(thread: TargetThread) -> tuple[int, int]:
-    return (thread.pid, thread.tid)
-
-
-_KEYS: Final = {"busy": _busy, "cpu": _most_cpu, "number": _number}

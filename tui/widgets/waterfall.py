@@ -34,6 +34,7 @@ REST = palette.Ink("…", palette.QUIET, "the rest", "steps too short to be show
 class Waterfall(RowList[Step]):
     """Keys are the numbers of the rows; choosing one leads to who is to blame for it."""
 
+    KEYS_OF = "the steps of a request"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "culprit of this step", show=False)]
 
     class Pointed(Message):

@@ -38,13 +38,17 @@ class WhyPanel(Widget):
         """
         why = [("why", Text(otherwise, style=palette.QUIET))]
         lines = (
-            (*why, *_labelled("kept", kept_by, palette.TEXT))
+            (*why, *_labelled("loop", kept_by, palette.TEXT))
             if verdict is None
             else tuple(_told(verdict, gain, kept_by))
         )
         if lines != self._lines:
             self._lines = lines
             self.refresh(layout=True)
+
+    def as_text(self) -> list[str]:
+        """Return the lines without colours."""
+        return _plain(self._lines)
 
     def render(self) -> Table:
         """Lay the lines out."""
@@ -56,11 +60,20 @@ class WhyPanel(Widget):
         return grid
 
 
+def verdict_text(verdict: Verdict) -> list[str]:
+    """Write a verdict, its advice and its evidence as the panel does, without colours."""
+    return _plain(tuple(_told(verdict, None, ())))
+
+
+def _plain(lines: tuple[tuple[str, Text], ...]) -> list[str]:
+    return [f"{label:>6} {sentence.plain}" for label, sentence in lines]
+
+
 def _told(verdict: Verdict, gain: str | None, kept_by: Iterable[str]) -> Iterator[tuple[str, Text]]:
     """Yield the lines, what matters most first: a small terminal shows but the first ones."""
     yield "why", _cause(verdict)
     yield from _labelled("by", chain_lines(verdict.chain), palette.TEXT)
-    yield from _labelled("kept", kept_by, palette.TEXT)
+    yield from _labelled("loop", kept_by, palette.TEXT)
     if others := also(verdict.causes, verdict.mechanism):
         yield "also" if verdict.mechanism else "seen", Text(others, style=palette.TEXT)
     yield from (("do", Text(clean(advice), style=palette.STRONG)) for advice in verdict.advice[:1])

@@ -81,9 +81,10 @@ class Flow:
         lane = self._lanes.get(step.tid)
         if lane is None:
             lane = self._lanes[step.tid] = Lane(step.pid, step.tid, step.at_ns - sum(step.booked_ns[:14]))
-        owner = self._takers[step.step](lane, step)
-        lane.has_answered = step.step == steps.ANSWERED
-        lane.reads = step.step in _READS
+        kind = step.step
+        owner = self._takers[kind](lane, step)
+        lane.has_answered = kind == steps.ANSWERED
+        lane.reads = kind in _READS
         return owner.id if owner else None
 
     def hold(self, tid: int, at_ns: int, event: object) -> None:
@@ -173,14 +174,14 @@ class Flow:
 
     def _close(self, lane: Lane, step: StepEvent, owner: Way | None, until_ns: int | None = None) -> None:
         """End the stretch that this step ends, and book it to its owner."""
-        until_ns = step.at_ns if until_ns is None else until_ns
+        until_ns, booked_ns = step.at_ns if until_ns is None else until_ns, step.booked_ns
         if owner:
-            owner.ran(lane.told_ns, until_ns, step.booked_ns, lane)
-            lane.woken_ns = None
-        lane.actor = owner or lane.actor
+            owner.ran(lane.told_ns, until_ns, booked_ns, lane)
+            lane.woken_ns, lane.actor = None, owner
         lane.wakes = False
-        self._held.tell(lane.tid, lane.told_ns, owner.id if owner else None)
-        lane.close(until_ns, owner, step.booked_ns[RUN_QUEUE])
+        if lane.tid in self._held.lanes:
+            self._held.tell(lane.tid, lane.told_ns, owner.id if owner else None)
+        lane.close(until_ns, owner, booked_ns[RUN_QUEUE])
 
     def _named(self, lane: Lane, way: Way) -> Way:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""

@@ -18,23 +18,24 @@ class Held:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._of: dict[int, list[tuple[int, object]]] = {}
+        self.lanes: dict[int, list[tuple[int, object]]] = {}
+        """By thread, those that have some."""
 
     def hold(self, tid: int, at_ns: int, event: object) -> None:
         """Keep an event of a lane."""
-        held = self._of.setdefault(tid, [])
+        held = self.lanes.setdefault(tid, [])
         if len(held) < MAX_HELD:
             held.append((at_ns, event))
 
     def tell(self, tid: int, since_ns: int, owner: int | None) -> None:
         """Tell those of a stretch that began then to its owner; all are let go of."""
-        for at_ns, event in self._of.pop(tid, ()):
+        for at_ns, event in self.lanes.pop(tid, ()):
             if owner and since_ns <= at_ns:
                 self._sink(event, owner)
 
     def give(self, job: Job) -> None:
         """Let a worker's job have those of its time: whose it is shows when it is done."""
-        job.held += [event for at_ns, event in self._of.pop(job.tid, ()) if at_ns >= job.started_ns]
+        job.held += [event for at_ns, event in self.lanes.pop(job.tid, ()) if at_ns >= job.started_ns]
 
     def tell_job(self, job: Job, owner: int) -> None:
         """Tell what a job has."""
@@ -44,4 +45,4 @@ class Held:
 
     def forget(self, tid: int) -> None:
         """Let go of what was held for a thread."""
-        self._of.pop(tid, None)
+        self.lanes.pop(tid, None)

@@ -6,13 +6,15 @@ from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.ledger.step_events import LONG_NS
+
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.following.jobs import Job
     from perfwatch.probes.ledger.following.ways import Way
 
-LONG_NS: Final = 500_000
-"""Stretches of this length are remembered one by one: whose they were is told to those who waited for them."""
 MAX_STRETCHES: Final = 20_000
+RECENT: Final = 64
+"""Of so many it is looked first whether a moment lies in one: most do, and the others are in no cache."""
 MAX_READY: Final = 1024
 MAX_PASSED: Final = 256
 MAX_CAUSES: Final = 2
@@ -65,10 +67,9 @@ class Lane:
         self.given_by: Lane | None = None
         """Of a worker: the loop that woke it last."""
         self._ends: list[int] = []
-        self._busy_ns: list[int] = []  # from the first stretch to the end of each
-        self._queued_ns: list[int] = []  # of that: how long it waited for a CPU
+        self._sums: list[tuple[int, int]] = []  # to the end of each: how long it was busy, and without a CPU of that
         self._busy_sum_ns = self._queued_sum_ns = 0
-        self._before = (0, 0)  # both, until the first that is remembered
+        self._before = (0, 0)  # the same, until the first that is remembered
         self._long: list[Kept] = []
 
     def close(self, until_ns: int, owner: Way | None, queued_ns: int) -> None:
@@ -77,25 +78,34 @@ class Lane:
         if length <= 0:
             return
         self._busy_sum_ns += length
-        self._queued_sum_ns += min(length, queued_ns)  # less than a call of min()
+        if queued_ns:
+            self._queued_sum_ns += min(length, queued_ns)
         self._ends.append(until_ns)
-        self._busy_ns.append(self._busy_sum_ns)
-        self._queued_ns.append(self._queued_sum_ns)
+        self._sums.append((self._busy_sum_ns, self._queued_sum_ns))
         if length - queued_ns >= LONG_NS:
             self._long.append(Kept(self.told_ns, until_ns, owner, 1 - queued_ns / length))
         self.told_ns = until_ns
         if len(self._ends) > MAX_STRETCHES:
-            self._before = self._busy_ns[MAX_STRETCHES // 2 - 1], self._queued_ns[MAX_STRETCHES // 2 - 1]
-            for kept in (self._ends, self._busy_ns, self._queued_ns):
-                del kept[: MAX_STRETCHES // 2]
-            self._long = [kept for kept in self._long if kept.ended_ns > self._ends[0]]
+            self._drop_half()
+
+    def _drop_half(self) -> None:
+        half = MAX_STRETCHES // 2
+        self._before = self._sums[half - 1]
+        del self._ends[:half], self._sums[:half]
+        self._long = [kept for kept in self._long if kept.ended_ns > self._ends[0]]
 
     def busy_ns(self, since_ns: int, until_ns: int) -> tuple[int, int]:
         """Tell how long it was busy in between, and without a CPU for how much of that; by ended stretches."""
-        if not self._ends or since_ns >= self._ends[-1]:
+        ends = self._ends
+        if not ends or since_ns >= ends[-1]:
             return 0, 0
-        ran, ran_before = self._until(until_ns), self._until(since_ns)
-        return max(ran[0] - ran_before[0], 0), max(ran[1] - ran_before[1], 0)
+        recent = len(ends) - RECENT
+        first = bisect_right(ends, since_ns, recent if recent > 0 and ends[recent] <= since_ns else 0)
+        ran_before, queued_before = self._until(since_ns, first)
+        if until_ns >= ends[-1]:
+            return self._busy_sum_ns - ran_before, self._queued_sum_ns - queued_before
+        ran, queued = self._until(until_ns, bisect_right(ends, until_ns, first))
+        return ran - ran_before, queued - queued_before
 
     def keepers(self, since_ns: int, until_ns: int) -> list[tuple[Way | None, int]]:
         """Tell whose the long stretches in between were, and how much of each lies there."""
@@ -117,12 +127,16 @@ class Lane:
         if one in self.passed:
             self.passed.remove(one)  # type: ignore[arg-type]  # a job is in none
 
-    def _until(self, at_ns: int) -> tuple[int, int]:
-        """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU."""
-        if at_ns >= self._ends[-1]:
-            return self._busy_sum_ns, self._queued_sum_ns
-        place = bisect_right(self._ends, at_ns)
-        before = (self._busy_ns[place - 1], self._queued_ns[place - 1]) if place else self._before
-        length, queued = self._busy_ns[place] - before[0], self._queued_ns[place] - before[1]
-        inside = max(at_ns - (self._ends[place] - length), 0)
-        return before[0] + inside, before[1] + queued * inside // length
+    def _until(self, at_ns: int, place: int) -> tuple[int, int]:
+        """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU.
+
+        `place` is that of the first stretch which ends later.
+        """
+        busy_ns, queued_ns = self._sums[place]
+        before = self._sums[place - 1] if place else self._before
+        length = busy_ns - before[0]
+        inside = at_ns - self._ends[place] + length
+        if inside <= 0:
+            return before
+        queued_ns -= before[1]
+        return before[0] + inside, before[1] + (queued_ns * inside // length if queued_ns else 0)

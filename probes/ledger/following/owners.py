@@ -55,7 +55,8 @@ class Owners:
         ready = [one for one in lane.ready if isinstance(one, Way) and one is not giver]
         actor = lane.actor if lane.actor not in (giver, *ready) else None
         asleep = [way for way in lane.passed if way is not actor and way not in ready]
-        candidates = [*([actor] if actor and self._does_more(actor, act) else []), *ready, *asleep]
+        goes_on = actor is not None and self._does_more(actor, act, self._habits.often(actor.kind, act))
+        candidates = [*([actor] if actor and goes_on else []), *ready, *asleep]
         candidates = [way for way in candidates if not way.has_answered]
         others = [way for way in islice(lane.open.values(), MAX_ASKED) if way not in candidates and way is not giver]
         chosen = self._likeliest(candidates, act, others) or self._first(
@@ -85,17 +86,17 @@ class Owners:
             cause = cause.owner
         return cause if cause and not cause.has_answered else None
 
-    def _does_more(self, way: Way, act: Act) -> bool:
-        """Whether a request can be expected to do the same again, beside what it waits for."""
-        often = self._habits.often(way.kind, act)
+    def _does_more(self, way: Way, act: Act, often: float) -> bool:
+        """Whether a request, whose kind acts so `often`, can be expected to do it again, beside what it waits for."""
         at_once = self._habits.often(way.kind, (_AT_ONCE, *act[1:])) if way.calling else often
         return way.done.get(act, 0) < round(often) and at_once >= _LIKELY * often
 
     def _likeliest(self, ways: list[Way], act: Act, others: list[Way]) -> Way | None:
-        often = {way.kind: self._habits.often(way.kind, act) for way in (*ways, *others)}
+        kinds = {way.kind for way in (*ways, *others)}
+        often = {kind: self._habits.often(kind, act) for kind in kinds}
         least = _LIKELY * min(max(often.values(), default=0), 1)
         likely = [way for way in ways if often[way.kind] >= least > 0]
-        likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act)]
+        likely += [way for way in others if often[way.kind] >= least > 0 and self._does_more(way, act, often[way.kind])]
         new = [way for way in likely if way.done.get(act, 0) < max(round(often[way.kind]), 1)]
         return (new or likely)[0] if likely else None
 

@@ -151,7 +151,8 @@ class Way:
         came: tuple[Came, ...] = ()
         if self.came:
             came = tuple([one for one in self.came if one.at_ns <= started_ns])
-            self.came = [one for one in self.came if one.at_ns > started_ns]  # told before its loop's wait has ended
+            if came:  # else all was told before its loop's wait has ended
+                self.came = [one for one in self.came if one.at_ns > started_ns]
         self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.polled_before_ns, lane.woken_ns))
 
     def woke(self, at_ns: int) -> None:

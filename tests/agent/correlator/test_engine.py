@@ -128,6 +128,18 @@ def test_the_timeline_has_every_second():
     assert view.timeline[1].p50_ms is None
 
 
+def test_each_second_has_the_use_of_the_cpus_up_to_its_last_reading():
+    records = [
+        m.host(0, 0, 0),
+        m.host(1000, 250, 750),
+        m.host(2100, 450, 1650),
+        m.host(2900, 850, 2050),
+        m.host(4000, 850, 2050),
+    ]
+    view, _ = drive(records)
+    assert [one.cpu_use for one in view.timeline] == [None, 0.25, 0.5, None, None]
+
+
 def test_a_late_record_counts_in_the_second_in_which_it_ended():
     view, _ = drive(
         [

@@ -42,6 +42,11 @@ def only(*records):
     return found
 
 
+def share(stretch):
+    """How much of a stretch is what most of it is."""
+    return stretch.spent[0][1] / (stretch.until_ns - stretch.from_ns)
+
+
 def past(found):
     return [one.doing for one in found.past]
 
@@ -84,7 +89,9 @@ def test_a_stack_tells_who_waits_for_work_from_who_waits_for_a_lock(frames, doin
 def test_what_it_ran_and_what_it_could_have_run_is_as_the_scheduler_counts_it():
     found = only(*(a.threads(n * 1000, thread(run_ms=n * 600, wait_ms=n * 300)) for n in range(3)))
     assert past(found) == ["on_cpu"] * 2
-    assert [one.share for one in found.past] == pytest.approx([0.6] * 2)
+    assert [one.spent for one in found.past] == [
+        (("on_cpu", 600 * m.MS), ("run_queue", 300 * m.MS), ("lock", 100 * m.MS))
+    ] * 2
     assert (found.cpu, found.wanted_cpu) == (pytest.approx(0.6), pytest.approx(0.3))
     starved = only(*(a.threads(n * 1000, thread(run_ms=n * 300, wait_ms=n * 600)) for n in range(3)))
     assert past(starved) == ["run_queue"] * 2
@@ -97,14 +104,14 @@ def test_what_it_waited_for_in_requests_is_as_the_ledger_booked_it():
     readings = [a.threads(n * 1000, thread(run_ms=n)) for n in range(3)]
     found = only(*readings, request)
     assert past(found) == ["idle", "idle"]
-    assert found.past[0].share == pytest.approx(0.949, abs=0.002)
+    assert share(found.past[0]) == pytest.approx(0.949, abs=0.002)
 
 
 def test_a_request_that_lies_between_readings_is_in_the_cell_although_no_reading_met_it():
     request = m.served(1, 900, lock=800, waits=(m.wait("lock", 800, started_ns=a.at(100)),))
     found = only(stack(990, WORKER), *(a.threads(n * 1000, thread(run_ms=n)) for n in range(2)), request)
     assert past(found) == ["lock"]
-    assert found.past[0].share == pytest.approx(0.8, abs=0.002)
+    assert share(found.past[0]) == pytest.approx(0.8, abs=0.002)
 
 
 def test_a_wait_that_spans_readings_is_cut_to_each_cell_when_it_is_told_at_last():
@@ -119,7 +126,7 @@ def test_a_corrected_request_is_booked_once():
     again = m.served(1, 700, lock=300, send=200, waits=(*first.waits, more))
     found = only(a.threads(0, thread()), first, again, a.threads(1000, thread(run_ms=1)))
     assert found.past[0].doing == "idle"
-    assert found.past[0].share == pytest.approx(0.5, abs=0.002)
+    assert share(found.past[0]) == pytest.approx(0.5, abs=0.002)
 
 
 def test_an_open_request_says_what_its_thread_does_now_and_since_when():
@@ -134,6 +141,22 @@ def test_a_stack_that_is_newer_than_the_reading_says_what_it_does():
     assert only(*readings, stack(1100, (c.native("self._lock.__enter__"), *c.GET))).doing == "lock"
     assert only(*readings, stack(1100, c.RENDER, holds_gil=True)).doing == "on_cpu"
     assert only(*readings, stack(1100, c.RENDER)).doing == "calls"
+
+
+def test_what_a_thread_was_blocked_on_that_ran_meanwhile_is_what_most_of_its_stacks_say():
+    """The reading found it wanting the interpreter lock, as it does for a moment each time that it wakes."""
+    wants = [a.threads(n * 1000, thread(run_ms=n * 10, wants_gil=True)) for n in range(2)]
+    resting, computing = [stack(n * 100, WORKER) for n in range(1, 9)], [stack(850, c.RENDER), stack(900, c.RENDER)]
+    assert past(only(*wants, *resting, *computing)) == ["idle"]
+    assert past(only(*wants, *resting[:1], *computing)) == ["gil"]
+    assert past(only(*wants)) == ["gil"]
+
+
+def test_what_holds_the_interpreter_lock_is_not_blocked():
+    readings = [a.threads(n * 1000, thread(state="R", run_ms=n * 300)) for n in range(2)]
+    holding = [stack(n * 100, c.RENDER, holds_gil=True) for n in range(1, 8)]
+    assert past(only(*readings, *holding, stack(850, c.RENDER))) == ["gil"]
+    assert past(only(*readings, *holding)) == ["on_cpu"]
 
 
 def test_since_when_it_does_so_is_known_of_one_that_did_not_run():

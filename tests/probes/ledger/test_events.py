@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfwatch.probes.errors import Malformed
-from perfwatch.probes.ledger import code_events
+from perfwatch.probes.ledger import code_events, step_events
 from perfwatch.probes.ledger import events as ev
+from perfwatch.probes.ledger.following.flow import Flow
 
 OBJECT = Path(__file__).parents[3] / "probes" / "ledger" / "ledger.x86_64.bpf.o"
 
@@ -98,7 +99,7 @@ def test_foreign_bytes_are_refused(data):
     if kind in range(1, 8):
         return
     with pytest.raises(Malformed):
-        ev.parse_event(data)
+        ev.parse_events([data])
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,55 @@ def test_the_kind_of_a_request_is_its_line_without_digits_and_query():
     assert len({ev.line_kind(head) for head in alike}) == 1
     other = [b"POST /a/1 HTTP/1.1\r\n", b"GET /b/1 HTTP/1.1\r\n", b""]
     assert len({ev.line_kind(head) for head in (alike[0], *other)}) == 4
+
+
+def step(at_ns, kind, request, *, on_cpu=1_000, run_queue=0, size=40, tid=7):
+    """Make what the kernel sends of a step."""
+    booked = [0, on_cpu, 0, 0, 0, run_queue, *[0] * 10]
+    head = struct.pack(
+        "=IIQIIIIQQQqQ", step_events.STEP_BYTES, ev.EVENT_STEP, at_ns, 7, tid, kind, 0, 99, request, 0, size, 0
+    )
+    return head + struct.pack("=16Q", *booked)
+
+
+READ, ANSWERED = step_events.READ, step_events.ANSWERED
+
+
+def test_an_answer_in_several_writes_is_one_step():
+    told = [step(10, READ, 1), step(20, ANSWERED, 1), step(30, ANSWERED, 1), step(40, ANSWERED, 1), step(50, READ, 2)]
+    read, answered, after = ev.parse_events(told)
+    assert [event.at_ns for event in (read, answered, after)] == [10, 40, 50]
+    assert (answered.step, answered.request, answered.bytes) == (ANSWERED, 1, 120)
+    assert answered.booked_ns == (0, 3_000, *[0] * 14)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [step(20, ANSWERED, 1), step(30, ANSWERED, 2)],
+        [step(20, ANSWERED, 1), step(30, ANSWERED, 1, tid=8)],
+        [step(20, ANSWERED, 1), step(30, READ, 2), step(40, ANSWERED, 1)],
+        [step(20, READ, 1), step(30, READ, 1)],
+        [step(20, ANSWERED, 1, run_queue=5), step(30, ANSWERED, 1)],
+        [step(20, ANSWERED, 1), step(30, ANSWERED, 1, run_queue=5)],
+        [step(20, ANSWERED, 1, on_cpu=300_000), step(30, ANSWERED, 1, on_cpu=200_000)],
+    ],
+    ids=["another's", "by another thread", "not at once", "no answers", "waited before", "waited in between", "long"],
+)
+def test_other_steps_are_told_one_by_one(told):
+    assert ev.parse_events(told) == [event for data in told for event in ev.parse_events([data])]
+    assert len(ev.parse_events(told)) == len(told)
+
+
+@given(st.lists(st.tuples(st.sampled_from([READ, ANSWERED]), st.integers(1, 3), st.integers(0, 900)), max_size=40))
+def test_joined_or_not_requests_get_the_same_time(acts):
+    """Each piece of an answer by itself, or those of one answer together: what is booked is the same."""
+    told = [step(1_000 * n, kind, request, on_cpu=on_cpu) for n, (kind, request, on_cpu) in enumerate(acts, 1)]
+    booked = []
+    for events in (ev.parse_events(told), [event for data in told for event in ev.parse_events([data])]):
+        flow = Flow(lambda *_: None, lambda *_: None)
+        for event in events:
+            flow.take(event)
+        ways = [flow.way(request) for request in (1, 2, 3)]
+        booked.append([(way.booked_ns, way.booked_until_ns, way.answered_ns) for way in ways if way])
+    assert booked[0] == booked[1]

@@ -4,7 +4,10 @@ from itertools import pairwise
 
 import pytest
 from collecting import BUILT, NEEDS_WATCHPOINTS, at_any_cost, collections, only_threads, watched
+from making import info
 from pythons import EACH_AT_LENGTH
+
+from perfwatch.agent.correlator.engine import Correlator
 
 pytestmark = [NEEDS_WATCHPOINTS, pytest.mark.flaky(reruns=1)]
 MS = 1_000_000
@@ -179,3 +182,22 @@ def test_a_collection_within_another_is_told_once(version, way):
     gaps_ns = [following.started_ns - ended_ns(pause) for pause, following in pairwise(target.pauses)]
     assert min(gaps_ns) >= 0
     assert (0 in gaps_ns) == (version == "3.12")
+
+
+def test_the_page_of_memory_tells_the_longest_runs_as_the_interpreter_noted_them(way):
+    with watched() as target:
+        target.do("grow(400_000); gc.collect()")
+        for _ in range(3):
+            target.do("gc.collect()")
+        noted = target.collections()
+        target.until(lambda pauses: len(pauses) >= len(noted))
+        judge = Correlator(info(pid=target.pid))
+        for record in target.records:
+            judge.feed(record)
+    told = sorted(judge.view().gc_runs.longest[:4], key=lambda one: one.started_ns)
+    full = [one for one in noted if one.generation == 2]
+    assert len(told) == len(full) == 4
+    for run, one in zip(told, full, strict=True):
+        assert (run.pid, run.tid, run.generation) == (one.pid, one.tid, 2)
+        assert run.started_ns == pytest.approx(one.started_ns, abs=MS)
+        assert run.paused_ns == pytest.approx(one.ended_ns - one.started_ns, rel=0.1, abs=MS)

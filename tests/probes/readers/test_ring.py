@@ -1,5 +1,6 @@
 """The ring buffer: events as the kernel lays them out, in memory that is made here. A real one: test_live_ring.py."""
 
+import mmap
 import struct
 
 from hypothesis import given
@@ -17,7 +18,7 @@ class Kernel:
         self.size = size
         self.consumer, self.producer = (memoryview(bytearray(8)).cast("Q") for _ in range(2))
         self.consumer[0] = self.producer[0] = at
-        self.data = bytearray(2 * size)
+        self.data = mmap.mmap(-1, 2 * size)
         self.ring = Ring(self.consumer, self.producer, self.data)
 
     def reserve(self, event: bytes, flags: int = BUSY) -> int | None:

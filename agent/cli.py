@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "record": "record:record",
     "report": "report:report",
     "replay": "replay:replay",
+    "compare": "compare:compare",
     "run": "run:run",
     "stacks": "stacks:stacks",
     "doctor": "doctor:doctor",

@@ -18,6 +18,7 @@ import msgspec
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Message, Order, Records
+from perfwatch.agent.marks import Marks
 from perfwatch.agent.playing import Player
 from perfwatch.agent.ring import Ring
 from perfwatch.agent.source import Batch, Position
@@ -59,6 +60,7 @@ class Live:
         self._wake_read, self._wake_write = os.pipe()
         self._buffer = bytearray()
         self.path = output
+        self.marks = Marks()
         self._ring = Ring()
         self._player: Player | None = None  # None: the view stands at the end of the stream
         self._held: deque[Record] = deque()
@@ -145,6 +147,13 @@ class Live:
             self._player.seek(at_ns)
         else:
             self._player = Player(self._ring, at_ns=at_ns, paused=self._paused.is_set())
+        self._wake()
+
+    def step(self, step: int) -> None:
+        """Go to the next reading, or the one before."""
+        if self._player is None:
+            self._player = Player(self._ring, at_ns=self._now_ns, paused=True)
+        self._player.step(step)
         self._wake()
 
     def select(self, window: Window) -> None:
@@ -249,6 +258,8 @@ class Live:
         if isinstance(message, Records):
             self._held.extend(message.records)
             self._ring.append(received.packed, message.records)
+            for record in message.records:
+                self.marks.take(record)
         elif isinstance(message, Failed):
             raise PerfwatchError(message.problem, message.remedy)
         elif isinstance(message, Ended):

@@ -285,8 +285,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     @property
     def failed(self) -> bool:
         """Answered with 5xx, or not answered; of gRPC: with another status than OK."""
-        record = self.record
-        return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
+        return has_failed(self.record)
+
+
+def has_failed(record: ServedRequest) -> bool:
+    """Tell whether it was answered with 5xx, or not answered; of gRPC: with another status than OK."""
+    return record.outcome != "answered" or (record.status or 0) >= 500 or bool(record.grpc_status)  # noqa: PLR2004
 
 
 def arrival_of(request: ServedRequest | OpenRequest) -> int:

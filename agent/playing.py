@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from perfwatch.probes.records import ServedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +28,11 @@ GATHER_S: Final = 0.02
 """What a pull waits at least, where it may, so that records do not come in batches of one."""
 
 
+_APART_NS: Final = 50_000_000
+"""What is closer together was read together."""
+_STEP_BACK_NS: Final = 2_000_000_000
+
+
 class Reach(NamedTuple):
     """How far to look back: whichever bound is met first, by whole seconds."""
 
@@ -32,7 +40,7 @@ class Reach(NamedTuple):
     records: int
 
 
-QUICK: Final = Reach(60_000_000_000, 1_200)
+QUICK: Final = Reach(60_000_000_000, 600)
 ENOUGH: Final = Reach(300_000_000_000, 12_000)
 
 
@@ -93,6 +101,7 @@ class Player:
         self._head = Playhead(tape, tape.first_ns if at_ns is None else at_ns, speed, paused=paused)
         self._window: Window | None = None
         self._is_sought = self._is_new = at_ns is not None
+        self._step = 0
         self._is_touched = True
         self._stream = _Stream(tape.records())
         self._delivered_ns = tape.first_ns
@@ -115,6 +124,12 @@ class Player:
             self._window = None
             self._head.seek(self._clock(), at_ns)
             self._is_sought = True
+        self.touch()
+
+    def step(self, step: int) -> None:
+        """Go to the reading after its moment, or the one before: what comes beyond one batch of the collector's."""
+        with self._controls:
+            self._step = step
         self.touch()
 
     def select(self, window: Window) -> None:
@@ -180,7 +195,10 @@ class Player:
 
     def take(self) -> Taken:
         """Return what became due since."""
+        if self._step:
+            self.seek(self._stepped(self._head.now_ns(self._clock()), self._step))
         with self._controls:
+            self._step = 0
             now_ns = self._head.now_ns(self._clock())
             is_sought, self._is_sought = self._is_sought, False
             window = self._window
@@ -194,6 +212,15 @@ class Player:
         if self._is_filling or self._is_shallow:
             self.touch()
         return Taken(records, now_ns, restarted, self._is_filling)
+
+    def _stepped(self, now_ns: int, step: int) -> int:
+        """Return the time of the next reading of anything but requests; of the one before, within some seconds."""
+        begin_ns = now_ns + _APART_NS if step > 0 else now_ns - _STEP_BACK_NS
+        kept = takewhile(lambda record: record is not None, self._tape.records(begin_ns))
+        times = (record.at_ns for record in kept if record is not None and not isinstance(record, ServedRequest))
+        if step > 0:
+            return next(times, now_ns)
+        return max(takewhile(lambda at_ns: at_ns <= now_ns - _APART_NS, times), default=begin_ns)
 
     def _go(self, now_ns: int, window: Window | None) -> bool:
         """Begin anew where a seek asks for it; tells whether it did."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.marks import Marks
 from perfwatch.agent.playing import Player, Taken, Window
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.source import Batch, Position
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import SessionInfo
     from perfwatch.probes.records import Record
+
+_STEP_S: Final = 0.01
+"""Where less time is left, no more marks are read."""
 
 
 class Replay:
@@ -32,6 +36,8 @@ class Replay:
     def __init__(self, path: Path, *, speed: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._reader = SessionReader(path)
         self.path: Path | None = path
+        self.marks = Marks()
+        self._index = self._reader.index(self.marks)
         self._player = Player(self._reader, speed=speed, clock=clock)
         self._pulling = threading.Lock()  # held while the file is read
         self._is_closed = False
@@ -47,7 +53,7 @@ class Replay:
         with self._pulling:
             if self._is_closed:
                 return self._batch(Taken((), self._now_ns, restarted=False, is_filling=False), ended="closed")
-            self._player.wait(timeout_s)
+            self._await(timeout_s)
             taken = self._player.take()
             self._now_ns = taken.now_ns
             return self._batch(taken, ended=self._ended())
@@ -63,6 +69,10 @@ class Replay:
     def select(self, window: Window) -> None:
         """Show one stretch of the recording until a seek."""
         self._player.select(window)
+
+    def step(self, step: int) -> None:
+        """Go to the next reading, or the one before."""
+        self._player.step(step)
 
     def set_speed(self, factor: float) -> None:
         """Let its time run faster or slower from now on, within `MIN_SPEED` and `MAX_SPEED`."""
@@ -81,6 +91,17 @@ class Replay:
         self._player.touch()
         with self._pulling:
             self._reader.close()
+
+    def read_marks(self, seconds_left: Callable[[], float]) -> None:
+        """Read the marks of the recording further, while there is time."""
+        while not self._index.is_done and seconds_left() > _STEP_S:
+            self._index.step()
+
+    def _await(self, timeout_s: float) -> None:
+        """Wait until something is due, and read the marks meanwhile."""
+        until_s = time.monotonic() + timeout_s
+        self.read_marks(lambda: min(self._player.seconds_left(), until_s - time.monotonic()))
+        self._player.wait(until_s - time.monotonic())
 
     def _ended(self) -> str | None:
         if not self._player.is_at_end:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from perfwatch.agent.marks import Marks
     from perfwatch.agent.model import SessionInfo
 
 
@@ -62,6 +63,8 @@ class Source(Protocol):
 
     path: Path | None
     """The session file that it comes from, or is recorded to."""
+    marks: Marks
+    """Of the whole stream, as far as they are known yet."""
 
     @property
     def info(self) -> SessionInfo:
@@ -86,6 +89,10 @@ class Source(Protocol):
 
     def cut(self, window: Window) -> Iterator[Record]:
         """Yield the records of a stretch that is kept, whatever the view does meanwhile; for a thread of its own."""
+        ...
+
+    def step(self, step: int) -> None:
+        """Go to the reading after this moment, or the one before it."""
         ...
 
     def set_speed(self, factor: float) -> None:

@@ -76,15 +76,15 @@ def run(doc: str | None, name: str, made: Callable[[int, float], list[str]], ful
     lines = made(*((1, 2.0) if options.quick else (options.rounds, options.seconds)))
     sys.stdout.write("\n".join([*lines, ""]))
     if options.write:
-        _write(name, lines)
+        put(name, lines)
     return 0
 
 
-def _write(name: str, lines: Sequence[str]) -> None:
+def put(name: str, lines: Sequence[str], page: Path = PAGE) -> None:
     """Put a section into the page of benchmarks, in the place of the one before."""
     begin, end = f"<!-- {name}: written by benchmarks/{name}.py -->", f"<!-- end of {name} -->"
-    page = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n\n"
-    before, found, rest = page.partition(begin)
+    told = page.read_text() if page.exists() else "# Benchmarks\n\n"
+    before, found, rest = told.partition(begin)
     after = rest.partition(end)[2].lstrip("\n") if found else ""
     text = "\n".join([begin, *lines, end, ""])
-    PAGE.write_text(before.rstrip("\n") + "\n\n" + text + (f"\n{after}" if after else ""))
+    page.write_text(before.rstrip("\n") + "\n\n" + text + (f"\n{after}" if after else ""))

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 from fake_records import LISTENER, MS, PID, SECOND, START_NS, generate, session_info
 
+from perfwatch.agent.marks import Marks
 from perfwatch.agent.source import Batch, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from perfwatch.agent.errors import PerfwatchError
     from perfwatch.agent.model import Record, SessionInfo
+    from perfwatch.agent.playing import Window
 
 __all__ = ["LISTENER", "MS", "PID", "SECOND", "START_NS", "FakeSource", "generate", "session_info"]
 
@@ -39,6 +42,8 @@ class FakeSource:
         ended: str | None = None,
     ) -> None:
         self.info = info or session_info()
+        self.path: Path | None = None
+        self.marks = Marks()
         self.calls: list[tuple[str, object]] = []
         self.fail: PerfwatchError | None = None
         self.closed = False
@@ -49,12 +54,14 @@ class FakeSource:
         self._now = self._first = records[0].at_ns if records else START_NS
         self._paused = False
         self._seek_to: int | None = None
+        self._seeking = threading.Lock()
         self._wake = threading.Event()
 
     def pull(self, timeout_s: float) -> Batch:
         if self.fail is not None:
             raise self.fail
-        goal, self._seek_to = self._seek_to, None
+        with self._seeking:
+            goal, self._seek_to = self._seek_to, None
         if goal is not None:
             self._now, self._next = self._first, 0
         elif self._paused or self._next >= len(self._records):
@@ -89,8 +96,18 @@ class FakeSource:
     def seek(self, at_ns: int) -> None:
         self.calls.append(("seek", at_ns))
         if self._seekable:
-            self._seek_to = at_ns
+            with self._seeking:
+                self._seek_to = at_ns
             self._wake.set()
+
+    def select(self, window: Window) -> None:
+        self.calls.append(("select", window))
+
+    def step(self, step: int) -> None:
+        self.calls.append(("step", step))
+
+    def cut(self, window: Window) -> Iterator[Record]:
+        return (record for record in self._records if window.begin_ns <= record.at_ns <= window.end_ns)
 
     def set_speed(self, factor: float) -> None:
         self.calls.append(("speed", factor))

@@ -1,4 +1,4 @@
-"""The application: wires a source to the screens, and the keys of time to the source."""
+"""The application: wires a source to the screens."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from textual.worker import get_current_worker
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
-from perfwatch.tui.habits import Habits, HabitualApp
+from perfwatch.tui.habits import Habits
 from perfwatch.tui.messages import (
     Attached,
     AttachFailed,
     CandidateChosen,
     ChoicesMade,
     DoctorWanted,
-    Frame,
     FrameReady,
-    SeekWanted,
 )
 from perfwatch.tui.pages import OVERVIEW
-from perfwatch.tui.screens.asking import JumpScreen
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.calls import CallsScreen
 from perfwatch.tui.screens.disk import DiskScreen
@@ -36,6 +33,7 @@ from perfwatch.tui.screens.probes import ProbesScreen
 from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.screens.sockets import SocketsScreen
 from perfwatch.tui.screens.threads import ThreadsScreen
+from perfwatch.tui.travel import Traveller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
     from perfwatch.agent.source import Source
     from perfwatch.agent.target import Candidate
 
-_SECOND_NS: Final = 1_000_000_000
-_SPEEDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "requests": RequestsScreen,
@@ -61,7 +57,7 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
 """Of each page but the overview, which always lies below."""
 
 
-class PerfwatchApp(HabitualApp):
+class PerfwatchApp(Traveller):
     """Shows one source; without one, lets somebody pick a process first. It closes the source that it shows."""
 
     TITLE = "perfwatch"
@@ -90,8 +86,6 @@ class PerfwatchApp(HabitualApp):
         self._first_page: str | None = habits.kept.page
         self._last_page: str | None = None
         self._pages: dict[str, FrameScreen] = {}
-        self.frame: Frame | None = None
-        self._speed: float | None = None
 
     def on_mount(self) -> None:
         """Open the first screen."""
@@ -122,7 +116,7 @@ class PerfwatchApp(HabitualApp):
     def _watch(self, source: Source) -> None:
         """Show a source from now on; another one before it ends."""
         self._let_go()
-        self._source = source
+        self.set_out(source)
         self.push_screen(OverviewScreen())
         if self._first_page in SCREENS:
             self.call_later(self.action_page, self._first_page)
@@ -158,7 +152,7 @@ class PerfwatchApp(HabitualApp):
     def _frame_ready(self, message: FrameReady) -> None:
         if message.source is not self._source:
             return  # of one that was let go meanwhile
-        self.frame = message.frame
+        self.frame = self.stamped(message.frame)
         if self.is_running:  # else its screens are being taken apart
             self._deliver()
 
@@ -170,6 +164,7 @@ class PerfwatchApp(HabitualApp):
                     screen.choices = self.choices
                 screen.frame = self.frame
                 self._last_page = screen.page_shown
+                self.arrived(screen)
                 return
 
     @on(ChoicesMade)
@@ -268,41 +263,3 @@ class PerfwatchApp(HabitualApp):
             found = str(error)
         if not get_current_worker().is_cancelled:
             self.call_from_thread(by.tell_doctor, found)
-
-    # Time
-
-    def action_pause(self) -> None:
-        """Hold the stream, or let it go on."""
-        if self._source is not None and self.frame is not None:
-            self._source.pause(paused=not self.frame.position.paused)
-
-    def action_seek(self, seconds: int) -> None:
-        """Go so many seconds on, or back."""
-        if self.frame is not None:
-            self._seek(self.frame.position.now_ns + seconds * _SECOND_NS)
-
-    @on(SeekWanted)
-    def _seek_wanted(self, message: SeekWanted) -> None:
-        self._seek(message.at_ns)
-
-    def _seek(self, at_ns: int | None) -> None:
-        if self._source is None or self.frame is None or at_ns is None:
-            return
-        if self.frame.position.seekable:
-            self._source.seek(at_ns)
-        else:
-            self.notify("this stream cannot be moved in", markup=False)
-
-    def action_speed(self, step: int) -> None:
-        """Play slower or faster."""
-        if self._source is None or self.frame is None or not self.frame.position.seekable:
-            return
-        now = self.frame.position.speed if self._speed is None else self._speed
-        further = [speed for speed in _SPEEDS if (speed - now) * step > 0]
-        self._speed = min(further, key=lambda speed: abs(speed - now), default=now)
-        self._source.set_speed(self._speed)
-
-    def action_jump(self) -> None:
-        """Ask for a moment, and go there."""
-        if self.frame is not None:
-            self.push_screen(JumpScreen(self.frame.position, self.frame.info), self._seek)

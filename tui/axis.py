@@ -44,6 +44,20 @@ class Axis(msgspec.Struct, frozen=True):
         middle = number * self.step_ns + self.step_ns // 2
         return min(max(middle, self.first_ns), self.last_ns)
 
+    def nearest(self, at_ns: int) -> int:
+        """Which cell a moment is in, or the outermost on its side."""
+        cell = self.width - 1 - (self.last_ns // self.step_ns - at_ns // self.step_ns)
+        return min(max(cell, self.begin), self.width - 1)
+
+    def edge(self, cell: int) -> int:
+        """Return the moment at which a cell begins, clamped to the stream."""
+        return min(max(self.span(cell)[0], self.first_ns), self.last_ns)
+
+    def span(self, cell: int) -> tuple[int, int]:
+        """Return where a cell begins, and where the next one does."""
+        begin_ns = (self.last_ns // self.step_ns - (self.width - 1 - cell)) * self.step_ns
+        return begin_ns, begin_ns + self.step_ns
+
     @property
     def begin(self) -> int:
         """The first cell that belongs to the stream."""

@@ -16,6 +16,7 @@ from perfwatch.agent.source import Position
 from perfwatch.tui.messages import Frame
 
 if TYPE_CHECKING:
+    from perfwatch.agent.marks import Marks
     from perfwatch.agent.model import Record, Request, SessionInfo, View
     from perfwatch.agent.source import Batch, Source
 
@@ -67,7 +68,7 @@ class Feed(threading.Thread):
 
     def run(self) -> None:
         """Pull and post until stopped; a failure becomes the last frame."""
-        judges = _Judges(lambda: self._judge_factory(self._source.info))
+        judges = _Judges(lambda: self._judge_factory(self._source.info), self._source.marks)
         pace = _Pace()
         while not self._stopping.is_set():
             try:
@@ -81,23 +82,23 @@ class Feed(threading.Thread):
                 self._fail(judges, pace, f"perfwatch itself failed: {type(error).__name__}: {error}")
                 return
             if view is not None:
-                self._post(Frame(view, batch.position, self._source.info, batch.ended))
+                self._post(Frame(view, batch.position, self._source.info, batch.ended, marks=self._source.marks))
             if batch.ended is not None:
                 self._stopping.wait(_ENDED_WAIT_S)
 
     def _fail(self, judges: _Judges, pace: _Pace, problem: str) -> None:
         if pace.position is not None:
-            self._post(Frame(judges.last(), pace.position, self._source.info, error=problem))
+            self._post(Frame(judges.last(), pace.position, self._source.info, error=problem, marks=self._source.marks))
             return
         position = _nowhere(self._source.info)
-        self._post(Frame(judges.last(), position, self._source.info, error=problem))
+        self._post(Frame(judges.last(), position, self._source.info, error=problem, marks=self._source.marks))
 
 
 class _Judges:
     """The correlator that has followed the stream, and the one of an earlier moment while the view stands there."""
 
-    def __init__(self, new: Callable[[], Judge]) -> None:
-        self._new = new
+    def __init__(self, new: Callable[[], Judge], marks: Marks) -> None:
+        self._new, self._marks = new, marks
         self._newest = new()
         self._earlier: Judge | None = None
         self._is_filling = False
@@ -106,7 +107,7 @@ class _Judges:
     def take(self, batch: Batch) -> None:
         """Feed each with what is its own."""
         for record in batch.newest:
-            self._newest.feed(record)
+            self._marks.judged(self._newest.feed(record))
         if not batch.position.behind:
             self._earlier = None
             if batch.restarted:
@@ -115,7 +116,7 @@ class _Judges:
             self._earlier = self._new()
         judge = self._earlier or self._newest
         for record in batch.records:
-            judge.feed(record)
+            self._marks.judged(judge.feed(record))
 
         self._is_filling = batch.is_filling
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from textual.message import Message
 
+from perfwatch.agent.marks import Marks
+
 if TYPE_CHECKING:
     from perfwatch.agent.model import SessionInfo, View
     from perfwatch.agent.source import Position, Source
@@ -25,6 +27,10 @@ class Frame(msgspec.Struct, frozen=True):
     """Why nothing more will come; what was seen stays."""
     error: str | None = None
     """What broke the source: one line."""
+    marks: Marks = msgspec.field(default_factory=Marks)
+    """Of the whole stream; more come."""
+    selecting_ns: int | None = None
+    """Where the window begins that somebody is about to select."""
 
 
 class FrameReady(Message):
@@ -45,6 +51,14 @@ class SeekWanted(Message):
     def __init__(self, at_ns: int) -> None:
         super().__init__()
         self.at_ns = at_ns
+
+
+class WindowWanted(Message):
+    """Somebody pointed at a stretch."""
+
+    def __init__(self, begin_ns: int, end_ns: int) -> None:
+        super().__init__()
+        self.begin_ns, self.end_ns = begin_ns, end_ns
 
 
 class ChoicesMade(Message):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session import fetch
+from perfwatch.agent.session.index import Index
 from perfwatch.agent.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from perfwatch.agent.marks import Marks
     from perfwatch.agent.model import SessionInfo
     from perfwatch.agent.playing import Reach
     from perfwatch.agent.session.stored import Second, StoredVerdict
@@ -125,6 +127,10 @@ class SessionReader:
         """Yield the verdicts that were given live, in their order."""
         for second in self._sound(self._numbers):
             yield from second.verdicts
+
+    def index(self, marks: Marks) -> Index:
+        """Return what reads the marks of the whole session, step by step."""
+        return Index(self._db, self._opened.format, self._numbers, marks)
 
     def close(self) -> None:
         """Close the file. May be called again."""

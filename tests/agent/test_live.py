@@ -8,16 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
+import serving
 from fake_records import generate, session_info
 from ledgering import script
 
-from perfwatch.agent import live
+from perfwatch.agent import live, saving
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder import MAX_PENDING_BYTES, Outbox
 from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Records
 from perfwatch.agent.live import Live
-from perfwatch.probes.records import Loss
+from perfwatch.agent.playing import Window
+from perfwatch.agent.replay import Replay
+from perfwatch.examples.http_client import Call
+from perfwatch.examples.load import Endpoint, Load
+from perfwatch.probes.records import Loss, ServedRequest
 from perfwatch.probes.samples import CollectorSample
 
 RECORDS = generate(5)
@@ -166,6 +171,47 @@ def test_what_is_asked_of_the_probes_goes_through_the_pipe():
     assert {name for name, probe in statuses.items() if probe.reason == "left out by --without"} == {"wire", "disk"}
     assert statuses["host"].period_s == 0.25
     assert {record.budget for record in records if isinstance(record, CollectorSample)} == {0.5}
+
+
+@pytest.mark.ledger
+def test_while_live_one_can_go_back_return_and_save_what_was_seen(tmp_path):
+    tmp_path.chmod(0o700)
+    load = (Endpoint(Call("/lock/{n}"), clients=1, pause_s=0.05),)
+    with serving.gunicorn("faulty:app") as server, Load(server.address, load):
+        source = Live(server.pid)
+        try:
+            seen, _, batch = pulled(source, until=lambda batch: behind_s(batch) > 2)
+            moment = batch.position.now_ns - 10**9
+            source.seek(moment)
+            source.pause(paused=True)
+            earlier, newest, batch = pulled(source, until=lambda batch: behind_s(batch, moment) > 2)
+            assert (batch.position.behind, batch.position.now_ns) == (True, moment)
+            assert earlier == [record for record in seen if record.at_ns <= moment]
+            assert any(isinstance(record, ServedRequest) for record in newest), "the collecting goes on"
+            source.seek(1 << 62)
+            rest, more, batch = pulled(source, until=lambda batch: batch.position.label == "live" and batch.records)
+            everything = [*seen, *newest, *more, *rest]
+            assert [record.at_ns for record in everything] == sorted(record.at_ns for record in everything)
+            window = Window(moment, batch.position.now_ns)
+            saving.save(source, window, tmp_path / "saved")
+        finally:
+            source.close()
+        truth = {stretch.path for stretch in serving.truth(server.address)}
+    replay = Replay(tmp_path / "saved", speed=1000)
+    try:
+        again, _, batch = pulled(replay, until=lambda batch: batch.ended)
+    finally:
+        replay.close()
+    assert again == [record for record in everything if moment <= record.at_ns <= window.end_ns]
+    paths = {record.target for record in again if isinstance(record, ServedRequest)}
+    assert len(paths) > 10
+    assert paths <= truth
+
+
+def behind_s(batch, since_ns=None):
+    """How much of the stream lies after a moment, by default its beginning."""
+    position = batch.position
+    return (position.last_ns - (position.first_ns if since_ns is None else since_ns)) / 1e9
 
 
 # --- a screen that does not read

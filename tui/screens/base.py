@@ -13,6 +13,7 @@ from textual.widget import Widget
 from perfwatch.tui import palette
 from perfwatch.tui.keys import Keyed
 from perfwatch.tui.pages import PAGES
+from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -26,9 +27,19 @@ TIME_KEYS: Final = (
     Binding("space", "app.pause", "pause"),
     Binding("left", "app.seek(-1)", "one second back", show=False, key_display="←"),
     Binding("right", "app.seek(1)", "one second on", show=False, key_display="→"),
+    Binding("left_square_bracket", "app.slow(-1)", "slow request before", show=False, key_display="["),
+    Binding("right_square_bracket", "app.slow(1)", "slow request after", show=False, key_display="]"),
+    Binding("comma", "app.sample(-1)", "sample before", show=False, key_display=","),
+    Binding("full_stop", "app.sample(1)", "sample after", show=False, key_display="."),
     Binding("minus", "app.speed(-1)", "slower", show=False, key_display="-"),
     Binding("plus,equals_sign", "app.speed(1)", "faster", show=False, key_display="+"),
     Binding("j", "app.jump", "jump"),
+    Binding("L,end", "app.edge", "live again; of a recording: its end", show=False, key_display="L"),
+    Binding("v", "app.window", "select a window: its begin, its end; leave it", show=False),
+    Binding("m", "app.bookmark", "set a bookmark", show=False),
+    Binding("M", "app.bookmarks", "list the bookmarks", show=False),
+    Binding("x", "app.compare", "compare the window with what was before it", show=False),
+    Binding("w", "app.write", "write what was seen to a session file", show=False),
 )
 """The keys of time are the same on all screens that show a frame."""
 
@@ -99,6 +110,18 @@ class FrameScreen(SizedScreen):
         """Show a new frame; before the mounting there is nothing to show it with."""
         if frame is not None and self.is_mounted:
             self.show_frame(frame)
+
+    @property
+    def moment_ns(self) -> int | None:
+        """What one goes on from to the next slow request; None: where the view stands."""
+        return None
+
+    def show_moment(self, at_ns: int) -> None:
+        """Point at the slow request that somebody went to."""
+        requests = () if self.frame is None else self.frame.view.requests
+        found = next((request.record.id for request in requests if request.record.at_ns == at_ns), None)
+        for rows in self.query("RequestRows, RequestTable").results(RowList):
+            rows.point_at(str(found))
 
     def show_frame(self, frame: Frame) -> None:
         """Hand the frame to those widgets that are not bound to it."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual import on
-from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 
 from perfwatch.tui.filtering import Sieve, of_endpoint, of_open
@@ -41,10 +40,6 @@ class OverviewScreen(FilteredScreen):
     page = OVERVIEW
     HORIZONTAL_BREAKPOINTS = [*FrameScreen.HORIZONTAL_BREAKPOINTS, (200, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [*FrameScreen.VERTICAL_BREAKPOINTS[:-1], (44, "-high")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket", "step_slow(1)", "earlier slow request", show=False, key_display="["),
-        Binding("right_square_bracket", "step_slow(-1)", "later slow request", show=False, key_display="]"),
-    ]
 
     def __init__(self, frame: Frame | None = None) -> None:
         super().__init__(frame)
@@ -90,8 +85,7 @@ class OverviewScreen(FilteredScreen):
     def _open_request(self, event: RowList.Chosen) -> None:
         self.app.push_screen(RequestScreen(int(event.key), self.frame))
 
-    def action_step_slow(self, step: int) -> None:
-        """Move to a neighbouring slow request."""
-        rows = self.query_one(RequestRows)
-        rows.focus()
-        rows.action_move(step)
+    def show_moment(self, at_ns: int) -> None:
+        """Point at a slow request, and let `enter` open it."""
+        self.query_one(RequestRows).focus()
+        super().show_moment(at_ns)

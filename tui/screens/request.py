@@ -50,8 +50,8 @@ class RequestScreen(TreeScreen):
     CSS_PATH = "request.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "back", key_display="esc"),
-        Binding("left_square_bracket", "step(-1)", "earlier", key_display="["),
-        Binding("right_square_bracket", "step(1)", "later", key_display="]"),
+        Binding("left_square_bracket", "app.slow(-1)", "earlier", key_display="["),
+        Binding("right_square_bracket", "app.slow(1)", "later", key_display="]"),
         Binding("c", "culprit", "culprit"),
         Binding("e", "each", "each step of its course, or those alike as one", show=False),
         Binding("d", "calls", "each call to other processes, in place of the rest", show=False),
@@ -165,14 +165,17 @@ class RequestScreen(TreeScreen):
 
     # Other requests
 
-    def action_step(self, step: int) -> None:
-        """Go to the slow request before or after this one."""
-        ids = [] if self.frame is None else [request.record.id for request in self.frame.view.requests]
-        place = ids.index(self._request_id) + step if self._request_id in ids else len(ids) - 1
-        if 0 <= place < len(ids):
-            self._show_other(ids[place])
-        else:
-            self.notify("no slow request there yet", markup=False)
+    @property
+    def moment_ns(self) -> int | None:
+        """When the request was known that is shown."""
+        return self._shown.record.at_ns if isinstance(self._shown, Request) else None
+
+    def show_moment(self, at_ns: int) -> None:
+        """Show the request that was known then."""
+        requests = () if self.frame is None else self.frame.view.requests
+        found = next((request.record.id for request in requests if request.record.at_ns == at_ns), None)
+        if found is not None:
+            self._show_other(found)
 
     def action_culprit(self) -> None:
         """Go to the request that is to blame; where there is none that is kept, say what is known of who is."""

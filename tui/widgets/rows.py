@@ -196,6 +196,11 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
         """Return the row with this key."""
         return next((item for other, item in self._rows if other == key), None)
 
+    def point_at(self, key: str) -> None:
+        """Put the cursor on a row, if it is here."""
+        if key in self.keys:
+            self._move_to(self.keys.index(key))
+
     def action_move(self, step: int) -> None:
         """Move the cursor by so many rows."""
         self._move_to(self.cursor + step)

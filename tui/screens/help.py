@@ -14,6 +14,7 @@ from textual.widgets import Static
 from perfwatch.agent.model import MECHANISMS, PRINCIPLE_OF
 from perfwatch.tui import palette
 from perfwatch.tui.keys import Keyed, general_first, section_of, shown
+from perfwatch.tui.screens.base import FrameScreen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,18 +61,19 @@ def help_sheet(screen: Screen[object], keymap: Mapping[str, str]) -> Sheet:
         grid.add_row("", "")
     grid.add_row(
         Text("mouse", style=f"bold {palette.ACCENT}"),
-        "click a row to select it, again to open it; the timeline to go there (drag: a window); the last line for a page",
+        "click a row to select it, again to open it; the timeline to go there (drag: a window); the last line for pages",
     )
     return Sheet("keys", grid)
 
 
 def _distance(kind: type[Keyed], screen: Screen[object]) -> int:
     """Tell how far keys are from what one sees: of the screen itself, of what is on it, of all screens, of others."""
-    if kind.__name__ == type(screen).__name__:
+    is_of_screen = kind in type(screen).__mro__
+    if is_of_screen and FrameScreen in kind.__mro__[1:]:
         return 0
     if any(kind in type(widget).__mro__ for widget in screen.query("*")):
         return 1
-    if kind in type(screen).__mro__ or kind in type(screen.app).__mro__:
+    if is_of_screen or kind in type(screen.app).__mro__:
         return 2
     return 3
 

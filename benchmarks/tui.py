@@ -124,7 +124,7 @@ def press_row(screen: PseudoTerminal, number: int) -> float:
     heading = screen.row_of("endpoints") or 0
     now = screen.row_of("▶", heading) or heading + 1
     key, there = (DOWN, now + 1) if number % 2 == 0 else (UP, now - 1)
-    return answered(screen, key, lambda now: "▶" in now.lines[there][:4])
+    return answered(screen, key, lambda now: "▶" in now.lines[there])
 
 
 def press_page(screen: PseudoTerminal, number: int) -> float:

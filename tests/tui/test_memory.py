@@ -15,7 +15,7 @@ from perfwatch.tui.widgets.memory_use import grows
 SAID = [
     "resident memory  384 MiB in 2 processes; pages that they share count in each",
     "grows by 12 MiB a minute (11 MiB to 13 MiB), over 1m 59s",
-    "4313    324 MiB        -  284 MiB      0 B      52.2          1.4  +12 MiB/min",
+    "4313    324 MiB        -  284 MiB      0 B      52.2          1.4 +12 MiB/min",
     "4314     60 MiB        -   20 MiB      0 B      52.0          0.0",
     "100 MiB of 512 MiB left: the limit of /shop.service is met first; at its growth that is full in 8m 20s",
     "/shop.service: 412 MiB of memory used of 512 MiB allowed, its memory limit was reached 3 times",

@@ -87,7 +87,7 @@ async def test_the_doctor_looks_when_asked_and_says_what_would_help():
         assert may_tell.wait(30)
         return DIAGNOSIS
 
-    async with page(diagnose=diagnose) as pilot:
+    async with page(size=(80, 24), diagnose=diagnose) as pilot:
         await open_page(pilot)
         assert looked == []
         await pilot.press("d")

@@ -142,6 +142,8 @@ class PickerScreen(SizedScreen):
         self.problem = problem
 
     def _take(self, found: tuple[Candidate, ...]) -> None:
+        if not self.query(CandidateRows):
+            return  # the screen was left while it was looked
         rows = self.query_one(CandidateRows)
         if not rows.looked:
             rows.looked = True

@@ -11,7 +11,7 @@ from perfwatch.tui import palette
 from perfwatch.tui.format import count
 from perfwatch.tui.messages import DoctorWanted
 from perfwatch.tui.screens.sectioned import SectionedScreen
-from perfwatch.tui.widgets.doctor import DoctorPanel
+from perfwatch.tui.widgets.doctor import WAITING, DoctorPanel
 from perfwatch.tui.widgets.own_cost import OwnCostPanel
 from perfwatch.tui.widgets.probe_lines import ProbeLines
 
@@ -44,12 +44,11 @@ class ProbesScreen(SectionedScreen):
 
     def action_doctor(self) -> None:
         """Have the doctor look at this machine and the target."""
-        panel = self.query_one(DoctorPanel)
-        panel.wait()
-        panel.scroll_visible(animate=False, top=True)
+        self.tell_doctor(WAITING)
         self.post_message(DoctorWanted(self))
 
     def tell_doctor(self, found: Diagnosis | str) -> None:
-        """Take what the doctor found, or why there is none; a page that was left does not care."""
+        """Show what the doctor found, or why there is nothing yet; a page that was left does not care."""
         for panel in self.query(DoctorPanel):
             panel.tell(found)
+            self.call_after_refresh(panel.scroll_visible, animate=False, top=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.doctor import Check, Diagnosis, ProbeCheck
     from perfwatch.tui.messages import Frame
 
-_WAITING: Final = "the doctor is looking at this machine ..."
+WAITING: Final = "the doctor is looking at this machine ..."
 _NOT_ASKED: Final = "d asks what this machine and the target allow at this moment, and what would help"
 _CONCLUSIONS: Final = {
     "exact": "perfwatch can attach here, with the exact ledger",
@@ -39,10 +39,6 @@ class DoctorPanel(SectionPanel):
     def __init__(self) -> None:
         super().__init__()
         self._found: Diagnosis | str = _NOT_ASKED
-
-    def wait(self) -> None:
-        """Say that it is being looked at."""
-        self.tell(_WAITING)
 
     def tell(self, found: Diagnosis | str) -> None:
         """Take what was found, or one line that says why there is nothing."""

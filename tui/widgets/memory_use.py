@@ -121,7 +121,7 @@ def _process(one: ProcessMemoryUse, width: int) -> Text:
         text.append(f"{size:>9}", palette.TEXT)
     text.append(f"  {_rate(one.minor_faults_s):>8}", palette.TEXT)
     text.append(f"  {_rate(one.major_faults_s):>11}", palette.WARN if (one.major_faults_s or 0) >= 1 else palette.TEXT)
-    return text.append(f"  +{said.binary(one.growth.bytes_min)}/min" if one.growth else "", palette.WARN)
+    return text.append(f" +{said.binary(one.growth.bytes_min)}/min" if one.growth else "", palette.WARN)
 
 
 def _rate(rate: float | None) -> str:

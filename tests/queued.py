@@ -207,8 +207,8 @@ def judge(**changes: object) -> type[Correlator]:
     """A correlator whose view is `crowded`; by name what is to be otherwise."""
 
     class Crowded(Correlator):
-        def view(self) -> model.View:
-            return crowded(super().view(), **changes)
+        def view(self, *, glance: bool = False) -> model.View:
+            return crowded(super().view(glance=glance), **changes)
 
     return Crowded
 

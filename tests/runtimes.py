@@ -188,8 +188,8 @@ def judge(**changes):
     from perfwatch.agent.correlator.engine import Correlator
 
     class AtWork(Correlator):
-        def view(self):
-            return at_work(super().view(), **changes)
+        def view(self, *, glance=False):
+            return at_work(super().view(glance=glance), **changes)
 
     return AtWork
 

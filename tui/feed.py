@@ -31,8 +31,8 @@ class Judge(Protocol):
         """Take one record; return what was judged because of it."""
         ...
 
-    def view(self) -> View:
-        """Return the state to show."""
+    def view(self, *, glance: bool = False) -> View:
+        """Return the state to show; for a `glance` what costs much may be some seconds old."""
         ...
 
 
@@ -74,7 +74,7 @@ class Feed(threading.Thread):
             try:
                 batch = self._source.pull(pace.left_s())
                 judges.take(batch)
-                view = judges.view() if pace.due(batch) else None
+                view = judges.view(glance=_goes_on(batch)) if pace.due(batch) else None
             except PerfwatchError as error:
                 self._fail(judges, pace, str(error))
                 return
@@ -120,10 +120,10 @@ class _Judges:
 
         self._is_filling = batch.is_filling
 
-    def view(self) -> View:
+    def view(self, *, glance: bool = False) -> View:
         """Return what to show: while a picture is not complete, the one before."""
         if self._shown is None or not self._is_filling:
-            self._shown = (self._earlier or self._newest).view()
+            self._shown = (self._earlier or self._newest).view(glance=glance)
         return self._shown
 
     def last(self) -> View:
@@ -132,6 +132,11 @@ class _Judges:
             return self.view()
         except Exception:  # noqa: BLE001 - it was told already
             return self._new().view() if self._shown is None else self._shown
+
+
+def _goes_on(batch: Batch) -> bool:
+    """Whether the next picture will come by itself; where it does not, this one is exact."""
+    return batch.ended is None and not batch.position.paused
 
 
 def _nowhere(info: SessionInfo) -> Position:

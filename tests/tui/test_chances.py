@@ -22,8 +22,8 @@ def showing(*chances):
 class Compared(Correlator):
     """Whose first endpoint has normal requests that take half as long."""
 
-    def view(self):
-        view = super().view()
+    def view(self, *, glance=False):
+        view = super().view(glance=glance)
         first, *others = view.endpoints or (None,)
         if first is None:
             return view

@@ -119,11 +119,11 @@ def test_a_view_that_cannot_be_made_is_told_too_and_the_one_before_stays(started
     class Broken(Correlator):
         views = 0
 
-        def view(self):
+        def view(self, *, glance=False):
             type(self).views += 1
             if self.views > 1:
                 raise ZeroDivisionError("oops")
-            return super().view()
+            return super().view(glance=glance)
 
     stream = FakeSource(generate(5), step_s=0.5)
     frame = started(stream, judge_factory=Broken).wait(lambda frame: frame.error is not None)

@@ -19,8 +19,8 @@ from perfwatch.tui.widgets.flame_choices import FlameChoices
 class Judge(Correlator):
     """A correlator that knows the code too."""
 
-    def view(self):
-        return stacked.with_endpoint_stacks(super().view())
+    def view(self, *, glance=False):
+        return stacked.with_endpoint_stacks(super().view(glance=glance))
 
 
 def with_code(size=(100, 30), judge_factory=Judge):
@@ -152,8 +152,8 @@ async def test_without_stacks_it_says_why():
 class Hostile(Correlator):
     """One whose functions have names that a terminal would obey."""
 
-    def view(self):
-        view = super().view()
+    def view(self, *, glance=False):
+        view = super().view(glance=glance)
         stack = StackTime((Frame("\x1b[2J[bold]evil", "/\x1b]0;x\x07.py", 1),), "lock", is_gc=False, spent_ns=10**9)
         ends = tuple(msgspec.structs.replace(end, stacks=(stack,), judged_count=1) for end in view.endpoints)
         return msgspec.structs.replace(view, endpoints=ends)

@@ -69,8 +69,8 @@ async def test_screens_show_hostile_strings_as_text(keys, size):
 class WithStacks(Correlator):
     """A correlator that knows hostile code; every name of it, and what it was in the midst of calling."""
 
-    def view(self):
-        view = super().view()
+    def view(self, *, glance=False):
+        view = super().view(glance=glance)
         frames = tuple(Frame(f"{number}{EVIL}\0\x01", f"/{number}/{EVIL}\n/x.py", 1) for number in range(5))
         stacks = tuple(StackTime(frames[at:], "lock", is_gc=False, spent_ns=10**8) for at in range(4))
         return replace(

@@ -54,7 +54,7 @@ class Stored:
     def feed(self, record):
         return ()
 
-    def view(self):
+    def view(self, *, glance=False):
         return self._view
 
 

@@ -21,8 +21,8 @@ TREE = ("7 functions of threading, gunicorn, flask", "▾ place_order  orders.py
 class Judge(Correlator):
     """A correlator that knows the code too."""
 
-    def view(self):
-        return stacked.with_endpoint_stacks(super().view())
+    def view(self, *, glance=False):
+        return stacked.with_endpoint_stacks(super().view(glance=glance))
 
 
 def source(records=None, **info):
@@ -174,8 +174,8 @@ async def test_library_code_that_does_the_work_itself_is_told_by_its_ends():
     told = [stacked.time("on_cpu", 90, stacked.ORDER, *frames), stacked.time("lock", 9, stacked.ORDER)]
 
     class Decoding(Correlator):
-        def view(self):
-            view = super().view()
+        def view(self, *, glance=False):
+            view = super().view(glance=glance)
             requests = tuple(msgspec.structs.replace(one, stacks=tuple(told)) for one in view.requests)
             return msgspec.structs.replace(view, requests=requests)
 

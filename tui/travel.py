@@ -73,8 +73,7 @@ class Traveller(HabitualApp):
         """Let a screen point at what somebody went to, once the view is there."""
         if self._goal_ns is None or self.frame is None:
             return
-        position = self.frame.position
-        if position.now_ns == self._goal_ns or (position.now_ns > self._goal_ns and not position.behind):
+        if self.frame.position.now_ns == self._goal_ns:
             goal_ns, self._goal_ns = self._goal_ns, None
             screen.show_moment(goal_ns)
 

@@ -61,7 +61,7 @@ def help_sheet(screen: Screen[object], keymap: Mapping[str, str]) -> Sheet:
         grid.add_row("", "")
     grid.add_row(
         Text("mouse", style=f"bold {palette.ACCENT}"),
-        "click a row to select it, again to open it; the timeline to go there (drag: a window); the last line for pages",
+        "click a row to select it, again to open it; the timeline to go there (drag: a window); the last line",
     )
     return Sheet("keys", grid)
 

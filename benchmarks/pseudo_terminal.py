@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from typing import TYPE_CHECKING, Final
@@ -36,7 +37,9 @@ class PseudoTerminal:
         self.bytes_read = 0
         self._handle, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self._own = tempfile.TemporaryDirectory()
+        own = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), self._own.name)
+        environment = {**os.environ, **own, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.process = subprocess.Popen(
             command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
         )

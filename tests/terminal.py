@@ -23,10 +23,13 @@ class Terminal:
 
     def __init__(self, directory):
         self._socket, self._code = directory / "socket", directory / "code"
+        self._own = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(directory))
 
     def _tmux(self, *arguments):
-        """Run a tmux command, with an environment that says nothing of another terminal's size."""
-        environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+        """Run a tmux command, in an environment without another terminal's size, or what was kept of an earlier run."""
+        environment = {
+            name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}
+        } | self._own
         command = [TMUX, "-u", "-f", os.devnull, "-S", self._socket, *arguments]
         ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE_S, env=environment)
         return ended.stdout

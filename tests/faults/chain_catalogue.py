@@ -95,7 +95,7 @@ CHAINS = (
     ),
     chain(
         *("lock-over-sleep-asyncio", HELD, ("request", "sleep")),
-        says="for a lock, because GET /hold-lock/{{}} sleeps",
+        says=", because GET /hold-lock/{{}} sleeps",
         server=UVICORN,
     ),
     chain(

@@ -40,6 +40,7 @@ class PseudoTerminal:
         self._own = tempfile.TemporaryDirectory()
         own = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), self._own.name)
         environment = {**os.environ, **own, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is installed it is compiled once
         self.process = subprocess.Popen(
             command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
         )

@@ -206,10 +206,13 @@ class ThreadReader:
         syscall = _or_none(files, "syscall")
         voluntary, involuntary = parse_switches(files.read("status"))
         call = parse_syscall(syscall) if syscall else None
+        letter = parse_state(stat)
+        if letter == "S" and syscall and call is None:
+            letter = "R"  # it woke up between the two looks
         return ThreadState(
             tid=tid,
             name=parse_name(stat),
-            state=parse_state(stat),
+            state=letter,
             wait_channel=parse_wchan(channel) if channel else None,
             call=name_of(self._machine, call.number) if call and self._machine else None,
             fd=self._descriptor(call) if call else None,

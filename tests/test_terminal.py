@@ -40,7 +40,11 @@ def to_the_ledger_of_a(fault, screen):
     screen.press("Enter")
     screen.shows("detail")
     screen.press("Tab", "Enter")
-    return screen.until(lambda text: TITLE.search(text) and "unaccounted" in text and f" why {VERDICT[fault]} " in text)
+    return screen.until(
+        lambda text: (
+            TITLE.search(text) and "unaccounted" in text and re.search(rf" why {VERDICT[fault]} \d+ % \(", text)
+        )
+    )
 
 
 def booked_ms(bucket, text):

@@ -95,7 +95,7 @@ CHAINS = (
     ),
     chain(
         *("lock-over-sleep-asyncio", HELD, ("request", "sleep")),
-        says=", because GET /hold-lock/{{}} sleeps",
+        says="for a lock in locked() at suspending.py:175, because GET /hold-lock/{{}} sleeps",
         server=UVICORN,
     ),
     chain(

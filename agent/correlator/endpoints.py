@@ -158,6 +158,11 @@ class EndpointState:
         """Return its present figures; made anew only after a change."""
         return self._present(glance=False)
 
+    @property
+    def told(self) -> Endpoint:
+        """Its figures as they were told last, whether exactly or for a glance."""
+        return self._made or self.endpoint()
+
     def glance(self, now_ns: int) -> Endpoint:
         """Return the same for a screen: while it rests on hardly more requests, all but its counts is up to 2 s old."""
         made = self._made

@@ -48,8 +48,8 @@ def session_verdict(
     stuck = _stuck(info, ranked, slowness, open_at_ns, context)
     if stuck is not None and (stuck.age_ns > cost_ns or stuck.oldest_ns >= URGENT_NS):
         return _deadlocked(stuck.verdict, context.around.deadlocks.found(context))
-    if ranked and ranked[0].endpoint().judged_count:
-        return ranked[0].endpoint().verdict
+    if ranked and ranked[0].told.judged_count:
+        return ranked[0].told.verdict
     if ranked:
         return _healthy(info, ranked, context.now_ns)
     spent = context.around.thread_times.spent

@@ -243,5 +243,17 @@ def test_a_glance_counts_all_and_leaves_no_trace():
     assert watched.view() == exact
 
 
+def test_at_a_glance_the_session_is_judged_as_its_costliest_endpoint_is():
+    """One more slow request changes the figures in the verdict, which a glance tells with the next ones."""
+    correlator = Correlator(m.info())
+    for number in range(1, 101):
+        correlator.feed(m.served(number, 10 * number, lock=600))
+    before = correlator.view(glance=True)
+    correlator.feed(m.served(101, 1011, lock=900))
+    after = correlator.view(glance=True)
+    assert after.endpoints[0].count == before.endpoints[0].count + 1
+    assert before.verdict == after.verdict == after.endpoints[0].verdict != correlator.view().verdict
+
+
 def counts(endpoint):
     return (endpoint.method, endpoint.route, endpoint.count, endpoint.slow_count, endpoint.errors, endpoint.latency_ms)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.feeder_messages import LENGTH, Records
+from perfwatch.agent.feeder_messages import Records, framed, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,8 +140,7 @@ class _Chunk:
 
     def seal(self) -> int:
         """Compress it; returns what it takes from now on."""
-        framed = b"".join(LENGTH.pack(len(message)) + message for message in self._messages)
-        self._packed = zlib.compress(framed, _LEVEL)
+        self._packed = zlib.compress(b"".join(map(framed, self._messages)), _LEVEL)
         self._messages = []
         self.size_bytes = len(self._packed)
         return self.size_bytes
@@ -149,18 +148,8 @@ class _Chunk:
     def records(self) -> list[Record]:
         messages = self._messages
         if self._packed is not None:
-            messages = _split(zlib.decompress(self._packed))
+            messages, _ = whole(zlib.decompress(self._packed))
         return [record for message in messages for record in _decoder.decode(message).records]
-
-
-def _split(framed: bytes) -> list[bytes]:
-    messages, at = [], 0
-    while at < len(framed):
-        (length,) = LENGTH.unpack_from(framed, at)
-        at += LENGTH.size
-        messages.append(framed[at : at + length])
-        at += length
-    return messages
 
 
 _decoder: Final = msgspec.msgpack.Decoder(Records)

@@ -86,14 +86,8 @@ class Ring:
     def begin(self, at_ns: int, reach: Reach) -> int:
         """Return where to begin, to know what lay within reach before a moment; the chunk of it always does."""
         with self._changing:
-            spans = [(chunk.first_ns, chunk.count) for chunk in reversed(self._chunks) if chunk.first_ns <= at_ns]
-        begin_ns, records = at_ns, 0
-        for first_ns, count in spans:
-            records += count
-            if begin_ns < at_ns and (records > reach.records or at_ns - first_ns > reach.ns):
-                break
-            begin_ns = min(begin_ns, first_ns)
-        return max(self.first_ns, begin_ns)
+            spans = [(chunk.first_ns, chunk.count) for chunk in reversed(self._chunks)]
+        return max(self.first_ns, reach.begin(at_ns, spans))
 
     def _is_old(self, chunk: _Chunk) -> bool:
         return chunk.last_ns < self.last_ns - self._max_ns

@@ -12,9 +12,7 @@ from perfwatch.agent.model import BUCKETS
 from perfwatch.agent.playing import MAX_WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from perfwatch.agent.model import Bucket, Endpoint, FrameShare, View
+    from perfwatch.agent.model import Endpoint, FrameShare, View
     from perfwatch.agent.playing import Window
     from perfwatch.agent.source import Source
 
@@ -119,8 +117,7 @@ def _shifts(before: dict[str, float], after: dict[str, float]) -> tuple[Shift, .
 
 
 def _buckets(end: Endpoint) -> dict[str, float]:
-    names: Iterable[Bucket] = BUCKETS
-    return {name: spent_ns / 1e6 for name, spent_ns in zip(names, end.ledger.booked_ns, strict=True)}
+    return {name: spent_ns / 1e6 for name, spent_ns in zip(BUCKETS, end.ledger.booked_ns, strict=True)}
 
 
 def _code(end: Endpoint) -> dict[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator import doings
 from perfwatch.agent.correlator.booked import within_total
 from perfwatch.agent.correlator.calling import divide
 from perfwatch.agent.course_step import Step, Stretch, between, length, without
@@ -123,9 +124,9 @@ class _Course:
     def runs(self) -> Iterator[Step]:
         """Yield the time on a CPU, by the gaps between the waits, after the short calls."""
         free = [parts for gap in self._gaps if (parts := without(gap, self._calling))] or [(gap,) for gap in self._gaps]
-        on_cpu_ns, whole_ns, so_far_ns, given_ns = self._left["on_cpu"], sum(map(_sum, free)), 0, 0
+        on_cpu_ns, whole_ns, so_far_ns, given_ns = self._left["on_cpu"], sum(map(doings.length, free)), 0, 0
         for parts in free:
-            so_far_ns += _sum(parts)
+            so_far_ns += doings.length(parts)
             spent_ns = on_cpu_ns * so_far_ns // whole_ns - given_ns if whole_ns else 0
             given_ns += self._take("on_cpu", spent_ns)
             yield Step("on_cpu", spent_ns, parts, *self._speaker.ran_in(self._since_ns, parts))
@@ -161,11 +162,8 @@ class _Course:
             yield wait.started_ns, woken_ns, wait.bucket, wait
             yield woken_ns, resumed_at(wait), "run_queue", wait
 
-    def _within(self, call: Call, stretch: Stretch) -> Iterator[Stretch]:
-        begin = max(call.started_ns - self._since_ns, stretch[0])
-        end = min(call.ended_ns - self._since_ns, stretch[1])
-        if begin < end:
-            yield begin, end
+    def _within(self, call: Call, stretch: Stretch) -> list[Stretch]:
+        return doings.within((stretch,), call.started_ns - self._since_ns, call.ended_ns - self._since_ns)
 
     def _take(self, bucket: Bucket, spent_ns: int) -> int:
         taken = min(spent_ns, self._left[bucket])
@@ -179,7 +177,3 @@ def _by_wait(slices: Iterable[Slice]) -> dict[int | None, list[Slice]]:
     for one in slices:
         found.setdefault(None if one.wait is None else id(one.wait), []).append(one)
     return found
-
-
-def _sum(parts: Sequence[Stretch]) -> int:
-    return sum(map(length, parts))

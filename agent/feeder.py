@@ -22,7 +22,7 @@ import msgspec
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Message, Order, Records
+from perfwatch.agent.feeder_messages import Ended, Failed, Hello, Message, Order, Records, framed
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
@@ -79,9 +79,9 @@ class Outbox:
 
     def _append(self, message: Message) -> None:
         data = _encoder.encode(message)
-        framed = memoryview(LENGTH.pack(len(data)) + data)
-        self._pending.append((framed, len(message.records) if isinstance(message, Records) else None))
-        self._bytes += len(framed)
+        view = memoryview(framed(data))
+        self._pending.append((view, len(message.records) if isinstance(message, Records) else None))
+        self._bytes += len(view)
 
     def _flush(self) -> None:
         with suppress(BlockingIOError):

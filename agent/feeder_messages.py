@@ -17,6 +17,24 @@ from perfwatch.probes.records import Record  # noqa: TC001 - as above
 LENGTH: Final = struct.Struct("=I")
 
 
+def framed(message: bytes) -> bytes:
+    """Return a message as it goes through the pipe."""
+    return LENGTH.pack(len(message)) + message
+
+
+def whole(stream: bytes | bytearray) -> tuple[list[bytes], int]:
+    """Return the messages that are there to their end, and how many bytes these take."""
+    messages, at = [], 0
+    while len(stream) - at >= LENGTH.size:
+        (length,) = LENGTH.unpack_from(stream, at)
+        end = at + LENGTH.size + length
+        if end > len(stream):
+            break
+        messages.append(bytes(stream[at + LENGTH.size : end]))
+        at = end
+    return messages, at
+
+
 class Order(msgspec.Struct, frozen=True):
     """What the feeder is to do."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 
 from perfwatch.agent.correlator.places import kind_of, module_of
+from perfwatch.agent.correlator.wording import file_name
 from perfwatch.agent.model import Mechanism  # noqa: TC001 - msgspec reads the annotations
 from perfwatch.agent.trees.reasons import UNKNOWN, Reason, meaning, reason_of
 
@@ -184,9 +185,7 @@ class _Node:
         if not self.file:
             return ""
         line = max(self.lines, key=lambda line: (self.lines[line], -line), default=0)
-        folder, _, base = self.file.rpartition("/")
-        name = base if base != "__init__.py" else f"{folder.rpartition('/')[2]}/{base}"
-        return f"{name}:{line}" if line > 0 else name
+        return f"{file_name(self.file)}:{line}" if line > 0 else file_name(self.file)
 
 
 def _named(chain: Sequence[_Node]) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.feeder_messages import LENGTH, Ended, Failed, Hello, Message, Order, Records
+from perfwatch.agent.feeder_messages import Ended, Failed, Hello, Message, Order, Records, whole
 from perfwatch.agent.marks import Marks
 from perfwatch.agent.playing import Player
 from perfwatch.agent.ring import Ring
@@ -242,16 +242,9 @@ class Live:
         return bool(set(pipes) & set(ready))
 
     def _whole(self) -> list[_Received]:
-        messages, at = [], 0
-        while len(self._buffer) - at >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(self._buffer, at)
-            if len(self._buffer) - at - LENGTH.size < length:
-                break
-            packed = bytes(self._buffer[at + LENGTH.size : at + LENGTH.size + length])
-            messages.append(_Received(_decoder.decode(packed), packed))
-            at += LENGTH.size + length
-        del self._buffer[:at]
-        return messages
+        messages, taken = whole(self._buffer)
+        del self._buffer[:taken]
+        return [_Received(_decoder.decode(packed), packed) for packed in messages]
 
     def _take(self, received: _Received) -> None:
         message = received.message

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from perfwatch.probes.records import ServedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from perfwatch.probes.records import Record
 
@@ -38,6 +38,18 @@ class Reach(NamedTuple):
 
     ns: int
     records: int
+
+    def begin(self, at_ns: int, spans: Iterable[tuple[int, int]]) -> int:
+        """Return where to begin, of the seconds before a moment: (when it began, its records), the newest first."""
+        begin_ns, records = at_ns, 0
+        for first_ns, count in spans:
+            if first_ns > at_ns:  # the moment is before it, or between two seconds
+                continue
+            records += count
+            if begin_ns < at_ns and (records > self.records or at_ns - first_ns > self.ns):
+                break
+            begin_ns = min(begin_ns, first_ns)
+        return begin_ns
 
 
 QUICK: Final = Reach(60_000_000_000, 600)
@@ -97,7 +109,7 @@ class Player:
     ) -> None:
         """Without a moment it begins with the tape's first record, and knows all that follows."""
         self._tape, self._clock = tape, clock
-        self._controls = threading.Condition()  # guards the four below
+        self._controls = threading.Condition()  # guards what follows, up to the stream
         self._head = Playhead(tape, tape.first_ns if at_ns is None else at_ns, speed, paused=paused)
         self._window: Window | None = None
         self._is_sought = self._is_new = at_ns is not None

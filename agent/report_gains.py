@@ -9,7 +9,7 @@ from perfwatch.agent.correlator.wording import duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.model import Cause, Latency, Mechanism, Scalability, View, WhatIf
+    from perfwatch.agent.model import Latency, Mechanism, Scalability, View, WhatIf
 
 _TEN: Final = 9.95
 
@@ -31,12 +31,6 @@ def gain_of_all(view: View) -> str | None:
     if first is None or first.verdict != view.verdict:
         return None
     return gain_of(view.verdict.mechanism, first.what_if, first.latency_ms)
-
-
-def further(causes: Sequence[Cause], mechanism: Mechanism | None) -> str | None:
-    """Name the causes besides the one of the verdict: `also disk 28 %, cpu 9 %`; None where there is none."""
-    told = ", ".join(f"{one.mechanism} {percent(one.share)}" for one in causes if one.mechanism != mechanism)
-    return f"also {told}" if told else None
 
 
 def _falls(one: WhatIf, latency_ms: Latency) -> str:

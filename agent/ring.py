@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.feeder_messages import LENGTH, Records
+from perfwatch.agent.feeder_messages import Records, framed, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,14 +86,8 @@ class Ring:
     def begin(self, at_ns: int, reach: Reach) -> int:
         """Return where to begin, to know what lay within reach before a moment; the chunk of it always does."""
         with self._changing:
-            spans = [(chunk.first_ns, chunk.count) for chunk in reversed(self._chunks) if chunk.first_ns <= at_ns]
-        begin_ns, records = at_ns, 0
-        for first_ns, count in spans:
-            records += count
-            if begin_ns < at_ns and (records > reach.records or at_ns - first_ns > reach.ns):
-                break
-            begin_ns = min(begin_ns, first_ns)
-        return max(self.first_ns, begin_ns)
+            spans = [(chunk.first_ns, chunk.count) for chunk in reversed(self._chunks)]
+        return max(self.first_ns, reach.begin(at_ns, spans))
 
     def _is_old(self, chunk: _Chunk) -> bool:
         return chunk.last_ns < self.last_ns - self._max_ns
@@ -140,8 +134,7 @@ class _Chunk:
 
     def seal(self) -> int:
         """Compress it; returns what it takes from now on."""
-        framed = b"".join(LENGTH.pack(len(message)) + message for message in self._messages)
-        self._packed = zlib.compress(framed, _LEVEL)
+        self._packed = zlib.compress(b"".join(map(framed, self._messages)), _LEVEL)
         self._messages = []
         self.size_bytes = len(self._packed)
         return self.size_bytes
@@ -149,18 +142,8 @@ class _Chunk:
     def records(self) -> list[Record]:
         messages = self._messages
         if self._packed is not None:
-            messages = _split(zlib.decompress(self._packed))
+            messages, _ = whole(zlib.decompress(self._packed))
         return [record for message in messages for record in _decoder.decode(message).records]
-
-
-def _split(framed: bytes) -> list[bytes]:
-    messages, at = [], 0
-    while at < len(framed):
-        (length,) = LENGTH.unpack_from(framed, at)
-        at += LENGTH.size
-        messages.append(framed[at : at + length])
-        at += length
-    return messages
 
 
 _decoder: Final = msgspec.msgpack.Decoder(Records)

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.model import resumed_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,5 +81,5 @@ def _ran_ns(pauses: Iterable[GcPause], record: ServedRequest) -> int:
             ran_ns += min(max(pause.cpu_ns, 0), pause.paused_ns)
         else:
             untold.append((start, end))
-    waits = [(wait.started_ns, wait.started_ns + wait.blocked_ns + wait.runnable_ns) for wait in record.waits]
+    waits = [(wait.started_ns, resumed_at(wait)) for wait in record.waits]
     return ran_ns + max(sum(end - start for start, end in untold) - overlap_ns(untold, waits), 0)

@@ -55,17 +55,31 @@ class EndpointName(NamedTuple):
     """As in `Request`."""
 
 
+class _Made(NamedTuple):
+    """An endpoint's figures as they were once."""
+
+    endpoint: Endpoint
+    known: tuple[object, ...]
+    """What of it other endpoints' requests tell."""
+    is_rough: bool
+    """For a glance."""
+
+
+class _Glance(NamedTuple):
+    """When a screen was shown figures as they were then, and on how many judged requests they rest."""
+
+    at_ns: int
+    judged: int
+
+
 class EndpointState:
     """One method and route: all its durations, the sums of its ledgers, its latest verdicts."""
 
     __slots__ = (
         "_booked",
+        "_glanced",
         "_is_fresh",
-        "_is_rough",
-        "_known",
         "_made",
-        "_made_ns",
-        "_made_of",
         "_predictions",
         "_slow",
         "_slowness",
@@ -96,15 +110,13 @@ class EndpointState:
         self._predictions = Predictions()
         self._slowness = slowness
         self._traffic = traffic
-        self._known: tuple[object, ...] = ()
-        """What it was made of that other endpoints' requests tell."""
         self._booked = BookedSums()
         self._slow = Pool()
         self._usual = Pool()
-        self._made: Endpoint | None = None
-        self._made_ns = self._made_of = 0
-        self._is_fresh = self._is_rough = False
-        """Nothing came since it was made; it was made for a glance."""
+        self._made: _Made | None = None
+        self._is_fresh = False
+        """Nothing came since it was made."""
+        self._glanced: _Glance | None = None
 
     def count(self, booked_ns: tuple[int, ...], *, slow: bool, failed: bool, sign: int = 1) -> None:
         """Count a request whose duration is in `latencies` already; with sign -1 take it back."""
@@ -165,15 +177,15 @@ class EndpointState:
 
     def glance(self, now_ns: int) -> Endpoint:
         """Return the same for a screen: while it rests on hardly more requests, all but its counts is up to 2 s old."""
-        made = self._made
-        is_old = now_ns - self._made_ns >= GLANCE_NS or now_ns < self._made_ns
-        if made is None or is_old or 8 * (self._slow.count + self._usual.count) > 9 * self._made_of:
-            self._made_ns, self._made_of = now_ns, self._slow.count + self._usual.count
+        judged, last = self._slow.count + self._usual.count, self._glanced
+        is_near = last is not None and 0 <= now_ns - last.at_ns < GLANCE_NS and 8 * judged <= 9 * last.judged
+        if self._made is None or not is_near:
+            self._glanced = _Glance(now_ns, judged)
             return self._present(glance=True)
         if self._is_fresh:
-            return made
+            return self._made.endpoint
         return msgspec.structs.replace(
-            made,
+            self._made.endpoint,
             count=self.latencies.count,
             slow_count=self.slow_count,
             errors=self.errors,
@@ -181,12 +193,17 @@ class EndpointState:
         )
 
     def _present(self, *, glance: bool) -> Endpoint:
-        is_fine = self._is_fresh and (glance or not self._is_rough)
-        if self._made is None or not is_fine or self._known != self._told_by_others():
-            self._made = self._make(glance=glance)
-            self._known = self._told_by_others()
-            self._is_fresh, self._is_rough = True, glance
-        return self._made
+        made = self._made
+        if (
+            made is None
+            or not self._is_fresh
+            or (made.is_rough and not glance)
+            or made.known != self._told_by_others(made.endpoint.verdict)
+        ):
+            endpoint = self._make(glance=glance)
+            made = self._made = _Made(endpoint, self._told_by_others(endpoint.verdict), is_rough=glance)
+            self._is_fresh = True
+        return made.endpoint
 
     @property
     def _always_slow(self) -> bool:
@@ -255,9 +272,9 @@ class EndpointState:
             return given_back(told, self._traffic.givers.of(self.name))
         return known_later(mechanism, told, self.name, self._traffic.loops)
 
-    def _told_by_others(self) -> tuple[object, ...]:
+    def _told_by_others(self, verdict: Verdict) -> tuple[object, ...]:
         """Return what of other endpoints' requests its verdict is made of: changes when that does."""
-        keeper = keeper_in(self._made.verdict.evidence) if self._made is not None else None
+        keeper = keeper_in(verdict.evidence)
         loops = self._traffic.loops
         deed = None if keeper is None else loops.deed_of(keeper)
         return (loops.held_by(self.name), deed, self._traffic.givers.of(self.name), self._traffic.demand.version)

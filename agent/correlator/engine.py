@@ -153,10 +153,11 @@ class Correlator:
         now_ns = self._now_ns
         endpoints = tuple(state.glance(now_ns) if glance else state.endpoint() for state in ranked)
         context = self._context()
-        self._waited.look(self._judged.requests)
-        lately, ever = Span(self._now_ns - LATELY_NS, self._now_ns), Span(None, self._now_ns)
+        requests = self._judged.requests
+        self._waited.look(requests)
+        lately, ever = Span(now_ns - LATELY_NS, now_ns), Span(None, now_ns)
         return View(
-            now_ns=self._now_ns,
+            now_ns=now_ns,
             in_flight_at_ns=self._open_at_ns or None,
             first_ns=self._first_ns,
             verdict=session_verdict(self._info, ranked, self._slowness, self._open_at_ns, context),
@@ -168,7 +169,7 @@ class Correlator:
             concurrency=self._latencies.total_ns / 1e9 / passed_s if passed_s > 0 else 0.0,
             latency_ms=self._latencies.summary(),
             endpoints=endpoints,
-            requests=self._judged.requests,
+            requests=requests,
             in_flight=self._traffic.open,
             in_flight_count=self._traffic.open_count,
             timeline=self._timeline.instants(),
@@ -193,7 +194,7 @@ class Correlator:
             downstream=self._downstream.largest(),
             opportunities=self._chances.opportunities(endpoints, around.connections),
             deadlocks=around.deadlocks.found(context),
-            threads=threads_now(context),
+            threads=threads_now(context, lately),
             memory=memory_now(around, lately),
             gc_runs=around.code.runs.told(context),
             scalability=self._traffic.windows.scalability(),

@@ -32,7 +32,7 @@ KEPT: Final = 60
 """Cells of a thread."""
 MAX_THREADS: Final = 1024
 """In all; as many as the probe reads."""
-LATELY_NS: Final = 10_000_000_000
+_LATELY_NS: Final = 10_000_000_000
 MINUTE_NS: Final = 60_000_000_000
 _PER_PROCESS: Final = 256
 _MAX_WAITS: Final = 512
@@ -183,7 +183,7 @@ class History:
     def used(self) -> tuple[float | None, float | None]:
         """The shares of its last 10 s in which it ran, and in which it could have; None where that is not counted."""
         if self._used is None:
-            lately = [cell for cell in self._cells_since(self.at_ns - LATELY_NS) if cell.ran_ns is not None]
+            lately = [cell for cell in self._cells_since(self.at_ns - _LATELY_NS) if cell.ran_ns is not None]
             lived_ns = sum(cell.until_ns - cell.from_ns for cell in lately)
             ran_ns, waited_ns = (sum(cell.ran_ns or 0 for cell in lately), sum(cell.waited_ns or 0 for cell in lately))
             self._used = (part(ran_ns, lived_ns), part(waited_ns, lived_ns)) if lived_ns else (None, None)
@@ -210,7 +210,7 @@ class Histories:
         """Take in the threads of a process; costs 4 us each, and 0.1 ms for one that ran (its stacks are in `code`)."""
         before = self._of.pop(sample.pid, {})
         room = min(_PER_PROCESS, MAX_THREADS - len(self))
-        self._of = {pid: kept for pid, kept in self._of.items() if _newest(kept) > sample.at_ns - LATELY_NS}
+        self._of = {pid: kept for pid, kept in self._of.items() if _newest(kept) > sample.at_ns - _LATELY_NS}
         told = sorted(sample.threads[: max(room, 0)], key=lambda one: one.tid)
         if told:
             self._of[sample.pid] = {one.tid: self._read(before.get(one.tid), one, sample, code) for one in told}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfwatch.agent.correlator.rates import grown
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.model_memory import HostMemory, MemoryState, ProcessMemoryUse, Room
 
@@ -20,7 +19,8 @@ def memory_now(around: Surroundings, span: Span) -> MemoryState:
     """Return how things stand at the end of `span`; rates are of that stretch."""
     past, memory = around.memory.past, around.memory
     uses = []
-    for kept, latest in past.processes():
+    for kept in past.processes():
+        latest = kept.latest
         minor, major = memory.faults(latest.pid, span)
         uses.append(
             ProcessMemoryUse(
@@ -72,5 +72,5 @@ def _room(limits: tuple[CgroupLimit, ...], host: HostMemory | None, growth: Grow
 def _rooms(limits: tuple[CgroupLimit, ...]) -> Iterator[tuple[str, int, int]]:
     for one in limits:
         if one.memory_limit_bytes is not None and one.memory_bytes is not None:
-            free = grown(one.memory_bytes, one.memory_limit_bytes)
-            yield one.memory_path or one.path, free or 0, one.memory_limit_bytes
+            free = max(one.memory_limit_bytes - one.memory_bytes, 0)
+            yield one.memory_path or one.path, free, one.memory_limit_bytes

@@ -52,11 +52,10 @@ class Held:
 class OfProcess(Held):
     """One process: also its newest reading, and those figures that are read more seldom."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: ProcessMemory) -> None:
         super().__init__()
-        self.latest: ProcessMemory | None = None
-        self.pss_bytes: int | None = None
-        self.uss_bytes: int | None = None
+        self.latest = first
+        self.pss_bytes, self.uss_bytes = first.pss_bytes, first.uss_bytes
 
     def sample(self, sample: ProcessMemory) -> None:
         """Take in a reading."""
@@ -78,10 +77,10 @@ class MemoryPast:
         """Take in the figures of one process; costs about 2 us."""
         self._forget(sample.at_ns)
         kept = self._of.get(sample.pid)
-        if kept is None or (kept.latest is not None and kept.latest.at_ns >= sample.at_ns):
+        if kept is None or kept.latest.at_ns >= sample.at_ns:
             if len(self._of) >= MAX_PROCESSES and sample.pid not in self._of:
                 return
-            kept = self._of[sample.pid] = OfProcess()
+            kept = self._of[sample.pid] = OfProcess(sample)
         kept.sample(sample)
         at_ns, sum_ = self._sum
         if at_ns and sample.at_ns - at_ns >= _SAME_NS:
@@ -89,16 +88,10 @@ class MemoryPast:
         self._sum = (sample.at_ns, max(sample.rss_bytes, 0) + (sum_ if sample.at_ns - at_ns < _SAME_NS else 0))
 
     def _forget(self, now_ns: int) -> None:
-        for pid in [pid for pid, kept in self._of.items() if _is_stale(kept, now_ns)]:
+        for pid in [pid for pid, kept in self._of.items() if now_ns - kept.latest.at_ns > _STALE_NS]:
             del self._of[pid]
 
-    def processes(self) -> Iterator[tuple[OfProcess, ProcessMemory]]:
-        """Yield those that live, with their newest readings."""
-        newest_ns = max((kept.latest.at_ns for kept in self._of.values() if kept.latest), default=0)
-        for kept in self._of.values():
-            if kept.latest is not None and newest_ns - kept.latest.at_ns < _SAME_NS:
-                yield kept, kept.latest
-
-
-def _is_stale(kept: OfProcess, now_ns: int) -> bool:
-    return kept.latest is None or now_ns - kept.latest.at_ns > _STALE_NS
+    def processes(self) -> Iterator[OfProcess]:
+        """Yield those that live."""
+        newest_ns = max((kept.latest.at_ns for kept in self._of.values()), default=0)
+        return (kept for kept in self._of.values() if newest_ns - kept.latest.at_ns < _SAME_NS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.findings import named
-from perfwatch.agent.correlator.histories import LATELY_NS
-from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.correlator.thread_state import doing_in
 from perfwatch.agent.model_threads import TargetThread
 
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.correlator.code import Sighting
     from perfwatch.agent.correlator.context import Context
     from perfwatch.agent.correlator.histories import History
+    from perfwatch.agent.correlator.series import Span
     from perfwatch.agent.model_threads import Doing
 
 _FRESH_NS: Final = 1_500_000_000
@@ -27,10 +26,9 @@ class _Known(NamedTuple):
     held: dict[int, float] | None
 
 
-def threads_now(context: Context) -> tuple[TargetThread, ...]:
-    """Return the threads by process and number; costs 5 us each."""
-    around, now_ns = context.around, context.now_ns
-    lately = Span(now_ns - LATELY_NS, now_ns)
+def threads_now(context: Context, lately: Span) -> tuple[TargetThread, ...]:
+    """Return the threads by process and number, each with how long it held the lock lately; costs 5 us each."""
+    around = context.around
     interpreters, known = around.code.interpreters, dict[int, _Known]()
     told = []
     for history in around.histories.all():

@@ -84,11 +84,14 @@ def at(function: str, file: str, line: int) -> str:
     """Return a place in the code as a person says it: `Cache.get() at cache.py:61`, `hashlib.sha256`."""
     name = cut(function.rpartition("<locals>.")[2], _MAX_FUNCTION)
     called = name if name.endswith((")", ">")) or not file else f"{name}()"
-    folder, _, base = file.rpartition("/")
-    if base == "__init__.py":
-        base = f"{folder.rpartition('/')[2]}/{base}"
-    where = f"{cut(base, _MAX_FILE)}:{line}" if line > 0 else cut(base, _MAX_FILE)
+    where = f"{cut(file_name(file), _MAX_FILE)}:{line}" if line > 0 else cut(file_name(file), _MAX_FILE)
     return f"{called} at {where}" if file else called
+
+
+def file_name(file: str) -> str:
+    """Return what a file is called without its folders: `cache.py`; of a package `shop/__init__.py`."""
+    folder, _, base = file.rpartition("/")
+    return f"{folder.rpartition('/')[2]}/{base}" if base == "__init__.py" else base
 
 
 def cut(text: str, length: int) -> str:

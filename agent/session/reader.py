@@ -113,15 +113,7 @@ class SessionReader:
             spans = fetch.spans_until(self._db, at_ns, 2 + reach.ns // _SECOND_NS)
         except fetch.UNSOUND:
             return max(self._first_ns, at_ns - reach.ns)
-        begin_ns, records = at_ns, 0
-        for first_ns, count in spans:
-            if first_ns > at_ns:  # the moment is between two seconds
-                continue
-            records += count
-            if begin_ns < at_ns and (records > reach.records or at_ns - first_ns > reach.ns):
-                break
-            begin_ns = min(begin_ns, first_ns)
-        return max(self._first_ns, begin_ns)
+        return max(self._first_ns, reach.begin(at_ns, spans))
 
     def verdicts(self) -> Iterator[StoredVerdict]:
         """Yield the verdicts that were given live, in their order."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from perfwatch.agent.report_gains import further, gain_of_all
+from perfwatch.agent.correlator.because import also
+from perfwatch.agent.report_gains import gain_of_all
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, count, duration, fit, percent, span
 from perfwatch.tui.widgets.panel import Panel, joined
@@ -61,8 +62,9 @@ def _lines(frame: Frame, width: int) -> list[Text]:
 
 def _gain(view: View, width: int) -> Text:
     """Say what would be gained, and which other causes there are; empty where neither is known."""
-    gain, others = gain_of_all(view), further(view.verdict.causes, view.verdict.mechanism)
-    text = Text.assemble((gain or "", palette.GAIN), "   " if gain and others else "", (others or "", palette.TEXT))
+    gain, others = gain_of_all(view), also(view.verdict.causes, view.verdict.mechanism)
+    told = f"also {others}" if others else ""
+    text = Text.assemble((gain or "", palette.GAIN), "   " if gain and told else "", (told, palette.TEXT))
     text.truncate(width, overflow="ellipsis")
     return text
 

@@ -173,7 +173,7 @@ class EndpointState:
     @property
     def told(self) -> Endpoint:
         """Its figures as they were told last, whether exactly or for a glance."""
-        return self._made or self.endpoint()
+        return self.endpoint() if self._made is None else self._made.endpoint
 
     def glance(self, now_ns: int) -> Endpoint:
         """Return the same for a screen: while it rests on hardly more requests, all but its counts is up to 2 s old."""

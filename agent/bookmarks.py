@@ -5,8 +5,6 @@ The file may have been made by anybody: it is read as a regular file of a bounde
 
 from __future__ import annotations
 
-import os
-import stat
 from bisect import insort
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,6 +12,7 @@ import msgspec
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session import place
+from perfwatch.agent.trust import read_small
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,18 +79,15 @@ def _write(draft: Path, data: bytes) -> None:
 
 def _read(path: Path) -> list[Bookmark]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        read = read_small(path, MAX_BYTES)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise PerfwatchError(f"cannot read the bookmarks in {path}: {error.strerror}") from None
-    with os.fdopen(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise PerfwatchError(f"{path} is no file of bookmarks", "remove it")
-        data = file.read(MAX_BYTES)
+    if read is None:
+        raise PerfwatchError(f"{path} is no file of bookmarks", "remove it")
     try:
-        found = msgspec.json.decode(data, type=list[Bookmark])
+        found = msgspec.json.decode(read[0], type=list[Bookmark])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise PerfwatchError(f"{path} is no file of bookmarks, or is damaged", "remove it") from None
     return sorted(Bookmark(one.at_ns, one.note[:MAX_NOTE_CHARS]) for one in found[:MAX_BOOKMARKS])

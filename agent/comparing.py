@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import BUCKETS
 from perfwatch.agent.playing import MAX_WINDOW
 
@@ -78,6 +77,8 @@ def compare(before: View, after: View) -> Comparison:
 
 def viewed(source: Source, window: Window) -> View:
     """Return the view of a stretch that a source keeps, as it is shown: of too many records, the first."""
+    from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415 - no first screen waits for it
+
     correlator = Correlator(source.info)
     for record in islice(source.cut(window), MAX_WINDOW):
         correlator.feed(record)

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent import bookmarks
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.playing import Window
 from perfwatch.agent.session.writer import SessionWriter
 
@@ -41,6 +40,8 @@ def save(source: Source, window: Window, path: Path, marked: Iterable[Bookmark] 
 
     The session's own clock stays: a moment of it is told by the same time as before. Raises PerfwatchError.
     """
+    from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415 - no first screen waits for it
+
     correlator, count, committed_ns = Correlator(source.info), 0, window.begin_ns
     with SessionWriter(path, source.info) as writer:
         for record in source.cut(window):

@@ -87,10 +87,7 @@ class Feed(threading.Thread):
                 self._stopping.wait(_ENDED_WAIT_S)
 
     def _fail(self, judges: _Judges, pace: _Pace, problem: str) -> None:
-        if pace.position is not None:
-            self._post(Frame(judges.last(), pace.position, self._source.info, error=problem, marks=self._source.marks))
-            return
-        position = _nowhere(self._source.info)
+        position = _nowhere(self._source.info) if pace.position is None else pace.position
         self._post(Frame(judges.last(), position, self._source.info, error=problem, marks=self._source.marks))
 
 

@@ -139,9 +139,13 @@ class HabitualApp(Keyed, App[None]):
         try:
             paths = picture.save(self, Path.cwd())
         except PerfwatchError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.complain(error)
         else:
             self.notify(f"saved {' and '.join(map(str, paths))}", markup=False)
+
+    def complain(self, error: PerfwatchError) -> None:
+        """Tell what went wrong."""
+        self.notify(str(error), severity="error", markup=False)
 
 
 _NO_COLOUR = NoColor()

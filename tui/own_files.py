@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.trust import caller, read_small, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ CONFIG: Final = "config.toml"
 STATE: Final = "state.json"
 _OURS: Final = "perfwatch"
 _LONGEST: Final = 64 << 10
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE: Final = 0o022
@@ -32,10 +31,9 @@ _OTHERS_WRITE: Final = 0o022
 def config_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return where a configuration may be: this user's, and under sudo that of whoever called it."""
     files = [_base(environ, "XDG_CONFIG_HOME", ".config") / _OURS / CONFIG]
-    caller = environ.get("SUDO_UID", "")
-    if os.geteuid() == 0 and caller.isdecimal():
+    if (called := caller(environ)) is not None:
         with suppress(KeyError, OverflowError):
-            files.append(Path(pwd.getpwuid(int(caller)).pw_dir) / ".config" / _OURS / CONFIG)
+            files.append(Path(pwd.getpwuid(called).pw_dir) / ".config" / _OURS / CONFIG)
     return tuple(files)
 
 
@@ -54,24 +52,17 @@ def _base(environ: Mapping[str, str], variable: str, otherwise: str) -> Path:
 def read(path: Path, environ: Mapping[str, str]) -> bytes | None:
     """Read a file of ours; None where there is none; raises PerfwatchError where it is not to be trusted."""
     try:
-        handle = os.open(path, _READ)
+        found = read_small(path, _LONGEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise PerfwatchError(f"cannot read {path}: {error.strerror}", "make it a regular file of yours") from None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST:
-            raise PerfwatchError(f"{path} is no regular file of at most {_LONGEST >> 10} KiB", "delete it")
-        if found.st_uid not in _trusted(environ) or found.st_mode & _OTHERS_WRITE:
-            raise PerfwatchError(f"others can write {path}", f"chmod go-w {path}, and see that it is yours")
-        return file.read(_LONGEST)
-
-
-def _trusted(environ: Mapping[str, str]) -> set[int]:
-    caller = environ.get("SUDO_UID", "")
-    mine = {0, os.geteuid()}
-    return mine | {int(caller)} if os.geteuid() == 0 and caller.isdecimal() else mine
+    if found is None:
+        raise PerfwatchError(f"{path} is no regular file of at most {_LONGEST >> 10} KiB", "delete it")
+    data, status = found
+    if status.st_uid not in trusted(environ) or status.st_mode & _OTHERS_WRITE:
+        raise PerfwatchError(f"others can write {path}", f"chmod go-w {path}, and see that it is yours")
+    return data
 
 
 def write(directory: Path, name: str, data: bytes) -> bool:

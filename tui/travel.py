@@ -59,7 +59,7 @@ class Traveller(HabitualApp):
             self._bookmarks = Bookmarks(source.path)
         except PerfwatchError as error:
             self._bookmarks = Bookmarks(None)
-            self._complain(error)
+            self.complain(error)
         for bookmark in self._bookmarks.all:
             source.marks.add("bookmark", bookmark.at_ns)
 
@@ -215,7 +215,7 @@ class Traveller(HabitualApp):
         try:
             self._bookmarks.add(*told)
         except PerfwatchError as error:
-            self._complain(error)
+            self.complain(error)
         self._source.marks.add("bookmark", told[0])
 
     def action_bookmarks(self) -> None:
@@ -229,7 +229,7 @@ class Traveller(HabitualApp):
         try:
             self._bookmarks.remove(bookmark)
         except PerfwatchError as error:
-            self._complain(error)
+            self.complain(error)
 
     # Saving
 
@@ -252,13 +252,10 @@ class Traveller(HabitualApp):
         try:
             count = saving.save(source, window, path, marked)
         except PerfwatchError as error:
-            self.call_from_thread(self._complain, error)
+            self.call_from_thread(self.complain, error)
         else:
             saved = f"saved {count} records to {path}"
             self.call_from_thread(self.notify, saved, markup=False)
-
-    def _complain(self, error: PerfwatchError) -> None:
-        self.notify(str(error), severity="error", markup=False)
 
     def _clock(self, at_ns: int) -> str:
         return "" if self.frame is None else clock(self.frame.info.unix_s(at_ns))

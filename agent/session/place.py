@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session.lock import is_locked
+from perfwatch.agent.trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,21 +70,12 @@ def remove(path: Path) -> None:
 
 def _check(directory: Path, found: os.stat_result, *, is_last: bool) -> None:
     """Raise PerfwatchError if somebody else can put files into a directory, or another in its place."""
-    if found.st_uid not in _trusted() and directory != directory.parent:
+    if found.st_uid not in trusted(os.environ) and directory != directory.parent:
         raise PerfwatchError(f"{directory} belongs to {_user(found.st_uid)}, who could meddle with it", _ELSEWHERE)
     if found.st_mode & stat.S_ISVTX and not is_last:
         return
     if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_private(directory, found)):
         raise PerfwatchError(f"others can write to {directory} and could meddle with the recording", _ELSEWHERE)
-
-
-def _trusted() -> set[int]:
-    """Root, this user, and who called sudo: each could do as this process does anyway."""
-    trusted = {0, os.geteuid()}
-    invoker = os.environ.get("SUDO_UID", "")
-    if os.geteuid() == 0 and invoker.isdecimal():
-        trusted.add(int(invoker))
-    return trusted
 
 
 def _is_private(directory: Path, found: os.stat_result) -> bool:

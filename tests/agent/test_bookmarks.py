@@ -67,13 +67,17 @@ def test_what_are_no_bookmarks_is_refused(session, data):
         Bookmarks(session)
 
 
-def test_no_link_and_no_pipe_is_read(session, tmp_path):
+def test_no_link_no_pipe_and_no_directory_is_read(session, tmp_path):
     (tmp_path / "secret").write_bytes(msgspec.json.encode([Bookmark(1, "secret")]))
     beside(session).symlink_to(tmp_path / "secret")
     with pytest.raises(PerfwatchError, match="cannot read the bookmarks"):
         Bookmarks(session)
     beside(session).unlink()
     os.mkfifo(beside(session))
+    with pytest.raises(PerfwatchError, match="no file of bookmarks"):
+        Bookmarks(session)
+    beside(session).unlink()
+    beside(session).mkdir()
     with pytest.raises(PerfwatchError, match="no file of bookmarks"):
         Bookmarks(session)
 

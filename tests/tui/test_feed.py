@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 
@@ -134,3 +136,9 @@ def test_a_view_that_cannot_be_made_is_told_too_and_the_one_before_stays(started
 def test_the_end_is_told(started):
     frames = started(FakeSource(generate(2), ended="end of the recording"))
     assert frames.wait(lambda frame: frame.ended is not None).ended == "end of the recording"
+
+
+def test_the_first_screen_does_not_wait_for_the_correlator_to_be_imported():
+    asked = "import sys, perfwatch.tui.app; print('perfwatch.agent.correlator.engine' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"

@@ -95,6 +95,10 @@ def test_a_configuration_that_is_not_to_be_trusted_is_not_followed(home, tmp_pat
     os.mkfifo(file)
     with pytest.raises(PerfwatchError, match="no regular file"):
         config.load(home)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(PerfwatchError, match="no regular file"):
+        config.load(home)
 
 
 @pytest.mark.parametrize(("told", "directory"), [("/elsewhere", "/elsewhere"), ("relative", None), ("", None)])

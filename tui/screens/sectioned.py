@@ -43,7 +43,7 @@ class Scrolled(Keyed, VerticalScroll, can_focus=True, inherit_bindings=False):
 class SectionedScreen(FrameScreen):
     """Live and replayed alike: it shows the view, over its last seconds."""
 
-    KEYS_OF = "sockets, disk, host, probes"
+    KEYS_OF = "disk, host, probes"
     CSS_PATH = "sectioned.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "Scrolled"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (SMALLEST[0], "-narrow"), (96, "-normal"), (TWO_COLUMNS, "-wide")]  # noqa: RUF012

@@ -22,6 +22,11 @@ def view_of(records, info=None):
     return correlate(info or m.info(), records)[0]
 
 
+def view_in_order(*records):
+    """Return the view of some records, taken in order of time."""
+    return view_of(sorted(records, key=lambda one: one.at_ns))
+
+
 def judge_that_shows(change):
     """Return a kind of correlator, whose views are changed before anybody sees them."""
 

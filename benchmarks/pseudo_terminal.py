@@ -106,6 +106,7 @@ class PseudoTerminal:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self._handle)
+        self._own.cleanup()
 
 
 @contextlib.contextmanager

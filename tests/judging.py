@@ -1,10 +1,11 @@
-"""One request, judged in given surroundings, and what its verdict says."""
+"""One request, judged in given surroundings, what its verdict says, and views as a test wants them."""
 
 from __future__ import annotations
 
 import making as m
 
 from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.report import correlate
 
 
 def judge(record, *before):
@@ -18,10 +19,22 @@ def judge(record, *before):
 
 def view_of(records, info=None):
     """Return the view of some records."""
-    correlator = Correlator(info or m.info())
-    for record in records:
-        correlator.feed(record)
-    return correlator.view()
+    return correlate(info or m.info(), records)[0]
+
+
+def view_in_order(*records):
+    """Return the view of some records, taken in order of time."""
+    return view_of(sorted(records, key=lambda one: one.at_ns))
+
+
+def judge_that_shows(change):
+    """Return a kind of correlator, whose views are changed before anybody sees them."""
+
+    class Changing(Correlator):
+        def view(self, *, glance=False):
+            return change(super().view(glance=glance))
+
+    return Changing
 
 
 def facts(verdict):

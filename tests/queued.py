@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from judging import judge_that_shows
 
 from perfwatch.agent import model
 from perfwatch.agent import model_lately as lately_of
 from perfwatch.agent import model_queues as queues_of
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.probes.samples import SocketState
+
+if TYPE_CHECKING:
+    from perfwatch.agent.correlator.engine import Correlator
 
 MS = 1_000_000
 T = TypeVar("T")
@@ -205,12 +208,7 @@ def crowded(view: model.View, **changes: object) -> model.View:
 
 def judge(**changes: object) -> type[Correlator]:
     """A correlator whose view is `crowded`; by name what is to be otherwise."""
-
-    class Crowded(Correlator):
-        def view(self, *, glance: bool = False) -> model.View:
-            return crowded(super().view(glance=glance), **changes)
-
-    return Crowded
+    return judge_that_shows(lambda view: crowded(view, **changes))
 
 
 def poisoned(value: T, evil: str) -> T:

@@ -6,6 +6,7 @@ import coding
 import msgspec
 import queued
 from fakes import MS, SECOND
+from judging import judge_that_shows
 
 from perfwatch.agent import model
 from perfwatch.agent.model_memory import GcRun, GcRuns, Growth, HostMemory, MemoryState, ProcessMemoryUse, Room
@@ -185,13 +186,7 @@ def at_work(view, **changes):
 
 def judge(**changes):
     """A correlator whose views are of such a server."""
-    from perfwatch.agent.correlator.engine import Correlator
-
-    class AtWork(Correlator):
-        def view(self, *, glance=False):
-            return at_work(super().view(glance=glance), **changes)
-
-    return AtWork
+    return judge_that_shows(lambda view: at_work(view, **changes))
 
 
 def poisoned_parts(evil):

@@ -60,6 +60,13 @@ async def until(pilot, condition):
         await pilot.pause(0.005)
 
 
+async def open_page(pilot, key, kind):
+    """Press the key of a page, and let it be painted."""
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, kind))
+    await settled(pilot)
+
+
 async def settled(pilot):
     """Let the app paint what it has."""
     await pilot.pause()

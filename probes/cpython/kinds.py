@@ -7,10 +7,9 @@ there. Cost: 6 us for a type that is new, 0.1 us for one that is known.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.probes.cpython.kept import KEPT_FOR_NS, MAX_KEPT
+from perfwatch.probes.cpython.kept import Kept
 from perfwatch.probes.cpython.objects import integer
 
 if TYPE_CHECKING:
@@ -36,29 +35,16 @@ class Kinds:
         self._basic_size = layout["type.basic_size"]
         self._task_bytes = layout["sz.task"]
         self._bytes = max(self._base, self._basic_size, self._name) + 8
-        self._names: dict[int, str] = {}
-        self._tasks: dict[int, bool] = {}
-        self._until_ns = 0
+        self._names = Kept(self._read)
+        self._tasks = Kept(self._is_task)
 
     def name(self, kind: int) -> str:
         """Return the name of the type at an address, as it has it: `dict`, `_asyncio.Future`; empty if it is none."""
-        if time.monotonic_ns() > self._until_ns or len(self._names) > MAX_KEPT:
-            self._names.clear()
-            self._tasks.clear()
-            self._until_ns = time.monotonic_ns() + KEPT_FOR_NS
-        name = self._names.get(kind)
-        if name is None:
-            name = self._names[kind] = self._read(kind)
-        return name
+        return self._names.of(kind)
 
     def is_task(self, kind: int) -> bool:
         """Whether objects of a type are tasks of the C module, or of a class made of that."""
-        if not self.name(kind):
-            return False
-        known = self._tasks.get(kind)
-        if known is None:
-            known = self._tasks[kind] = self._is_task(kind)
-        return known
+        return bool(self.name(kind)) and self._tasks.of(kind)
 
     def name_of(self, thing: int) -> str:
         """Return the name of an object's type."""

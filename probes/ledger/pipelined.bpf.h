@@ -155,10 +155,16 @@ static __always_inline bool is_cut(const struct request *r)
 	return r->head_length == HEAD_BYTES - 1;
 }
 
-/* Was another request read in one piece with this one, or while it was not answered? */
+/* Was another request read in one piece with this one? */
+static __always_inline bool is_followed_in_head(const struct request *r)
+{
+	return !is_cut(r) && heads_ended(r) > r->nth;
+}
+
+/* Was one read so, or while this one was not answered? */
 static __always_inline bool has_next(const struct request *r)
 {
-	return r->waiting_from != r->waiting_to || (!is_cut(r) && heads_ended(r) > r->nth);
+	return r->waiting_from != r->waiting_to || is_followed_in_head(r);
 }
 
 /* The time until the answer before is that one's. */
@@ -205,7 +211,7 @@ static __noinline int follow_on(struct request *r, struct thread *t, u64 now)
 	r->started_ns = r->ended_ns;
 	r->received_bytes = r->sent_bytes = 0;
 	__builtin_memset(&r->ledger, 0, sizeof(r->ledger));
-	if (!is_cut(r) && heads_ended(r) > r->nth)
+	if (is_followed_in_head(r))
 		r->nth++;
 	else
 		take_waiting(r);

@@ -5,7 +5,7 @@ import msgspec
 import queued
 from fakes import FakeSource, generate, session_info
 from judging import view_of
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, shows, until
 
 from perfwatch.agent.model import PeerProcess
 from perfwatch.tui.format import duration
@@ -19,16 +19,10 @@ def page(*, size=(140, 36), **changes):
     return opened(FakeSource(generate(30), info=session_info()), size=size, judge_factory=queued.judge(**changes))
 
 
-async def open_page(pilot):
-    await pilot.press("7")
-    await until(pilot, lambda: isinstance(pilot.app.screen, CallsScreen))
-    await settled(pilot)
-
-
 @scenario
 async def test_each_operation_of_each_peer_has_a_row_and_pools_are_told():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "7", CallsScreen)
         view, text = pilot.app.frame.view, screen(pilot)
         assert len(view.downstream) > 1
         rows = pilot.app.screen.query_one(CalledRows)
@@ -50,7 +44,7 @@ async def test_a_peer_of_this_host_is_named():
     asking = m.opened(9, 500, 2000, state="calls", peer=address)
     changes = {"peers": peers, "in_flight": (asking,), "queues": queued.queues(sockets=tuple(mine))}
     async with page(**changes) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "7", CallsScreen)
         await shows(pilot, f"postgres {address}")
         row = next(line for line in screen(pilot).splitlines() if "postgres, pid 812" in line)
         calls = [one for one in pilot.app.frame.view.downstream if one.peer == address]
@@ -62,7 +56,7 @@ async def test_a_peer_of_this_host_is_named():
 @scenario
 async def test_the_rows_are_sorted_by_every_column():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "7", CallsScreen)
         rows = pilot.app.screen.query_one(CalledRows)
         for order in rows.ORDERS:
             await shows(pilot, f"{'▲' if order.is_text else '▼'}{order.name}")
@@ -75,7 +69,7 @@ async def test_the_rows_are_sorted_by_every_column():
 @scenario
 async def test_enter_shows_the_slow_requests_that_made_the_call():
     async with page(size=(80, 24)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "7", CallsScreen)
         rows = pilot.app.screen.query_one(CalledRows)
         calls = rows.item(rows.chosen).calls
         await pilot.press("enter")
@@ -99,7 +93,7 @@ async def test_what_failed_and_set_connections_up_is_told_of_the_row():
     one = view_of(generate(30), session_info()).downstream[0]
     bad = msgspec.structs.replace(one, failed=3, connect_share=0.4, tls_share=0.2, transfer_share=0.1, connections=40)
     async with page(downstream=(bad,)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "7", CallsScreen)
         told = " ".join(screen(pilot).split())
         assert (
             "of their time 40 % connect, 20 % tls, 30 % send and wait, 10 % transfer; 40 new connections; 3 failed"
@@ -111,7 +105,7 @@ async def test_what_failed_and_set_connections_up_is_told_of_the_row():
 @scenario
 async def test_without_a_call_the_page_says_so():
     async with page(size=(60, 16), downstream=(), permits=(), queues=queued.queues(connections=())) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "7", CallsScreen)
         await shows(pilot, "no call to another process was seen so far")
         await shows(pilot, "no judged request waited for a pooled connection")
         await pilot.press("enter", "o", "O")

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 import queued
 from fakes import FakeSource, generate
+from judging import judge_that_shows
 from tui_driving import opened, scenario, screen, settled, shows
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import Ledger, Opportunity
 from perfwatch.tui.widgets.chances import chance_line
 
@@ -19,22 +19,19 @@ def showing(*chances):
     return opened(FakeSource(generate(30)), size=(120, 40), judge_factory=queued.judge(opportunities=chances))
 
 
-class Compared(Correlator):
-    """Whose first endpoint has normal requests that take half as long."""
-
-    def view(self, *, glance=False):
-        view = super().view(glance=glance)
-        first, *others = view.endpoints or (None,)
-        if first is None:
-            return view
-        half = Ledger(first.ledger.total_ns // 2, tuple(booked // 2 for booked in first.ledger.booked_ns))
-        first = msgspec.structs.replace(first, normal=half, normal_count=321)
-        return msgspec.structs.replace(view, endpoints=(first, *others))
+def compared(view):
+    """A view whose first endpoint has normal requests that take half as long."""
+    first, *others = view.endpoints or (None,)
+    if first is None:
+        return view
+    half = Ledger(first.ledger.total_ns // 2, tuple(booked // 2 for booked in first.ledger.booked_ns))
+    first = msgspec.structs.replace(first, normal=half, normal_count=321)
+    return msgspec.structs.replace(view, endpoints=(first, *others))
 
 
 @scenario
 async def test_normal_requests_are_drawn_beside_the_slow_ones():
-    async with opened(FakeSource(generate(30)), size=(120, 40), judge_factory=Compared) as pilot:
+    async with opened(FakeSource(generate(30)), size=(120, 40), judge_factory=judge_that_shows(compared)) as pilot:
         await pilot.press("enter")
         await shows(pilot, "mean ledger of the")
         [line] = [line for line in screen(pilot).splitlines() if "normal, over 321" in line]

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 import queued
 from fakes import generate, session_info
+from judging import view_of
 from rich.text import Text
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import Latency, WhatIf
 from perfwatch.agent.report_gains import further
 from perfwatch.agent.source import Position
@@ -63,14 +63,7 @@ def test_a_chart_is_as_large_as_it_is_wanted(size, seconds):
     assert lines[0].cell_len <= size[0]
 
 
-def view_of(records):
-    correlator = Correlator(session_info())
-    for record in records:
-        correlator.feed(record)
-    return correlator.view()
-
-
-VIEW = queued.crowded(view_of(generate(30)))
+VIEW = queued.crowded(view_of(generate(30), session_info()))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import queued
 from fakes import FakeSource, generate, session_info
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, shows
 
 from perfwatch.agent.model_lately import Lately
 from perfwatch.agent.model_queues import Queues
@@ -30,16 +30,10 @@ def page(*, size=(120, 60), **changes):
     return opened(FakeSource(generate(10), info=session_info()), size=size, judge_factory=queued.judge(**changes))
 
 
-async def open_page(pilot):
-    await pilot.press("6")
-    await until(pilot, lambda: isinstance(pilot.app.screen, DiskScreen))
-    await settled(pilot)
-
-
 @scenario
 async def test_devices_users_waits_and_files_are_told():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "6", DiskScreen)
         text = screen(pilot)
     unwrapped = " ".join(text.split())
     for part in SAID:
@@ -51,7 +45,7 @@ async def test_devices_users_waits_and_files_are_told():
 @scenario
 async def test_what_was_not_measured_is_said_so():
     async with page(size=(80, 24), queues=Queues(), lately=Lately(), disk_waits=()) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "6", DiskScreen)
         await shows(pilot, "nothing was measured of the disks: see the probes, key 0")
         assert "devices" not in screen(pilot)
 
@@ -59,5 +53,5 @@ async def test_what_was_not_measured_is_said_so():
 @scenario
 async def test_a_disk_that_nobody_waited_for_is_no_reason():
     async with page(disk_waits=()) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "6", DiskScreen)
         await shows(pilot, "no judged request waited for a disk")

@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 from fakes import SECOND, generate, session_info
+from judging import view_of
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import ServedRequest
 from perfwatch.tui.choices import ORDERS, Choices
 from perfwatch.tui.filtering import EXAMPLES, Sieve, Subject, Unreadable, of_endpoint, of_open, of_request, parse
@@ -89,14 +89,7 @@ def test_the_examples_can_be_read():
     assert parse(EXAMPLES)
 
 
-def view():
-    correlator = Correlator(session_info())
-    for record in generate(30):
-        correlator.feed(record)
-    return correlator.view()
-
-
-VIEW = view()
+VIEW = view_of(generate(30), session_info())
 
 
 def test_requests_endpoints_and_what_hangs_are_looked_at_alike():

@@ -3,6 +3,7 @@
 import msgspec
 import stacked
 from fakes import FakeSource, generate, session_info
+from judging import judge_that_shows
 from tui_driving import opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.correlator.engine import Correlator
@@ -15,12 +16,7 @@ from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.widgets.flame import FlameGraph
 from perfwatch.tui.widgets.flame_choices import FlameChoices
 
-
-class Judge(Correlator):
-    """A correlator that knows the code too."""
-
-    def view(self, *, glance=False):
-        return stacked.with_endpoint_stacks(super().view(glance=glance))
+Judge = judge_that_shows(stacked.with_endpoint_stacks)
 
 
 def with_code(size=(100, 30), judge_factory=Judge):
@@ -149,19 +145,16 @@ async def test_without_stacks_it_says_why():
         await shows(pilot, "no stacks were recorded")
 
 
-class Hostile(Correlator):
-    """One whose functions have names that a terminal would obey."""
-
-    def view(self, *, glance=False):
-        view = super().view(glance=glance)
-        stack = StackTime((Frame("\x1b[2J[bold]evil", "/\x1b]0;x\x07.py", 1),), "lock", is_gc=False, spent_ns=10**9)
-        ends = tuple(msgspec.structs.replace(end, stacks=(stack,), judged_count=1) for end in view.endpoints)
-        return msgspec.structs.replace(view, endpoints=ends)
+def hostile(view):
+    """A view whose functions have names that a terminal would obey."""
+    stack = StackTime((Frame("\x1b[2J[bold]evil", "/\x1b]0;x\x07.py", 1),), "lock", is_gc=False, spent_ns=10**9)
+    ends = tuple(msgspec.structs.replace(end, stacks=(stack,), judged_count=1) for end in view.endpoints)
+    return msgspec.structs.replace(view, endpoints=ends)
 
 
 @scenario
 async def test_names_reach_the_terminal_escaped():
-    async with with_code(judge_factory=Hostile) as pilot:
+    async with with_code(judge_factory=judge_that_shows(hostile)) as pilot:
         await pilot.press("8", "down")
         await shows(pilot, "\\x1b[2J[bold]evil  \\x1b]0;x\\x07.py:1")
         assert screen(pilot).replace("\n", "").isprintable()

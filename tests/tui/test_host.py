@@ -3,7 +3,7 @@
 import pytest
 import queued
 from fakes import SECOND, FakeSource, generate, session_info
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model_lately import Lately
 from perfwatch.agent.model_queues import CgroupLimit, Queues
@@ -35,19 +35,13 @@ def host(stream=None, *, size=(120, 100), **changes):
     return opened(stream or source(), size=size, judge_factory=queued.judge(**changes))
 
 
-async def open_host(pilot):
-    await pilot.press("9")
-    await until(pilot, lambda: isinstance(pilot.app.screen, HostScreen))
-    await settled(pilot)
-
-
 @pytest.mark.parametrize(
     ("label", "size"), [("live", (80, 110)), ("replay 4x", (120, 100)), ("live", (180, 60))], ids=str
 )
 @scenario
 async def test_every_queue_is_told(label, size):
     async with host(source(label=label), size=size) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         text = screen(pilot)
     unwrapped = " ".join(text.split())
     for title, parts in SAID.items():
@@ -63,7 +57,7 @@ async def test_the_key_leads_there_and_back(key):
     async with host(size=(80, 24)) as pilot:
         await pilot.press("tab", "enter")
         await shows(pilot, "where the time went")
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         await pilot.press(key)
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
 
@@ -71,7 +65,7 @@ async def test_the_key_leads_there_and_back(key):
 @scenario
 async def test_a_small_terminal_scrolls_to_the_end():
     async with host(size=(80, 24)) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         assert isinstance(pilot.app.focused, Scrolled)
         assert "in uninterruptible sleep" not in screen(pilot)
         await pilot.press("pagedown")
@@ -87,7 +81,7 @@ async def test_what_is_read_stays_in_place_while_figures_change():
     stream = source(step_s=3.0)
     stream.pause(paused=True)
     async with host(stream, size=(80, 24)) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         await pilot.press("pagedown")
         await until(pilot, lambda: pilot.app.focused.scroll_offset.y > 0)
         place = pilot.app.focused.scroll_offset.y
@@ -101,7 +95,7 @@ async def test_what_is_read_stays_in_place_while_figures_change():
 async def test_the_keys_of_time_work_there():
     stream = source()
     async with host(stream, size=(80, 24)) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         await pilot.press("left", "space")
         await shows(pilot, "‖ paused")
     assert [call for call, _ in stream.calls] == ["seek", "pause"]
@@ -119,7 +113,7 @@ async def test_in_the_filter_a_nine_is_a_character():
 async def test_a_session_without_any_queue_has_nothing_to_show():
     nothing = {"queues": Queues(), "saturation": (), "lately": Lately()}
     async with opened(FakeSource(generate(5)), size=(80, 30), judge_factory=queued.judge(**nothing)) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         text = screen(pilot)
     for title in SAID:
         assert f"   {title}" not in text
@@ -131,7 +125,7 @@ async def test_no_line_is_wider_than_the_terminal(size):
     long = "/".join(["a-long-name-of-a-slice.slice"] * 12)
     limit = CgroupLimit("/" + long, 0.2, 0.2, 0.84, 412.0, 1, 2, 3, 4)
     async with host(size=size, queues=queued.queues(cgroups=(limit,))) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         lines = screen(pilot).splitlines()
     assert max(map(len, lines)) <= size[0]
     assert len(lines) == size[1]

@@ -6,9 +6,9 @@ import pytest
 import queued
 import runtimes
 from fakes import FakeSource, generate, session_info
+from judging import judge_that_shows
 from tui_driving import opened, scenario, screen, settled, shows
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import ProbeStatus, ServedRequest, StackTime
 from perfwatch.agent.target import Candidate
 from perfwatch.probes.frames import Frame
@@ -66,19 +66,16 @@ async def test_screens_show_hostile_strings_as_text(keys, size):
         assert_harmless(screen(pilot))
 
 
-class WithStacks(Correlator):
-    """A correlator that knows hostile code; every name of it, and what it was in the midst of calling."""
-
-    def view(self, *, glance=False):
-        view = super().view(glance=glance)
-        frames = tuple(Frame(f"{number}{EVIL}\0\x01", f"/{number}/{EVIL}\n/x.py", 1) for number in range(5))
-        stacks = tuple(StackTime(frames[at:], "lock", is_gc=False, spent_ns=10**8) for at in range(4))
-        return replace(
-            view,
-            requests=tuple(replace(one, stacks=stacks) for one in view.requests),
-            endpoints=tuple(replace(one, stacks=stacks) for one in view.endpoints),
-            in_flight=tuple(replace(one, stack=frames) for one in view.in_flight),
-        )
+def with_stacks(view):
+    """A view with hostile code; every name of it, and what it was in the midst of calling."""
+    frames = tuple(Frame(f"{number}{EVIL}\0\x01", f"/{number}/{EVIL}\n/x.py", 1) for number in range(5))
+    stacks = tuple(StackTime(frames[at:], "lock", is_gc=False, spent_ns=10**8) for at in range(4))
+    return replace(
+        view,
+        requests=tuple(replace(one, stacks=stacks) for one in view.requests),
+        endpoints=tuple(replace(one, stacks=stacks) for one in view.endpoints),
+        in_flight=tuple(replace(one, stack=frames) for one in view.in_flight),
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +84,7 @@ class WithStacks(Correlator):
 @pytest.mark.parametrize("size", [(60, 16), (160, 40)])
 @scenario
 async def test_hostile_names_in_a_stack_are_shown_as_text(keys, size):
-    async with opened(source(), size=size, judge_factory=WithStacks) as pilot:
+    async with opened(source(), size=size, judge_factory=judge_that_shows(with_stacks)) as pilot:
         await pilot.press(*keys)
         await settled(pilot)
         await shows(pilot, "[bold]x[/]\\x1b[2J\\u202e" if "t" in keys else "[bold")

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import runtimes
 from fakes import SECOND, FakeSource, generate, session_info
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, shows
 
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.agent.model_memory import GcRuns, Growth, MemoryState
@@ -36,16 +36,10 @@ def page(*, size=(150, 70), info=None, **changes):
     return opened(stream, size=size, judge_factory=runtimes.judge(**changes))
 
 
-async def open_page(pilot):
-    await pilot.press("5")
-    await until(pilot, lambda: isinstance(pilot.app.screen, MemoryScreen))
-    await settled(pilot)
-
-
 @scenario
 async def test_all_that_is_known_is_told():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "5", MemoryScreen)
         text = screen(pilot)
     unwrapped = " ".join(text.split())
     for part in SAID:
@@ -57,7 +51,7 @@ async def test_all_that_is_known_is_told():
 @scenario
 async def test_the_longest_runs_take_the_place_of_the_newest():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "5", MemoryScreen)
         rows = pilot.app.screen.query_one(GcRows)
         newest = [rows.item(key).started_ns for key in rows.keys]
         assert newest == sorted(newest, reverse=True)
@@ -79,7 +73,7 @@ async def test_what_is_not_known_is_said_to_be_so():
     async with opened(
         stream, size=(120, 50), judge_factory=runtimes.judge(**bare, queues=told, queues_overall=told)
     ) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "5", MemoryScreen)
         text = screen(pilot)
     assert "not read: its processes are hidden run perfwatch as root" in text
     assert "they are counted, but not seen one by one: how long they took is not known" in text
@@ -89,7 +83,7 @@ async def test_what_is_not_known_is_said_to_be_so():
 @scenario
 async def test_a_target_without_a_collection_says_so():
     async with page(gc_runs=GcRuns(), queues_overall=runtimes.model.Queues()) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "5", MemoryScreen)
         assert "no run so far" in screen(pilot)
 
 
@@ -97,7 +91,7 @@ async def test_a_target_without_a_collection_says_so():
 @scenario
 async def test_no_line_is_wider_than_the_terminal(size):
     async with page(size=size) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "5", MemoryScreen)
         lines = screen(pilot).splitlines()
     assert max(map(len, lines)) <= size[0]
     assert len(lines) == size[1]

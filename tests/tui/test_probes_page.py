@@ -4,7 +4,7 @@ import threading
 
 import queued
 from fakes import FakeSource, generate, session_info
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.doctor import Check, Diagnosis, ProbeCheck
 from perfwatch.agent.errors import PerfwatchError
@@ -32,16 +32,10 @@ def page(*, size=(120, 60), probes=queued.PROBES, fidelity="exact", diagnose=Non
     return opened(source, size=size, diagnose=diagnose, judge_factory=queued.judge(**changes))
 
 
-async def open_page(pilot):
-    await pilot.press("0")
-    await until(pilot, lambda: isinstance(pilot.app.screen, ProbesScreen))
-    await settled(pilot)
-
-
 @scenario
 async def test_cost_and_probes_are_told_those_that_lack_something_first():
     async with page(losses=(("wire", 12),), lost=12) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         text = screen(pilot)
     for part in (
         "2 of 4 run as they should   12 events lost",
@@ -64,7 +58,7 @@ async def test_cost_and_probes_are_told_those_that_lack_something_first():
 @scenario
 async def test_what_would_give_the_exact_ledger_is_told_of_a_sampled_session():
     async with page(probes=(queued.LEDGER_LOST,), fidelity="sampled") as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         text = screen(pilot)
     assert "waits between two readings are not seen" in text
     for part in ("why: no CAP_BPF and CAP_PERFMON", "not known: exact ledgers", "do: sudo perfwatch 4312"):
@@ -74,7 +68,7 @@ async def test_what_would_give_the_exact_ledger_is_told_of_a_sampled_session():
 @scenario
 async def test_a_cost_over_the_budget_is_an_alarm():
     async with page(own_cost=queued.own_cost(0.18)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         await shows(pilot, "18 % of its budget of 10 %  over it")
 
 
@@ -88,7 +82,7 @@ async def test_the_doctor_looks_when_asked_and_says_what_would_help():
         return DIAGNOSIS
 
     async with page(size=(80, 24), diagnose=diagnose) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         assert looked == []
         await pilot.press("d")
         await shows(pilot, "the doctor is looking at this machine ...")
@@ -105,7 +99,7 @@ async def test_a_doctor_that_fails_says_why_in_one_line():
         raise PerfwatchError("no process 4312", "perfwatch lists those there are")
 
     async with page(diagnose=diagnose) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         await pilot.press("d")
         await shows(pilot, "no process 4312")
 
@@ -120,7 +114,7 @@ async def test_what_the_doctor_finds_after_the_page_was_left_is_dropped():
         return DIAGNOSIS
 
     async with page(diagnose=diagnose) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         await pilot.press("d", "escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         may_tell.set()
@@ -133,7 +127,7 @@ async def test_what_the_doctor_finds_after_the_page_was_left_is_dropped():
 @scenario
 async def test_a_recording_has_no_doctor():
     async with page(size=(80, 24)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         await pilot.press("d")
         await shows(pilot, "this is a recording: see perfwatch")
 
@@ -141,7 +135,7 @@ async def test_a_recording_has_no_doctor():
 @scenario
 async def test_a_probe_that_only_its_cost_tells_of_is_listed():
     async with page(probes=(ProbeStatus("wire", "limited"),)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "0", ProbesScreen)
         text = screen(pilot)
     assert "why: no reason given" in text
     assert "ledger         running" in text

@@ -3,7 +3,7 @@
 import queued
 from fakes import FakeSource, generate, session_info
 from judging import view_of
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model_lately import Lately
 from perfwatch.agent.model_queues import Queues
@@ -17,12 +17,6 @@ def page(*, size=(120, 44), **changes):
     return opened(FakeSource(generate(30), info=session_info()), size=size, judge_factory=queued.judge(**changes))
 
 
-async def open_page(pilot):
-    await pilot.press("4")
-    await until(pilot, lambda: isinstance(pilot.app.screen, SocketsScreen))
-    await settled(pilot)
-
-
 def line(pilot, part):
     return next(line for line in screen(pilot).splitlines() if part in line)
 
@@ -30,7 +24,7 @@ def line(pilot, part):
 @scenario
 async def test_doors_sums_and_connections_are_told():
     async with page(size=(150, 50)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "4", SocketsScreen)
         text, unwrapped = screen(pilot), " ".join(screen(pilot).split())
         assert line(pilot, "0.0.0.0:8000").split() == ["0.0.0.0:8000", "5", "░░░░░░", "9", "2048", "2048", "3", "full"]
         assert line(pilot, "unix:/run/shop").split()[1:] == ["-", "░░░░░░", "-", "0", "128", "0"]
@@ -50,7 +44,7 @@ async def test_doors_sums_and_connections_are_told():
 @scenario
 async def test_o_sorts_by_the_next_figure_and_capital_o_the_other_way_around():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "4", SocketsScreen)
         rows = pilot.app.screen.query_one(SocketRows)
         assert rows.keys[:2] == ("8", "9")
         await pilot.press("o")
@@ -78,7 +72,7 @@ async def test_o_sorts_by_the_next_figure_and_capital_o_the_other_way_around():
 @scenario
 async def test_the_connection_under_the_cursor_is_told_in_full():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "4", SocketsScreen)
         await shows(pilot, "← 10.0.3.7:40001  accepted by process 4313; 9.0 MB sent and 400 B received")
         told = " ".join(screen(pilot).split())
         assert "3 segments sent again; the peer's window was full for 7.40 s" in told
@@ -93,7 +87,7 @@ async def test_enter_shows_the_slow_requests_of_a_connection():
     number = view_of(generate(30), session_info()).requests[-1].record.connection
     mine = queued.socket("accepted", cookie=number)
     async with page(queues=queued.queues(sockets=(mine,))) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "4", SocketsScreen)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, UsersScreen))
         await shows(pilot, "slow requests")
@@ -108,7 +102,7 @@ async def test_enter_shows_the_slow_requests_of_a_connection():
 @scenario
 async def test_where_no_socket_is_known_that_is_said():
     async with page(size=(80, 24), queues=Queues(), lately=Lately()) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "4", SocketsScreen)
         await shows(pilot, "none is open, or they cannot be read: see the probes, key 0")
 
 
@@ -116,7 +110,7 @@ async def test_where_no_socket_is_known_that_is_said():
 async def test_as_many_connections_as_a_view_holds_are_scrolled_in_a_small_terminal():
     many = tuple(queued.socket(cookie=number, recv_q=number, peer="unix:/" + "x" * 300) for number in range(100, 164))
     async with page(size=(60, 16), queues=queued.queues(sockets=many)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "4", SocketsScreen)
         await pilot.press("end")
         await until(pilot, lambda: pilot.app.screen.query_one(SocketRows).chosen == "100")
         assert all(len(row) <= 60 for row in screen(pilot).splitlines())

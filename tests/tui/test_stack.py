@@ -4,9 +4,9 @@ import msgspec
 import pytest
 import stacked
 from fakes import FakeSource, generate, session_info
+from judging import judge_that_shows
 from tui_driving import opened, scenario, screen, settled, shows, until
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import ProbeStatus, ServedRequest
 from perfwatch.probes.frames import Frame
 from perfwatch.probes.records import InFlight
@@ -16,13 +16,7 @@ from perfwatch.tui.widgets.waterfall import Waterfall
 SMALL, TALL = (80, 24), (120, 40)
 ONE_LINE = "stack  place_order"
 TREE = ("7 functions of threading, gunicorn, flask", "▾ place_order  orders.py:41", "▒ lock  blocked on another lock")
-
-
-class Judge(Correlator):
-    """A correlator that knows the code too."""
-
-    def view(self, *, glance=False):
-        return stacked.with_endpoint_stacks(super().view(glance=glance))
+Judge = judge_that_shows(stacked.with_endpoint_stacks)
 
 
 def source(records=None, **info):
@@ -173,13 +167,11 @@ async def test_library_code_that_does_the_work_itself_is_told_by_its_ends():
     frames = [Frame(name, f"{stacked.STDLIB}/json/decoder.py", 1) for name in ("loads", "decode", "raw_decode")]
     told = [stacked.time("on_cpu", 90, stacked.ORDER, *frames), stacked.time("lock", 9, stacked.ORDER)]
 
-    class Decoding(Correlator):
-        def view(self, *, glance=False):
-            view = super().view(glance=glance)
-            requests = tuple(msgspec.structs.replace(one, stacks=tuple(told)) for one in view.requests)
-            return msgspec.structs.replace(view, requests=requests)
+    def decoding(view):
+        requests = tuple(msgspec.structs.replace(one, stacks=tuple(told)) for one in view.requests)
+        return msgspec.structs.replace(view, requests=requests)
 
-    async with opened(source(), size=(100, 30), judge_factory=Decoding) as pilot:
+    async with opened(source(), size=(100, 30), judge_factory=judge_that_shows(decoding)) as pilot:
         await pilot.press("tab", "enter", "t")
         await shows(pilot, "▸ loads … raw_decode  3 functions of json")
 

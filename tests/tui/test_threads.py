@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import runtimes
 from fakes import SECOND, FakeSource, generate, session_info
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import open_page, opened, scenario, screen, settled, shows, until
 
 from perfwatch.agent.model import ProbeStatus
 from perfwatch.tui.screens.overview import OverviewScreen
@@ -20,12 +20,6 @@ def page(*, size=(120, 40), info=None, **changes):
     return opened(stream, size=size, judge_factory=runtimes.judge(**changes))
 
 
-async def open_page(pilot):
-    await pilot.press("3")
-    await until(pilot, lambda: isinstance(pilot.app.screen, ThreadsScreen))
-    await settled(pilot)
-
-
 def row_of(pilot, name):
     [row] = [line for line in screen(pilot).splitlines() if re.match(rf".{{3}}\d+ +{name} ", line)]
     return row
@@ -34,7 +28,7 @@ def row_of(pilot, name):
 @scenario
 async def test_each_thread_is_a_row_with_its_minute():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         text = screen(pilot)
         rows = {name: row_of(pilot, name) for name in ("worker_0", "worker_2", "worker_3", "worker_6", "unread")}
     for name in runtimes.PLANTED:
@@ -52,7 +46,7 @@ async def test_each_thread_is_a_row_with_its_minute():
 @scenario
 async def test_who_holds_what_they_wait_for_is_said_above():
     async with page(size=(160, 45)) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         text = screen(pilot)
     assert "gil  held 80 % (worker_2 60 %, worker_3 20 %)   ◆ worker_2 has it   1 waiting: worker_3" in text
     assert "locks  in the last minute others waited for refresher 7.71 s (23x)" in text
@@ -63,7 +57,7 @@ async def test_who_holds_what_they_wait_for_is_said_above():
 @scenario
 async def test_the_thread_under_the_cursor_is_told_below_and_enter_shows_its_whole_stack():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         rows = pilot.app.screen.query_one(ThreadRows)
         await pilot.press(*["down"] * rows.keys.index("4313/4315"))
         await shows(
@@ -85,7 +79,7 @@ async def test_the_thread_under_the_cursor_is_told_below_and_enter_shows_its_who
 @scenario
 async def test_rows_are_sorted_by_what_one_looks_for():
     async with page() as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         rows = pilot.app.screen.query_one(ThreadRows)
         orders = []
         for _ in rows.ORDERS:
@@ -104,7 +98,7 @@ async def test_without_stacks_it_says_why():
     limited = ProbeStatus("stacks", "unavailable", reason, "what the code does", "run perfwatch as root")
     bare = tuple(msgspec.structs.replace(one, stack=(), stack_ns=None) for one in runtimes.threads(10 * SECOND))
     async with page(info=session_info(probes=(limited,)), threads=bare) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         text = screen(pilot)
     assert f"stacks are not read: {reason} (run perfwatch as root)" in text
     assert text.count(reason) == 2, "above, and where the stack would be"
@@ -113,7 +107,7 @@ async def test_without_stacks_it_says_why():
 @scenario
 async def test_a_session_without_threads_says_so():
     async with page(threads=(), deadlocks=()) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         assert "the threads of the target were not read yet" in screen(pilot)
 
 
@@ -124,7 +118,7 @@ async def test_of_many_threads_only_those_that_are_seen_are_drawn(monkeypatch):
     monkeypatch.setattr(ThreadRows, "row", lambda rows, item, width: drawn.append(item.tid) or draw(rows, item, width))
     many = tuple(runtimes.thread("worker_2", 9 * SECOND, tid=5000 + n, name=f"w{n}") for n in range(200))
     async with page(size=(100, 30), threads=many) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         seen = pilot.app.screen.query_one(ThreadRows).size.height
         assert set(drawn) <= set(range(5000, 5000 + seen))
         drawn.clear()
@@ -142,7 +136,7 @@ async def test_no_line_is_wider_than_the_terminal(size):
         for n, name in enumerate(runtimes.PLANTED)
     )
     async with page(size=size, threads=long) as pilot:
-        await open_page(pilot)
+        await open_page(pilot, "3", ThreadsScreen)
         lines = screen(pilot).splitlines()
     assert max(map(len, lines)) <= size[0]
     assert len(lines) == size[1]

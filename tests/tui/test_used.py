@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import queued
 from fakes import FakeSource, generate, session_info
+from judging import view_of
 from rich.text import Text
 from tui_driving import opened, scenario, screen
 
-from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model_queues import Interpreter, RunQueue
 from perfwatch.agent.source import Position
 from perfwatch.probes.records import HostSample, PeerProcess
@@ -24,10 +24,7 @@ INFO = session_info()
 
 
 def frame(records=None, **changes):
-    correlator = Correlator(INFO)
-    for record in generate(5) if records is None else records:
-        correlator.feed(record)
-    view = queued.crowded(correlator.view(), **changes)
+    view = queued.crowded(view_of(generate(5) if records is None else records, INFO), **changes)
     return Frame(view, Position("live", 0, 0, 0, paused=False, seekable=False), INFO)
 
 

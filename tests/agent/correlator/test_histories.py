@@ -5,9 +5,9 @@ import coding as c
 import making as m
 import msgspec
 import pytest
+from judging import view_in_order as view
 
 from perfwatch.agent.correlator.histories import KEPT, MAX_THREADS
-from perfwatch.agent.report import correlate
 from perfwatch.probes.frames import LockedThread, StackTable
 
 TID = 4313
@@ -21,10 +21,6 @@ EVENT = (
     c.Frame("Condition.wait", f"{c.STDLIB}/threading.py", 355),
     c.Frame("Event.wait", f"{c.STDLIB}/threading.py", 655),
 )
-
-
-def view(*records):
-    return correlate(m.info(), sorted(records, key=lambda one: one.at_ns))[0]
 
 
 def thread(tid=TID, state="S", run_ms=0.0, wait_ms=0.0, **fields):

@@ -6,17 +6,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import view_in_order as view
 
 from perfwatch.agent.correlator.code import Code
 from perfwatch.agent.correlator.recent import RecentLists
 from perfwatch.agent.correlator.series import Span
 from perfwatch.agent.model_queues import GilShare
-from perfwatch.agent.report import correlate
 from perfwatch.probes.frames import Generation
-
-
-def view(*records):
-    return correlate(m.info(), sorted(records, key=lambda one: one.at_ns))[0]
 
 
 def test_shares_of_the_lock_are_shares_of_readings():

@@ -8,11 +8,11 @@ import coding as c
 import making as m
 import msgspec
 import pytest
+from judging import view_in_order as view
 from ledgering import script
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.correlator.gc_runs import LONGEST, NEWEST
-from perfwatch.agent.report import correlate
 from perfwatch.probes.memory import MemoryProbe
 
 MIB = 1 << 20
@@ -24,10 +24,6 @@ for line in sys.stdin:
     kept.append(bytearray(int(line)))
     print(len(kept))
 """
-
-
-def view(*records):
-    return correlate(m.info(), sorted(records, key=lambda one: one.at_ns))[0]
 
 
 def status(pid, name):

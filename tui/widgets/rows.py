@@ -188,6 +188,11 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
         return self._rows[self.cursor][0] if self._rows else None
 
     @property
+    def pointed(self) -> Item | None:
+        """The row under the cursor."""
+        return self._rows[self.cursor][1] if self._rows else None
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of all rows, from the top."""
         return tuple(key for key, _ in self._rows)

@@ -10,6 +10,8 @@ from perfwatch.agent.model_queues import CgroupLimit, Queues
 from perfwatch.tui.screens.host import HostScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.sectioned import Scrolled
+from perfwatch.tui.screens.sockets import SocketsScreen
+from perfwatch.tui.widgets.charted import CpuCharts
 
 INFO = session_info(probes=queued.PROBES)
 SAID = {
@@ -74,6 +76,17 @@ async def test_a_small_terminal_scrolls_to_the_end():
         await shows(pilot, "in uninterruptible sleep")
         await pilot.press("home")
         await shows(pilot, "resources")
+
+
+@scenario
+async def test_a_page_that_was_open_before_changes_nothing_of_it():
+    async with host(size=(100, 30)) as pilot:
+        await open_host(pilot)
+        assert not pilot.app.screen.query_one(CpuCharts).display
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SocketsScreen))
+        await open_host(pilot)
+        assert not pilot.app.screen.query_one(CpuCharts).display
 
 
 @scenario

@@ -105,6 +105,7 @@ async def test_the_filter_holds_on_both_pages_and_escape_lifts_it_then_leads_bac
         await pilot.press("1")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         await until(pilot, lambda: len(pilot.app.screen.query_one(RequestRows).keys) == len(kept))
+        await settled(pilot)
         assert pilot.app.screen.query_one(EndpointRows).keys == ()
         assert "cause:cpu took<80ms" in screen(pilot)
         await pilot.press("2", "escape")

@@ -76,7 +76,7 @@ class BookmarksScreen(ModalScreen[int | None]):
     def action_forget(self) -> None:
         """Take away the one under the cursor."""
         rows = self.query_one(BookmarkRows)
-        if rows.chosen is not None and (found := rows.item(rows.chosen)) is not None:
+        if (found := rows.pointed) is not None:
             self._bookmarks.remove(found)
             self._forget(found)
             self._show()

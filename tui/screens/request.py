@@ -192,8 +192,10 @@ class RequestScreen(TreeScreen):
         longest = max(callees, key=lambda one: one.ledger.total_ns, default=None)
         if longest is None:
             self.notify("no call of it was followed into another service that is watched", markup=False)
+        elif self.frame is None or words.find(self.frame.view, longest.request) is None:
+            self.notify("the request that it made there is not kept any more", markup=False)
         else:
-            self._go_if_kept(longest.request, "the request that it made there is not kept any more")
+            self._go(longest.request)
 
     def action_caller(self) -> None:
         """Go to the request whose call this one was."""
@@ -219,12 +221,6 @@ class RequestScreen(TreeScreen):
             self.app.push_screen(sheet)
         else:
             self.notify("nobody else is to blame for it", markup=False)
-
-    def _go_if_kept(self, request_id: int, otherwise: str) -> None:
-        if self.frame is not None and words.find(self.frame.view, request_id) is not None:
-            self._go(request_id)
-        else:
-            self.notify(otherwise, markup=False)
 
     async def action_back(self) -> None:
         """Go back to the request that led here; from the first one, to where it was opened."""

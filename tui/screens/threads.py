@@ -50,10 +50,10 @@ class ThreadsScreen(FrameScreen):
         self.query_one(ThreadRows).take(frame.view)
         self._look()
 
-    @on(ThreadRows.Looked)
+    @on(RowList.Moved)
     def _look(self) -> None:
         if not self.has_class("-whole"):
-            thread = self.query_one(ThreadRows).looked_at
+            thread = self.query_one(ThreadRows).pointed
             self.query_one(ThreadDetail).thread = None if thread is None else (thread.pid, thread.tid)
 
     @on(RowList.Chosen)

@@ -105,8 +105,7 @@ class CalledRows(SortedRows[Kind]):
 
     def tell(self) -> Text:
         """Tell the operation under the cursor in full."""
-        item = None if self.chosen is None else self.item(self.chosen)
-        return Text("") if item is None else told_of(item)
+        return Text("") if self.pointed is None else told_of(self.pointed)
 
 
 def kinds_of(view: View) -> list[Kind]:

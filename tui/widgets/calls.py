@@ -93,9 +93,8 @@ class CallRows(RowList[tuple["Call", ...]]):
         self._point()
 
     def _point(self) -> None:
-        calls = None if self.chosen is None else self.item(self.chosen)
-        if calls:
-            self.post_message(self.Pointed(self._detail(calls)))
+        if self.pointed:
+            self.post_message(self.Pointed(self._detail(self.pointed)))
 
     # Painting
 

@@ -50,15 +50,8 @@ class DiskCharts(Charted):
         """Return both."""
         seconds = view.lately.seconds
         return [
-            Chart("busiest disk", [_newest(seconds.disk_busy, percent)], percent, seconds.disk_busy, top=1.0),
-            Chart(
-                "some task waited for I/O",
-                [_newest(seconds.io_pressure, percent)],
-                percent,
-                seconds.io_pressure,
-                colour=palette.WARN,
-                top=1.0,
-            ),
+            _share("busiest disk", seconds.disk_busy),
+            _share("some task waited for I/O", seconds.io_pressure, palette.WARN),
         ]
 
 
@@ -69,13 +62,8 @@ class SocketCharts(Charted):
         """Return both."""
         seconds = view.lately.seconds
         return [
-            Chart("waiting to be accepted", [_newest(seconds.accept_queue, count)], count, seconds.accept_queue),
-            Chart(
-                "not read or not acknowledged",
-                [_newest(seconds.standing_bytes, binary)],
-                binary,
-                seconds.standing_bytes,
-            ),
+            _lately("waiting to be accepted", seconds.accept_queue, count),
+            _lately("not read or not acknowledged", seconds.standing_bytes, binary),
         ]
 
 
@@ -85,15 +73,18 @@ class CpuCharts(Charted):
     def charts(self, view: View) -> list[Chart]:
         """Return both."""
         used = [second.cpu_use for second in view.timeline[-_SECONDS - 1 : -1]]
-        waited = view.lately.seconds.cpu_pressure
         return [
-            Chart("cpu use", [_newest(used, percent)], percent, used, top=1.0),
-            Chart(
-                "some task waited for a CPU", [_newest(waited, percent)], percent, waited, colour=palette.WARN, top=1.0
-            ),
+            _share("cpu use", used),
+            _share("some task waited for a CPU", view.lately.seconds.cpu_pressure, palette.WARN),
         ]
 
 
-def _newest(values: Sequence[float | None], told: Callable[[float], str]) -> Text:
-    value = values[-1] if values else None
-    return Text(NONE if value is None else told(value), style=palette.STRONG)
+def _lately(name: str, values: Sequence[float | None], told: Callable[[float], str]) -> Chart:
+    """Chart values, the newest of which is the figure."""
+    newest = values[-1] if values else None
+    return Chart(name, [Text(NONE if newest is None else told(newest), style=palette.STRONG)], told, values)
+
+
+def _share(name: str, values: Sequence[float | None], colour: str = palette.LINE) -> Chart:
+    """Chart parts of a whole, which is the end of the scale."""
+    return _lately(name, values, percent)._replace(colour=colour, top=1.0)

@@ -53,8 +53,8 @@ class FlameGraph(Keyed, Widget, can_focus=True):
             super().__init__()
             self.box, self.hits, self.whole_ns = box, hits, whole_ns
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._root: Block | None = None
         self._zoom: Path = ()
         self._zooms: list[Path] = []
@@ -96,7 +96,7 @@ class FlameGraph(Keyed, Widget, can_focus=True):
         if root is None:
             return
         self._zoom = found(root, self._zoom)
-        self._rows = laid_out(root, self._zoom, max(1, self.size.width - 2 * _MARGIN))
+        self._rows = laid_out(root, self._zoom, self._room)
         if self._box(self._here) is None:
             self._here = found(root, self._here)
             self._here = self._here if self._box(self._here) is not None else self._zoom
@@ -112,9 +112,16 @@ class FlameGraph(Keyed, Widget, can_focus=True):
         self._top = min(max(self._top, depth - height + 1), depth)
         self._top = max(0, min(self._top, len(self._rows) - height))
 
+    @property
+    def _room(self) -> int:
+        return max(1, self.size.width - 2 * _MARGIN)
+
+    def _row(self, number: int) -> list[Box]:
+        """Return a row of boxes by its depth, none below the last."""
+        return self._rows[number] if number < len(self._rows) else []
+
     def _box(self, path: Path) -> Box | None:
-        row = self._rows[len(path)] if len(path) < len(self._rows) else []
-        return next((box for box in row if box.path == path), None)
+        return next((box for box in self._row(len(path)) if box.path == path), None)
 
     # Moving
 
@@ -129,14 +136,13 @@ class FlameGraph(Keyed, Widget, can_focus=True):
 
     def action_callee(self) -> None:
         """Choose what it called that took most time."""
-        below = self._rows[len(self._here) + 1] if len(self._here) + 1 < len(self._rows) else []
-        mine = [box for box in below if box.path[:-1] == self._here]
+        mine = [box for box in self._row(len(self._here) + 1) if box.path[:-1] == self._here]
         if mine:
             self._go(max(mine, key=lambda box: (box.block is not None, box.spent_ns)).path)
 
     def go_beside(self, step: int) -> None:
         """Choose its neighbour in the row; from the last, the first."""
-        row = self._rows[len(self._here)] if len(self._here) < len(self._rows) else []
+        row = self._row(len(self._here))
         place = next((number for number, box in enumerate(row) if box.path == self._here), None)
         if place is not None:
             self._go(row[(place + step) % len(row)].path)
@@ -170,14 +176,14 @@ class FlameGraph(Keyed, Widget, can_focus=True):
         self._zooms.clear()
         for depth in range(len(path) + 1):
             self._zoom = path[:depth]
-            self._rows = laid_out(self._root, self._zoom, max(1, self.size.width - 2 * _MARGIN))
+            self._rows = laid_out(self._root, self._zoom, self._room)
             if self._box(path) is not None:
                 break
         self._go(path)
 
     def on_click(self, event: events.Click) -> None:
         """Choose the block there; the chosen one is zoomed into."""
-        row = self._rows[self._top + event.y] if self._top + event.y < len(self._rows) else []
+        row = self._row(self._top + event.y)
         box = next((box for box in row if box.begin <= event.x - _MARGIN < box.begin + box.width), None)
         if box is None:
             return
@@ -205,8 +211,7 @@ class FlameGraph(Keyed, Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Return one row of boxes."""
         width, text, at = self.size.width, Text(end="", no_wrap=True), 0
-        row = self._rows[self._top + y] if self._top + y < len(self._rows) else []
-        for box in row:
+        for box in self._row(self._top + y):
             text.append(" " * (box.begin + _MARGIN - at))
             text.append(self._label(box), self._style(box))
             at = box.begin + _MARGIN + box.width

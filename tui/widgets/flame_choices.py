@@ -27,8 +27,8 @@ class FlameChoices(Widget):
     class Chosen(Message):
         """Another one was chosen."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._choices: tuple[Choice, ...] = ()
         self._name = "all"
 

@@ -32,10 +32,7 @@ class OwnCostPanel(SectionPanel):
         cost, view = frame.view.own_cost, frame.view
         yield Section("own cost", "of one core, over the last second", [] if cost is None else list(_cost(cost)))
         yield Section("fidelity", frame.info.fidelity, list(_fidelity(frame.info, width)))
-        lost = [
-            Text.assemble((f"{count(lost):>8}  ", palette.WARN), (clean(probe), palette.TEXT))
-            for probe, lost in view.losses
-        ]
+        lost = [_lost(probe, number) for probe, number in view.losses]
         yield Section("lost", "events that a probe could not deliver", lost)
 
 

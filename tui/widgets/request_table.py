@@ -30,8 +30,6 @@ _NARROW: Final = 88
 _WITH_BAR: Final = 110
 _WITH_WHY: Final = 100
 _BAR: Final = 24
-_LEAD: Final = 3
-"""Cells before the first column: the margin and the cursor."""
 _LONG: Final = 14
 """With milliseconds."""
 
@@ -107,8 +105,8 @@ class RequestTable(RowList[Request]):
         """Sort by the column whose heading it was; other lines are the list's."""
         if event.y == 0:
             shown = columns(self._width)
-            ends = accumulate(column.width for column in shown)
-            at = next((column for column, end in zip(shown, ends, strict=True) if event.x - _LEAD < end), shown[-1])
+            ends, x = accumulate(column.width for column in shown), event.x - self.margin
+            at = next((column for column, end in zip(shown, ends, strict=True) if x < end), shown[-1])
             if at.order is not None:
                 self.post_message(self.SortWanted(at.order))
 

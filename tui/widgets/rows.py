@@ -188,6 +188,11 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
         return self._rows[self.cursor][0] if self._rows else None
 
     @property
+    def pointed(self) -> Item | None:
+        """The row under the cursor."""
+        return self._rows[self.cursor][1] if self._rows else None
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys of all rows, from the top."""
         return tuple(key for key, _ in self._rows)
@@ -262,16 +267,17 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
         """Draw a row, if it is not known how it looks."""
         key, item = self._rows[index]
         looks = (key, is_marked, lit, width)
-        known = self._drawn.get(looks) if self.KEEPS_ROWS else None
+        known = self._drawn.get(looks)
         if known is not None and known[0] is item:
             return known[1]
         mark = (_MARK if is_marked else "  ", palette.ACCENT if self.has_focus else palette.FAINT)
         text = Text.assemble(" " * _MARGIN, mark, self.row(item, self._width))
         style = self.get_component_rich_style("rows--cursor", partial=True) if lit else Style.null()
         strip = self._strip(text, style, width)
-        if len(self._drawn) > _KEPT * self.size.height:
-            self._drawn.clear()
-        self._drawn[looks] = item, strip
+        if self.KEEPS_ROWS:
+            if len(self._drawn) > _KEPT * self.size.height:
+                self._drawn.clear()
+            self._drawn[looks] = item, strip
         return strip
 
     def _strip(self, text: Text, style: Style, width: int) -> Strip:

@@ -88,8 +88,7 @@ class SocketRows(SortedRows[Connected]):
 
     def tell(self) -> Text:
         """Tell the connection under the cursor in full."""
-        item = None if self.chosen is None else self.item(self.chosen)
-        return Text("") if item is None else told_of(item)
+        return Text("") if self.pointed is None else told_of(self.pointed)
 
 
 def _columns(width: int) -> Sequence[tuple[str, int]]:

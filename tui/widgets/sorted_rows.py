@@ -45,8 +45,8 @@ class SortedRows(RowList[Item], Generic[Item]):
         Binding("O", "turn", "sort the other way round", show=False),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._order, self._is_turned = 0, False
 
     def show(self, rows: Sequence[tuple[str, Item]]) -> None:

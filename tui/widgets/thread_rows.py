@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
-from textual.message import Message
 
 from perfwatch.agent.correlator.places import place_of
 from perfwatch.agent.correlator.wording import at
@@ -73,22 +72,10 @@ class ThreadRows(SortedRows[TargetThread]):
     _stuck: Collection[tuple[int | None, int | None]] = ()
     """Those that wait for each other in a ring."""
 
-    class Looked(Message):
-        """Another row is under the cursor."""
-
     def take(self, view: View) -> None:
         """Take the threads of a view."""
         self._stuck = {(link.pid, link.tid) for one in view.deadlocks for link in one.members}
         self.show([(f"{one.pid}/{one.tid}", one) for one in view.threads])
-
-    @property
-    def looked_at(self) -> TargetThread | None:
-        """The thread under the cursor."""
-        return None if self.chosen is None else self.item(self.chosen)
-
-    def _move_to(self, index: int) -> None:
-        super()._move_to(index)
-        self.post_message(self.Looked())
 
     def heading(self, width: int) -> Text:
         """Name the columns."""

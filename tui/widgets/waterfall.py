@@ -81,7 +81,7 @@ class Waterfall(RowList[Step]):
         self._point()
 
     def _point(self) -> None:
-        step = None if self.chosen is None else self.item(self.chosen)
+        step = self.pointed
         self.post_message(self.Pointed(Text() if step is None else told_in_full(step)))
 
     # Painting

@@ -81,11 +81,11 @@ async def test_a_small_terminal_scrolls_to_the_end():
 @scenario
 async def test_a_page_that_was_open_before_changes_nothing_of_it():
     async with host(size=(100, 30)) as pilot:
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         assert not pilot.app.screen.query_one(CpuCharts).display
         await pilot.press("4")
         await until(pilot, lambda: isinstance(pilot.app.screen, SocketsScreen))
-        await open_host(pilot)
+        await open_page(pilot, "9", HostScreen)
         assert not pilot.app.screen.query_one(CpuCharts).display
 
 

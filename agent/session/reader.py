@@ -45,7 +45,7 @@ class SessionReader:
     def _read_frame(self) -> None:
         """Read what frames the seconds: the session's own words, its end, and which seconds there are."""
         try:
-            self._info = fetch.info(self._db)
+            said = fetch.info(self._db)
         except fetch.UNSOUND:
             raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
         try:
@@ -54,6 +54,7 @@ class SessionReader:
             self._ending, self._is_end_sound = None, False
         self._damaged: set[int] = set()
         self._numbers = fetch.numbers(self._db)
+        self._info = said.with_clocks(fetch.clocks(self._db, self._opened.format))
         first, last = self._edge(self._numbers), self._edge(reversed(self._numbers))
         self._first_ns = min(r.at_ns for r in first.records) if first else self._info.started_ns
         self._last_ns = max(self._first_ns, *(r.at_ns for r in last.records)) if last else self._first_ns
@@ -106,6 +107,10 @@ class SessionReader:
             return
         for second in self._sound(self._numbers[self._index_at(start_ns) :]):
             yield from (record for record in second.records if record.at_ns >= start_ns)
+
+    def seconds(self) -> Iterator[Second]:
+        """Yield the sound seconds, in order."""
+        return self._sound(self._numbers)
 
     def begin(self, at_ns: int, reach: Reach) -> int:
         """Return where to begin, to know what lay within reach before a moment; by the rows, unchecked."""

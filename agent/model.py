@@ -541,6 +541,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     """`pid` in its own PID namespace, where that is another: inside its container."""
     targets: tuple[TargetInfo, ...] = ()
     """All that are watched, the first as above; empty where it is the only one."""
+    previous: str | None = None
+    """Of a segment of a longer recording: the file that ended where this one begins."""
     clocks: tuple[ClockReading, ...] = ()
     """In order of time: how the wall clock stood from then on, where it was set or slewed, or the host suspended."""
 

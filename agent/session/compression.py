@@ -19,13 +19,15 @@ except ImportError:  # a Python that was built without liblzma
 _ZLIB_LEVEL: Final = 6
 _LZMA_PRESET: Final = 1
 """What comes after it makes blobs 1 % smaller, and takes three times as long."""
+_BEST_PRESET: Final = 6
+_DICT_BYTES: Final = 1 << 20
 
 
-def compress(data: bytes) -> bytes:
-    """Return data compressed."""
+def compress(data: bytes, *, at_leisure: bool = False) -> bytes:
+    """Return data compressed; a little more where there is time for it."""
     if lzma is None:
         return b"z" + zlib.compress(data, _ZLIB_LEVEL)
-    return b"x" + lzma.compress(data, lzma.FORMAT_RAW, filters=_filters())
+    return b"x" + lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(_BEST_PRESET if at_leisure else _LZMA_PRESET))
 
 
 def decompress(blob: bytes, most: int) -> bytes:
@@ -50,5 +52,5 @@ def decompress(blob: bytes, most: int) -> bytes:
     return data
 
 
-def _filters() -> list[dict[str, int]]:
-    return [{"id": lzma.FILTER_LZMA2, "preset": _LZMA_PRESET}]
+def _filters(preset: int = _LZMA_PRESET) -> list[dict[str, int]]:
+    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": _DICT_BYTES}]

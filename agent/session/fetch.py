@@ -60,6 +60,12 @@ def ending(db: sqlite3.Connection) -> Ending | None:
     return msgspec.convert(found, Ending)
 
 
+def counted(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return the sums of records and verdicts, as the rows say."""
+    found = db.execute("SELECT coalesce(sum(records), 0), coalesce(sum(verdicts), 0) FROM seconds").fetchone()
+    return msgspec.convert(found, tuple[int, int])
+
+
 def numbers(db: sqlite3.Connection) -> array[int]:
     """Return the numbers of all seconds, in order; of a damaged index what can be reached from its two ends."""
     upwards = _scan(db, "ASC")

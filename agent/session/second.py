@@ -95,9 +95,9 @@ class Filling:
         self._size += len(encode_row(tuple(row)))
         self.next_verdict += 1
 
-    def seal(self, marks: SecondMarks) -> dict[str, list[Row]]:
+    def seal(self, marks: SecondMarks, *, at_leisure: bool = False) -> dict[str, list[Row]]:
         """Return the rows of this second, by table."""
-        blob = compress(self._packed())
+        blob = compress(self._packed(), at_leisure=at_leisure)
         counts = (self.next_seq - self.first_seq, self.next_verdict - self.first_verdict)
         head = (self.number, self.first_seq, counts[0], self.first_verdict, counts[1], *span(self._times_ns))
         clocks = msgspec.json.encode(self._clocks).decode() if self._clocks else None

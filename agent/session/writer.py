@@ -42,15 +42,16 @@ class SessionWriter:
     nothing more, silently, and the file keeps all that was committed. Not for several threads at once.
     """
 
-    def __init__(self, path: Path, info: SessionInfo, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, info: SessionInfo, *, overwrite: bool = False, at_leisure: bool = False) -> None:
+        """`at_leisure`: what is written is kept elsewhere, so commits are not synced, and packing may take its time."""
         self._path = place.settle(path)
         place.make(self._path, lambda draft: _create(draft, info), overwrite=overwrite)
         self._filling = Filling(number=1, first_seq=1, first_verdict=1)
         self._marks = SecondMarks()
-        self._is_open = True
+        self._is_open, self._at_leisure = True, at_leisure
         try:
             self._db = _connect(self._path)
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA synchronous = {'OFF' if at_leisure else 'FULL'}")
             self._bytes = self._size()  # and opens the WAL, which the lock is on
             self._lock = lock.hold(self._path)
         except (sqlite3.Error, OSError) as error:
@@ -91,11 +92,19 @@ class SessionWriter:
             if self._filling.is_full:
                 self.commit()
 
+    def write_stored(self, verdict: StoredVerdict, requested_ns: int) -> None:
+        """Take a verdict of another session, and when its request was told."""
+        if self._is_open:
+            self._filling.add_verdict(verdict)
+            self._marks.add("slow", requested_ns)
+            if self._filling.is_full:
+                self.commit()
+
     def commit(self) -> None:
         """Make all that was written so far safe."""
         if not self._is_open or self._filling.is_empty:
             return
-        sealed = self._filling.seal(self._marks)
+        sealed = self._filling.seal(self._marks, at_leisure=self._at_leisure)
         with self._guard():
             with self._transaction():
                 for table in layout.CURRENT.tables:

@@ -68,7 +68,7 @@ class Workers:
             lane.given_by.rested.pop(lane.tid, None)
         if handed is None or handed.lane.is_worker:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
-            return _pass_lock(lane, step)
+            return _woken_by_another(lane, step)
         if lane.job and not lane.job.is_over:
             lane.job.add(step.booked_ns)
             self._finish(lane, lane.job, step.other)
@@ -203,8 +203,8 @@ def _was_swapped(job: Job) -> bool:
     return True
 
 
-def _pass_lock(lane: Lane, step: StepEvent) -> Way | None:
-    """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
+def _woken_by_another(lane: Lane, step: StepEvent) -> Way | None:
+    """Go on with a worker that another one woke: it waited for a lock in its job, or for the next in their queue."""
     job = lane.job
     if job and job.lent:
         if job.take_back():

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "report": "report:report",
     "replay": "replay:replay",
     "compare": "compare:compare",
+    "session": "session:session",
     "run": "run:run",
     "stacks": "stacks:stacks",
     "doctor": "doctor:doctor",

@@ -55,10 +55,16 @@ def _commands() -> Iterator[str]:
         command = cli.get_command(click.Context(cli), name)
         if command is None:
             raise AssertionError(name)
-        with click.Context(
-            command, info_name=f"perfwatch {name}", max_content_width=WIDTH, terminal_width=WIDTH
-        ) as context:
-            yield from (f"### perfwatch {name}", "", "```", command.get_help(context), "```", "")
+        yield from _help(command, f"perfwatch {name}")
+
+
+def _help(command: click.Command, name: str) -> Iterator[str]:
+    """Yield a command's help, and that of its own commands."""
+    with click.Context(command, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH) as context:
+        yield from (f"### {name}", "", "```", command.get_help(context), "```", "")
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _help(each, f"{name} {each.name}")
 
 
 def _keys() -> Iterator[str]:

@@ -38,7 +38,7 @@ from perfwatch.agent.correlator.threads_now import threads_now
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.correlator.waited import Waited
-from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
+from perfwatch.agent.model import BUCKETS, ClockReading, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
@@ -130,10 +130,8 @@ class Correlator:
             case ListenerSample():
                 self._chronicle.listener(record)
                 self._around.sockets.listener(record)
-            case TargetChange():
-                self._chronicle.change(record)
-            case Loss():
-                self._chronicle.loss(record)
+            case TargetChange() | Loss() | ClockReading():
+                self._chronicle.note(record)
             case TasksSample():
                 self._tasks.take(record)
                 self._around.deadlocks.tasks(record)

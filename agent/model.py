@@ -538,4 +538,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
     def unix_s(self, at_ns: int) -> float:
         """Turn a monotonic time of this session into Unix seconds."""
-        return (self.started_unix_ns + at_ns - self.started_ns) / 1e9
+        return self.unix_ns(at_ns) / 1e9
+
+    def unix_ns(self, at_ns: int) -> int:
+        """Turn it into Unix nanoseconds."""
+        return self.started_unix_ns + at_ns - self.started_ns

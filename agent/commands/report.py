@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from pathlib import Path  # noqa: TC003 - click reads it
-from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
-from perfwatch.agent.report import build, correlate, to_json, to_text
-from perfwatch.agent.report_build_recorded import with_recorded
+from perfwatch.agent.report import to_json, to_text
+from perfwatch.agent.report_reading import Read, read_session
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
-from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.trees.absence import why_no_stacks
-from perfwatch.probes.records import HostSample, Loss, ProcessSample
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from perfwatch.agent.model import Request, SessionInfo, View
-    from perfwatch.agent.report_contract import Report
-    from perfwatch.probes.records import Record
 
 
 @click.command(
@@ -56,25 +45,6 @@ def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, cho
         _print_tree(read, choice)
     elif html is None:
         click.echo(to_text(read.report, text_width()), nl=False)
-
-
-class Read(NamedTuple):
-    """A recording, read to its end."""
-
-    info: SessionInfo
-    view: View
-    judged: Sequence[Request]
-    report: Report
-
-
-def read_session(file: Path) -> Read:
-    """Read a session file and make its report; raises PerfwatchError if it is none."""
-    with SessionReader(file) as session:
-        counts: Counter[str] = Counter()
-        view, judged = correlate(session.info, _counted(session, counts))
-        notes = (session.note,) if session.note else ()
-        made = build(session.info, view, judged, records=counts, notes=notes)
-        return Read(session.info, view, judged, with_recorded(made, session.verdicts()))
 
 
 def text_width() -> int:
@@ -109,9 +79,3 @@ def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) 
 
     make(html, fill, overwrite=overwrite)
     click.echo(f"wrote {html}", err=True)
-
-
-def _counted(session: SessionReader, counts: Counter[str]) -> Iterator[Record]:
-    for record in session.records():
-        counts["host" if isinstance(record, HostSample | ProcessSample) else "ledger"] += not isinstance(record, Loss)
-        yield record

@@ -13,6 +13,7 @@ import stacked
 from click.testing import CliRunner
 from recording import PERFWATCH, SPARE_S, recording
 
+from perfwatch.agent import report_reading
 from perfwatch.agent.commands import report as command
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report import correlate
@@ -41,7 +42,7 @@ def _with_stacks(monkeypatch):
         view, judged = correlate(info, records)
         return stacked.with_endpoint_stacks(view), [stacked.with_stacks(request) for request in judged]
 
-    monkeypatch.setattr(command, "correlate", correlated)
+    monkeypatch.setattr(report_reading, "correlate", correlated)
 
 
 def run(*arguments):

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "report": "report:report",
     "replay": "replay:replay",
     "compare": "compare:compare",
+    "export": "export:export",
     "run": "run:run",
     "stacks": "stacks:stacks",
     "doctor": "doctor:doctor",

@@ -56,7 +56,7 @@ def _print_tree(read: Read, choice: TreeChoice) -> None:
     from perfwatch.agent.report_trees import to_tree_text, tree_of  # noqa: PLC0415 - pyinstrument takes 50 ms
     from perfwatch.agent.trees.formats import written  # noqa: PLC0415
 
-    tree = tree_of(read.info, chosen(read.judged, choice.selection(read.info, read.view)))
+    tree = tree_of(read.info, chosen(read.judged, choice.selection(read.info, read.view.first_ns, read.view.now_ns)))
     if choice.form == "text":
         click.echo(to_tree_text(tree, text_width(), color=wants_color()), nl=False)
     else:
@@ -67,7 +67,11 @@ def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) 
     from perfwatch.agent.report_html import to_html  # noqa: PLC0415 - see above
     from perfwatch.agent.report_trees import endpoint_trees  # noqa: PLC0415
 
-    requests = chosen(read.judged, choice.selection(read.info, read.view)) if choice.narrows else latest(read.judged)
+    requests = (
+        chosen(read.judged, choice.selection(read.info, read.view.first_ns, read.view.now_ns))
+        if choice.narrows
+        else latest(read.judged)
+    )
     page = to_html(read.report, endpoint_trees(read.info, requests), ". ".join(why_no_stacks(read.info)))
 
     def fill(draft: Path) -> None:

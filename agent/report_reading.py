@@ -31,10 +31,10 @@ class Read(NamedTuple):
 def read_session(file: Path) -> Read:
     """Read a session file and make its report; raises PerfwatchError if it is none."""
     with SessionReader(file) as session:
-        return read(session)
+        return read_to_end(session)
 
 
-def read(session: SessionReader) -> Read:
+def read_to_end(session: SessionReader) -> Read:
     """Read a session that is open to its end, and make its report."""
     counts: Counter[str] = Counter()
     view, judged = correlate(session.info, _counted(session, counts))

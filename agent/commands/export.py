@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.redaction_options import Recording, recording
 from perfwatch.agent.commands.selection_options import SelectionChoice, selection_choice
 from perfwatch.agent.export.exported import Exported
 from perfwatch.agent.export.formats import FORMATS, load
 from perfwatch.agent.session.place import make
-from perfwatch.agent.session.reader import SessionReader
 
 if TYPE_CHECKING:
     from perfwatch.agent.export.formats import Write
@@ -32,18 +32,18 @@ Examples:
   perfwatch export slow.perfwatch --format collapsed --endpoint "POST /order" -o order.collapsed.txt
 """
 )
-@click.argument("file", type=options.FILE)
+@recording
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="One of those below.")
 @click.option("-o", "--output", type=options.FILE, metavar="OUT", help="Write to this file instead of the output.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @selection_choice
-def export(file: Path, *, name: str, output: Path | None, overwrite: bool, choice: SelectionChoice) -> None:
+def export(recording: Recording, *, name: str, output: Path | None, overwrite: bool, choice: SelectionChoice) -> None:
     """Write what a recording holds, or a part of it, in a format of another program."""
     one = FORMATS[name]
     if output is None and not one.is_text and sys.stdout.isatty():
-        raise click.UsageError(f"{name} is nothing for a terminal: -o {file.stem}{one.extension}")
+        raise click.UsageError(f"{name} is nothing for a terminal: -o {recording.file.stem}{one.extension}")
     write = load(name)
-    with SessionReader(file) as session:
+    with recording.opened() as session:
         exported = Exported(session, choice.selection(session.info, session.first_ns, session.last_ns))
         if output is None:
             write(exported, sys.stdout.buffer)

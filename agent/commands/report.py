@@ -8,9 +8,10 @@ from pathlib import Path  # noqa: TC003 - click reads it
 import click
 
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.redaction_options import Recording, recording
 from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
 from perfwatch.agent.report import to_json, to_text
-from perfwatch.agent.report_reading import Read, read_session
+from perfwatch.agent.report_reading import Read, read_to_end
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
 from perfwatch.agent.trees.absence import why_no_stacks
@@ -24,19 +25,21 @@ Examples:
   perfwatch report slow.perfwatch --tree --endpoint "POST /order"
   perfwatch report slow.perfwatch --tree --from 10:27 --to 10:30
   perfwatch report slow.perfwatch --html slow.html
+  perfwatch report slow.perfwatch --redact --keep order > to-share.txt
 """
 )
-@click.argument("file", type=options.FILE)
+@recording
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
 @click.option("--html", type=options.FILE, metavar="OUT", help="Write an HTML file: summary, call trees by endpoint.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @tree_choice
-def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
+def report(recording: Recording, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
     """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
     is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)
     if as_json and is_tree:
         raise click.UsageError("--json is the whole report; a call tree as JSON is --tree --as json")
-    read = read_session(file)
+    with recording.opened() as session:
+        read = read_to_end(session)
     if html is not None:
         _write_page(read, choice, html, overwrite=overwrite)
     if as_json:

@@ -92,6 +92,6 @@ class Places:
     def process(self, name: str) -> str:
         """Return the name of a well-known program, or of an unnamed pool of threads; else a pseudonym."""
         bare = unnumbered(name)
-        is_known = not name or PROGRAMS & {bare, bare.rpartition("/")[0]}
-        is_known = is_known or THREAD.fullmatch(name) or THREAD.fullmatch(bare)
-        return name if is_known else self._names.of("name", name)
+        if not name or PROGRAMS & {bare, bare.rpartition("/")[0]} or THREAD.fullmatch(name) or THREAD.fullmatch(bare):
+            return name
+        return self._names.of("name", name)

@@ -23,7 +23,7 @@ _CLOSED: Final = ("redis", "memcached", "kafka", "amqp")
 """Those whose operations are names of commands, without anything of the program's own."""
 _MARKS: Final = frozenset({"", "{}", "…", "..", "."})
 _CODE: Final = re.compile(r"[A-Za-z_][\w.]{0,99}")
-_COMMANDS: Final = re.compile(r"[\w.]{1,65}(?: [\w.]{1,33})?(?: \?)?(?: …)?")
+_COMMANDS: Final = re.compile(r"[\w.]{1,65}(?: [A-Z]{1,32})?(?: \?)?(?: …)?")
 _IDENTIFIER: Final = re.compile(r"""["`][^"`]*["`]|[^\W\d][\w$]*""")
 _PARAMETER: Final = re.compile(r"[<{][\w:, ]+[>}]")
 _PLAIN_IDENTIFIER: Final = re.compile(r"(?!.*\d{3})[A-Za-z_][A-Za-z0-9_]{0,39}")
@@ -82,5 +82,6 @@ class Targets:
     def _part(self, part: str) -> str:
         if part in _MARKS or self._words.keep(part):
             return part
-        form = "{{{number}}}" if fold(part) == "{}" else "{kind}-{number}"
-        return self._names.of("part", part, form) + ending(part)
+        if fold(part) == "{}":
+            return self._names.of("value", part, "{{{number}}}") + ending(part)
+        return self._names.of("part", part) + ending(part)

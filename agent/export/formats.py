@@ -30,6 +30,7 @@ Write: TypeAlias = "Callable[[Exported, BinaryIO], None]"
 FORMATS: Final[dict[str, Format]] = {
     "collapsed": Format("stacks with their times, for flamegraph.pl, inferno, speedscope", ".collapsed.txt"),
     "speedscope": Format("the same for speedscope, with a profile of each endpoint", ".speedscope.json"),
+    "pprof": Format("the same for `go tool pprof`", ".pb.gz", is_text=False, extra="pprof"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import making as m
+import msgspec
 from click.testing import CliRunner
 
 from perfwatch.agent.commands.export import export
@@ -66,3 +67,8 @@ def exported(path, name, **selection):
 def run(*arguments):
     """Run the command."""
     return CliRunner().invoke(export, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def changed(record, **fields):
+    """A record with other fields."""
+    return msgspec.structs.replace(record, **fields)

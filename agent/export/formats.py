@@ -29,6 +29,8 @@ Write: TypeAlias = "Callable[[Exported, BinaryIO], None]"
 """Writes what is meant of a recording into a file, which need not be seekable; raises PerfwatchError."""
 FORMATS: Final[dict[str, Format]] = {
     "collapsed": Format("stacks with their times, for flamegraph.pl, inferno, speedscope", ".collapsed.txt"),
+    "speedscope": Format("the same for speedscope, with a profile of each endpoint", ".speedscope.json"),
+    "pprof": Format("the same for `go tool pprof`", ".pb.gz", is_text=False, extra="pprof"),
 }
 
 

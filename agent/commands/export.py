@@ -32,11 +32,11 @@ Examples:
   perfwatch export slow.perfwatch --format collapsed --endpoint "POST /order" -o order.collapsed.txt
 """
 )
-@recording
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="One of those below.")
 @click.option("-o", "--output", type=options.FILE, metavar="OUT", help="Write to this file instead of the output.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @selection_choice
+@recording
 def export(recording: Recording, *, name: str, output: Path | None, overwrite: bool, choice: SelectionChoice) -> None:
     """Write what a recording holds, or a part of it, in a format of another program."""
     one = FORMATS[name]

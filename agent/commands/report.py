@@ -28,11 +28,11 @@ Examples:
   perfwatch report slow.perfwatch --redact --keep order > to-share.txt
 """
 )
-@recording
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
 @click.option("--html", type=options.FILE, metavar="OUT", help="Write an HTML file: summary, call trees by endpoint.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @tree_choice
+@recording
 def report(recording: Recording, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
     """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
     is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)

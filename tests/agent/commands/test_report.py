@@ -165,7 +165,7 @@ def test_of_a_real_recording_the_tree_adds_up_and_names_the_code_that_slept():
         with Load(server.address, [Endpoint(Call("/sleep/{n}"), clients=2, pause_s=0.01)]) as load:
             load.wait(1.5)
         recorder.finish()
-        read = command.read_session(recorder.file)
+        read = report_reading.read_session(recorder.file)
         requests = latest(read.judged)
         tree = tree_of(read.info, requests)
         text = printed(recorder.file, "--tree", "--endpoint", "/sleep")

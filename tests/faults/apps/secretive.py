@@ -1,7 +1,7 @@
 """A server that has secrets everywhere: what it is asked, what it asks of others, its files, threads, names.
 
-`python secretive.py PORT DATABASE_ADDRESS SOCKET FILE THREAD_NAME --owner NAME --password WORD`; the secrets come in the
-arguments and requests: this file's own text holds none.
+`python secretive.py PORT DATABASE_ADDRESS SOCKET FILE THREAD_NAME --owner NAME --password WORD`; the secrets come
+in arguments and requests: this file's own text holds none.
 """
 
 from __future__ import annotations

@@ -548,11 +548,15 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
     def unix_s(self, at_ns: int) -> float:
         """Turn a monotonic time of this session into Unix seconds."""
+        return self.unix_ns(at_ns) / 1e9
+
+    def unix_ns(self, at_ns: int) -> int:
+        """Turn it into Unix nanoseconds."""
         place = bisect_right(self.clocks, at_ns, key=_at_ns)
         if place == 0:
-            return (self.started_unix_ns + at_ns - self.started_ns) / 1e9
+            return self.started_unix_ns + at_ns - self.started_ns
         clock = self.clocks[place - 1]
-        return (clock.unix_ns + at_ns - clock.at_ns) / 1e9
+        return clock.unix_ns + at_ns - clock.at_ns
 
     def at_ns(self, unix_s: float) -> int:
         """Inverse of `unix_s`: of several moments that showed this time the last; of none, the one that skipped it."""

@@ -12,8 +12,8 @@ _PATIENCE_S = 60
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
 
 
-def document_of(page, directory):
-    """Return the document of a page, as HTML."""
+def document_of(page, directory, *more):
+    """Return the document of a page (its file, or its address), as HTML."""
     profile = directory / "profile"
     options = [
         "--headless",
@@ -23,7 +23,8 @@ def document_of(page, directory):
         "--disable-background-networking",
         f"--user-data-dir={profile}",
     ]
-    command = [CHROMIUM, *options, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
+    address = page if isinstance(page, str) else page.as_uri()
+    command = [CHROMIUM, *options, *(more or ["--virtual-time-budget=2000"]), "--dump-dom", address]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import making as m
+import msgspec
 from click.testing import CliRunner
 
 from perfwatch.agent.commands.export import export
@@ -55,14 +56,19 @@ def recorded(path, records=None, info=None):
     return path
 
 
-def exported(path, name, **selection):
+def exported(path, name, table="requests", **selection):
     """What a format makes of a recording."""
     out = BytesIO()
     with SessionReader(path) as session:
-        load(name)(Exported(session, Selection(**selection)), out)
+        load(name)(Exported(session, Selection(**selection), table), out)
     return out.getvalue()
 
 
 def run(*arguments):
     """Run the command."""
     return CliRunner().invoke(export, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def changed(record, **fields):
+    """A record with other fields."""
+    return msgspec.structs.replace(record, **fields)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - click reads it
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.otlp_options import OtlpChoice, otlp_options
 from perfwatch.agent.commands.selection_options import SelectionChoice, selection_choice
-from perfwatch.agent.export.exported import Exported
+from perfwatch.agent.export.exported import Exported, Table
 from perfwatch.agent.export.formats import FORMATS, load
 from perfwatch.agent.session.place import make
 from perfwatch.agent.session.reader import SessionReader
@@ -34,11 +34,13 @@ Formats:
 Examples:
   perfwatch export slow.perfwatch --format collapsed | flamegraph.pl --countname ns > slow.svg
   perfwatch export slow.perfwatch --format collapsed --endpoint "POST /order" -o order.collapsed.txt
+  perfwatch export slow.perfwatch --format csv --table calls -o calls.csv
   perfwatch export slow.perfwatch --otlp http://localhost:4318
 """
 )
 @click.argument("file", type=options.FILE)
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), help="One of those below.")
+@click.option("--table", type=click.Choice(get_args(Table)), help="What a row is; for csv and parquet.")
 @otlp_options
 @click.option("-o", "--output", type=options.FILE, metavar="OUT", help="Write to this file instead of the output.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
@@ -47,43 +49,44 @@ def export(  # noqa: PLR0913 - one for each option
     file: Path,
     *,
     name: str | None,
+    table: Table | None,
     otlp: OtlpChoice | None,
     output: Path | None,
     overwrite: bool,
     choice: SelectionChoice,
 ) -> None:
     """Write what a recording holds, or a part of it, in a format of another program; or send it to one."""
-    if (name is None) == (otlp is None):
-        raise click.UsageError("give either --format or --otlp")
-    if otlp is not None:
-        if output is not None:
-            raise click.UsageError("--otlp writes no file: leave -o out")
-        with _opened(file, choice) as exported:
+    _check(file, name, table, output, is_sent=otlp is not None)
+    with _opened(file, choice, table or "requests") as exported:
+        if otlp is not None:
             otlp.send(exported)
-    elif name is not None:
-        _write(file, name, output, choice, overwrite=overwrite)
+        elif name is not None and output is None:
+            load(name)(exported, sys.stdout.buffer)
+        elif name is not None and output is not None:
+            _write_to(output, exported, load(name), overwrite=overwrite)
+
+
+def _check(file: Path, name: str | None, table: Table | None, output: Path | None, *, is_sent: bool) -> None:
+    """Raise a usage error for options that do not go together."""
+    if (name is None) != is_sent:
+        raise click.UsageError("give either --format or --otlp")
+    one = FORMATS[name] if name is not None else None
+    if one is None and output is not None:
+        raise click.UsageError("--otlp writes no file: leave -o out")
+    if table is not None and (one is None or not one.has_rows):
+        raise click.UsageError(f"--table is for {' and '.join(name for name, one in FORMATS.items() if one.has_rows)}")
+    if one is not None and output is None and not one.is_text and sys.stdout.isatty():
+        raise click.UsageError(f"{name} is nothing for a terminal: -o {file.stem}{one.extension}")
 
 
 @contextmanager
-def _opened(file: Path, choice: SelectionChoice) -> Iterator[Exported]:
+def _opened(file: Path, choice: SelectionChoice, table: Table) -> Iterator[Exported]:
     """Open what is meant of a recording; tell at the end what was missing in it."""
     with SessionReader(file) as session:
-        exported = Exported(session, choice.selection(session.info, session.first_ns, session.last_ns))
+        exported = Exported(session, choice.selection(session.info, session.first_ns, session.last_ns), table)
         yield exported
         if exported.note:
             click.echo(f"perfwatch: {exported.note}", err=True)
-
-
-def _write(file: Path, name: str, output: Path | None, choice: SelectionChoice, *, overwrite: bool) -> None:
-    one = FORMATS[name]
-    if output is None and not one.is_text and sys.stdout.isatty():
-        raise click.UsageError(f"{name} is nothing for a terminal: -o {file.stem}{one.extension}")
-    write = load(name)
-    with _opened(file, choice) as exported:
-        if output is None:
-            write(exported, sys.stdout.buffer)
-        else:
-            _write_to(output, exported, write, overwrite=overwrite)
 
 
 def _write_to(path: Path, exported: Exported, write: Write, *, overwrite: bool) -> None:

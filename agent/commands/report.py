@@ -54,13 +54,13 @@ def text_width() -> int:
 
 def _print_tree(read: Read, choice: TreeChoice) -> None:
     from perfwatch.agent.report_trees import to_tree_text, tree_of  # noqa: PLC0415 - pyinstrument takes 50 ms
-    from perfwatch.agent.trees.formats import written  # noqa: PLC0415
+    from perfwatch.agent.trees.formats import to_json as tree_json  # noqa: PLC0415
 
     tree = tree_of(read.info, chosen(read.judged, choice.selection(read.info, read.view.first_ns, read.view.now_ns)))
     if choice.form == "text":
         click.echo(to_tree_text(tree, text_width(), color=wants_color()), nl=False)
     else:
-        click.echo(written(tree.session, choice.form), nl=False)
+        click.echo(tree_json(tree.session), nl=False)
 
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:

@@ -22,7 +22,7 @@ class TreeChoice(SelectionChoice):
     """What somebody asked for; the fields are the names of the options."""
 
     tree: bool
-    form: Literal["text", "json", "speedscope"]
+    form: Literal["text", "json"]
 
 
 def tree_choice(command: Callable[..., _Result]) -> Callable[..., _Result]:
@@ -40,9 +40,9 @@ _OPTIONS: Final = (
     click.option(
         "--as",
         "form",
-        type=click.Choice(["text", "json", "speedscope"]),
+        type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="How --tree prints it; json and speedscope are pyinstrument's.",
+        help="How --tree prints it; json is pyinstrument's. Other formats: perfwatch export.",
     ),
 )

@@ -8,15 +8,24 @@ import asking
 import exporting
 import making as m
 import pytest
+import sessions
 import two_ends
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.semconv import attributes as conventions
 from otlp_receiver import named, receiving
 
+from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.export.otlp import sending
+from perfwatch.agent.export.otlp.recording import metric_messages
+from perfwatch.agent.export.otlp.spans import Spans
+from perfwatch.agent.export.tally import Tally
 from perfwatch.agent.model import BUCKETS
+from perfwatch.probes.records import ServedRequest
+from perfwatch.probes.samples import Connection
 
 STABLE = {
     value
@@ -257,3 +266,15 @@ def test_wrong_usage(tmp_path):
         ["--service-name", "x"],
     ):
         assert exporting.run(path, *arguments).exit_code == 2
+
+
+@settings(max_examples=40)
+@given(st.lists(st.one_of(sessions._of(ServedRequest), sessions._of(Connection)), min_size=1, max_size=4))
+def test_whatever_a_recording_says_can_be_sent(records):
+    info, tally, correlator = m.info(), Tally(), Correlator(m.info())
+    for record in records:
+        tally.take(record, correlator, correlator.feed(record))
+    requests = tally.rest()
+    for message in (*Spans(info, tally.schemes).messages(requests), *metric_messages(info, records)):
+        assert message.FromString(message.SerializeToString()) == message
+    assert sum(sums.count for sums in tally.totals.kinds.values()) == len(requests)

@@ -27,7 +27,7 @@ class Gauge(NamedTuple):
 
 def gauges(view: View) -> Iterator[Gauge]:
     """Yield all that are known, those of one name together."""
-    yield Gauge("perfwatch.target.up", "1", "Whether the server lives, 0 or 1.", float(view.target_gone is None))
+    yield Gauge("perfwatch.target.up", "{target}", "Whether the server lives, 0 or 1.", float(view.target_gone is None))
     yield Gauge("perfwatch.requests.in_flight", "{request}", "Requests that have not ended.", view.in_flight_count)
     if view.workers is not None:
         yield Gauge("perfwatch.workers", "{process}", "Processes of the server besides the first.", view.workers)

@@ -129,8 +129,8 @@ _OPTIONS: Final = (
         "--keep-on",
         multiple=True,
         metavar="WHAT",
-        help="Keep the file for good in which this happens: slow (the default with --flight), error, 500ms (a latency), "
-        "a principle or a mechanism; may be repeated. So does SIGUSR1.",
+        help="Keep the file for good in which this happens: slow (the default of --flight), error, 500ms (a latency), "
+        "a principle or mechanism; may be repeated. So does SIGUSR1.",
     ),
 )
 _OPTION_OF: Final = {"wanted": "--target", "directory": "--dir"} | {

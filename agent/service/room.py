@@ -17,7 +17,7 @@ from perfwatch.agent.service.directory import remove
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from perfwatch.agent.service.directory import Contents, Directory
+    from perfwatch.agent.service.directory import Contents, Directory, Segment
     from perfwatch.agent.service.settings import Settings
 
 KEPT_SHARE: Final = 0.5
@@ -64,15 +64,19 @@ class Room:
             self._free(contents, excess)
 
     def _free(self, contents: Contents, excess: int) -> None:
+        """Remove the oldest until so many bytes are free; none where even all of them would not do."""
+        going: list[Segment] = []
         for segment in contents.segments:
-            if segment.is_live or segment.is_kept:
-                continue
-            remove(segment)
-            excess -= segment.size_bytes
             if excess <= 0:
-                return
-        size = told_bytes(self._settings.total_bytes)
-        raise PerfwatchError(
-            f"{self._directory.path} has its {size}, and nothing in it may be removed",
-            "move kept segments away, or give it a larger --max-size",
-        )
+                break
+            if not (segment.is_live or segment.is_kept):
+                going.append(segment)
+                excess -= segment.size_bytes
+        if excess > 0:
+            size = told_bytes(self._settings.total_bytes)
+            raise PerfwatchError(
+                f"{self._directory.path} has its {size}, of what is being recorded and what is kept for good",
+                "move kept segments away, or give it a larger --max-size",
+            )
+        for segment in going:
+            remove(segment)

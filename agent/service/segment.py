@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.records import Record
 
 _MS: Final = 1000
+_MUCH_BYTES: Final = 512 << 10
 
 
 class OpenSegment:
@@ -44,6 +45,11 @@ class OpenSegment:
         for request in judged:
             self.writer.write_verdict(request)
         return judged
+
+    @property
+    def is_much(self) -> bool:
+        """Whether what was fed is so much that it is to be committed before more is."""
+        return self.writer.uncommitted_bytes >= _MUCH_BYTES
 
     def commit(self) -> None:
         """Make what was fed safe."""

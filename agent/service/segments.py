@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,7 +21,7 @@ from perfwatch.agent.service.segment import OpenSegment
 from perfwatch.probes.records import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from perfwatch.agent.model import SessionInfo
     from perfwatch.agent.service.directory import Directory
@@ -43,7 +44,7 @@ class Segments:
     ) -> None:
         self._label, self._info, self._directory, self._settings, self._say = label, info, directory, settings, say
         self._room = room = Room(directory, settings)
-        self._waiting: deque[Record] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[Record] = deque()  # not committed; of an open segment: fed to it
         self._lost = 0
         self._open: OpenSegment | None = None
         self._keeping = Keeping(room, settings, say)
@@ -53,12 +54,10 @@ class Segments:
 
     def take(self, batch: Sequence[Record]) -> None:
         """Take what came since; committed about once a second, at once where it is worth keeping."""
-        self._lost += max(len(self._waiting) + len(batch) - MAX_WAITING, 0)
-        self._waiting.extend(batch)
-        if self._open is not None:
-            self._feed(self._open, batch)
-        is_much = self._open is not None and len(self._waiting) > MAX_WAITING // 2
-        if self._keeping.is_urgent or is_much or time.monotonic() >= self._due_s:
+        for record in batch:
+            self._take(record)
+        is_urgent = self._open is not None and self._keeping.is_urgent
+        if is_urgent or time.monotonic() >= self._due_s:
             self._settle()
 
     def keep(self, why: str) -> None:
@@ -81,6 +80,7 @@ class Segments:
         elif self._commit(self._open) and self._open.is_over(self._settings):
             self._end(self._open, CONTINUED)
             self._begin()
+            self._sweep()
 
     def _commit(self, segment: OpenSegment) -> bool:
         try:
@@ -93,14 +93,22 @@ class Segments:
             return False
         return True
 
-    def _feed(self, segment: OpenSegment, records: Iterable[Record]) -> bool:
+    def _take(self, record: Record) -> None:
+        """Feed a record to the open segment; without one it waits."""
+        if self._open is None and len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+            self._lost += 1
+        self._waiting.append(record)
+        segment = self._open
+        if segment is None:
+            return
         try:
-            for record in records:
-                self._keeping.look(record, segment.feed(record))
+            self._keeping.look(record, segment.feed(record))
         except PerfwatchError as why:  # it became so much that it was committed at once
             self._interrupt(segment, why)
-            return False
-        return True
+            return
+        if segment.is_much:
+            self._commit(segment)
 
     def _end(self, segment: OpenSegment, ended: str) -> None:
         """Finish a file, or leave it unfinished where there is no room for even that."""
@@ -117,6 +125,10 @@ class Segments:
         except PerfwatchError as why:
             self._tell_short(why)
 
+    def _sweep(self) -> None:
+        with suppress(PerfwatchError):  # the service does it, too
+            self._room.sweep()
+
     def _retry(self) -> None:
         """Begin a segment with what waits."""
         self._due_s = time.monotonic() + RETRY_S
@@ -126,13 +138,16 @@ class Segments:
         segment = self._open
         if segment is None:
             return
-        if self._lost:
-            self._feed(segment, [Loss(time.monotonic_ns(), "recorder", self._lost, "there was no room for them")])
-        if self._feed(segment, self._waiting) and self._commit(segment):
-            self._lost = 0
-            if self._is_short:
-                self._say(f"there is room again: {self._label} is recorded into {segment.path.name}")
+        waiting, lost = tuple(self._waiting), self._lost
+        self._waiting.clear()
+        self._lost = 0
+        if lost:
+            self._take(Loss(time.monotonic_ns(), "recorder", lost, "there was no room for them"))
+        for record in waiting:
+            self._take(record)
+        if self._open is segment and self._commit(segment) and self._is_short:
             self._is_short = False
+            self._say(f"there is room again: {self._label} is recorded into {segment.path.name}")
 
     def _started(self) -> OpenSegment:
         previous = self._keeping.last

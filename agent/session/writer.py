@@ -87,7 +87,12 @@ class SessionWriter:
             wal = lock.wal_of(self._path).stat().st_size
         except OSError:
             wal = 0
-        return wal + 2 * (_TIMES_PACKED * self._filling.size_bytes + _PAGES_BEGUN_BYTES)
+        return wal + 2 * (_TIMES_PACKED * self.uncommitted_bytes + _PAGES_BEGUN_BYTES)
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """What was taken since the last commit, packed."""
+        return self._filling.size_bytes
 
     def write(self, record: Record) -> None:
         """Take the next record of the stream; it is safe once `commit` has returned."""

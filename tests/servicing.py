@@ -24,7 +24,7 @@ from perfwatch.agent.service.settings import Settings
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.probes.records import ServedRequest
 
-END_S = 60
+END_S = 90
 MB = 1_000_000
 
 
@@ -48,12 +48,12 @@ class Running:
             assert self.process.poll() is None or words in self.said, self.said
             return self.said.count(words) >= times
 
-        until(is_said, pause_s=0.05, told=lambda: f"{words!r} in {self.said}")
+        until(is_said, pause_s=0.05, patience_s=END_S, told=lambda: f"{words!r} in {self.said}")
 
     def await_recorded(self, *paths):
         """Wait until requests are in the files."""
         wanted = set(paths)
-        until(lambda: wanted <= recorded(self.directory), pause_s=0.1, told=lambda: self.said)
+        until(lambda: wanted <= recorded(self.directory), pause_s=0.1, patience_s=END_S, told=lambda: self.said)
 
     @property
     def recorders(self):

@@ -19,7 +19,7 @@ import msgspec
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.service.directory import Directory
-from perfwatch.agent.service.finding import find, label_of
+from perfwatch.agent.service.finding import Finder, label_of
 from perfwatch.agent.service.recorder import Assignment
 from perfwatch.agent.service.room import Room
 from perfwatch.agent.service.saying import say
@@ -33,21 +33,12 @@ if TYPE_CHECKING:
     from perfwatch.agent.target import Candidate
 
 MAX_RECORDERS: Final = 16
-SCAN_S: Final = 1.0
-_SCAN_SHARE: Final = 0.02
-"""Of the time, at most, for looking at what runs: on a host with many processes it looks less often."""
+LOOK_S: Final = 1.0
 _SWEEP_S: Final = 10.0
 _TURN_S: Final = 0.2
 _FAILED_S: Final = 30.0
 _KILLED_S: Final = 1.0
 _STOP_S: Final = 20.0
-
-
-class Key(NamedTuple):
-    """A process, told from a later one with its PID."""
-
-    pid: int
-    started_unix_s: float | None
 
 
 class _Recorder(NamedTuple):
@@ -71,23 +62,22 @@ class Service:
     def __init__(self, settings: Settings, directory: Directory) -> None:
         self._settings = settings
         self._room = Room(directory, settings)
-        self._recorders: dict[Key, _Recorder] = {}
-        self._not_before_s: dict[Key, float] = {}
+        self._finder = Finder(settings.wanted)
+        self._recorders: dict[int, _Recorder] = {}  # by the PID of whom they record
         self._is_idle_told = False
 
     def run(self, stop: threading.Event) -> None:
         """Look, start, reap and sweep, until `stop` is set."""
         with _asked() as asked:
-            scan_s = sweep_s = 0.0
+            look_s = sweep_s = 0.0
             while not stop.is_set():
                 now_s = time.monotonic()
                 if asked:
                     asked.clear()
                     self._pass_on()
-                ended = self._reap()
-                if ended or now_s >= scan_s:
-                    self._scan()
-                    scan_s = time.monotonic() + max(SCAN_S, (time.monotonic() - now_s) / _SCAN_SHARE)
+                if self._reap() or now_s >= look_s:
+                    look_s = now_s + LOOK_S
+                    self._look()
                 if now_s >= sweep_s:
                     sweep_s = now_s + _SWEEP_S
                     self._sweep()
@@ -106,32 +96,27 @@ class Service:
                 recorder.process.kill()
                 recorder.process.wait()
 
-    def _scan(self) -> None:
-        now_s = time.monotonic()
-        candidates = {Key(one.pid, one.started_unix_s): one for one in find(self._settings.wanted)}
-        self._not_before_s = {key: at_s for key, at_s in self._not_before_s.items() if key in candidates}
-        for key, candidate in candidates.items():
-            if key not in self._recorders and self._not_before_s.get(key, 0.0) <= now_s:
-                self._begin(key, candidate)
+    def _look(self) -> None:
+        for candidate in self._finder.look():
+            if candidate.pid not in self._recorders:
+                self._begin(candidate)
         self._tell_idle()
 
-    def _begin(self, key: Key, candidate: Candidate) -> None:
+    def _begin(self, candidate: Candidate) -> None:
         if len(self._recorders) >= MAX_RECORDERS:
-            self._not_before_s[key] = time.monotonic() + _FAILED_S
             say(f"{MAX_RECORDERS} servers are recorded already: not process {candidate.pid}")
             return
         label = label_of(candidate)
         assignment = Assignment(candidate.pid, label, self._settings, os.getpid())
-        self._recorders[key] = _Recorder(_started(assignment), label)
+        self._recorders[candidate.pid] = _Recorder(_started(assignment), label)
 
     def _reap(self) -> bool:
         """Take note of the recorders that have ended; whether there was one."""
-        ended = [(key, one) for key, one in self._recorders.items() if one.process.poll() is not None]
-        for key, recorder in ended:
-            del self._recorders[key]
+        ended = [(pid, one) for pid, one in self._recorders.items() if one.process.poll() is not None]
+        for pid, recorder in ended:
+            del self._recorders[pid]
             code = recorder.process.returncode
-            if code:
-                self._not_before_s[key] = time.monotonic() + (_KILLED_S if code < 0 else _FAILED_S)
+            self._finder.again(pid, _FAILED_S if code > 0 else _KILLED_S)
             if code < 0:
                 say(f"the recorder of {recorder.label} was killed by signal {-code}; what it committed is safe")
         return bool(ended)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.agent.model_container import Container  # noqa: TC001 - msgspec reads the annotations
 from perfwatch.agent.model_lately import Lately, Waits
 from perfwatch.agent.model_memory import GcRuns, MemoryState
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation
@@ -541,6 +542,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     """`pid` in its own PID namespace, where that is another: inside its container."""
     targets: tuple[TargetInfo, ...] = ()
     """All that are watched, the first as above; empty where it is the only one."""
+    container: Container | None = None
+    """What the target runs in, where that could be told."""
     previous: str | None = None
     """Of a segment of a longer recording: the file that ended where this one begins."""
     clocks: tuple[ClockReading, ...] = ()

@@ -20,6 +20,7 @@ from perfwatch.agent.model import (
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
 from perfwatch.agent.report_build_chains import build_chain, build_deadlocks
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
+from perfwatch.agent.report_build_memory import build_memory
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ def build(
     *,
     records: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
+    timeline: Sequence[contract.Moment] = (),
 ) -> contract.Report:
     """Make a report of a view.
 
     `requests` are all judged ones (of several with one id the last stands); without them the view's are
-    taken, at most `MAX_JUDGED`. `records` counts the records of each probe; `notes` are lines on the recording itself.
+    taken, at most `MAX_JUDGED`. `records` counts the records of each probe; `notes` are lines on the recording itself,
+    `timeline` its course.
     """
     latest = {request.record.id: request for request in (view.requests if requests is None else requests)}
     listed = list(latest.values())[-MAX_LISTED:]
@@ -71,6 +74,8 @@ def build(
         downstream=list(view.downstream),
         opportunities=[_opportunity(one) for one in view.opportunities],
         deadlocks=build_deadlocks(info, view.deadlocks),
+        timeline=tuple(timeline),
+        memory=build_memory(info, view),
     )
 
 

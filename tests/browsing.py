@@ -8,6 +8,13 @@ import subprocess
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 _PATIENCE_S = 60
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
 
@@ -15,15 +22,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Deb
 def document_of(page, directory):
     """Return the document of a page, as HTML."""
     profile = directory / "profile"
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        f"--user-data-dir={profile}",
-    ]
-    command = [CHROMIUM, *options, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
+    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

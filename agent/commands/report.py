@@ -16,7 +16,7 @@ from perfwatch.agent.report_build_recorded import with_recorded
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
 from perfwatch.agent.session.reader import SessionReader
-from perfwatch.agent.trees.absence import why_no_stacks
+from perfwatch.agent.trend import Trend
 from perfwatch.probes.records import HostSample, Loss, ProcessSample
 
 if TYPE_CHECKING:
@@ -71,9 +71,13 @@ def read_session(file: Path) -> Read:
     """Read a session file and make its report; raises PerfwatchError if it is none."""
     with SessionReader(file) as session:
         counts: Counter[str] = Counter()
-        view, judged = correlate(session.info, _counted(session, counts))
+        trend = Trend(session.info.started_ns)
+        view, judged = correlate(session.info, trend.passing(_counted(session, counts)))
+        trend.judged(latest(judged))
         notes = (session.note,) if session.note else ()
-        made = build(session.info, view, judged, records=counts, notes=notes)
+        made = build(
+            session.info, view, judged, records=counts, notes=notes, timeline=trend.moments(session.info)
+        )
         return Read(session.info, view, judged, with_recorded(made, session.verdicts()))
 
 
@@ -94,17 +98,17 @@ def _print_tree(read: Read, choice: TreeChoice) -> None:
 
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
-    from perfwatch.agent.report_html import to_html  # noqa: PLC0415 - see above
-    from perfwatch.agent.report_trees import endpoint_trees  # noqa: PLC0415
+    from perfwatch.agent.report_flames import drawn_of  # noqa: PLC0415 - not every report is a page
+    from perfwatch.agent.report_html.document import to_html  # noqa: PLC0415
 
     requests = chosen(read.judged, choice.selection(read.info, read.view)) if choice.narrows else latest(read.judged)
-    page = to_html(read.report, endpoint_trees(read.info, requests), ". ".join(why_no_stacks(read.info)))
-
-    def fill(draft: Path) -> None:
-        draft.write_text(page, encoding="utf-8")
-
-    make(html, fill, overwrite=overwrite)
+    page = to_html(read.report, drawn_of(read.report, read.info, read.view, requests))
+    make(html, lambda draft: _fill(draft, page), overwrite=overwrite)
     click.echo(f"wrote {html}", err=True)
+
+
+def _fill(draft: Path, text: str) -> None:
+    draft.write_text(text, encoding="utf-8")
 
 
 def _counted(session: SessionReader, counts: Counter[str]) -> Iterator[Record]:

@@ -39,13 +39,11 @@ def build(
     *,
     records: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
-    timeline: Sequence[contract.Moment] = (),
 ) -> contract.Report:
     """Make a report of a view.
 
     `requests` are all judged ones (of several with one id the last stands); without them the view's are
-    taken, at most `MAX_JUDGED`. `records` counts the records of each probe; `notes` are lines on the recording itself,
-    `timeline` its course.
+    taken, at most `MAX_JUDGED`. `records` counts the records of each probe; `notes` are lines on the recording itself.
     """
     latest = {request.record.id: request for request in (view.requests if requests is None else requests)}
     listed = list(latest.values())[-MAX_LISTED:]
@@ -74,7 +72,6 @@ def build(
         downstream=list(view.downstream),
         opportunities=[_opportunity(one) for one in view.opportunities],
         deadlocks=build_deadlocks(info, view.deadlocks),
-        timeline=tuple(timeline),
         memory=build_memory(info, view),
     )
 

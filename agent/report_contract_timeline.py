@@ -14,6 +14,7 @@ class Moment(Struct, frozen=True):
     at: float
     """When it began."""
     length_s: float
+    """Of the last one what had passed of it."""
     requests: int
     slow: int
     errors: int

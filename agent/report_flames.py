@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.wording import duration, percent
+import msgspec
+
+from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.course import course_of
 from perfwatch.agent.flame import flame_of
 from perfwatch.agent.report_html.document import Drawn
 from perfwatch.agent.report_html.flames import Flame
-from perfwatch.agent.report_html.requests import slowest
+from perfwatch.agent.report_slowest import slowest
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
-from perfwatch.agent.trees.reasons import Reason, reason_of
+from perfwatch.agent.trees.spent import spent_on
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from perfwatch.agent.model import Request, SessionInfo, View
+    from perfwatch.agent.model import Request, SessionInfo, StackTime, View
     from perfwatch.agent.report_contract import Report
 
 _FLAMES: Final = 12
 """So many endpoints get a graph of their own."""
 _COURSES: Final = 30
-_NAMED: Final = 6
-_LEAST: Final = 0.005
 
 
 def drawn_of(report: Report, info: SessionInfo, view: View, requests: Sequence[Request]) -> Drawn:
@@ -45,13 +45,16 @@ def _flames(requests: Sequence[Request]) -> list[Flame]:
 
 
 def _flame(name: str, requests: Sequence[Request]) -> Flame | None:
-    stacks = [stack for request in requests for stack in request.stacks]
+    stacks = _summed(stack for request in requests for stack in request.stacks)
     if not is_code_known(stacks):
         return None
-    spent: Counter[Reason] = Counter()
+    total_ns, told = spent_on(stacks)
+    return Flame(f"{name}: {duration(total_ns)} in {len(requests)} judged requests", told, flame_of(stacks))
+
+
+def _summed(stacks: Iterable[StackTime]) -> list[StackTime]:
+    """Put together the stacks that differ in their time only: a graph tells the largest one by one."""
+    spent: Counter[StackTime] = Counter()
     for stack in stacks:
-        spent[reason_of(stack)] += stack.spent_ns
-    total_ns = spent.total() or 1
-    largest = [(reason, ns / total_ns) for reason, ns in spent.most_common(_NAMED) if ns > _LEAST * total_ns]
-    told = ", ".join(f"{reason} {percent(share)}" for reason, share in largest)
-    return Flame(f"{name}: {duration(spent.total())} in {len(requests)} judged requests", told, flame_of(stacks))
+        spent[msgspec.structs.replace(stack, spent_ns=0)] += stack.spent_ns
+    return [msgspec.structs.replace(stack, spent_ns=ns) for stack, ns in spent.items()]

@@ -1,7 +1,7 @@
 """A whole recording in at most 480 equal stretches of time: what a report's charts are drawn of; pure.
 
-It begins with stretches of a second; where there are too many, two and two become one. A request belongs to the stretch in
-which it ended; a record that corrects an earlier one takes its place. Quantiles are at most 0.4 % off.
+It begins with stretches of a second; where there are too many, two and two become one. A request belongs to the stretch
+in which it ended; a record that corrects an earlier one takes its place. Quantiles are at most 0.4 % off.
 """
 
 from __future__ import annotations
@@ -62,15 +62,14 @@ class Trend:
         for request in requests:
             self._at(request.record.ended_ns).slow += request.slow
 
-    def moments(self, info: SessionInfo) -> list[Moment]:
+    def moments(self, info: SessionInfo, now_ns: int) -> list[Moment]:
         """Return the stretches, from the recording's start to the last one in which there was anything."""
-        length_s = self._length_ns / _SECOND_NS
-        return [
-            self._stretches.get(number, _Stretch()).moment(
-                info.unix_s(self._origin_ns + number * self._length_ns), length_s
-            )
-            for number in range(max(self._stretches, default=-1) + 1)
-        ]
+        return [self._moment(number, info, now_ns) for number in range(max(self._stretches, default=-1) + 1)]
+
+    def _moment(self, number: int, info: SessionInfo, now_ns: int) -> Moment:
+        since_ns = self._origin_ns + number * self._length_ns
+        passed_ns = min(max(now_ns - since_ns, _SECOND_NS // 100), self._length_ns)
+        return self._stretches.get(number, _Stretch()).moment(info.unix_s(since_ns), passed_ns / _SECOND_NS)
 
     def _serve(self, record: ServedRequest) -> None:
         earlier = self._known.pop(record.id, None)
@@ -114,7 +113,17 @@ class Trend:
 class _Stretch:
     """One stretch while it grows."""
 
-    __slots__ = ("busy_ns", "durations", "errors", "for_cpu_ns", "for_io_ns", "idle_ns", "in_flight", "passed_ns", "slow")
+    __slots__ = (
+        "busy_ns",
+        "durations",
+        "errors",
+        "for_cpu_ns",
+        "for_io_ns",
+        "idle_ns",
+        "in_flight",
+        "passed_ns",
+        "slow",
+    )
 
     def __init__(self) -> None:
         self.durations: Counter[int] = Counter()

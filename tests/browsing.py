@@ -22,7 +22,14 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Deb
 def document_of(page, directory):
     """Return the document of a page, as HTML."""
     profile = directory / "profile"
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
+    command = [
+        CHROMIUM,
+        *OPTIONS,
+        f"--user-data-dir={profile}",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        page.as_uri(),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

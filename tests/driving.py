@@ -31,7 +31,11 @@ def browser(directory):
 
     command = [CHROMIUM, *OPTIONS, f"--user-data-dir={directory / 'driven'}", "--remote-debugging-pipe", "about:blank"]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hand_over, close_fds=False  # noqa: PLW1509
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hand_over,  # noqa: PLW1509 - there is one thread
+        close_fds=False,
     )
     os.close(to_read)
     os.close(from_write)
@@ -111,7 +115,8 @@ class Page:
         file.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", **whole)["data"]))
 
     def paper(self, file):
-        """Print to a file."""
+        """Print to a file, as the page asks to be printed."""
+        self.ask("Emulation.setEmulatedMedia", media="")
         answer = self.ask("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         file.write_bytes(base64.b64decode(answer["data"]))
 

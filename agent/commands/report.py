@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from pathlib import Path  # noqa: TC003 - click reads it
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+import msgspec
 
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
@@ -35,14 +36,20 @@ Examples:
   perfwatch report slow.perfwatch --tree --endpoint "POST /order"
   perfwatch report slow.perfwatch --tree --from 10:27 --to 10:30
   perfwatch report slow.perfwatch --html slow.html
+  perfwatch report slow.perfwatch --markdown - | gh issue create --title "Slow orders" --body-file -
 """
 )
 @click.argument("file", type=options.FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
-@click.option("--html", type=options.FILE, metavar="OUT", help="Write an HTML file: summary, call trees by endpoint.")
+@click.option("--html", type=options.FILE, metavar="OUT", help="Write one HTML file with all of it, and flame graphs.")
+@click.option(
+    "--markdown", type=options.FILE, metavar="OUT", help="Write Markdown for an incident ticket; - prints it."
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @tree_choice
-def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
+def report(  # noqa: PLR0913 - one for each option
+    file: Path, *, as_json: bool, html: Path | None, markdown: Path | None, overwrite: bool, choice: TreeChoice
+) -> None:
     """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
     is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)
     if as_json and is_tree:
@@ -50,11 +57,13 @@ def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, cho
     read = read_session(file)
     if html is not None:
         _write_page(read, choice, html, overwrite=overwrite)
+    if markdown is not None:
+        _write_ticket(read, markdown, overwrite=overwrite)
     if as_json:
         click.echo(to_json(read.report), nl=False)
     elif is_tree:
         _print_tree(read, choice)
-    elif html is None:
+    elif html is None and markdown is None:
         click.echo(to_text(read.report, text_width()), nl=False)
 
 
@@ -75,10 +84,9 @@ def read_session(file: Path) -> Read:
         view, judged = correlate(session.info, trend.passing(_counted(session, counts)))
         trend.judged(latest(judged))
         notes = (session.note,) if session.note else ()
-        made = build(
-            session.info, view, judged, records=counts, notes=notes, timeline=trend.moments(session.info)
-        )
-        return Read(session.info, view, judged, with_recorded(made, session.verdicts()))
+        made = build(session.info, view, judged, records=counts, notes=notes)
+        charted = msgspec.structs.replace(made, timeline=tuple(trend.moments(session.info, view.now_ns)))
+        return Read(session.info, view, judged, with_recorded(charted, session.verdicts()))
 
 
 def text_width() -> int:
@@ -103,12 +111,27 @@ def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) 
 
     requests = chosen(read.judged, choice.selection(read.info, read.view)) if choice.narrows else latest(read.judged)
     page = to_html(read.report, drawn_of(read.report, read.info, read.view, requests))
-    make(html, lambda draft: _fill(draft, page), overwrite=overwrite)
-    click.echo(f"wrote {html}", err=True)
+    _write(html, page, overwrite=overwrite)
 
 
-def _fill(draft: Path, text: str) -> None:
-    draft.write_text(text, encoding="utf-8")
+def _write_ticket(read: Read, markdown: Path, *, overwrite: bool) -> None:
+    from perfwatch.agent.report_markdown import to_markdown  # noqa: PLC0415 - see above
+
+    text = to_markdown(read.report)
+    if markdown == Path("-"):
+        click.echo(text, nl=False)
+    else:
+        _write(markdown, text, overwrite=overwrite)
+
+
+def _write(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write a file for its owner alone."""
+
+    def fill(draft: Path) -> None:
+        draft.write_text(text, encoding="utf-8")
+
+    make(file, fill, overwrite=overwrite)
+    click.echo(f"wrote {file}", err=True)
 
 
 def _counted(session: SessionReader, counts: Counter[str]) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""Bars of SVG: a ledger in its parts, stretches on a time axis. The widths are percentages, so that they fit any screen.
+"""Bars of SVG: a ledger in its parts, stretches on a time axis. Widths are percentages, so that they fit any screen.
 
 A bar says what it shows in words too, and each part has its name, in the bar where it fits and below it.
 """

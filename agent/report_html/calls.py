@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from perfwatch.agent.report_contract import Report, RequestReport
     from perfwatch.agent.report_contract_calls import Call
 
-_HEADS: Final = ("peer", "asked", "calls", "a request", "p50", "p95", "connecting", "TLS", "transfer", "failed", "sent", "received")
+_HEADS: Final = (
+    "peer",
+    "asked",
+    "calls",
+    "a request",
+    "p50",
+    "p95",
+    "connecting",
+    "TLS",
+    "transfer",
+    "failed",
+    "sent",
+    "received",
+)
 _DRAWN: Final = 60
 """So many calls of one kind."""
 
@@ -71,4 +84,10 @@ def _folded(calls: Sequence[Call], request: RequestReport) -> tuple[str | Html, 
         )
     )
     what = f"{count}{asked(first.operation, first.kind, first.outcome)}"
-    return (what, f"{first.peer} {first.protocol}", total, times_each(calls), axis(drawn, request.duration_ms, f"{what} {total}"))
+    return (
+        what,
+        f"{first.peer} {first.protocol}",
+        total,
+        times_each(calls),
+        axis(drawn, request.duration_ms, f"{what} {total}"),
+    )

@@ -1,7 +1,7 @@
 """Charts over time: an area and lines over equal stretches, marks below them; SVG that stretches to the width there is.
 
-What is stretched holds no text; the labels stand around it. Each chart tells its course in words too, and each stretch its
-figures when it is pointed at.
+What is stretched holds no text; the labels stand around it. Each chart tells its course in words too, and each stretch
+its figures when it is pointed at.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Times(NamedTuple):
 
     at: float
     length_s: float
-    count: int
+    number: int
 
     def said(self, number: float) -> str:
         """Return the moment at which a stretch begins; of more than a day with its date."""
-        form = "%H:%M:%S" if self.length_s * self.count < _DAY_S else "%m-%d %H:%M"
+        form = "%H:%M:%S" if self.length_s * self.number < _DAY_S else "%m-%d %H:%M"
         return moment(self.at + number * self.length_s, form)
 
 
@@ -76,8 +76,16 @@ def chart(one: Chart, times: Times) -> Html:
         preserveAspectRatio="none",
         role="img",
     )
-    scale = element("div", element("span", one.shown(top)), element("span", one.shown(top / 2)), element("span", "0"), class_="scale")
-    caption = element("figcaption", element("b", one.title), " ", _keys(one.lines), element("span", one.figure, class_="figure"))
+    scale = element(
+        "div",
+        element("span", one.shown(top)),
+        element("span", one.shown(top / 2)),
+        element("span", "0"),
+        class_="scale",
+    )
+    caption = element(
+        "figcaption", element("b", one.title), " ", _keys(one.lines), element("span", one.figure, class_="figure")
+    )
     return element("figure", caption, scale, plot, _marks(one.marks, times), _time_axis(times), class_="chart")
 
 
@@ -103,9 +111,9 @@ def _pieces(values: Sequence[float | None], top: float, *, is_area: bool) -> Ite
 
 def _pointed(one: Chart, times: Times) -> Iterator[Html]:
     """Yield what shows the figures of a place when it is pointed at."""
-    each = max(ceil(times.count / _TITLES), 1)
-    width = _WIDTH / max(times.count, 1)
-    for number in range(0, times.count, each):
+    each = max(ceil(times.number / _TITLES), 1)
+    width = _WIDTH / max(times.number, 1)
+    for number in range(0, times.number, each):
         told_values = (
             f"{line.name} {one.shown(max(known))}"
             for line in one.lines
@@ -114,7 +122,12 @@ def _pointed(one: Chart, times: Times) -> Iterator[Html]:
         marked = (name for name, where in one.marks if any(where[number : number + each]))
         words = lines((times.said(number), *told_values, *marked))
         yield element(
-            "rect", element("title", words), class_="point", x=round(number * width, 2), width=round(each * width, 2), height=_HEIGHT
+            "rect",
+            element("title", words),
+            class_="point",
+            x=round(number * width, 2),
+            width=round(each * width, 2),
+            height=_HEIGHT,
         )
 
 
@@ -132,7 +145,9 @@ def _marks(marks: Sequence[tuple[str, Sequence[bool]]], times: Times) -> Html:
     lanes = [
         joined(
             (
-                element("div", _lane([at for at, is_there in enumerate(where) if is_there], times.count), class_="lane"),
+                element(
+                    "div", _lane([at for at, is_there in enumerate(where) if is_there], times.number), class_="lane"
+                ),
                 element("div", f"▲ {name}", class_="quiet"),
             )
         )
@@ -151,19 +166,21 @@ def _lane(places: Sequence[int], count: int) -> Html:
 
 
 def _time_axis(times: Times) -> Html:
-    places = (0, times.count / 2, times.count)
+    places = (0, times.number / 2, times.number)
     return element("div", *(element("span", times.said(place)) for place in places), class_="times")
 
 
 def _words(one: Chart, times: Times) -> str:
     """Say in words what a chart shows."""
-    said = [f"{one.figure}, from {times.said(0)} to {times.said(times.count)}"]
+    said = [f"{one.figure}, from {times.said(0)} to {times.said(times.number)}"]
     for line in one.lines:
         known = [(value, number) for number, value in enumerate(line.values) if value is not None]
         if known:
             most, where = max(known)
-            said.append(f"{line.name}: from {one.shown(min(known)[0])} to {one.shown(most)}, most at {times.said(where)}")
-    said += [f"{name} in {sum(where)} of {times.count} stretches" for name, where in one.marks]
+            said.append(
+                f"{line.name}: from {one.shown(min(known)[0])} to {one.shown(most)}, most at {times.said(where)}"
+            )
+    said += [f"{name} in {sum(where)} of {times.number} stretches" for name, where in one.marks]
     return "; ".join(said)
 
 
@@ -171,5 +188,5 @@ def _round(value: float) -> float:
     """Return the least round number that is not below a value."""
     if value <= 0:
         return 1.0
-    power = 10 ** floor(log10(value))
+    power = 10.0 ** floor(log10(value))
     return next(step * power for step in _STEPS if step * power >= value * 0.999)

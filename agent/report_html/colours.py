@@ -1,7 +1,7 @@
 """The page's colours, as CSS: of buckets, parts of calls and principles, for a dark and a light page.
 
-On a dark page they are those of the screen. The light ones have the same hues, dark enough to stand out from white by 3.2 to 1;
-near-black text on any of them has a contrast of 4.5 to 1 and more. Tests compute both.
+On a dark page they are those of the screen. The light ones have the same hues, dark enough to stand out from white by 3
+to 1; near-black text on any of them has a contrast of 4.5 to 1 and more. Tests compute both.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DARK: Final[Mapping[str, str]] = {
-    **COLOUR,
+    **dict(COLOUR.items()),
     **{f"part-{part}": colour for part, colour in PART_COLOUR.items()},
-    **PRINCIPLE_COLOUR,
+    **dict(PRINCIPLE_COLOUR.items()),
     "gc": GC_COLOUR,
     "unaccounted": "#8b95a1",
 }

@@ -1,4 +1,4 @@
-"""The section on endpoints: each a row with its figures and its ledger, and unfolded why, what to do and what that brings."""
+"""The section on endpoints: each with its figures and its ledger; unfolded why, what to do and what that brings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ _TOLD: Final = 100
 """So many endpoints; the costliest come first."""
 _CALLED: Final = 5
 _PLACES: Final = 5
+_LETTERS: Final = (
+    "E efficiency · C concurrency · K capacity · ? unknown · the bar: the mean ledger of its slow requests"
+)
 
 
 def endpoints(report: Report) -> Html:
@@ -29,7 +32,8 @@ def endpoints(report: Report) -> Html:
     told = report.endpoints[:_TOLD]
     left = len(report.endpoints) - len(told)
     more = element("p", f"and {left} more endpoints", class_="quiet") if left else None
-    return section("endpoints", "Endpoints", *(_endpoint(one, is_open=not at) for at, one in enumerate(told)), more)
+    about = element("p", _LETTERS, class_="quiet")
+    return section("endpoints", "Endpoints", about, *map(_endpoint, told), more) if told else Html()
 
 
 def opportunities(report: Report) -> Html:
@@ -44,7 +48,9 @@ def opportunities(report: Report) -> Html:
 
 def figures(pairs: Iterable[tuple[str, str]]) -> Html:
     """Return figures with their names."""
-    return element("span", *(element("span", f"{name} ", element("b", value)) for name, value in pairs), class_="figures")
+    return element(
+        "span", *(element("span", f"{name} ", element("b", value)) for name, value in pairs), class_="figures"
+    )
 
 
 def places(frames: Iterable[Frame]) -> Html:
@@ -52,17 +58,17 @@ def places(frames: Iterable[Frame]) -> Html:
     return listed(place_words(frame) for frame in list(frames)[:_PLACES])
 
 
-def _endpoint(one: EndpointReport, *, is_open: bool) -> Html:
+def _endpoint(one: EndpointReport) -> Html:
     line = element(
-        "span",
+        "div",
         badge(one.principle),
-        element("b", f"{one.method} {told_route(one.route, one.service)}", class_="name"),
+        element("h3", f"{one.method} {told_route(one.route, one.service)}", class_="name"),
         figures(_figures(one)),
         element("span", one.summary, class_="about"),
         class_="row",
     )
     bar = ledger(parts_of(one.ledger_ms, one.unaccounted_ms))
-    return element("article", folded(line, *_unfolded(one), is_open=is_open), bar, class_="endpoint")
+    return element("article", line, bar, folded("why, and what to do", *_unfolded(one)), class_="endpoint")
 
 
 def _figures(one: EndpointReport) -> Iterator[tuple[str, str]]:
@@ -76,7 +82,9 @@ def _figures(one: EndpointReport) -> Iterator[tuple[str, str]]:
 
 def _unfolded(one: EndpointReport) -> Iterator[Html]:
     if one.mechanism:
-        sure = f"{one.principle}, {one.mechanism}: {percent(one.share)} of its time; confidence {percent(one.confidence)}"
+        sure = (
+            f"{one.principle}, {one.mechanism}: {percent(one.share)} of its time; confidence {percent(one.confidence)}"
+        )
         yield element("p", sure, class_="quiet")
     yield reasons(one, one.what_if, one.latency_ms)
     code, calls = places(one.frames), listed(in_each(one.downstream[:_CALLED]))

@@ -1,8 +1,8 @@
 """Flame graphs: the code of all judged requests and of each endpoint, as SVG that can be read without scripts.
 
-A block is as wide as its time; what it called hangs below it. Positions are percentages, and `page.js` zooms by changing
-them. The own code's blocks are filled, libraries' only framed, reasons stand in brackets. Below each graph is the same as
-a list, for readers of screens and of paper.
+A block is as wide as its time; what it called hangs below it. Positions are percentages, and `page.js` zooms by
+changing them. The own code's blocks are filled, libraries' only framed, reasons stand in brackets. Below each graph is
+the same as a list, for readers of screens and of paper.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _LISTED: Final = 0.01
 _LINES: Final = 150
 _MAX_NAME: Final = 80
 _HINT: Final = (
-    "The wider a block, the longer: its own code is filled, libraries are framed, and why it waited stands in brackets. Order "
-    "and height mean nothing."
+    "The wider a block, the longer: the server's own code is filled, libraries are framed, and why it waited stands in "
+    "brackets. Order and height mean nothing."
 )
 
 
@@ -53,7 +53,12 @@ def _graph(one: Flame, *, is_open: bool) -> Html:
     placed = list(_placed(one.root, 0.0, 1.0, 0))
     height = _ROW * (1 + max(block.depth for block in placed))
     drawn = element(
-        "svg", *(_block(block, one.root.spent_ns) for block in placed), class_="flame", height=height, role="group", aria_label=one.title
+        "svg",
+        *(_block(block, one.root.spent_ns) for block in placed),
+        class_="flame",
+        height=height,
+        role="group",
+        aria_label=one.title,
     )
     return folded(title, drawn, folded("as a list", _list(one.root), class_="quiet"), is_open=is_open, class_="graph")
 
@@ -108,7 +113,13 @@ def _list(root: Block) -> Html:
 
 def _item(block: Block, whole_ns: int, left: list[int]) -> Html:
     left[0] -= 1
-    line = joined((f"{duration(block.spent_ns)} {percent(block.spent_ns / whole_ns)} ", element("b", _named(block)), f" {block.place}"))
+    line = joined(
+        (
+            f"{duration(block.spent_ns)} {percent(block.spent_ns / whole_ns)} ",
+            element("b", _named(block)),
+            f" {block.place}",
+        )
+    )
     below = [one for one in block.blocks if one.spent_ns >= _LISTED * whole_ns]
     inside = [_item(one, whole_ns, left) for one in below if left[0] > 0]
     return element("li", line, element("ul", *inside) if inside else None)

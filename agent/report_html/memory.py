@@ -8,7 +8,7 @@ from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.report_html.charts import Chart, Line, Times, chart
 from perfwatch.agent.report_html.markup import Html, element, joined, listed, section, table
 from perfwatch.agent.report_layout import moment
-from perfwatch.agent.report_places import collector, interpreter_lock
+from perfwatch.agent.report_places import collector
 from perfwatch.agent.report_sentences import binary, took
 
 if TYPE_CHECKING:
@@ -24,19 +24,25 @@ _RUNS: Final = 15
 def memory(report: Report) -> Html:
     """Return memory, and what the interpreters' collectors and locks did."""
     held = report.memory
-    interpreters = report.queues.interpreters
-    told = [*map(interpreter_lock, interpreters), *map(collector, interpreters)]
+    told = listed(filter(None, map(collector, report.queues.interpreters)))
+    collections = () if held is None else _collections(held)
     parts = Html() if held is None else _held(held)
-    return section("memory", "Memory and garbage collection", parts, listed(filter(None, told)))
+    return section("memory", "Memory and garbage collection", parts, told, *collections)
 
 
 def _held(held: Memory) -> Html:
     heads = ("process", "RSS", "PSS", "USS", "swap", "growth a minute")
     rows = (tuple(_process(one)) for one in held.processes[:_PROCESSES])
     processes = table(heads, rows, frozenset(range(1, len(heads))))
-    gc_heads = ("collection at", "paused", "generation", "freed", "process", "delayed")
-    runs = table(gc_heads, map(_run, held.gc_longest[:_RUNS]), frozenset({1, 2, 3, 4}))
-    return joined((_chart(held), listed(_room(held)), processes, runs))
+    return joined((_chart(held), listed(_room(held)), processes))
+
+
+def _collections(held: Memory) -> Iterator[Html]:
+    heads = ("began", "paused", "generation", "freed", "process", "delayed")
+    runs = table(heads, map(_run, held.gc_longest[:_RUNS]), frozenset({1, 2, 3, 4}))
+    if runs:
+        yield element("h3", "The longest collections")
+        yield runs
 
 
 def _chart(held: Memory) -> Html:

@@ -95,10 +95,11 @@ class Flame {
 
 document.querySelectorAll(".flame").forEach((svg) => new Flame(svg));
 
-// Paper shows what is folded.
+// Paper shows what is folded: of endpoints, of the first requests, and the first graphs.
+const PRINTED = ".endpoint details, .request:nth-of-type(-n+10) > details, .graph:nth-of-type(-n+4)";
 let opened = [];
 addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("main details:not([open])")].filter((one) => one.closest("#text") === null);
+  opened = [...document.querySelectorAll(PRINTED)].filter((one) => !one.open);
   for (const one of opened) one.open = true;
 });
 addEventListener("afterprint", () => { for (const one of opened) one.open = false; });

@@ -21,6 +21,8 @@ def queues(report: Report) -> Html:
     """Say where something waited; what was not measured is left out."""
     groups: list[tuple[str, list[str]]] = []
     for name, text in queue_words(report.queues):
+        if name == "gc":  # its section is that on memory
+            break
         if name or not groups:
             groups.append((name, []))
         groups[-1][1].append(text)

@@ -1,14 +1,15 @@
-"""The sections on what was still open, and on the recording itself: the host, the probes and their losses, events, the cost."""
+"""The sections on what was still open, and on the recording: the host, the probes and their losses, events, cost."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.report_html.markup import Html, element, listed, section, table
+from perfwatch.agent.report_html.markup import Html, element, folded, listed, section, table
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_places import place_in
 from perfwatch.agent.report_queues import cost_notes
+from perfwatch.agent.report_text import gap_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +37,18 @@ def recorded(report: Report) -> Html:
         "The recording",
         element("dl", *(part for name, text in _facts(report) for part in (element("dt", name), element("dd", text)))),
         listed(_notes(report)),
-        element("h3", "Probes"),
-        probes,
+        listed(map(gap_of, (one for one in report.session.probes if one.status != "running"))),
+        folded(f"{len(report.session.probes)} probes, what each read and lost", probes) if probes else None,
         *((element("h3", "Events"), events) if events else ()),
     )
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     session, host = report.session, report.session.host
-    yield "host", f"{host.hostname}, Linux {host.kernel} {host.machine}, {host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
+    yield (
+        "host",
+        f"{host.hostname}, Linux {host.kernel} {host.machine}, {host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB",
+    )
     yield "listening on", ", ".join(session.listeners) or "no socket"
     yield "fidelity", session.fidelity
     yield "lasted", duration(session.duration_s * 1e9)
@@ -67,9 +71,7 @@ def _probe(one: Probe) -> Iterator[str]:
     yield "" if one.records is None else str(one.records)
     yield str(one.lost)
     yield "" if one.period_s is None else f"{one.period_s:g} s"
-    missing = f"not known: {one.missing}" if one.missing else ""
-    remedy = f"to change that: {one.remedy}" if one.remedy else ""
-    yield "; ".join(part for part in (one.reason, missing, remedy) if part)
+    yield one.reason or ""
 
 
 def _open(one: OpenReport) -> Iterator[str]:

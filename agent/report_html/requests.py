@@ -1,4 +1,4 @@
-"""The section on slow requests: each unfolds to its ledger, its course, its evidence and chain, its code and its calls."""
+"""The section on slow requests: each unfolds to its ledger, course, evidence, chain, code and calls."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from perfwatch.agent.report_html.markup import Html, element, folded, listed, se
 from perfwatch.agent.report_html.steps import steps_of
 from perfwatch.agent.report_html.summary import badge, reasons
 from perfwatch.agent.report_layout import moment, shown_ms
+from perfwatch.agent.report_slowest import slowest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,29 +21,17 @@ if TYPE_CHECKING:
     from perfwatch.agent.course_step import Step
     from perfwatch.agent.report_contract import Blocker, Report, RequestReport
 
-MAX_TOLD: Final = 50
+_TOLD: Final = 50
 _BLOCKERS: Final = 5
-
-
-def slowest(report: Report, most: int = MAX_TOLD) -> list[RequestReport]:
-    """Return the slowest judged requests: of each endpoint its slowest, then what is left; the slowest first."""
-    ranked = sorted(report.slow_requests, key=_fastest_last)
-    firsts = {(one.method, one.route, one.service): one.id for one in reversed(ranked)}
-    chosen = sorted(ranked, key=lambda one: firsts[one.method, one.route, one.service] != one.id)[:most]
-    return sorted(chosen, key=_fastest_last)
 
 
 def requests(report: Report, courses: Mapping[int, Sequence[Step]]) -> Html:
     """Return the slowest requests; `courses` are those of some of them, by id."""
-    told = slowest(report)
+    told = slowest(report, _TOLD)
     judged = len(report.slow_requests) + report.slow_requests_omitted
     about = f"The slowest {len(told)} of {judged} judged requests, at least one of each endpoint. Times are UTC."
     rows = (_request(one, courses.get(one.id, ())) for one in told)
     return section("requests", "Slow requests", element("p", about, class_="quiet"), *rows) if told else Html()
-
-
-def _fastest_last(one: RequestReport) -> float:
-    return -one.duration_ms
 
 
 def _request(one: RequestReport, steps: Sequence[Step]) -> Html:
@@ -75,7 +64,10 @@ def _unfolded(one: RequestReport, steps: Sequence[Step]) -> Iterator[Html]:
     named = (
         ("Where in the code", places(one.frames)),
         ("Who ended its waits", listed(map(_blocker, one.blockers[:_BLOCKERS]))),
-        ("What its calls were at their other ends", listed(f"{c.method} {c.route} in {c.process}: {c.summary}" for c in one.callees)),
+        (
+            "What its calls were at their other ends",
+            listed(f"{c.method} {c.route} in {c.process}: {c.summary}" for c in one.callees),
+        ),
         ("Who kept its event loop", listed([kept_by(one.culprits)] if one.culprits else [])),
         ("Its calls", called(one)),
         ("As it was said live", listed(_recorded(one))),

@@ -1,4 +1,4 @@
-"""The course of a request as a waterfall: each step where it lies in the request's time, with what it was and on whom."""
+"""The course of a request as a waterfall: each step where it lies in the request's time, what it was and on whom."""
 
 from __future__ import annotations
 

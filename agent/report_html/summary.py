@@ -25,14 +25,14 @@ _LINKS: Final = 8
 def head(report: Report) -> Html:
     """Say what was watched, when and where."""
     session = report.session
-    what = (f"pid {session.pid}", session.server or "", f"Python {session.python or '?'}", session.fidelity)
     started = moment(session.started_at, "%Y-%m-%d %H:%M:%S")
     when = f"{started} UTC, {duration(session.duration_s * 1e9)}, on {session.host.hostname}"
-    lines = (" · ".join(part for part in what if part), *also_watched(session), when)
+    lines = (f"{when} · Python {session.python or '?'} · {session.fidelity}", *also_watched(session))
     return element(
         "header",
         element("p", "perfwatch report", class_="brand"),
-        element("h1", session.command),
+        element("h1", f"{session.server or 'process'} (pid {session.pid})"),
+        element("p", session.command, class_="command"),
         *(element("p", line, class_="quiet") for line in lines),
     )
 
@@ -73,7 +73,9 @@ def reasons(
 
 def badge(principle: Principle) -> Html:
     """Return the letter of a principle, and its name for those who do not see it."""
-    return element("span", LETTERS[principle], class_=f"badge c-{principle}", title=principle, role="img", aria_label=principle)
+    return element(
+        "span", LETTERS[principle], class_=f"badge c-{principle}", title=principle, role="img", aria_label=principle
+    )
 
 
 def chain(links: Sequence[ChainLink]) -> Html:
@@ -121,13 +123,22 @@ def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
 
 def _tile(name: str, figure: str, rest: str) -> Html:
     return element(
-        "div", element("span", name, class_="quiet"), element("b", figure), element("span", rest, class_="quiet"), class_="tile"
+        "div",
+        element("span", name, class_="quiet"),
+        element("b", figure),
+        element("span", rest, class_="quiet"),
+        class_="tile",
     )
 
 
 def _deadlocks(report: Report) -> Html:
     """Name those that wait for each other."""
     return joined(
-        element("div", element("p", element("strong", one.summary)), listed(link.text for link in one.members), class_="verdict")
+        element(
+            "div",
+            element("p", element("strong", one.summary)),
+            listed(link.text for link in one.members),
+            class_="verdict",
+        )
         for one in report.deadlocks
     )

@@ -20,7 +20,7 @@ _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&!#$^]")
 _LIST: Final = re.compile(r"^(\d*)([-+=.)])")
 """What would begin a list, or a line below a heading."""
 _REFERENCE: Final = re.compile(
-    r"(?<=[@#!~%&$^])(?=[\w\"])|(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=\bGH-)(?=\d)", re.IGNORECASE
+    r"(?<=[@#!~%&$^])(?=[\w\"])|(?<=\w)(?=@)|(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=\bGH-)(?=\d)", re.IGNORECASE
 )
 _JOINER: Final = "\u2060"
 _MAX_TEXT: Final = 1_000

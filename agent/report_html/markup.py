@@ -36,7 +36,9 @@ def told(text: str) -> Html:
 
 def element(name: str, /, *children: Child, **attributes: Value) -> Html:
     """Return an element; of attributes `class_` is `class`, `aria_label` is `aria-label`. None leaves one out."""
-    written = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False))
+    written = "".join(
+        _attribute(key, value) for key, value in attributes.items() if value is not None and value is not False
+    )
     if name in _VOID:
         return Html(f"<{name}{written}>")
     return Html(f"<{name}{written}>{joined(children)}</{name}>")

@@ -79,7 +79,7 @@ def viewed(source: Source, window: Window) -> View:
     """Return the view of a stretch that a source keeps, as it is shown: of too many records, the first."""
     from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415 - no first screen waits for it
 
-    correlator = Correlator(source.info)
+    correlator = Correlator(source.info, whole=True)
     for record in islice(source.cut(window), MAX_WINDOW):
         correlator.feed(record)
     return correlator.view()

@@ -31,7 +31,7 @@ from perfwatch.tui.screens.help import Sheet
 if TYPE_CHECKING:
     from perfwatch.agent.bookmarks import Bookmark
     from perfwatch.agent.comparing import Comparison
-    from perfwatch.agent.source import Source
+    from perfwatch.agent.source import Position, Source
 
 _SECOND_NS: Final = 1_000_000_000
 END_NS: Final = 1 << 62
@@ -50,11 +50,13 @@ class Traveller(HabitualApp):
         self._speed: float | None = None
         self._goal_ns: int | None = None
         self._selecting_ns: int | None = None
+        self._left: Position | None = None
+        """Where the view stood before a window was selected."""
         self._bookmarks = Bookmarks(None)
 
     def set_out(self, source: Source) -> None:
         """Begin with a source: what was set on the one before is forgotten."""
-        self._source, self._speed, self._goal_ns, self._selecting_ns = source, None, None, None
+        self._source, self._speed, self._goal_ns, self._selecting_ns, self._left = source, None, None, None, None
         try:
             self._bookmarks = Bookmarks(source.path)
         except PerfwatchError as error:
@@ -159,7 +161,7 @@ class Traveller(HabitualApp):
             return
         here_ns = self.frame.position.now_ns
         if self.frame.position.window is not None:
-            self._seek(here_ns)
+            self.leave_window()
         elif self._selecting_ns is None:
             self._selecting_ns = here_ns
             self.notify(f"window from {self._clock(here_ns)}: go to its end, and press v again", markup=False)
@@ -173,10 +175,28 @@ class Traveller(HabitualApp):
             self._selecting_ns = None
             self._select(message.begin_ns, message.end_ns)
 
+    def leave_window(self) -> bool:
+        """Go back to where the view stood before it, or select none; tells whether there was one."""
+        if self._selecting_ns is not None:
+            self._selecting_ns = None
+            self.notify("no window", markup=False)
+            return True
+        if self._source is None or self.frame is None or self.frame.position.window is None:
+            return False
+        left, self._left = self._left or self.frame.position, None
+        if left.label == "live":
+            self._seek(END_NS)
+        else:
+            self._seek(left.now_ns)
+            self._source.pause(paused=left.paused)
+        return True
+
     def _select(self, begin_ns: int, end_ns: int) -> None:
         if begin_ns == end_ns:
             self.notify("that window is empty", markup=False)
-        elif self._source is not None:
+        elif self._source is not None and self.frame is not None:
+            if self.frame.position.window is None:
+                self._left = self.frame.position
             self._source.select(Window(min(begin_ns, end_ns), max(begin_ns, end_ns)))
 
     def action_compare(self) -> None:

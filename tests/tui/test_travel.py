@@ -10,7 +10,11 @@ from perfwatch.agent.replay import Replay
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.probes.records import ServedRequest
+from perfwatch.tui.messages import WindowWanted
 from perfwatch.tui.screens.host import HostScreen
+from perfwatch.tui.screens.overview import OverviewScreen
+from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.timeline import Timeline
 
@@ -62,7 +66,33 @@ async def test_a_window_is_selected_by_keys_and_holds_on_every_page(replay):
         assert pilot.app.screen.frame.position.window == window
         await pilot.press("v")
         await until(pilot, lambda: pilot.app.frame.position.window is None)
-        await until(pilot, lambda: pilot.app.frame.view.count == requests_between(FIRST, here))
+        await until(pilot, lambda: pilot.app.frame.view.count == requests_between(FIRST, here - 3 * SECOND))
+
+
+@scenario
+async def test_escape_leaves_the_filter_then_the_window_then_the_page(replay):
+    async with opened(replay) as pilot:
+        stood = pilot.app.frame.position
+        window = Window(FIRST + 2 * SECOND, FIRST + 12 * SECOND)
+        await pilot.press("v", "escape")
+        await until(pilot, lambda: pilot.app._selecting_ns is None)
+        pilot.app._window_wanted(WindowWanted(*window))
+        await until(pilot, lambda: pilot.app.frame.position.window == window)
+        await pilot.press("2", "/", *"cause:lock", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RequestsScreen) and pilot.app.choices.filter)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RequestScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RequestsScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: not pilot.app.choices.filter)
+        assert pilot.app.frame.position.window == window
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.frame.position.window is None)
+        assert isinstance(pilot.app.screen, RequestsScreen)
+        assert (pilot.app.frame.position.now_ns, pilot.app.frame.position.paused) == (stood.now_ns, stood.paused)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
 
 
 @scenario

@@ -1,5 +1,7 @@
 """Time under every screen: windows, bookmarks, saving, steps, over a recording; by keys and by mouse."""
 
+import re
+
 import pytest
 from fake_records import SECOND, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows, until
@@ -59,7 +61,9 @@ async def test_a_window_is_selected_by_keys_and_holds_on_every_page(replay):
         assert pilot.app.frame.view.count == requests_between(*window)
         await pilot.press("x")
         await shows(pilot, "all requests")
-        await shows(pilot, "GET /search   p95 times ")
+        await until(pilot, lambda: re.search(r" GET /search +p95 times ", screen(pilot)))
+        await until(pilot, lambda: re.search(r" A  14:13:34-14:13:3\d   \d+ requests in ", screen(pilot)))
+        assert " B  14:13:37-14:13:40 " in screen(pilot)
         await pilot.press("escape")
         await pilot.press("9")
         await until(pilot, lambda: isinstance(pilot.app.screen, HostScreen))
@@ -67,6 +71,22 @@ async def test_a_window_is_selected_by_keys_and_holds_on_every_page(replay):
         await pilot.press("v")
         await until(pilot, lambda: pilot.app.frame.position.window is None)
         await until(pilot, lambda: pilot.app.frame.view.count == requests_between(FIRST, here - 3 * SECOND))
+
+
+@scenario
+async def test_two_windows_are_compared(replay):
+    one, other = Window(FIRST, FIRST + 4 * SECOND), Window(FIRST + 10 * SECOND, FIRST + 16 * SECOND)
+    async with opened(replay, size=(80, 24)) as pilot:
+        for window, key, told in ((one, "X", "kept: select another"), (other, "x", "A  14:13:20-14:13:24")):
+            pilot.app._window_wanted(WindowWanted(*window))
+            await until(pilot, lambda: pilot.app.frame.position.window == window)  # noqa: B023
+            await pilot.press(key)
+            await shows(pilot, told)
+        assert "B  14:13:30-14:13:36" in screen(pilot)
+        await pilot.press("escape", "v")
+        await until(pilot, lambda: pilot.app.frame.position.window is None)
+        await pilot.press("X")
+        await shows(pilot, "no window is kept")
 
 
 @scenario

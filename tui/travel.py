@@ -14,7 +14,7 @@ from textual import on, work
 from textual.worker import get_current_worker
 
 from perfwatch.agent import saving
-from perfwatch.agent.bookmarks import Bookmarks
+from perfwatch.agent.bookmarks import Bookmarks, full
 from perfwatch.agent.comparing import compare, viewed
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.playing import Window
@@ -231,7 +231,9 @@ class Traveller(HabitualApp):
 
     def action_bookmark(self) -> None:
         """Ask for a note, and keep this moment with it."""
-        if self.frame is not None:
+        if self._bookmarks.is_full:
+            self.complain(full())
+        elif self.frame is not None:
             at_ns = self.frame.position.now_ns
             title = f"bookmark at {self._clock(at_ns)}"
             asked = AskScreen(title, "a note", lambda text: (at_ns, text.strip()), "")
@@ -244,7 +246,8 @@ class Traveller(HabitualApp):
             self._bookmarks.add(*told)
         except PerfwatchError as error:
             self.complain(error)
-        self._source.marks.add("bookmark", told[0])
+        if any(one.at_ns == told[0] for one in self._bookmarks.all):
+            self._source.marks.add("bookmark", told[0])
 
     def action_bookmarks(self) -> None:
         """List the bookmarks; choose one to go there."""

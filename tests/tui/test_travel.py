@@ -6,6 +6,7 @@ import pytest
 from fake_records import SECOND, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows, until
 
+from perfwatch.agent import bookmarks
 from perfwatch.agent.bookmarks import Bookmarks
 from perfwatch.agent.playing import Window
 from perfwatch.agent.replay import Replay
@@ -150,6 +151,21 @@ async def test_a_bookmark_is_set_kept_gone_to_and_forgotten(replay):
         await pilot.press("M", "d")
         await shows(pilot, "none yet; m sets one")
     assert Bookmarks(replay.path).all == ()
+
+
+@scenario
+async def test_where_no_more_bookmarks_are_kept_none_is_drawn(replay, monkeypatch):
+    monkeypatch.setattr(bookmarks, "MAX_BOOKMARKS", 1)
+    async with opened(replay) as pilot:
+        await pilot.press("m")
+        await shows(pilot, "bookmark at 14:13:40")
+        await pilot.press("enter", "left")
+        await until(pilot, lambda: "¶" in screen(pilot))
+        await pilot.press("m")
+        await shows(pilot, "there are 1 bookmarks already")
+        marks = pilot.app.frame.marks
+        assert marks.after("bookmark", FIRST) == FIRST + 20 * SECOND
+        assert marks.before("bookmark", LAST) == FIRST + 20 * SECOND
 
 
 @scenario

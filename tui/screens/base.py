@@ -38,7 +38,8 @@ TIME_KEYS: Final = (
     Binding("v", "app.window", "select a window: its begin, its end; leave it", show=False),
     Binding("m", "app.bookmark", "set a bookmark", show=False),
     Binding("M", "app.bookmarks", "list the bookmarks", show=False),
-    Binding("x", "app.compare", "compare the window with what was before it", show=False),
+    Binding("x", "app.compare", "compare the window with the one kept by X, or what was before it", show=False),
+    Binding("X", "app.keep_window", "keep the window, to compare another with it", show=False),
     Binding("w", "app.write", "write what was seen to a session file", show=False),
 )
 """The keys of time are the same on all screens that show a frame."""

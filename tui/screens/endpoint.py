@@ -14,6 +14,7 @@ from perfwatch.agent.report_gains import gain_of
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 
-class EndpointScreen(TreeScreen):
+class EndpointScreen(TreeScreen[str]):
     """Follows one endpoint by its key."""
 
     KEYS_OF = "an endpoint"
@@ -48,9 +49,10 @@ class EndpointScreen(TreeScreen):
         Binding("8", "flame", "flame graph of this endpoint", show=False),
     ]
 
-    def __init__(self, key: str, frame: Frame | None) -> None:
-        super().__init__(frame)
-        self._key = key
+    def take(self, subject: str) -> None:
+        """Follow the endpoint with this key."""
+        self._key = subject
+        self.remove_class("-stack", "-calling", "-cheaper")
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -103,7 +105,7 @@ class EndpointScreen(TreeScreen):
 
     @on(RowList.Chosen, "#slow")
     def _open_request(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(RequestScreen(int(event.key), self.frame))
+        self.post_message(DetailWanted(RequestScreen, int(event.key)))
 
 
 def _title(endpoint: Endpoint) -> Text:

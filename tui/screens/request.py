@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _FEWEST_ROWS: Final = 4
 
 
-class RequestScreen(TreeScreen):
+class RequestScreen(TreeScreen[int]):
     """Follows one id: while it is open, when it ends, and also after newer ones have pushed it out of the view."""
 
     KEYS_OF = "a request"
@@ -60,13 +60,14 @@ class RequestScreen(TreeScreen):
         Binding("u", "caller", "up to the request that made this one", show=False),
     ]
 
-    def __init__(self, request_id: int, frame: Frame | None) -> None:
-        super().__init__(frame)
-        self._request_id = request_id
+    def take(self, subject: int) -> None:
+        """Follow the request with this id."""
+        self._request_id = subject
         self._shown: Request | OpenRequest | None = None
         self._came_from: list[int] = []
         """The requests that led here, by id."""
         self._steps: tuple[Step, ...] = ()
+        self.remove_class("-stack", "-calls", "-calling")
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""

@@ -27,7 +27,12 @@ class LedgerPanel(Widget):
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._title = title
+        self._first_title = title
+        self.begin()
+
+    def begin(self) -> None:
+        """Have no ledger yet."""
+        self._title = self._first_title
         self._ledger: Ledger | None = None
         self._beside: tuple[str, Ledger] | None = None
 

@@ -27,6 +27,10 @@ class WhyPanel(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
+        self.begin()
+
+    def begin(self) -> None:
+        """Have nothing to say yet."""
         self._lines: tuple[tuple[str, Text], ...] = ()
 
     def show(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import on
 from textual.events import Resize, ScreenSuspend
 
+from perfwatch.tui import interpreter
 from perfwatch.tui.habits import Habits
 from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.screens.base import FrameScreen
@@ -77,6 +78,7 @@ class Keeper(Traveller):
             self._make(self.page_of(name))
         elif self._making is not None:
             self._making.pause()
+            interpreter.stand()
 
     def _make(self, screen: Screen[Any]) -> None:
         """Mount a screen and lay it out where nobody sees it, as one that was left."""

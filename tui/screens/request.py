@@ -67,7 +67,7 @@ class RequestScreen(TreeScreen[int]):
         self._came_from: list[int] = []
         """The requests that led here, by id."""
         self._steps: tuple[Step, ...] = ()
-        self.remove_class("-stack", "-calls", "-calling")
+        self.remove_class("-stack", "-calls")
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -136,7 +136,8 @@ class RequestScreen(TreeScreen[int]):
 
     def _tell_calls(self, request: Request | None, view: View) -> None:
         self.query_one(CallRows).tell(request, view.peers)
-        self.set_class(request is not None and bool(request.record.calls), "-calling")
+        has_calls = request is not None and bool(request.record.calls)
+        self.query_one(StackRows).set_class(has_calls, "-calling")
 
     # In place of the rest
 

@@ -147,9 +147,13 @@ class DetailScreen(FrameScreen, Generic[Shown]):
     def begin(self, subject: Shown, frame: Frame | None) -> None:
         """Show a subject as if this were a new screen."""
         self.take(subject)
-        for kind in (RowList, LedgerPanel, WhyPanel):
-            for part in self.query(kind):
-                part.begin()
+        parts: list[RowList | LedgerPanel | WhyPanel] = [
+            *self.query(RowList),
+            *self.query(LedgerPanel),
+            *self.query(WhyPanel),
+        ]
+        for part in parts:
+            part.begin()
         for line in self.query(Static):
             line.update("")
         self.set_focus(self.query(self.AUTO_FOCUS or "RowList").first())

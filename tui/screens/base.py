@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -147,7 +147,7 @@ class DetailScreen(FrameScreen, Generic[Shown]):
     def begin(self, subject: Shown, frame: Frame | None) -> None:
         """Show a subject as if this were a new screen."""
         self.take(subject)
-        parts: list[RowList | LedgerPanel | WhyPanel] = [
+        parts: list[RowList[Any] | LedgerPanel | WhyPanel] = [
             *self.query(RowList),
             *self.query(LedgerPanel),
             *self.query(WhyPanel),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from perfwatch.agent.model_container import Container  # noqa: TC001 - msgspec reads the annotations
 from perfwatch.agent.model_lately import Lately, Waits
 from perfwatch.agent.model_memory import GcRuns, MemoryState
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation
@@ -541,6 +542,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
     """`pid` in its own PID namespace, where that is another: inside its container."""
     targets: tuple[TargetInfo, ...] = ()
     """All that are watched, the first as above; empty where it is the only one."""
+    container: Container | None = None
+    """What the target runs in, where that could be told."""
     previous: str | None = None
     """Of a segment of a longer recording: the file that ended where this one begins."""
     clocks: tuple[ClockReading, ...] = ()
@@ -548,11 +551,15 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
     def unix_s(self, at_ns: int) -> float:
         """Turn a monotonic time of this session into Unix seconds."""
+        return self.unix_ns(at_ns) / 1e9
+
+    def unix_ns(self, at_ns: int) -> int:
+        """Turn it into Unix nanoseconds."""
         place = bisect_right(self.clocks, at_ns, key=_at_ns)
         if place == 0:
-            return (self.started_unix_ns + at_ns - self.started_ns) / 1e9
+            return self.started_unix_ns + at_ns - self.started_ns
         clock = self.clocks[place - 1]
-        return (clock.unix_ns + at_ns - clock.at_ns) / 1e9
+        return clock.unix_ns + at_ns - clock.at_ns
 
     def at_ns(self, unix_s: float) -> int:
         """Inverse of `unix_s`: of several moments that showed this time the last; of none, the one that skipped it."""

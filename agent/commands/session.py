@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from perfwatch.agent.commands import options, session_rewriting
+from perfwatch.agent.commands.session_redact import redact
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.json_text import json_text
 from perfwatch.agent.report_cells import clean
@@ -101,7 +102,7 @@ def copy(file: Path, output: Path, *, overwrite: bool) -> None:
     click.echo(f"wrote {output}", err=True)
 
 
-for command in session_rewriting.COMMANDS:
+for command in (*session_rewriting.COMMANDS, redact):
     session.add_command(command)
 
 

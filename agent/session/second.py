@@ -65,6 +65,11 @@ class Filling:
         return self.next_seq == self.first_seq and self.next_verdict == self.first_verdict
 
     @property
+    def size_bytes(self) -> int:
+        """What was added so far, packed."""
+        return self._size
+
+    @property
     def is_full(self) -> bool:
         """It has to be sealed now, or it may become larger than a reader accepts."""
         count = max(self.next_seq - self.first_seq, self.next_verdict - self.first_verdict)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _LEAVE_TRIES: Final = 10
 _LEAVE_PAUSE_S: Final = 0.1
 _FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+_TIMES_PACKED: Final = 3
+"""A row in a page, and in part once more in an overflow page, for what a record takes packed."""
+_PAGES_BEGUN_BYTES: Final = 256 << 10
+"""Two pages of each table, and what SQLite keeps of each of them in the WAL."""
 _LOCAL: Final = "record to a directory on a local disk"
 
 
@@ -74,6 +78,23 @@ class SessionWriter:
     def bytes_written(self) -> int:
         """What the recording takes up as one file, as of the last commit."""
         return self._bytes
+
+    @property
+    def most_bytes(self) -> int:
+        """What the next commit, or the end of the recording, may take on the disk at most, beyond what it takes now.
+
+        A page may be written to the WAL twice, and folding the WAL into the file takes as much again.
+        """
+        try:
+            wal = lock.wal_of(self._path).stat().st_size
+        except OSError:
+            wal = 0
+        return wal + 2 * (_TIMES_PACKED * self.uncommitted_bytes + _PAGES_BEGUN_BYTES)
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """What was taken since the last commit, packed."""
+        return self._filling.size_bytes
 
     def write(self, record: Record) -> None:
         """Take the next record of the stream; it is safe once `commit` has returned."""
@@ -127,6 +148,11 @@ class SessionWriter:
             self._leave_wal()
             self._bytes = self._size()
         self._release()
+
+    def abandon(self) -> None:
+        """Leave the file as of the last commit, unfinished. May be called again."""
+        if self._is_open:
+            self._release()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Self
 
 from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.model import unknown_info
 from perfwatch.agent.session import fetch, lock
 from perfwatch.agent.session.index import Index
 from perfwatch.agent.session.opening import open_session
@@ -31,8 +32,10 @@ class SessionReader:
     met so far. Not for several threads at once, but not bound to one either.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, is_salvaged: bool = False) -> None:
+        """`is_salvaged`: where it does not even say what it is, it is read all the same, as of an unknown process."""
+        self._path, self._is_salvaged = path, is_salvaged
+        self.is_described = True
         self._opened = open_session(path)
         self._is_live, self._is_followed = self._opened.is_live, False
         self._db = self._opened.db
@@ -47,7 +50,9 @@ class SessionReader:
         try:
             said = fetch.info(self._db)
         except fetch.UNSOUND:
-            raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
+            if not self._is_salvaged:
+                raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
+            said, self.is_described = unknown_info(), False
         try:
             self._ending, self._is_end_sound = fetch.ending(self._db), True
         except fetch.UNSOUND:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from click.testing import CliRunner
 
-from perfwatch.agent.commands.report import read_session
 from perfwatch.agent.commands.session import session
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.marks import Marks
 from perfwatch.agent.playing import QUICK
+from perfwatch.agent.report_reading import read_session
 from perfwatch.agent.session.reader import SessionReader
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "sessions"

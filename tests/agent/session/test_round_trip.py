@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sessions import ANY_RECORD, INFO, LEDGER, START_NS, judged, read, record_session, request, second_of
+from sessions import ANY_RECORD, INFO, LEDGER, START_NS, judged, read, record_session, request
 
 from perfwatch.agent.session import format as layout
 from perfwatch.agent.session.reader import SessionReader

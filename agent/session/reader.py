@@ -28,8 +28,7 @@ class SessionReader:
     """A session that is open for reading. What is sound in it can be iterated over as often as one likes.
 
     It shows what was committed when it was opened, or when it was refreshed last. Damage is found while reading: `note`
-    counts what was
-    met so far. Not for several threads at once, but not bound to one either.
+    counts what was met so far. Not for several threads at once, but not bound to one either.
     """
 
     def __init__(self, path: Path, *, is_salvaged: bool = False) -> None:

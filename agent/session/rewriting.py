@@ -152,6 +152,6 @@ def make(output: Path, info: SessionInfo, fill: Callable[[Rewriter], str], *, ov
 def loss(gap: Gap, first_ns: int) -> Loss:
     """Return what a reader is told of a gap: an event for each record, or for each second where these are not known."""
     at_ns = gap.after_ns if gap.after_ns is not None else gap.before_ns
-    seconds = f"{gap.seconds} seconds" if gap.seconds != 1 else "1 second"
+    were = "1 second of the recording was" if gap.seconds == 1 else f"{gap.seconds} seconds of the recording were"
     lost = gap.seconds if gap.records is None else gap.records
-    return Loss(first_ns if at_ns is None else at_ns, "session", lost, f"{seconds} of the recording were damaged")
+    return Loss(first_ns if at_ns is None else at_ns, "session", lost, f"{were} damaged")

@@ -105,7 +105,7 @@ def test_damage_is_found_and_what_is_sound_is_saved(broken, tmp_path):
     lost = [record for record in records if isinstance(record, Loss) and record.probe == "session"]
     assert [(one.lost, one.reason) for one in lost] == [
         (2 * EACH, "2 seconds of the recording were damaged"),
-        (EACH, "1 second of the recording were damaged"),
+        (EACH, "1 second of the recording was damaged"),
     ]
     assert [one for one in records if one not in lost] == second_of(0) + second_of(3) + second_of(5)
     assert run("verify", tmp_path / "new").exit_code == 0

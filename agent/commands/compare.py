@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from perfwatch.agent.commands import options
-from perfwatch.agent.commands.report import read_session, text_width
+from perfwatch.agent.commands.report import text_width
 from perfwatch.agent.commands.tree_options import wants_color
 from perfwatch.agent.compare_text import lines
 from perfwatch.agent.comparing import compare as compared
+from perfwatch.agent.report_reading import read_session
 
 if TYPE_CHECKING:
     from perfwatch.agent.compare_figures import Piece, Tone

@@ -15,25 +15,21 @@ OPTIONS = [
     "--no-first-run",
     "--disable-background-networking",
 ]
-_PATIENCE_S = 150
+_PATIENCE_S = 60
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
 
 
 def document_of(page, directory, *more):
     """Return the document of a page (its file, or its address), as HTML."""
-    address = page if isinstance(page, str) else page.as_uri()
-    return _run(directory, *(more or ["--virtual-time-budget=2000"]), "--dump-dom", address)
-
-
-def picture_of(address, directory):
-    """Take a picture of a page when all of it is loaded; returns its file."""
-    file = directory / "page.png"
-    _run(directory, f"--screenshot={file}", "--window-size=1600,1400", address)
-    return file
-
-
-def _run(directory, *arguments):
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={directory / 'profile'}", *arguments]
+    profile = directory / "profile"
+    command = [
+        CHROMIUM,
+        *OPTIONS,
+        f"--user-data-dir={profile}",
+        *(more or ["--virtual-time-budget=2000"]),
+        "--dump-dom",
+        page if isinstance(page, str) else page.as_uri(),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

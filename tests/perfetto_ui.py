@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from browsing import CHROMIUM, picture_of
+from browsing import CHROMIUM
+from driving import browser
 from perfetto.common.query_result_iterator import QueryResultIterator
 from perfetto.trace_processor.platform import PlatformDelegate
 from perfetto.trace_processor.protos import ProtoFactory
@@ -76,73 +77,38 @@ def processed(trace, directory):
         yield made
 
 
-_VIEW = """<!doctype html><meta charset="utf-8"><body style="margin: 0">
-<iframe src="/index.html#!/?url=ORIGIN/trace" style="width: 1600px; height: 1400px; border: 0"></iframe>
-<img src="/held">
-<script>
-const said = () => document.querySelector("iframe").contentDocument?.body?.innerText ?? "";
-const watch = setInterval(async () => {
-  if (!/Queues/.test(said())) return;
-  clearInterval(watch);
-  const page = document.querySelector("iframe").contentDocument;
-  for (const group of page.querySelectorAll(".pf-track__header--summary .pf-track__title")) group.click();
-  for (let last = ""; last !== said(); await new Promise((done) => setTimeout(done, 1000))) last = said();
-  fetch("/shown", { method: "POST", body: said() });
-}, 100);
-</script>
-"""
-
-
 class _Site(SimpleHTTPRequestHandler):
-    """The application, the trace, and a page around them: its picture is held back until the application shows it."""
+    """The application, and the trace."""
 
-    def __init__(self, trace, shown, *connection):
-        self.trace, self.shown = trace, shown
+    def __init__(self, trace, *connection):
+        self.trace = trace
         super().__init__(*connection, directory=APPLICATION)
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
-        origin = f"http://127.0.0.1:{self.server.server_port}"
-        if self.path == "/view":
-            self._answer(_VIEW.replace("ORIGIN", origin).encode(), "text/html")
-        elif self.path == "/trace":
-            self._answer(self.trace, "application/octet-stream")
-        elif self.path == "/held":
-            self.shown.done.wait(_PATIENCE_S)
-            self._answer(b"", "image/png")
-        else:
+        if self.path != "/trace":
             super().do_GET()
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path == "/shown":
-            self.shown.text = body.decode()
-            self.shown.done.set()
-        self._answer(b"", "text/plain", 200 if self.path == "/shown" else 404)
-
-    def _answer(self, body, kind, status=200):
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
+            return
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.trace)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(self.trace)
 
 
-class _Shown:
-    def __init__(self):
-        self.done, self.text = threading.Event(), ""
-
-
-def shown_by(trace, directory):
-    """Open a trace in Perfetto's user interface, and return its text, with a picture of it in the directory."""
-    shown = _Shown()
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Site, trace, shown)) as site:
+@contextlib.contextmanager
+def shown(trace, directory):
+    """Open a trace in Perfetto's user interface; yields its page when all groups of tracks are open."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Site, trace)) as site, browser(directory) as page:
         threading.Thread(target=site.serve_forever).start()
         try:
-            picture_of(f"http://127.0.0.1:{site.server_port}/view", directory)
+            origin = f"http://127.0.0.1:{site.server_port}"
+            page.look(width=1600, height=1400)
+            page.ask("Page.navigate", url=f"{origin}/#!/?url={origin}/trace")
+            page.until("document.body?.innerText.includes('Requests')")
+            groups = "document.querySelectorAll('.pf-track__header--summary .pf-track__title')"
+            page.value(f"{groups}.forEach((group) => group.click())")
+            yield page
         finally:
-            shown.done.set()
             site.shutdown()
-    return shown.text

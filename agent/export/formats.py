@@ -23,6 +23,8 @@ class Format(NamedTuple):
     """It may be printed on a terminal."""
     extra: str | None = None
     """What of perfwatch must be installed with it: `pip install 'perfwatch[EXTRA]'`."""
+    has_rows: bool = False
+    """It is a table, of one thing or another (`rows.py`)."""
 
 
 Write: TypeAlias = "Callable[[Exported, BinaryIO], None]"
@@ -34,6 +36,8 @@ FORMATS: Final[dict[str, Format]] = {
     "perfetto": Format(
         "requests, threads, calls and queues in time, for ui.perfetto.dev", ".pftrace", is_text=False, extra="perfetto"
     ),
+    "csv": Format("a table of requests, calls, waits or stacks, for spreadsheets and scripts", ".csv", has_rows=True),
+    "parquet": Format("the same for data frames and databases", ".parquet", False, "parquet", has_rows=True),  # noqa: FBT003
 }
 
 

@@ -1,8 +1,8 @@
 """A trace for Perfetto (https://ui.perfetto.dev): requests, threads, calls and queues on one time axis.
 
 `Requests` has a track for each endpoint, `Calls` one for each peer, `Queues` the counters; a process has its threads.
-What overlaps on a track lies in rows of its own. Arrows lead from a request to its calls, and, of services that are
-watched together, from a call to the request that it made there. Times are the recording's monotonic clock.
+What overlaps on a track lies in rows of its own. Arrows lead from a request to its calls, and to the requests that it
+made in other services that are watched. Times are the recording's monotonic clock.
 """
 
 from __future__ import annotations

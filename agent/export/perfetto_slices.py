@@ -34,25 +34,25 @@ class Slices:
     def put(self, request: Request) -> None:
         """Write a request to the track of its endpoint, and to that of its thread if it had one to itself."""
         record = request.record
-        arrows = tuple(2 * next(self._numbers) for _ in record.calls)
-        one = _slice(request, (*arrows, _arrow_to(record.id)))
+        calls = tuple(2 * next(self._numbers) for _ in record.calls)
+        callees = (_arrow_to(callee.request) for callee in request.callees)
+        one = _slice(request)._replace(arrows=(*calls, *callees, _arrow_to(record.id)))
         self._trace.put(self._trace.track(" ".join(request.endpoint), self._trace.track("Requests")), one)
         if record.threads == "one":
-            on_thread = one._replace(begin_ns=max(record.started_ns, one.begin_ns), told={"id": record.id}, arrows=())
+            read_ns = max(record.started_ns, one.begin_ns)
+            on_thread = one._replace(begin_ns=read_ns, told={"id": record.id}, arrows=())
             self._trace.put(self._threads.track(record.pid, record.tid), on_thread)
-        callees = {callee.call: callee.request for callee in request.callees}
-        for place, (arrow, call) in enumerate(zip(arrows, record.calls, strict=True)):
-            onwards = (_arrow_to(callees[place]),) if place in callees else ()
+        for arrow, call in zip(calls, record.calls, strict=True):
             peer = self._trace.track(call.peer, self._trace.track("Calls"))
-            self._trace.put(peer, _call_slice(call, record.code, (arrow, *onwards)))
+            self._trace.put(peer, _call_slice(call, record.code)._replace(arrows=(arrow,)))
 
 
 def _arrow_to(request: int) -> int:
-    """Return the number of the arrow to a request from the call that it was; those from requests to calls are even."""
+    """Return the number of the arrow to a request from its caller; those from requests to their calls are even."""
     return (2 * request + 1) & _MASK
 
 
-def _slice(request: Request, arrows: tuple[int, ...]) -> Slice:
+def _slice(request: Request) -> Slice:
     record, ledger, verdict = request.record, request.ledger, request.verdict
     told: dict[str, Told | str | float | None] = {
         "id": record.id,
@@ -71,10 +71,10 @@ def _slice(request: Request, arrows: tuple[int, ...]) -> Slice:
     began_ns = arrival_of(record)
     queued = Slice(began_ns, record.started_ns, "queue")
     waits = (part for wait in record.waits for part in wait_slices(wait, record.code))
-    return Slice(began_ns, record.ended_ns, " ".join(request.endpoint), told, (queued, *waits), arrows)
+    return Slice(began_ns, record.ended_ns, " ".join(request.endpoint), told, (queued, *waits))
 
 
-def _call_slice(call: Call, code: StackTable, arrows: tuple[int, ...]) -> Slice:
+def _call_slice(call: Call, code: StackTable) -> Slice:
     parts = stretches(call.started_ns, spent(call), PARTS)
     inner = tuple(Slice(int(begin), int(end), part) for part, begin, end in parts)
     told = {
@@ -86,7 +86,7 @@ def _call_slice(call: Call, code: StackTable, arrows: tuple[int, ...]) -> Slice:
         **_places(code.stack(call.stack)),
     }
     name = call.operation or ("call" if call.protocol == "unknown" else call.protocol)
-    return Slice(call.started_ns, call.ended_ns, name, told, inner, arrows)
+    return Slice(call.started_ns, call.ended_ns, name, told, inner)
 
 
 def wait_slices(wait: Wait, code: StackTable) -> Iterator[Slice]:

@@ -42,7 +42,7 @@ class Slice(NamedTuple):
     told: Told = {}  # noqa: RUF012 - it is only read
     inner: tuple[Slice, ...] = ()
     arrows: tuple[int, ...] = ()
-    """Numbers of the arrows that lead from it, and to it: slices of the same number are joined in order of time."""
+    """Numbers of the arrows that begin or end here: slices of the same number are joined in order of time."""
 
 
 class Trace:

@@ -158,11 +158,12 @@ def test_counters_are_rates_of_two_records(tmp_path):
 
 
 def test_arrows_lead_into_the_service_that_was_called(tmp_path):
+    """Its request comes a moment before the caller's thread has sent it, by the kernel's own account."""
     call = two_ends.call(10, 90)
-    records = [*two_ends.MEMBERS, two_ends.callee(2, 12, 88), two_ends.caller_of(1, 90.5, call)]
+    records = [*two_ends.MEMBERS, two_ends.callee(2, 9.8, 88), two_ends.caller_of(1, 90.5, call)]
     with trace_of(tmp_path, records, two_ends.INFO) as trace:
         arrows = trace.rows(ARROWS)
-    assert arrows == [("GET /buy/{} @4312", "GET /price/{}"), ("GET /price/{}", "GET /price/{} @4400")]
+    assert arrows == [("GET /buy/{} @4312", "GET /price/{}"), ("GET /buy/{} @4312", "GET /price/{} @4400")]
 
 
 def test_a_recording_may_claim_anything(tmp_path):

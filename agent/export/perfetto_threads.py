@@ -48,7 +48,7 @@ class Threads:
     def track(self, pid: int, tid: int) -> Track:
         """Return the track of a thread, below its process."""
         self._process(pid)
-        return self._trace.thread(pid, tid, self._names.get((pid, tid), f"thread {tid}"))
+        return self._trace.thread(pid, tid, self._names.get((pid, tid), "thread"))
 
     def take(self, record: Record) -> None:
         """Write what a record says of threads."""

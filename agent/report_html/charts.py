@@ -44,6 +44,8 @@ class Chart(NamedTuple):
     """A name and the stretches in which that was: `slow requests`."""
     top: float | None = None
     """The end of the scale, where it does not go by the values."""
+    unit: float = 1.0
+    """Of what the end of the scale is a round number."""
 
 
 class Times(NamedTuple):
@@ -62,7 +64,7 @@ class Times(NamedTuple):
 def chart(one: Chart, times: Times) -> Html:
     """Draw a chart as a figure: its name and figure, its scale, the plot, the marks, the time."""
     largest = max((value for line in one.lines for value in line.values if value is not None), default=0.0)
-    top = one.top or _round(largest)
+    top = one.top or one.unit * _round(largest / one.unit)
     words = _words(one, times)
     plot = element(
         "svg",

@@ -49,7 +49,7 @@ def _charts(report: Report, moments: Sequence[Moment]) -> Iterator[Chart]:
     failed = totals.errors / totals.count if totals.count else 0.0
     yield Chart(
         "Errors",
-        f"{totals.errors}, {percent(failed)}",
+        f"{totals.errors} failed, {percent(failed)}",
         [Line("failed requests", "area", [one.errors / one.length_s for one in moments])],
         _rate,
         [("failed requests", [one.errors > 0 for one in moments])],
@@ -77,7 +77,7 @@ def _saturation(report: Report, moments: Sequence[Moment]) -> Iterator[Chart]:
 
 
 def _rate(value: float) -> str:
-    return f"{value:.0f}/s" if value >= 10 or value == int(value) else f"{value:.1f}/s"  # noqa: PLR2004
+    return f"{value:.0f}/s" if value >= 100 or value == int(value) else f"{value:.1f}/s"  # noqa: PLR2004
 
 
 def _count(value: float) -> str:

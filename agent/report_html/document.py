@@ -21,6 +21,7 @@ from perfwatch.agent.report_html.queues import queues, resources
 from perfwatch.agent.report_html.recorded import in_flight, recorded
 from perfwatch.agent.report_html.requests import requests
 from perfwatch.agent.report_html.summary import head, verdict
+from perfwatch.agent.report_slowest import slowest
 from perfwatch.agent.report_text import to_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.report_contract import Report
 
 _TEXT_WIDTH: Final = 110
+_REQUESTS: Final = 50
 _OWN: Final = Path(__file__).parent
 _CONTENTS: Final = (
     ("verdict", "Verdict"),
@@ -59,12 +61,14 @@ def to_html(report: Report, drawn: Drawn) -> str:
     """Return the page."""
     style = Html(colours.css() + (_OWN / "page.css").read_text(encoding="utf-8"))
     script = Html((_OWN / "page.js").read_text(encoding="utf-8"))
+    slow = slowest(report, _REQUESTS)
+    linked = {one.id for one in slow}
     sections = [
-        verdict(report),
+        verdict(report, linked),
         course(report),
-        endpoints(report),
+        endpoints(report, linked),
         opportunities(report),
-        requests(report, drawn.courses),
+        requests(report, slow, drawn.courses),
         code(drawn.flames, drawn.absent),
         downstream(report),
         in_flight(report),

@@ -52,7 +52,7 @@ def _chart(held: Memory) -> Html:
         return Html()
     each = (course[-1].at - course[0].at) / (len(course) - 1)
     line = Line("RSS", "area", [float(one.rss_bytes) for one in course])
-    drawn = Chart("Memory", f"{binary(course[-1].rss_bytes)} at the end", [line], binary)
+    drawn = Chart("Memory", f"{binary(course[-1].rss_bytes)} at the end", [line], binary, unit=float(1 << 20))
     return element("div", chart(drawn, Times(course[0].at, each, len(course))), class_="charts")
 
 

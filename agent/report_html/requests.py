@@ -11,30 +11,28 @@ from perfwatch.agent.report_html.calls import called
 from perfwatch.agent.report_html.endpoints import figures, places
 from perfwatch.agent.report_html.markup import Html, element, folded, listed, section
 from perfwatch.agent.report_html.steps import steps_of
-from perfwatch.agent.report_html.summary import badge, reasons
+from perfwatch.agent.report_html.summary import badge, reasons, request_link
 from perfwatch.agent.report_layout import moment, shown_ms
-from perfwatch.agent.report_slowest import slowest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from perfwatch.agent.course_step import Step
-    from perfwatch.agent.report_contract import Blocker, Report, RequestReport
+    from perfwatch.agent.report_contract import Blocker, CalleeReport, Report, RequestReport
 
-_TOLD: Final = 50
 _BLOCKERS: Final = 5
 
 
-def requests(report: Report, courses: Mapping[int, Sequence[Step]]) -> Html:
-    """Return the slowest requests; `courses` are those of some of them, by id."""
-    told = slowest(report, _TOLD)
+def requests(report: Report, told: Sequence[RequestReport], courses: Mapping[int, Sequence[Step]]) -> Html:
+    """Return some requests; `courses` are those of some of them, by id."""
     judged = len(report.slow_requests) + report.slow_requests_omitted
     about = f"The slowest {len(told)} of {judged} judged requests, at least one of each endpoint. Times are UTC."
-    rows = (_request(one, courses.get(one.id, ())) for one in told)
+    linked = {one.id for one in told}
+    rows = (_request(one, courses.get(one.id, ()), linked) for one in told)
     return section("requests", "Slow requests", element("p", about, class_="quiet"), *rows) if told else Html()
 
 
-def _request(one: RequestReport, steps: Sequence[Step]) -> Html:
+def _request(one: RequestReport, steps: Sequence[Step], linked: Container[int]) -> Html:
     name = f"{one.method or '?'} {one.target or '(path not seen)'}"
     line = element(
         "span",
@@ -44,7 +42,7 @@ def _request(one: RequestReport, steps: Sequence[Step]) -> Html:
         element("span", one.summary, class_="about"),
         class_="row",
     )
-    return element("article", folded(line, *_unfolded(one, steps)), id=f"request-{one.id}", class_="request")
+    return element("article", folded(line, *_unfolded(one, steps, linked)), id=f"request-{one.id}", class_="request")
 
 
 def _figures(one: RequestReport) -> Iterator[tuple[str, str]]:
@@ -54,20 +52,17 @@ def _figures(one: RequestReport) -> Iterator[tuple[str, str]]:
     yield "at", moment(one.start, "%H:%M:%S.%f")[:12]
 
 
-def _unfolded(one: RequestReport, steps: Sequence[Step]) -> Iterator[Html]:
+def _unfolded(one: RequestReport, steps: Sequence[Step], linked: Container[int]) -> Iterator[Html]:
     if one.mechanism:
         sure = f"{one.principle}, {one.mechanism}; confidence {percent(one.confidence)}"
         yield element("p", f"#{one.id}, process {one.pid}, thread {one.tid} · {sure}", class_="quiet")
     yield ledger(parts_of(one.ledger_ms, one.unaccounted_ms))
-    yield reasons(one)
+    yield reasons(one, linked)
     yield steps_of(steps, one.duration_ms)
     named = (
         ("Where in the code", places(one.frames)),
         ("Who ended its waits", listed(map(_blocker, one.blockers[:_BLOCKERS]))),
-        (
-            "What its calls were at their other ends",
-            listed(f"{c.method} {c.route} in {c.process}: {c.summary}" for c in one.callees),
-        ),
+        ("What its calls were at their other ends", listed(_callee(callee, linked) for callee in one.callees)),
         ("Who kept its event loop", listed([kept_by(one.culprits)] if one.culprits else [])),
         ("Its calls", called(one)),
         ("As it was said live", listed(_recorded(one))),
@@ -76,6 +71,11 @@ def _unfolded(one: RequestReport, steps: Sequence[Step]) -> Iterator[Html]:
         if content:
             yield element("h4", title)
             yield content
+
+
+def _callee(one: CalleeReport, linked: Container[int]) -> Html:
+    text = f"{one.method} {one.route} in {one.process}, {shown_ms(one.duration_ms)}: {one.summary}"
+    return request_link(text, one.request, linked)
 
 
 def _blocker(one: Blocker) -> str:

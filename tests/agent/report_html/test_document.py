@@ -82,9 +82,22 @@ def test_it_refers_to_nothing_outside_and_runs_only_what_it_names(make):
     assert not [text for text in elements.own.values() if "http" in text or "@import" in text or "url(" in text]
 
 
-def test_links_lead_to_sections_that_are_there():
+def test_links_lead_to_sections_and_requests_that_are_there():
     html = page_of(reported.shop())
-    assert set(re.findall(r'href="#([\w-]+)"', html)) <= set(sections(html))
+    links = re.findall(r'href="#([\w-]+)"', html)
+    assert set(links) <= set(re.findall(r' id="([\w-]+)"', html))
+
+
+def test_who_is_to_blame_is_a_link_where_the_page_shows_it():
+    held = m.served(1, 1000, lock=600, waits=(m.wait("lock", 600, waker=m.waker(2)),), target="/waits")
+    holder = m.served(2, 1010, sleep=700, target="/holds")
+    view, judged = correlate(m.info(), [held, holder])
+    report = build(m.info(), view, judged)
+    one = next(one for one in report.slow_requests if one.id == 1)
+    assert [link.request for link in one.chain] == [2]
+    html = to_html(report, BARE)
+    assert 'href="#request-2"' in html
+    assert 'href="#request-2"' not in to_html(msgspec.structs.replace(report, slow_requests=[one]), BARE)
 
 
 def test_hostile_names_are_text_in_every_place():

@@ -19,16 +19,16 @@ _PATIENCE_S = 60
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
 
 
-def document_of(page, directory):
-    """Return the document of a page, as HTML."""
+def document_of(page, directory, *more):
+    """Return the document of a page (its file, or its address), as HTML."""
     profile = directory / "profile"
     command = [
         CHROMIUM,
         *OPTIONS,
         f"--user-data-dir={profile}",
-        "--virtual-time-budget=2000",
+        *(more or ["--virtual-time-budget=2000"]),
         "--dump-dom",
-        page.as_uri(),
+        page if isinstance(page, str) else page.as_uri(),
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     assert ended.returncode == 0, ended.stderr

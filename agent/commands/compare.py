@@ -7,10 +7,10 @@ from pathlib import Path  # noqa: TC003 - click reads it
 import click
 
 from perfwatch.agent.commands import options
-from perfwatch.agent.commands.report import read_session
 from perfwatch.agent.compare_text import lines
 from perfwatch.agent.comparing import compare as compared
 from perfwatch.agent.report_cells import clean
+from perfwatch.agent.report_reading import read_session
 
 
 @click.command(

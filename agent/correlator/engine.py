@@ -38,7 +38,7 @@ from perfwatch.agent.correlator.threads_now import threads_now
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.correlator.waited import Waited
-from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
+from perfwatch.agent.model import BUCKETS, ClockReading, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
 _MAX_CALLED: Final = 512
-_CORRECTABLE: Final = 16_384
+CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
 
@@ -88,7 +88,7 @@ class Correlator:
         self._errors = 0
         self._latencies = Latencies()
         self._routes = Routes()
-        self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
+        self._counted: Recent[int, _Counted] = Recent(CORRECTABLE)
         self._judged = Shown()
         self._downstream = Called(_MAX_CALLED)
         self._chances = Chances()
@@ -102,6 +102,8 @@ class Correlator:
         self._waited = Waited()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
+        self.served: Request | None = None
+        """What the newest `ServedRequest` was, judged or not; one that a later record judges anew is told by `feed`."""
 
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Take in one record; returns the requests judged by it.
@@ -130,10 +132,8 @@ class Correlator:
             case ListenerSample():
                 self._chronicle.listener(record)
                 self._around.sockets.listener(record)
-            case TargetChange():
-                self._chronicle.change(record)
-            case Loss():
-                self._chronicle.loss(record)
+            case TargetChange() | Loss() | ClockReading():
+                self._chronicle.note(record)
             case TasksSample():
                 self._tasks.take(record)
                 self._around.deadlocks.tasks(record)
@@ -272,6 +272,7 @@ class Correlator:
         self._counted.put(record.id, counted)
         self._traffic.served(record)
         self._around.histories.served(record, self._traffic, is_new=earlier is None)
+        self.served = request
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.commands.report import read_session
 from perfwatch.agent.report_flames import drawn_of
 from perfwatch.agent.report_html.document import to_html
+from perfwatch.agent.report_reading import read_session
 from perfwatch.agent.selection import latest
 
 if TYPE_CHECKING:

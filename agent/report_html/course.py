@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.wording import percent
+from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_html.charts import Chart, Line, Times, chart
 from perfwatch.agent.report_html.markup import Html, element, section
 from perfwatch.agent.report_layout import shown_ms
@@ -24,8 +24,9 @@ def course(report: Report) -> Html:
     if not moments:
         return Html()
     times = Times(moments[0].at, moments[0].length_s, len(moments))
-    drawn = (chart(one, times) for one in _charts(report, moments))
-    return section("course", "Over time", element("div", *drawn, class_="charts"))
+    about = f"Each stretch is {duration(times.length_s * 1e9)} long. Times are UTC."
+    drawn = element("div", *(chart(one, times) for one in _charts(report, moments)), class_="charts")
+    return section("course", "Over time", element("p", about, class_="quiet"), drawn)
 
 
 def _whole(moments: Sequence[Moment]) -> Sequence[Moment]:

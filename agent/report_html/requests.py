@@ -69,7 +69,7 @@ def _unfolded(one: RequestReport, steps: Sequence[Step], linked: Container[int])
     )
     for title, content in named:
         if content:
-            yield element("h4", title)
+            yield element("h3", title)
             yield content
 
 

@@ -3,42 +3,19 @@
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 
 import asking as a
 import making as m
 import msgspec
 import pytest
 import reported
+from wholeness import Elements
 
 from perfwatch.agent.report import build, correlate
 from perfwatch.agent.report_html.document import Drawn, to_html
 
 BARE = Drawn((), "no stacks <here>", {})
 REFERRING = {"src", "action", "data", "srcset", "background", "poster", "xlink:href", "formaction"}
-VOID = {"meta", "input"}
-
-
-class Elements(HTMLParser):
-    """The elements of a page, what stands in its style and script, and whether all that is opened is closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.own, self._open = [], {}, []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] in {"style", "script"}:
-            self.own[self._open[-1]] = data
 
 
 def page_of(made):

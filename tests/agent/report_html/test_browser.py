@@ -65,13 +65,12 @@ def test_it_is_light_or_dark_as_one_likes(shop, scheme, colour):
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs npm's axe-core: run tests/install-tools")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_no_fault_in_it(shop, scheme):
     """Deque's rules for WCAG 2.1, A and AA, and its best practices; all unfolded, but only a few of what is alike."""
     shop.look(scheme=scheme)
-    shop.value(
-        "document.querySelectorAll('.request:nth-of-type(n+3), .chart:nth-of-type(n+3), #text').forEach((one) => one.remove())"
-    )
+    alike = ".request:nth-of-type(n+3), .chart:nth-of-type(n+3), #text"
+    shop.value(f"document.querySelectorAll('{alike}').forEach((one) => one.remove())")
     shop.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     shop.value(AXE.read_text() + "; true")
     found = shop.value("axe.run().then((told) => told.violations.map((one) => [one.id, one.nodes[0].html]))")

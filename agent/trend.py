@@ -28,7 +28,7 @@ _KNOWN: Final = 20_000
 
 
 class Trend:
-    """Takes the records of a recording in their order; costs about 6 us for each request, a thirtieth of the correlator."""
+    """Takes the records of a recording in their order; costs a thirtieth of what the correlator does."""
 
     def __init__(self, origin_ns: int) -> None:
         self._origin_ns = origin_ns

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.report_flames import drawn_of
+from perfwatch.agent.report_drawn import drawn_of
 from perfwatch.agent.report_html.document import to_html
 from perfwatch.agent.report_reading import read_session
 from perfwatch.agent.selection import latest

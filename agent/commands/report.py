@@ -78,7 +78,7 @@ def _print_tree(read: Read, choice: TreeChoice) -> None:
 
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
-    from perfwatch.agent.report_flames import drawn_of  # noqa: PLC0415 - not every report is a page
+    from perfwatch.agent.report_drawn import drawn_of  # noqa: PLC0415 - not every report is a page
     from perfwatch.agent.report_html.document import to_html  # noqa: PLC0415
 
     requests = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
+from perfwatch.agent.report_gains import gains
 from perfwatch.agent.report_html.bars import ledger, parts_of
 from perfwatch.agent.report_html.markup import Html, element, folded, joined, listed, section, table
 from perfwatch.agent.report_html.summary import badge, reasons
@@ -86,7 +87,7 @@ def _unfolded(one: EndpointReport, linked: Container[int]) -> Iterator[Html]:
             f"{one.principle}, {one.mechanism}: {percent(one.share)} of its time; confidence {percent(one.confidence)}"
         )
         yield element("p", sure, class_="quiet")
-    yield reasons(one, linked, one.what_if, one.latency_ms)
+    yield reasons(one, linked, one.advice, gains(one.what_if, one.latency_ms))
     code, calls = places(one.frames), listed(in_each(one.downstream[:_CALLED]))
     if code:
         yield element("h4", "Where in the code")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.wording import at, percent
 from perfwatch.agent.report_calls import kept_by
@@ -23,16 +23,26 @@ if TYPE_CHECKING:
 _BLOCKERS: Final = 5
 
 
-def requests(report: Report, told: Sequence[RequestReport], courses: Mapping[int, Sequence[Step]]) -> Html:
-    """Return some requests; `courses` are those of some of them, by id."""
+class Detail(NamedTuple):
+    """What is told of a request beside the report."""
+
+    steps: Sequence[Step]
+    advice: Sequence[str]
+
+
+_NONE: Final = Detail((), ())
+
+
+def requests(report: Report, told: Sequence[RequestReport], details: Mapping[int, Detail]) -> Html:
+    """Return some requests; `details` are those of some of them, by id."""
     judged = len(report.slow_requests) + report.slow_requests_omitted
     about = f"The slowest {len(told)} of {judged} judged requests, at least one of each endpoint. Times are UTC."
     linked = {one.id for one in told}
-    rows = (_request(one, courses.get(one.id, ()), linked) for one in told)
+    rows = (_request(one, details.get(one.id, _NONE), linked) for one in told)
     return section("requests", "Slow requests", element("p", about, class_="quiet"), *rows) if told else Html()
 
 
-def _request(one: RequestReport, steps: Sequence[Step], linked: Container[int]) -> Html:
+def _request(one: RequestReport, detail: Detail, linked: Container[int]) -> Html:
     name = f"{one.method or '?'} {one.target or '(path not seen)'}"
     line = element(
         "span",
@@ -42,7 +52,7 @@ def _request(one: RequestReport, steps: Sequence[Step], linked: Container[int]) 
         element("span", one.summary, class_="about"),
         class_="row",
     )
-    return element("article", folded(line, *_unfolded(one, steps, linked)), id=f"request-{one.id}", class_="request")
+    return element("article", folded(line, *_unfolded(one, detail, linked)), id=f"request-{one.id}", class_="request")
 
 
 def _figures(one: RequestReport) -> Iterator[tuple[str, str]]:
@@ -52,13 +62,13 @@ def _figures(one: RequestReport) -> Iterator[tuple[str, str]]:
     yield "at", moment(one.start, "%H:%M:%S.%f")[:12]
 
 
-def _unfolded(one: RequestReport, steps: Sequence[Step], linked: Container[int]) -> Iterator[Html]:
+def _unfolded(one: RequestReport, detail: Detail, linked: Container[int]) -> Iterator[Html]:
     if one.mechanism:
         sure = f"{one.principle}, {one.mechanism}; confidence {percent(one.confidence)}"
         yield element("p", f"#{one.id}, process {one.pid}, thread {one.tid} · {sure}", class_="quiet")
     yield ledger(parts_of(one.ledger_ms, one.unaccounted_ms))
-    yield reasons(one, linked)
-    yield steps_of(steps, one.duration_ms)
+    yield reasons(one, linked, detail.advice)
+    yield steps_of(detail.steps, one.duration_ms)
     named = (
         ("Where in the code", places(one.frames)),
         ("Who ended its waits", listed(map(_blocker, one.blockers[:_BLOCKERS]))),

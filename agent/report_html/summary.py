@@ -13,9 +13,9 @@ from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
-    from perfwatch.agent.model import Latency, Principle, WhatIf
+    from perfwatch.agent.model import Principle
     from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Report, RequestReport
 
 _EVIDENCE: Final = 8
@@ -46,7 +46,7 @@ def verdict(report: Report, linked: Container[int]) -> Html:
         "div",
         element("p", badge(one.principle), element("strong", one.summary), class_="lead"),
         element("p", sure, class_="quiet"),
-        reasons(one, linked, *(() if first is None else (first.what_if, first.latency_ms))),
+        reasons(one, linked, one.advice, () if first is None else gains(first.what_if, first.latency_ms)),
         class_=f"verdict edge-{one.principle}",
     )
     return section("verdict", "Verdict", _sampled(report), card, _signals(report), _deadlocks(report))
@@ -55,8 +55,8 @@ def verdict(report: Report, linked: Container[int]) -> Html:
 def reasons(
     one: Judgement | EndpointReport | RequestReport,
     linked: Container[int],
-    what_if: Sequence[WhatIf] = (),
-    latency_ms: Latency | None = None,
+    advice: Sequence[str],
+    gained: Iterable[str] = (),
 ) -> Html:
     """Say why: the chain of blame, the facts, what else it is, what to do, and what that would bring.
 
@@ -66,8 +66,6 @@ def reasons(
     if others := also(one.causes, one.mechanism):
         why.append(f"{'also' if one.mechanism else 'seen'}: {others}")
     chain_told = Html() if is_told(one.chain) else chain(one.chain, linked)
-    gained = () if latency_ms is None else gains(what_if, latency_ms)
-    advice = getattr(one, "advice", ())
     return element(
         "dl",
         *_entry("who", chain_told),
@@ -118,7 +116,7 @@ def _signals(report: Report) -> Html:
 def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
     totals, latency, used = report.requests, report.requests.latency_ms, report.saturation
     if latency is not None:
-        rest = f"p50 {shown_ms(latency.p50)}, p99 {shown_ms(latency.p99)}, longest {shown_ms(latency.max)}"
+        rest = f"p50 {shown_ms(latency.p50)}, p99 {shown_ms(latency.p99)}, max {shown_ms(latency.max)}"
         yield "latency, p95", shown_ms(latency.p95), rest
     rate = f"{totals.throughput_rps:.1f}/s"
     yield "throughput", rate, f"{totals.count} requests, {totals.concurrency:.1f} at a time"

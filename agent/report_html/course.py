@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.wording import duration, percent
-from perfwatch.agent.report_html.charts import Chart, Line, Times, chart
+from perfwatch.agent.report_html.charts import Chart, Times, chart
+from perfwatch.agent.report_html.curves import Line
 from perfwatch.agent.report_html.markup import Html, element, section
 from perfwatch.agent.report_layout import shown_ms
 

@@ -36,7 +36,7 @@ _NONE: Final = Detail((), ())
 def requests(report: Report, told: Sequence[RequestReport], details: Mapping[int, Detail]) -> Html:
     """Return some requests; `details` are those of some of them, by id."""
     judged = len(report.slow_requests) + report.slow_requests_omitted
-    about = f"The slowest {len(told)} of {judged} judged requests, at least one of each endpoint. Times are UTC."
+    about = f"{len(told)} of {judged} judged requests: of each endpoint the slowest, then the next. Times are UTC."
     linked = {one.id for one in told}
     rows = (_request(one, details.get(one.id, _NONE), linked) for one in told)
     return section("requests", "Slow requests", element("p", about, class_="quiet"), *rows) if told else Html()

@@ -127,5 +127,5 @@ def test_it_stays_small_whatever_was_recorded():
     large = msgspec.structs.replace(report, endpoints=endpoints, slow_requests=requests)
     html = to_html(large, drawn._replace(flames=flames))
     assert "and 400 more endpoints" in html
-    assert "The slowest 50 of 10000 judged requests" in html
+    assert "50 of 10000 judged requests: " in html
     assert len(html) < 4_000_000

@@ -87,12 +87,16 @@ class Keeper(Traveller):
         screen.post_message(ScreenSuspend())
         screen.post_message(Resize(self.size, self.size))
 
+    def kept_screens(self) -> tuple[FrameScreen, ...]:
+        """Return what was made so far."""
+        return (*self._pages.values(), *self._details.values())
+
     def drop_screens(self) -> None:
         """Remove all that is kept."""
         if self._making is not None:
             self._making.stop()
             self._making = None
-        for screen in (*self._pages.values(), *self._details.values()):
+        for screen in self.kept_screens():
             self.uninstall_screen(screen)
             screen.remove()
         self._pages.clear()

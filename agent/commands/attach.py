@@ -94,4 +94,4 @@ def show(
             source.close()
         raise
     interpreter.answer_soon()
-    app.run()
+    app.run(loop=interpreter.answering_loop())

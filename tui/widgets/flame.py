@@ -215,7 +215,7 @@ class FlameGraph(Keyed, Widget, can_focus=True):
             text.append(" " * (box.begin + _MARGIN - at))
             text.append(self._label(box), self._style(box))
             at = box.begin + _MARGIN + box.width
-        return Strip(text.render(self.app.console)).adjust_cell_length(width).apply_style(self.rich_style)
+        return strip_of(text, self.rich_style, width, self.app.console)
 
     def _label(self, box: Box) -> str:
         mark = _CURSOR if box.path == self._here else _HIT if box.path in self._hits else ""

@@ -177,8 +177,11 @@ class PerfwatchApp(Keeper):
         self._deliver()
 
     def action_leave(self) -> None:
-        """Close the top screen."""
-        if isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
+        """Close what lies over a page; of a page first leave the window, if one is selected, then the page."""
+        screen = self.screen
+        if isinstance(screen, FrameScreen) and screen.page is not None and self.leave_window():
+            return
+        if isinstance(screen, FrameScreen) and not isinstance(screen, OverviewScreen):
             self.pop_screen()
             self._deliver()
 

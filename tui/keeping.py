@@ -1,4 +1,4 @@
-"""Screens that are made once, ahead of time, and then shown again and again: making takes ten times as long as showing."""
+"""Screens that are made once, ahead of time, and shown again and again: making takes ten times as long as showing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from textual.events import Resize, ScreenSuspend
 from perfwatch.tui import interpreter
 from perfwatch.tui.habits import Habits
 from perfwatch.tui.messages import DetailWanted
-from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.travel import Traveller
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.timer import Timer
 
-    from perfwatch.tui.screens.base import DetailScreen
+    from perfwatch.tui.screens.base import DetailScreen, FrameScreen
 
 _PAUSE_S: Final = 0.4
 """Between two screens that are made ahead: each takes the time of some frames."""

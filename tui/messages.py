@@ -36,6 +36,10 @@ class Frame(msgspec.Struct, frozen=True):
     selecting_ns: int | None = None
     """Where the window begins that somebody is about to select."""
 
+    def lately(self, seconds: str = "10 s") -> str:
+        """Say over what is shown that is of the last seconds else: of a window it is of all."""
+        return f"the last {seconds}" if self.position.window is None else "the window"
+
 
 class FrameReady(Message):
     """A new frame; it replaces one that was not shown yet, so that a slow terminal does not lag."""

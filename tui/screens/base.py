@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -42,7 +42,8 @@ TIME_KEYS: Final = (
     Binding("v", "app.window", "select a window: its begin, its end; leave it", show=False),
     Binding("m", "app.bookmark", "set a bookmark", show=False),
     Binding("M", "app.bookmarks", "list the bookmarks", show=False),
-    Binding("x", "app.compare", "compare the window with what was before it", show=False),
+    Binding("x", "app.compare", "compare the window with the one kept by X, or what was before it", show=False),
+    Binding("X", "app.keep_window", "keep the window, to compare another with it", show=False),
     Binding("w", "app.write", "write what was seen to a session file", show=False),
 )
 """The keys of time are the same on all screens that show a frame."""
@@ -146,9 +147,13 @@ class DetailScreen(FrameScreen, Generic[Shown]):
     def begin(self, subject: Shown, frame: Frame | None) -> None:
         """Show a subject as if this were a new screen."""
         self.take(subject)
-        for kind in (RowList, LedgerPanel, WhyPanel):
-            for part in self.query(kind):
-                part.begin()
+        parts: list[RowList[Any] | LedgerPanel | WhyPanel] = [
+            *self.query(RowList),
+            *self.query(LedgerPanel),
+            *self.query(WhyPanel),
+        ]
+        for part in parts:
+            part.begin()
         for line in self.query(Static):
             line.update("")
         self.set_focus(self.query(self.AUTO_FOCUS or "RowList").first())

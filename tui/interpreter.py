@@ -18,6 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from selectors import SelectorKey
 
 _TO_ANSWER_S: Final = 0.000_2
@@ -41,21 +42,18 @@ class _Turns(selectors.DefaultSelector):
             sys.setswitchinterval(_TO_JUDGE_S)
 
 
-def answering_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop that does not share its turns."""
-    return asyncio.SelectorEventLoop(_Turns())
-
-
 def load_soon() -> None:
     """Collect nothing while modules are imported: all of it stays."""
     gc.disable()
 
 
-def answer_soon() -> None:
-    """Let no key wait for the garbage collector."""
+def answering(screens: Coroutine[None, None, object]) -> None:
+    """Run the screens: no key waits for the garbage collector, nor long for another thread."""
     gc.set_threshold(*_GENERATIONS)
     gc.freeze()
     gc.enable()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Turns())) as runner:
+        runner.run(screens)
 
 
 def stand() -> None:

@@ -9,16 +9,17 @@ from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.strip import Strip
 from textual.widget import Widget
 
 from perfwatch.tui import palette
 from perfwatch.tui.flames import Box, found, laid_out, paths
 from perfwatch.tui.format import clean, fit
 from perfwatch.tui.keys import Keyed
+from perfwatch.tui.strips import strip_of
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.strip import Strip
 
     from perfwatch.agent.flame import Block
     from perfwatch.tui.flames import Path

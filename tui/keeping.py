@@ -50,9 +50,12 @@ class Keeper(Traveller):
     async def _show_detail(self, message: DetailWanted[Any]) -> None:
         with self.batch_update():  # one paint, of the screen when it is whole
             screen = self._detail_of(message.kind, message.subject)
-            if screen.is_mounted:
+            is_made, is_half_made = screen.is_mounted, screen.is_running and not screen.is_mounted
+            if is_made:
                 screen.begin(message.subject, self.frame)
             await self.push_screen(screen)
+            if is_half_made:
+                screen.begin(message.subject, self.frame)
 
     def _detail_of(self, kind: type[DetailScreen[Any]], subject: object) -> DetailScreen[Any]:
         kept = self._details.get(kind)

@@ -7,6 +7,7 @@ from tui_driving import opened, scenario, screen, settled, shows, until
 from perfwatch.tui import keeping
 from perfwatch.tui.app import SCREENS
 from perfwatch.tui.keeping import Keeper
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.pages import PAGES
 from perfwatch.tui.screens.endpoint import EndpointScreen
 from perfwatch.tui.screens.overview import OverviewScreen
@@ -62,6 +63,16 @@ async def test_screens_are_made_ahead_and_each_is_the_one_that_its_key_shows(mon
             await until(pilot, lambda page=page: isinstance(pilot.app.screen, SCREENS[page.name]))
             assert pilot.app.screen in made
         await pilot.press("1", "enter")
-        await shows(pilot, "mean ledger")
+        await shows(pilot, "POST /order/{}   74 requests")
         assert pilot.app.screen in made
         assert kept() == made
+
+
+@scenario
+async def test_a_sheet_that_is_wanted_while_it_is_made_shows_what_is_wanted(monkeypatch):
+    monkeypatch.setattr(keeping, "_PAUSE_S", 60)
+    async with opened(FakeSource(generate(30))) as pilot:
+        MAKE_AHEAD(pilot.app)
+        pilot.app._make_next()
+        pilot.app.screen.post_message(DetailWanted(EndpointScreen, "POST /order/{}"))
+        await shows(pilot, "POST /order/{}   74 requests")

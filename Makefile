@@ -27,7 +27,7 @@ help:
 	@echo "make benchmark  measure what everything costs, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
-	@echo "make reference  write docs/reference.md and docs/recording.md anew"
+	@echo "make reference  write docs/reference.md, recording.md, errors.md and the manual pages anew"
 	@echo "make picture    draw the README's picture of the screen anew"
 
 demo: $(VENV)/installed-demo
@@ -82,6 +82,7 @@ offsets: $(VENV)/installed-tests
 
 reference: $(VENV)/installed-tests
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_man.py
 
 picture: $(VENV)/installed-tests
 	$(BIN)/python docs/draw_picture.py

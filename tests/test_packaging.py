@@ -28,8 +28,11 @@ def test_the_wheel_holds_the_tree(wheel):
         for path in (ROOT / folder).rglob("*")
         if path.suffix in DATA and "__pycache__" not in path.parts
     }
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == expected
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert {name for name in names if ".data/" not in name} == expected
+    pages = {f"share/man/man1/{path.name}" for path in (ROOT / "docs" / "man").glob("*.1")}
+    assert {name.partition(".data/data/")[2] for name in names if ".data/" in name} == pages
+    assert pages
 
 
 def test_the_wheel_runs_where_no_source_is(wheel, tmp_path):

@@ -56,11 +56,11 @@ def recorded(path, records=None, info=None):
     return path
 
 
-def exported(path, name, **selection):
+def exported(path, name, table="requests", **selection):
     """What a format makes of a recording."""
     out = BytesIO()
     with SessionReader(path) as session:
-        load(name)(Exported(session, Selection(**selection)), out)
+        load(name)(Exported(session, Selection(**selection), table), out)
     return out.getvalue()
 
 

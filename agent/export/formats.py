@@ -23,6 +23,8 @@ class Format(NamedTuple):
     """It may be printed on a terminal."""
     extra: str | None = None
     """What of perfwatch must be installed with it: `pip install 'perfwatch[EXTRA]'`."""
+    has_rows: bool = False
+    """It is a table, of one thing or another (`rows.py`)."""
 
 
 Write: TypeAlias = "Callable[[Exported, BinaryIO], None]"
@@ -31,6 +33,8 @@ FORMATS: Final[dict[str, Format]] = {
     "collapsed": Format("stacks with their times, for flamegraph.pl, inferno, speedscope", ".collapsed.txt"),
     "speedscope": Format("the same for speedscope, with a profile of each endpoint", ".speedscope.json"),
     "pprof": Format("the same for `go tool pprof`", ".pb.gz", is_text=False, extra="pprof"),
+    "csv": Format("a table of requests, calls, waits or stacks, for spreadsheets and scripts", ".csv", has_rows=True),
+    "parquet": Format("the same for data frames and databases", ".parquet", False, "parquet", has_rows=True),  # noqa: FBT003
 }
 
 

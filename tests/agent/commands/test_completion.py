@@ -43,7 +43,7 @@ def test_values_are_known():
     assert answers("record", "--without", "st") == ["stacks"]
     assert "cleartext" in answers("record", "--without", "")
     assert answers("record", "--rate", "sta") == ["stacks="]
-    assert answers("session", "re") == ["redact"]
+    assert answers("session", "red") == ["redact"]
     assert answers("report", "x", "--re") == ["--request", "--redact"]
 
 

@@ -30,7 +30,7 @@ def plant(tmp_path_factory):
 @pytest.fixture(name="redacted", scope="module")
 def redact_session(planted, tmp_path_factory):
     out = tmp_path_factory.mktemp("shared") / "to-share"
-    told("session", "redact", planted.file, out)
+    told("session", "redact", planted.file, "-o", out)
     return out
 
 
@@ -56,6 +56,7 @@ def reports_of(file, folder, *options):
     """Everything that is made of a recording by commands: text, JSON, page, trees, exports."""
     yield told("report", file, *options)
     yield told("report", file, "--json", *options)
+    yield told("report", file, "--markdown", "-", *options)
     told("report", file, "--html", folder / "page", "--overwrite", *options)
     yield (folder / "page").read_bytes()
     for form in next(one.type.choices for one in report.params if one.name == "form"):
@@ -147,4 +148,4 @@ def test_a_word_that_was_asked_for_stays(planted):
 
 def test_the_recording_is_not_written_over(planted):
     with pytest.raises(PerfwatchError, match="is the recording itself"):
-        told("session", "redact", planted.file, planted.file, "--overwrite")
+        told("session", "redact", planted.file, "-o", planted.file, "--overwrite")

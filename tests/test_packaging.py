@@ -1,5 +1,6 @@
 """What is installed is what is in the tree: an editable install hides a forgotten package, a wheel does not."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ DATA = {".css", ".js", ".json", ".o", ".py", ".tcss"}
 def build_wheel(tmp_path_factory):
     directory = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory), str(ROOT)]
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would put in what an earlier tree had
     subprocess.run(command, check=True, capture_output=True, timeout=150)
     (wheel,) = directory.glob("*.whl")
     return wheel

@@ -27,7 +27,7 @@ help:
 	@echo "make benchmark  measure what everything costs, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
-	@echo "make reference  write docs/reference.md and docs/recording.md anew"
+	@echo "make reference  write docs/reference.md, recording.md, errors.md and the manual pages anew"
 	@echo "make picture    draw the pictures of the screens and of the report anew"
 
 demo: $(VENV)/installed-demo
@@ -83,6 +83,7 @@ offsets: $(VENV)/installed-tests
 
 reference: $(VENV)/installed-tests
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_man.py
 
 picture: $(VENV)/installed-tests
 	$(BIN)/python docs/draw_picture.py

@@ -49,6 +49,13 @@ def chosen(
     return Choices(fidelity, tuple(_period(rate) for rate in rates), without, budget_percent / 100, spans)
 
 
+def removable() -> tuple[tuple[str, str], ...]:
+    """Return what can be left out: names, and what one does not know then."""
+    cores = {entry.name for entry in CORES}
+    sides = ((entry.name, entry.lost) for entry in ENTRIES if entry.name not in {*cores, _HEARTBEAT})
+    return (*sides, (CLEAR_TEXT, "method and path of requests within TLS"))
+
+
 def _check_without(name: str) -> None:
     if name == CLEAR_TEXT:
         return

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from perfwatch.agent.errors import PerfwatchError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS: Final = {
     "attach": "attach:attach",
@@ -23,6 +26,7 @@ COMMANDS: Final = {
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
     "middleware": "middleware:middleware",
+    "completion": "completion:completion",
 }
 _FIRST_OPTIONS: Final = ("--help", "-h", "--version")
 
@@ -46,10 +50,24 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `attach` before arguments that name no command."""
-        first = args[0] if args else ""
-        is_attach = first.isdecimal() or (first.startswith("-") and first not in _FIRST_OPTIONS)
-        return super().parse_args(ctx, ["attach", *args] if not args or is_attach else args)
+        """Put `attach` before arguments that name no command; not where a shell asks what the first word may be."""
+        is_attach = _is_attach(args[0]) if args else not ctx.resilient_parsing
+        return super().parse_args(ctx, ["attach", *args] if is_attach else args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the first word: a command, or what `attach` takes."""
+        found = super().shell_complete(ctx, incomplete)
+        attach = self.get_command(ctx, "attach") if _is_attach(incomplete) else None
+        if attach is None:
+            return found
+        below = click.Context(attach, ctx, "attach")
+        asked = [attach] if incomplete.startswith("-") else attach.params[:1]
+        return found + [item for one in asked for item in one.shell_complete(below, incomplete)]
+
+
+def _is_attach(word: str) -> bool:
+    """Whether a first word is no command, but what `attach` takes: a PID or an option."""
+    return word.isdecimal() or (word.startswith("-") and word not in _FIRST_OPTIONS)
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""Write docs/reference.md and docs/recording.md from the program itself; a test compares. Run by `make reference`."""
+"""Write docs/reference.md and its like from the program itself; a test compares. Run by `make reference`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from make_errors import errors
 
 from perfwatch.agent import report_contract
 from perfwatch.agent.cli import cli
@@ -129,7 +133,7 @@ def _first_line(member: type) -> str:
     return (inspect.getdoc(member) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-PAGES: Final = {"reference.md": reference, "recording.md": recording}
+PAGES: Final = {"reference.md": reference, "recording.md": recording, "errors.md": errors}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

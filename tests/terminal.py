@@ -79,7 +79,7 @@ class Terminal:
 
     def type(self, text):
         """Type a text."""
-        self._tmux("send-keys", "-l", text)
+        self._tmux("send-keys", "-l", "--", text)
 
     def click(self, pattern, *, from_end=False):
         """Click on the first, or the last, place of a pattern that comes to stand on the screen.

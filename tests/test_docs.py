@@ -1,7 +1,10 @@
 """The docs say what is so: the reference is the program's own, and everything that a user can name is in them."""
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,16 +16,41 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def load_generator():
-    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+def load_generator(name="make_reference"):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.mark.parametrize("page", ["reference.md", "recording.md"])
+@pytest.mark.parametrize("page", ["reference.md", "recording.md", "errors.md"])
 def test_generated_pages_are_up_to_date(page):
     assert (ROOT / "docs" / page).read_text() == load_generator().PAGES[page](), "run: make reference"
+
+
+def test_manual_pages_are_up_to_date():
+    kept = {page.name: page.read_text() for page in (ROOT / "docs" / "man").glob("*.1")}
+    assert kept == load_generator("make_man").pages(), "run: make reference"
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="needs mandoc: run tests/install-tools")
+def test_manual_pages_are_sound_to_mandoc():
+    pages = sorted((ROOT / "docs" / "man").glob("*.1"))
+    ended = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], capture_output=True, text=True)
+    told = [
+        line for line in ended.stdout.splitlines() if "missing date" not in line
+    ]  # they have none, to be the same always
+    assert told == []
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="needs man: run tests/install-tools")
+def test_manual_pages_are_sound_to_man_and_say_what_help_says():
+    for page in sorted((ROOT / "docs" / "man").glob("*.1")):
+        environment = os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
+        command = ["man", "--warnings", "-l", page]
+        ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert (ended.returncode, ended.stderr) == (0, ""), page.name
+        assert "EXIT STATUS" in ended.stdout
 
 
 def test_the_readme_names_every_bucket_mechanism_and_command():

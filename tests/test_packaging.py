@@ -1,5 +1,6 @@
 """What is installed is what is in the tree: an editable install hides a forgotten package, a wheel does not."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ DATA = {".css", ".js", ".json", ".o", ".py", ".tcss"}
 def build_wheel(tmp_path_factory):
     directory = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory), str(ROOT)]
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would put in what an earlier tree had
     subprocess.run(command, check=True, capture_output=True, timeout=150)
     (wheel,) = directory.glob("*.whl")
     return wheel
@@ -28,8 +30,11 @@ def test_the_wheel_holds_the_tree(wheel):
         for path in (ROOT / folder).rglob("*")
         if path.suffix in DATA and "__pycache__" not in path.parts
     }
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == expected
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert {name for name in names if ".data/" not in name} == expected
+    pages = {f"share/man/man1/{path.name}" for path in (ROOT / "docs" / "man").glob("*.1")}
+    assert {name.partition(".data/data/")[2] for name in names if ".data/" in name} == pages
+    assert pages
 
 
 def test_the_wheel_runs_where_no_source_is(wheel, tmp_path):

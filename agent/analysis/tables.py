@@ -17,8 +17,7 @@ from perfwatch.agent.analysis.request_columns import (
     wait_columns,
 )
 from perfwatch.agent.model import Latency
-from perfwatch.agent.session.format import CURRENT
-from perfwatch.probes.records import ServedRequest
+from perfwatch.probes import frames, records, samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +27,27 @@ if TYPE_CHECKING:
     from perfwatch.agent.model import SessionInfo
     from perfwatch.probes.records import Record
 
+_RECORDS: Final[dict[str, type[Record]]] = {
+    "host": records.HostSample,
+    "processes": records.ProcessSample,
+    "listeners": records.ListenerSample,
+    "target_changes": records.TargetChange,
+    "losses": records.Loss,
+    "pressure": samples.PressureSample,
+    "cgroups": samples.CgroupSample,
+    "memory": samples.MemorySample,
+    "process_memory": samples.ProcessMemory,
+    "disks": samples.DiskSample,
+    "process_io": samples.ProcessIo,
+    "network": samples.NetworkSample,
+    "connections": samples.Connection,
+    "rates": samples.RateChange,
+    "gc_pauses": frames.GcPause,
+    "members": records.TreeMember,
+    "peer_processes": records.PeerProcess,
+    "clocks": samples.ClockReading,
+}
+"""Those that are one row each."""
 _QUANTILES: Final = Latency.__struct_fields__
 _KINDS: Final[dict[object, Kind]] = {int: "int", float: "float", bool: "bool", str: "text"}
 
@@ -101,6 +121,6 @@ TABLES: Final = {
     "stacks": Table(lambda _: stack_columns(), stacks_of),
     "endpoints": Table(_endpoint_columns, lambda session: iter(session.endpoints)),
     "recorded_verdicts": Table(_recorded_columns, lambda session: session.recorded_verdicts()),
-    **{table.name: _of_record(kind) for kind, table in CURRENT.record_tables.items() if kind is not ServedRequest},
+    **{name: _of_record(kind) for name, kind in _RECORDS.items()},
 }
-"""All of them; of records those that the session's file has a table for."""
+"""All of them."""

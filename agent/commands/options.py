@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
-from perfwatch.agent.choices import DEFAULT_BUDGET, FidelityChoice, chosen
+from perfwatch.agent.choices import DEFAULT_BUDGET, FidelityChoice, chosen, removable
+from perfwatch.probes.table import ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +18,19 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _Result = TypeVar("_Result")
 
-PID = click.IntRange(min=1, max=2**22)
+
+class _Pid(click.IntRange):
+    """A PID; a shell is told those of the Python processes that one may look into."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Complete a PID."""
+        from perfwatch.agent.target import python_processes  # noqa: PLC0415 - only a shell asks
+
+        found = [(str(one.pid), one.command[:60]) for one in python_processes()]
+        return [CompletionItem(pid, help=command) for pid, command in found if pid.startswith(incomplete)]
+
+
+PID = _Pid(min=1, max=2**22)
 FILE = click.Path(path_type=Path)
 MAX_TARGETS: Final = 16
 
@@ -83,6 +97,16 @@ def choices(command: Callable[..., _Result]) -> Callable[..., _Result]:
     return checked
 
 
+def _probes(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Tell a shell the probes that can be left out."""
+    return [CompletionItem(name, help=about) for name, about in removable() if name.startswith(incomplete)]
+
+
+def _rates(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Tell a shell the probes that have a rate, up to the `=`."""
+    return [CompletionItem(f"{one.name}=") for one in ENTRIES if one.name.startswith(incomplete)]
+
+
 _CHOICES: Final = (
     click.option(
         "--fidelity",
@@ -91,11 +115,19 @@ _CHOICES: Final = (
         show_default=True,
         help="How requests are followed: exactly (by BPF) or by sampling; auto: as exactly as this machine allows.",
     ),
-    click.option("--rate", "rates", metavar="PROBE=HZ", multiple=True, help="Readings a second; may be repeated."),
+    click.option(
+        "--rate",
+        "rates",
+        metavar="PROBE=HZ",
+        multiple=True,
+        shell_complete=_rates,
+        help="Readings a second; may be repeated.",
+    ),
     click.option(
         "--without",
         metavar="PROBE",
         multiple=True,
+        shell_complete=_probes,
         help="Leave a probe out (cleartext: those on OpenSSL); may be repeated.",
     ),
     click.option(

@@ -13,17 +13,16 @@ from perfwatch.agent.commands.redaction_options import keep
 @click.command(
     epilog="""\b
 Examples:
-  perfwatch session redact slow.perfwatch to-share.perfwatch
-  perfwatch session redact slow.perfwatch to-share.perfwatch --keep order --keep warehouse
+  perfwatch session redact slow.perfwatch -o to-share.perfwatch
+  perfwatch session redact slow.perfwatch -o to-share.perfwatch --keep order --keep warehouse
 """
 )
 @click.argument("file", type=options.FILE)
-@click.argument("out", type=options.FILE)
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@options.made
 @keep
-def redact(file: Path, out: Path, *, overwrite: bool, keep: tuple[str, ...]) -> None:
+def redact(file: Path, output: Path, *, overwrite: bool, keep: tuple[str, ...]) -> None:
     """Write a recording anew, without what names people, machines and data: see docs/sharing.md."""
     from perfwatch.agent.redact.writing import redacted  # noqa: PLC0415 - few redact
 
-    count = redacted(file, out, keep=keep, overwrite=overwrite)
-    click.echo(f"wrote {out}: {count:,} records", err=True)
+    count = redacted(file, output, keep=keep, overwrite=overwrite)
+    click.echo(f"wrote {output}: {count:,} records", err=True)

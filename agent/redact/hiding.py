@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -42,6 +42,7 @@ class Hiding:
             **{name: getattr(self._targets, name) for name in ("method", "path", "route")},
             **{name: getattr(self._places, name) for name in ("address", "host", "function", "source", "file")},
             **{name: getattr(self._places, name) for name in ("device", "cgroup", "process")},
+            **{kind: partial(names.of, kind) for kind in ("container", "image", "pod")},
             "kernel": self._kernel,
             "release": self._release,
             "detail": self._detail,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from perfwatch.agent import model
+from perfwatch.agent.model_container import Container
 from perfwatch.probes import frames, records, samples
 
 RULES: Final[dict[type, dict[str, str]]] = {
@@ -59,6 +60,8 @@ RULES: Final[dict[type, dict[str, str]]] = {
         "hostname": "host",
         "kernel": "release",
         "machine": "kernel",
+        "previous": "file",
     },
+    Container: {"id": "container", "runtime": "kernel", "name": "container", "image": "image", "pod": "pod"},
 }
 """By the struct, and its field."""

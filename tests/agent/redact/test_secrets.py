@@ -1,17 +1,22 @@
 """Secrets that were planted into a real server: every output is searched for them, with and without --redact."""
 
+import gzip
 import sqlite3
 from contextlib import closing
+from typing import get_args
 
+import pandas as pd
 import planting
 import pytest
 from click.testing import CliRunner
+from otlp_receiver import receiving
 from planting import NAMED, NEVER, leaked
 from tui_driving import opened, scenario, settled
 
 from perfwatch.agent import PerfwatchError, open_session
 from perfwatch.agent.cli import cli
 from perfwatch.agent.commands.report import report
+from perfwatch.agent.export.exported import Table
 from perfwatch.agent.export.formats import FORMATS
 from perfwatch.agent.replay import Replay
 from perfwatch.agent.session.reader import SessionReader
@@ -30,7 +35,7 @@ def plant(tmp_path_factory):
 @pytest.fixture(name="redacted", scope="module")
 def redact_session(planted, tmp_path_factory):
     out = tmp_path_factory.mktemp("shared") / "to-share"
-    told("session", "redact", planted.file, out)
+    told("session", "redact", planted.file, "-o", out)
     return out
 
 
@@ -57,14 +62,29 @@ def reports_of(file, folder, *options):
     yield told("report", file, *options)
     yield told("report", file, "--markdown", "-", *options)
     yield told("report", file, "--json", *options)
+    yield told("report", file, "--markdown", "-", *options)
     told("report", file, "--html", folder / "page", "--overwrite", *options)
     yield (folder / "page").read_bytes()
     for form in next(one.type.choices for one in report.params if one.name == "form"):
         yield told("report", file, "--tree", "--as", form, *options)
-    for form in FORMATS:
-        out = folder / "exported"
-        told("export", file, "--format", form, "-o", out, "--overwrite", *options)
-        yield out.read_bytes()
+    for form, one in FORMATS.items():
+        for table in get_args(Table) if one.has_rows else (None,):
+            out = folder / "exported"
+            rows = () if table is None else ("--table", table)
+            told("export", file, "--format", form, *rows, "-o", out, "--overwrite", *options)
+            yield unpacked(out)
+    with receiving() as receiver:
+        told("export", file, "--otlp", receiver.url, *options)
+        assert receiver.spans
+        yield repr(receiver.messages)
+
+
+def unpacked(file):
+    """What an export says, where it is compressed."""
+    data = file.read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    return pd.read_parquet(file).to_csv() if data.startswith(b"PAR1") else data
 
 
 def frames_of(file, *, redact):
@@ -148,4 +168,4 @@ def test_a_word_that_was_asked_for_stays(planted):
 
 def test_the_recording_is_not_written_over(planted):
     with pytest.raises(PerfwatchError, match="is the recording itself"):
-        told("session", "redact", planted.file, planted.file, "--overwrite")
+        told("session", "redact", planted.file, "-o", planted.file, "--overwrite")

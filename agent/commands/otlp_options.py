@@ -11,7 +11,6 @@ from urllib.parse import unquote
 import click
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +43,7 @@ class OtlpChoice:
         receiver = self.receiver()
         from perfwatch.agent.export.otlp.recording import send  # noqa: PLC0415 - as above
 
-        sent = send(exported, receiver, Selection(), self.service_name)
+        sent = send(exported, receiver, self.service_name)
         click.echo(f"sent {sent.spans} spans to {self.url}", err=True)
         if sent.rejected or sent.reason:
             raise PerfwatchError(f"{self.url} turned down {sent.rejected} of {sent.spans} spans: {sent.reason}")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from perfwatch.agent.export.exported import Exported
     from perfwatch.agent.export.otlp.sending import Receiver
     from perfwatch.agent.model import Record, SessionInfo
-    from perfwatch.agent.selection import Selection
 
 STEP_NS: Final = 60_000_000_000
 
@@ -32,7 +31,7 @@ class Sent(NamedTuple):
     reason: str
 
 
-def send(exported: Exported, receiver: Receiver, whole: Selection, service_name: str | None = None) -> Sent:
+def send(exported: Exported, receiver: Receiver, service_name: str | None = None) -> Sent:
     """Send what is meant of a recording; metrics only of all of it. PerfwatchError where it is not taken."""
     schemes, stop = Schemes(), Event()
     spans = Spans(exported.info, schemes, service_name)
@@ -43,7 +42,7 @@ def send(exported: Exported, receiver: Receiver, whole: Selection, service_name:
         count += count_of(message)
         if refused is not None:
             rejected, reason = rejected + refused.items, refused.reason
-    if exported.selection == whole:
+    if exported.is_whole:
         for points in metric_messages(exported.info, exported.records(), service_name):
             refused = receiver.send(points, stop)
             reason = refused.reason if refused is not None else reason

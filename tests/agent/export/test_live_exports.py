@@ -1,8 +1,10 @@
 """Others are told while a real server is recorded: they get what the recording has, and nobody can hold it up."""
 
 import contextlib
+import os
 import re
 import socket
+import sys
 
 import asking
 import exporting
@@ -10,12 +12,15 @@ import making as m
 import prometheus
 import pytest
 import serving
+from click.testing import CliRunner
 from otlp_receiver import named, receiving
 from recording import recording
 from waiting import until
 
 from perfwatch.agent import open_session
+from perfwatch.agent.commands.record import record
 from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.export.live import Live
 from perfwatch.agent.export.otlp import feed, sending
 from perfwatch.agent.export.otlp.sending import Receiver
@@ -112,3 +117,21 @@ def test_a_receiver_that_is_away_costs_the_recording_nothing(monkeypatch):
     assert ended == f"sent {spans} spans by OTLP; {10 * 256 - spans} could not be sent"
     assert 0 < spans <= 512
     assert max(named(span.attributes).get("perfwatch.request_id", 0) for span in receiver.spans) == 10
+
+
+@pytest.mark.parametrize("given", ["--prometheus x", "--prometheus ::1:9", "--service-name shop"])
+def test_wrong_usage(given):
+    assert CliRunner().invoke(record, ["--pid", "1", *given.split()]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "library", "extra"),
+    [("--prometheus 0", "prometheus_client", "prometheus"), ("--otlp http://h", "opentelemetry", "otlp")],
+)
+def test_a_missing_library_is_one_line_with_its_remedy(option, library, extra, monkeypatch):
+    for module in [*sys.modules]:
+        if module.startswith(("perfwatch.agent.export.otlp", "perfwatch.agent.export.prometheus", library)):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(PerfwatchError, match=rf"needs {library}\S*, which is not installed .*perfwatch\[{extra}\]"):
+        CliRunner().invoke(record, ["--pid", str(os.getpid()), *option.split()], catch_exceptions=False)

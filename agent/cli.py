@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "record": "record:record",
     "report": "report:report",
     "replay": "replay:replay",
+    "session": "session:session",
     "compare": "compare:compare",
     "export": "export:export",
     "run": "run:run",

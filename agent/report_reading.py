@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from perfwatch.agent.report import build, correlate
 from perfwatch.agent.report_build_recorded import with_recorded
+from perfwatch.agent.selection import latest
 from perfwatch.agent.session.reader import SessionReader
+from perfwatch.agent.trend import Trend
 from perfwatch.probes.records import HostSample, Loss, ProcessSample
 
 if TYPE_CHECKING:
@@ -31,16 +35,19 @@ class Read(NamedTuple):
 def read_session(file: Path) -> Read:
     """Read a session file and make its report; raises PerfwatchError if it is none."""
     with SessionReader(file) as session:
-        return read(session)
+        return read_to_end(session)
 
 
-def read(session: SessionReader) -> Read:
+def read_to_end(session: SessionReader) -> Read:
     """Read a session that is open to its end, and make its report."""
     counts: Counter[str] = Counter()
-    view, judged = correlate(session.info, _counted(session, counts))
+    trend = Trend(session.info.started_ns)
+    view, judged = correlate(session.info, trend.passing(_counted(session, counts)))
+    trend.judged(latest(judged))
     notes = (session.note,) if session.note else ()
     made = build(session.info, view, judged, records=counts, notes=notes)
-    return Read(session.info, view, judged, with_recorded(made, session.verdicts()))
+    charted = msgspec.structs.replace(made, timeline=tuple(trend.moments(session.info, view.now_ns)))
+    return Read(session.info, view, judged, with_recorded(charted, session.verdicts()))
 
 
 def _counted(session: SessionReader, counts: Counter[str]) -> Iterator[Record]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import psutil
 
 from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.serving import Serving, serving
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.readers import proc
+from perfwatch.probes.readers.descriptors import sockets_of
 from perfwatch.probes.readers.interpreter import Interpreter, find_interpreter
+from perfwatch.probes.readers.sock_diag import LISTENING, SockDiag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 MAX_COMMAND_CHARS: Final = 500
 _SECRET_NAME: Final = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|credential|auth)")
@@ -56,6 +61,8 @@ class Candidate(msgspec.Struct, frozen=True):
     rss_bytes: int | None = None
     """Resident memory of it and its workers; what they share counts for each."""
     started_unix_s: float | None = None
+    framework: str | None = None
+    """By what it, or a worker, has loaded; so is the server of one whose command line does not name it."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -120,13 +127,16 @@ def interpreter_of(pid: int) -> Interpreter | None:
         return None
 
 
-def python_processes() -> tuple[Candidate, ...]:
+def python_processes(among: Container[int] | None = None) -> tuple[Candidate, ...]:
     """List the Python processes one may look into, those that listen first; 20 to 200 ms for a whole host.
 
-    A worker is not listed beside its server: attaching to the server follows it.
+    A worker is not listed beside its server: attaching to the server follows it. With `among`, only these processes
+    are looked at; a worker among them is told as such if its server is there too.
     """
     found: dict[int, tuple[psutil.Process, Interpreter]] = {}
     for process in psutil.process_iter():
+        if among is not None and process.pid not in among:
+            continue
         try:
             interpreter = find_interpreter(roots.PROC, process.pid)
         except (Unavailable, Vanished):
@@ -244,7 +254,6 @@ def _candidate(
     process: psutil.Process, interpreter: Interpreter, found: dict[int, tuple[psutil.Process, Interpreter]]
 ) -> Candidate:
     words: list[str] = []
-    listeners: list[str] = []
     user, workers = "?", 0
     started_unix_s: float | None = None
     family = [process]
@@ -253,29 +262,45 @@ def _candidate(
             words, user, started_unix_s = process.cmdline(), process.username(), process.create_time()
             family += [child for child in process.children(recursive=True) if child.pid in found]
             workers = len(family) - 1
-            listeners = [
-                f"{each.laddr.ip}:{each.laddr.port}"
-                if ":" not in each.laddr.ip
-                else f"[{each.laddr.ip}]:{each.laddr.port}"
-                for each in process.net_connections(kind="tcp")
-                if each.status == psutil.CONN_LISTEN
-            ]
     except psutil.Error:
         pass  # it has ended, or may not be asked: what is known is shown
     cpu_s, rss_bytes = _used(family)
+    server, loaded, listeners = server_kind(words), Serving(), _listeners(process.pid)
+    if listeners or server:
+        loaded = serving(_first_of(family), time.time())
     return Candidate(
         pid=process.pid,
         command=command_line(words),
         python=interpreter.version,
-        server=server_kind(words),
-        listeners=tuple(sorted(set(listeners))),
+        server=server or loaded.server,
+        listeners=listeners,
         user=user,
         workers=workers,
         inner_pid=inner_pid(process.pid),
         cpu_s=cpu_s,
         rss_bytes=rss_bytes,
         started_unix_s=started_unix_s,
+        framework=loaded.framework,
     )
+
+
+def _listeners(pid: int) -> tuple[str, ...]:
+    """Addresses of TCP that a process listens on, in its own network namespace; none where that may not be asked."""
+    try:
+        inodes = sockets_of(pid)
+        with SockDiag(pid) as diag:
+            return tuple(sorted({one.local for one in diag.tcp(states=LISTENING) if one.inode in inodes}))
+    except (ProbeError, OSError):
+        return ()
+
+
+def _first_of(family: list[psutil.Process]) -> list[tuple[int, float]]:
+    """Return a server and one of its workers, which may alone have loaded the application: PID, and when it began."""
+    found = []
+    for process in family[:2]:
+        with suppress(psutil.Error):
+            found.append((process.pid, process.create_time()))
+    return found
 
 
 def _used(family: list[psutil.Process]) -> tuple[float | None, int | None]:

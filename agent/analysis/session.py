@@ -13,7 +13,7 @@ from perfwatch.agent.session.reader import SessionReader
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     import pandas as pd
@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 _Kind = TypeVar("_Kind")
 
 
-def open_session(path: str | os.PathLike[str]) -> Session:
+def open_session(path: str | os.PathLike[str], *, redact: bool = False, keep: Iterable[str] = ()) -> Session:
     """Open a recording; use it in a `with` block, or `close` it.
 
     Raises PerfwatchError, whose text says in one line why a file cannot be read. One that is still being recorded shows
-    what it held at this moment.
+    what it held at this moment. With `redact` nothing names people, machines and data (docs/sharing.md); `keep` are
+    words of paths that stay.
     """
-    return Session(Path(path))
+    if not redact:
+        return Session(Path(path), SessionReader(Path(path)))
+    from perfwatch.agent.redact.reading import open_reader  # noqa: PLC0415 - few redact
+
+    return Session(Path(path), open_reader(Path(path), redact=True, keep=keep))
 
 
 class Session:
@@ -43,9 +48,9 @@ class Session:
     nanoseconds of the recording's own monotonic clock: `time` makes dates of them. Not for several threads at once.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reader: SessionReader) -> None:
         self._path = path
-        self._reader: SessionReader | None = SessionReader(path)
+        self._reader: SessionReader | None = reader
         self._view: View | None = None
 
     def __enter__(self) -> Self:
@@ -143,9 +148,9 @@ class Session:
 
     def report(self) -> Report:
         """Return what `perfwatch report --json` writes."""
-        from perfwatch.agent.report_reading import read  # noqa: PLC0415 - needed by few
+        from perfwatch.agent.report_reading import read_to_end  # noqa: PLC0415 - needed by few
 
-        return read(self._open).report
+        return read_to_end(self._open).report
 
     @property
     def frames(self) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ import click
 
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.otlp_options import OtlpChoice, otlp_options
+from perfwatch.agent.commands.redaction_options import Recording, recording
 from perfwatch.agent.commands.selection_options import SelectionChoice, selection_choice
 from perfwatch.agent.export.exported import Exported, Table
 from perfwatch.agent.export.formats import FORMATS, load
 from perfwatch.agent.session.place import make
-from perfwatch.agent.session.reader import SessionReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,15 +38,15 @@ Examples:
   perfwatch export slow.perfwatch --otlp http://localhost:4318
 """
 )
-@click.argument("file", type=options.FILE)
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), help="One of those below.")
 @click.option("--table", type=click.Choice(get_args(Table)), help="What a row is; for csv and parquet.")
 @otlp_options
 @click.option("-o", "--output", type=options.FILE, metavar="OUT", help="Write to this file instead of the output.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @selection_choice
+@recording
 def export(  # noqa: PLR0913 - one for each option
-    file: Path,
+    recording: Recording,
     *,
     name: str | None,
     table: Table | None,
@@ -56,8 +56,8 @@ def export(  # noqa: PLR0913 - one for each option
     choice: SelectionChoice,
 ) -> None:
     """Write what a recording holds, or a part of it, in a format of another program; or send it to one."""
-    _check(file, name, table, output, is_sent=otlp is not None)
-    with _opened(file, choice, table or "requests") as exported:
+    _check(recording.file, name, table, output, is_sent=otlp is not None)
+    with _opened(recording, choice, table or "requests") as exported:
         if otlp is not None:
             otlp.send(exported)
         elif name is not None and output is None:
@@ -80,9 +80,9 @@ def _check(file: Path, name: str | None, table: Table | None, output: Path | Non
 
 
 @contextmanager
-def _opened(file: Path, choice: SelectionChoice, table: Table) -> Iterator[Exported]:
+def _opened(recording: Recording, choice: SelectionChoice, table: Table) -> Iterator[Exported]:
     """Open what is meant of a recording; tell at the end what was missing in it."""
-    with SessionReader(file) as session:
+    with recording.opened() as session:
         exported = Exported(session, choice.selection(session.info, session.first_ns, session.last_ns), table)
         yield exported
         if exported.note:

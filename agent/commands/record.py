@@ -12,6 +12,7 @@ from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.lacks import tell_lacks
 from perfwatch.agent.commands.live_options import LiveChoice, live_options
+from perfwatch.agent.commands.service_options import ServiceChoice, service_choice
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.agent.stopping import stop_on_signals
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.choices import Choices
+    from perfwatch.agent.service.settings import Settings
     from perfwatch.agent.target import Target
 
 
@@ -32,13 +34,16 @@ Examples:
   perfwatch record --pid 4312 --pid 4400           two servers: calls are followed from one into the other
   perfwatch record --pid 4312 --fidelity sampled --without wire --rate disk=0.2
   perfwatch record --pid 4312 --prometheus 9464 --otlp http://localhost:4318
+  perfwatch record --service --target name:gunicorn --retain 7d --max-size 10GB
+  perfwatch record --service --target port:8000 --flight 10m --keep-on 500ms --keep-on lock
 """
 )
-@options.pids(required=True)
+@options.pids()
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds.")
 @options.slow_ms
 @options.output
 @live_options
+@service_choice
 @options.choices
 def record(  # noqa: PLR0913 - one for each option
     *,
@@ -48,9 +53,18 @@ def record(  # noqa: PLR0913 - one for each option
     output: Path | None,
     overwrite: bool,
     live: LiveChoice,
+    choice: ServiceChoice,
     choices: Choices,
 ) -> None:
-    """Record a running server to a file, for `report` and `replay`."""
+    """Record a running server to a file, for `report` and `replay`; with --service, servers as they come and go."""
+    choice.refuse_alone()
+    if choice.service:
+        if pids or duration or output or overwrite:
+            raise click.UsageError("--service takes --target and --dir, not --pid, --duration, --output or --overwrite")
+        _serve(choice.settings(slow_ms, choices))
+        return
+    if not pids:
+        raise click.UsageError("Missing option '--pid' (or --service).")
     targets = find_targets(pids)
     path = output or Path(f"perfwatch-{pids[0]}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
     with (
@@ -71,6 +85,12 @@ def record(  # noqa: PLR0913 - one for each option
         f"recorded {view.count} requests, {view.slow_count} slow, in {seconds:.1f} s; perfwatch report {path}",
         err=True,
     )
+
+
+def _serve(settings: Settings) -> None:
+    from perfwatch.agent.service.supervisor import serve  # noqa: PLC0415 - only the service needs it
+
+    serve(settings)
 
 
 def _named(targets: Sequence[Target]) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path  # noqa: TC003 - click reads it
+from pathlib import Path
 
 import click
 
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.redaction_options import Recording, recording
 from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
 from perfwatch.agent.report import to_json, to_text
-from perfwatch.agent.report_reading import Read, read_session
+from perfwatch.agent.report_reading import Read, read_to_end
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
-from perfwatch.agent.trees.absence import why_no_stacks
 
 
 @click.command(
@@ -24,26 +24,42 @@ Examples:
   perfwatch report slow.perfwatch --tree --endpoint "POST /order"
   perfwatch report slow.perfwatch --tree --from 10:27 --to 10:30
   perfwatch report slow.perfwatch --html slow.html
+  perfwatch report slow.perfwatch --redact --keep order > to-share.txt
+  perfwatch report slow.perfwatch --markdown - | gh issue create --title "Slow orders" --body-file -
 """
 )
-@click.argument("file", type=options.FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
-@click.option("--html", type=options.FILE, metavar="OUT", help="Write an HTML file: summary, call trees by endpoint.")
+@click.option("--html", type=options.FILE, metavar="OUT", help="Write one HTML file with all of it, and flame graphs.")
+@click.option(
+    "--markdown", type=options.FILE, metavar="OUT", help="Write Markdown for an incident ticket; - prints it."
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @tree_choice
-def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
+@recording
+def report(  # noqa: PLR0913 - one for each option
+    recording: Recording,
+    *,
+    as_json: bool,
+    html: Path | None,
+    markdown: Path | None,
+    overwrite: bool,
+    choice: TreeChoice,
+) -> None:
     """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
     is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)
     if as_json and is_tree:
         raise click.UsageError("--json is the whole report; a call tree as JSON is --tree --as json")
-    read = read_session(file)
+    with recording.opened() as session:
+        read = read_to_end(session)
     if html is not None:
         _write_page(read, choice, html, overwrite=overwrite)
+    if markdown is not None:
+        _write_ticket(read, markdown, overwrite=overwrite)
     if as_json:
         click.echo(to_json(read.report), nl=False)
     elif is_tree:
         _print_tree(read, choice)
-    elif html is None:
+    elif html is None and markdown is None:
         click.echo(to_text(read.report, text_width()), nl=False)
 
 
@@ -64,18 +80,33 @@ def _print_tree(read: Read, choice: TreeChoice) -> None:
 
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
-    from perfwatch.agent.report_html import to_html  # noqa: PLC0415 - see above
-    from perfwatch.agent.report_trees import endpoint_trees  # noqa: PLC0415
+    from perfwatch.agent.report_flames import drawn_of  # noqa: PLC0415 - not every report is a page
+    from perfwatch.agent.report_html.document import to_html  # noqa: PLC0415
 
     requests = (
         chosen(read.judged, choice.selection(read.info, read.view.first_ns, read.view.now_ns))
         if choice.narrows
         else latest(read.judged)
     )
-    page = to_html(read.report, endpoint_trees(read.info, requests), ". ".join(why_no_stacks(read.info)))
+    page = to_html(read.report, drawn_of(read.report, read.info, read.view, requests))
+    _write(html, page, overwrite=overwrite)
+
+
+def _write_ticket(read: Read, markdown: Path, *, overwrite: bool) -> None:
+    from perfwatch.agent.report_markdown import to_markdown  # noqa: PLC0415 - see above
+
+    text = to_markdown(read.report)
+    if markdown == Path("-"):
+        click.echo(text, nl=False)
+    else:
+        _write(markdown, text, overwrite=overwrite)
+
+
+def _write(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write a file for its owner alone."""
 
     def fill(draft: Path) -> None:
-        draft.write_text(page, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
 
-    make(html, fill, overwrite=overwrite)
-    click.echo(f"wrote {html}", err=True)
+    make(file, fill, overwrite=overwrite)
+    click.echo(f"wrote {file}", err=True)

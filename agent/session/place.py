@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIBLINGS: Final = ("-wal", "-shm", "-journal")
+DRAFT: Final = ".perfwatch-"
+"""How the name of a file begins that is being made."""
 _ELSEWHERE: Final = "record into a directory that only you can write to, such as your home directory"
 _ANOTHER: Final = "choose another name, or replace it with --overwrite"
 
@@ -109,7 +111,7 @@ def _refuse_taken(path: Path, *, overwrite: bool) -> None:
 def _draft(path: Path) -> Path:
     """Make an empty file of mode 0600, with a name that nobody knows, beside `path`."""
     try:
-        fd, name = tempfile.mkstemp(prefix=".perfwatch-", dir=path.parent)
+        fd, name = tempfile.mkstemp(prefix=DRAFT, dir=path.parent)
     except OSError as error:
         raise PerfwatchError(f"cannot create {path}: {_reason(error)}") from None
     os.close(fd)

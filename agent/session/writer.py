@@ -14,7 +14,7 @@ import msgspec
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session import format as layout
 from perfwatch.agent.session import lock, place
-from perfwatch.agent.session.second import Filling
+from perfwatch.agent.session.second import Filling, SecondMarks
 from perfwatch.agent.session.stored import StoredVerdict
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _LEAVE_TRIES: Final = 10
 _LEAVE_PAUSE_S: Final = 0.1
 _FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+_TIMES_PACKED: Final = 3
+"""A row in a page, and in part once more in an overflow page, for what a record takes packed."""
+_PAGES_BEGUN_BYTES: Final = 256 << 10
+"""Two pages of each table, and what SQLite keeps of each of them in the WAL."""
 _LOCAL: Final = "record to a directory on a local disk"
 
 
@@ -42,14 +46,16 @@ class SessionWriter:
     nothing more, silently, and the file keeps all that was committed. Not for several threads at once.
     """
 
-    def __init__(self, path: Path, info: SessionInfo, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, info: SessionInfo, *, overwrite: bool = False, at_leisure: bool = False) -> None:
+        """`at_leisure`: what is written is kept elsewhere, so commits are not synced, and packing may take its time."""
         self._path = place.settle(path)
         place.make(self._path, lambda draft: _create(draft, info), overwrite=overwrite)
         self._filling = Filling(number=1, first_seq=1, first_verdict=1)
-        self._is_open = True
+        self._marks = SecondMarks()
+        self._is_open, self._at_leisure = True, at_leisure
         try:
             self._db = _connect(self._path)
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA synchronous = {'OFF' if at_leisure else 'FULL'}")
             self._bytes = self._size()  # and opens the WAL, which the lock is on
             self._lock = lock.hold(self._path)
         except (sqlite3.Error, OSError) as error:
@@ -73,10 +79,28 @@ class SessionWriter:
         """What the recording takes up as one file, as of the last commit."""
         return self._bytes
 
+    @property
+    def most_bytes(self) -> int:
+        """What the next commit, or the end of the recording, may take on the disk at most, beyond what it takes now.
+
+        A page may be written to the WAL twice, and folding the WAL into the file takes as much again.
+        """
+        try:
+            wal = lock.wal_of(self._path).stat().st_size
+        except OSError:
+            wal = 0
+        return wal + 2 * (_TIMES_PACKED * self.uncommitted_bytes + _PAGES_BEGUN_BYTES)
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """What was taken since the last commit, packed."""
+        return self._filling.size_bytes
+
     def write(self, record: Record) -> None:
         """Take the next record of the stream; it is safe once `commit` has returned."""
         if self._is_open:
             self._filling.add(record)
+            self._marks.take(record)
             if self._filling.is_full:
                 self.commit()
 
@@ -85,6 +109,15 @@ class SessionWriter:
         verdict = request.verdict
         if self._is_open and verdict is not None:
             self._filling.add_verdict(StoredVerdict.of(request.record.id, verdict))
+            self._marks.judged((request,))
+            if self._filling.is_full:
+                self.commit()
+
+    def write_stored(self, verdict: StoredVerdict, requested_ns: int) -> None:
+        """Take a verdict of another session, and when its request was told."""
+        if self._is_open:
+            self._filling.add_verdict(verdict)
+            self._marks.add("slow", requested_ns)
             if self._filling.is_full:
                 self.commit()
 
@@ -92,12 +125,13 @@ class SessionWriter:
         """Make all that was written so far safe."""
         if not self._is_open or self._filling.is_empty:
             return
-        sealed = self._filling.seal()
+        sealed = self._filling.seal(self._marks, at_leisure=self._at_leisure)
         with self._guard():
             with self._transaction():
                 for table in layout.CURRENT.tables:
                     self._db.executemany(table.insert, sealed.get(table.name, ()))
             self._bytes = self._size()
+        self._marks.clear()
         done = self._filling
         self._filling = Filling(done.number + 1, done.next_seq, done.next_verdict)
 
@@ -114,6 +148,11 @@ class SessionWriter:
             self._leave_wal()
             self._bytes = self._size()
         self._release()
+
+    def abandon(self) -> None:
+        """Leave the file as of the last commit, unfinished. May be called again."""
+        if self._is_open:
+            self._release()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -169,6 +208,7 @@ def _create(path: Path, info: SessionInfo) -> None:
     try:
         with contextlib.closing(_connect(path)) as db:
             db.execute("PRAGMA synchronous = OFF")  # place.make syncs it
+            db.execute(f"PRAGMA page_size = {layout.PAGE_BYTES}")
             db.execute(f"PRAGMA application_id = {layout.APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {layout.VERSION}")
             if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):

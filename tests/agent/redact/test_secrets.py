@@ -3,9 +3,11 @@
 import sqlite3
 from contextlib import closing
 
+import pandas as pd
 import planting
 import pytest
 from click.testing import CliRunner
+from otlp_receiver import receiving
 from planting import NAMED, NEVER, leaked
 from tui_driving import opened, scenario, settled
 
@@ -63,7 +65,12 @@ def reports_of(file, folder, *options):
     for form in FORMATS:
         out = folder / "exported"
         told("export", file, "--format", form, "-o", out, "--overwrite", *options)
-        yield out.read_bytes()
+        yield out.read_bytes() if form != "parquet" else pd.read_parquet(out).to_csv()
+    with receiving() as receiver:
+        told("export", file, "--otlp", receiver.url, *options)
+        assert receiver.spans
+        assert receiver.points
+        yield from (message.SerializeToString() for message in receiver.messages)
 
 
 def frames_of(file, *, redact):

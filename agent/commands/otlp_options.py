@@ -31,8 +31,9 @@ class OtlpChoice(NamedTuple):
 
         sent = send(exported, receiver, self.service_name)
         click.echo(f"sent {sent.spans} spans to {self.url}", err=True)
-        if sent.rejected or sent.reason:
-            raise PerfwatchError(f"{self.url} turned down {sent.rejected} of {sent.spans} spans: {sent.reason}")
+        if sent.is_refused:
+            what = f"{sent.rejected} of {sent.spans} spans" if sent.rejected else "metrics"
+            raise PerfwatchError(f"{self.url} turned down {what}: {sent.reason}")
 
 
 def otlp_options(command: Callable[..., _Result]) -> Callable[..., _Result]:

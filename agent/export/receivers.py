@@ -30,7 +30,7 @@ def headers_of(text: str) -> dict[str, str]:
     for pair in filter(None, map(str.strip, text.split(","))):
         name, is_pair, value = pair.partition("=")
         name, value = name.strip(), unquote(value.strip())
-        if not is_pair or not name or not _is_field(name) or not value.isprintable():
+        if not is_pair or not name or not _is_field(name) or not (value.isascii() and value.isprintable()):
             raise PerfwatchError(f"{HEADERS} is no list of headers", f"{HEADERS}=api-key=SECRET,tenant=shop")
         headers[name] = value
     return headers

@@ -248,6 +248,7 @@ def test_what_a_receiver_turns_down_is_told(receiver, tmp_path):
         "http://",
         "http://a b",
         "http://u:p@host",
+        "http://h\u00f6st",
         "http://h/?q",
         "http://h:x",
     ],

@@ -21,6 +21,9 @@ const code = fs.readFileSync(path.join(folder, "engine_bundle.js"), "utf8");
 const run = new Function("self", "process", "XMLHttpRequest", "WorkerGlobalScope", "console", code);
 const log = (...words) => process.stderr.write(`${words.join(" ")}\n`);
 run(worker, undefined, XMLHttpRequest, class {}, { log, warn: log, error: log });
-const port = { postMessage: (bytes) => fs.writeSync(1, bytes) };
+const answer = (bytes) => {
+  for (let at = 0; at < bytes.length; ) at += fs.writeSync(1, bytes, at);
+};
+const port = { postMessage: answer };
 worker.onmessage({ data: port });
 setImmediate(() => process.stdin.on("data", (bytes) => port.onmessage({ data: new Uint8Array(bytes) })));

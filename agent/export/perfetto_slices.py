@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.call_bars import stretches
 from perfwatch.agent.correlator.call_times import PARTS, spent
 from perfwatch.agent.correlator.places import telling
-from perfwatch.agent.correlator.wording import file_name
 from perfwatch.agent.export.perfetto_trace import Slice
+from perfwatch.agent.export.stacks import spelled
 from perfwatch.agent.model import BUCKETS, arrival_of, resumed_at
 
 if TYPE_CHECKING:
@@ -101,18 +101,16 @@ def wait_slices(wait: Wait, code: StackTable) -> Iterator[Slice]:
         "ended by request": None if waker is None else waker.request,
         **_places(code.stack(wait.stack)),
     }
-    yield Slice(wait.started_ns, woken_ns, wait.bucket, told)
-    yield Slice(woken_ns, resumed_at(wait), "run_queue", {"throttled ms": wait.throttled_ns / 1e6})
+    if wait.blocked_ns > 0:
+        yield Slice(wait.started_ns, woken_ns, wait.bucket, told)
+    if wait.runnable_ns > 0:
+        yield Slice(woken_ns, resumed_at(wait), "run_queue", {"throttled ms": wait.throttled_ns / 1e6})
 
 
 def _places(stack: Sequence[Frame]) -> dict[str, str | None]:
     """Return where in the code that was: the line that tells most, and the whole stack, the innermost first."""
     where = telling(stack)
     return {
-        "in": None if where is None else _place(where),
-        "stack": "; ".join(map(_place, stack[:_MAX_FRAMES])) or None,
+        "in": None if where is None else spelled(where),
+        "stack": "; ".join(map(spelled, stack[:_MAX_FRAMES])) or None,
     }
-
-
-def _place(frame: Frame) -> str:
-    return f"{frame.function} ({file_name(frame.file)}:{frame.line})" if frame.file else frame.function

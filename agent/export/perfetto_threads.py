@@ -9,7 +9,7 @@ from perfwatch.agent.correlator.thread_state import doing_of
 from perfwatch.agent.export.perfetto_slices import wait_slices
 from perfwatch.agent.export.perfetto_trace import Slice
 from perfwatch.probes.frames import GcPause, PythonSample, ThreadStacks
-from perfwatch.probes.records import ThreadWait
+from perfwatch.probes.records import ThreadWait, TreeMember
 from perfwatch.probes.samples import ThreadsSample
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class Threads:
 
     def __init__(self, trace: Trace, info: SessionInfo) -> None:
         self._trace = trace
-        self._process_name = info.server or "python"
+        self._server = info.server
+        self._servers = {one.pid: one.server for one in info.targets}
+        """Of each process what it runs, where several services are watched."""
         self._names: dict[tuple[int, int], str] = {}
         self._stacks: dict[tuple[int, int], tuple[Frame, ...]] = {}
         self._doing: dict[int, dict[int, _Stretch]] = {}
@@ -46,7 +48,7 @@ class Threads:
     def track(self, pid: int, tid: int) -> Track:
         """Return the track of a thread, below its process."""
         self._process(pid)
-        return self._trace.thread(pid, tid, self._names.get((pid, tid), f"thread {tid}"))
+        return self._trace.thread(pid, tid, self._names.get((pid, tid), "thread"))
 
     def take(self, record: Record) -> None:
         """Write what a record says of threads."""
@@ -61,8 +63,9 @@ class Threads:
             case ThreadWait():
                 track = self._trace.track(_WAITS, self.track(record.pid, record.tid))
                 for part in wait_slices(record.wait, record.code):
-                    if part.end_ns > part.begin_ns:
-                        self._trace.put(track, part)
+                    self._trace.put(track, part)
+            case TreeMember():
+                self._servers[record.pid] = self._servers.get(record.target)
             case GcPause():
                 self._collected(record)
             case _:
@@ -74,7 +77,7 @@ class Threads:
             self._changed(pid, {}, self._read_ns[pid])
 
     def _process(self, pid: int) -> Track:
-        return self._trace.process(pid, self._process_name)
+        return self._trace.process(pid, self._servers.get(pid, self._server) or "python")
 
     def _read(self, record: ThreadsSample) -> None:
         found = {}

@@ -465,8 +465,9 @@ class Flow:
 
 
 def _runner(lane: Lane) -> Way | None:
-    """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
-    return None if lane.actor and lane.actor.job else lane.actor
+    """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for, or has since."""
+    way = lane.actor
+    return None if way and (way.job or any(came.job for came in way.came)) else way
 
 
 def _pass(lane: Lane, way: Way) -> None:

@@ -163,6 +163,8 @@ def test_arrows_lead_into_the_service_that_was_called(tmp_path):
     records = [*two_ends.MEMBERS, two_ends.callee(2, 9.8, 88), two_ends.caller_of(1, 90.5, call)]
     with trace_of(tmp_path, records, two_ends.INFO) as trace:
         arrows = trace.rows(ARROWS)
+        processes = dict(trace.rows("select pid, name from process where pid > 0"))
+    assert processes == {two_ends.FRONT: "uvicorn", 4401: "gunicorn"}
     assert arrows == [("GET /buy/{} @4312", "GET /price/{}"), ("GET /buy/{} @4312", "GET /price/{} @4400")]
 
 

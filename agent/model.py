@@ -578,6 +578,28 @@ class SessionInfo(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, clocks=tuple(told[at_ns] for at_ns in sorted(told)[:MAX_CLOCKS]))
 
 
+def unknown_info() -> SessionInfo:
+    """Return what stands for a session that cannot say what it is; but for `clocks`, its times count from 1970."""
+    return SessionInfo(
+        perfwatch_version="?",
+        started_unix_ns=0,
+        started_ns=0,
+        pid=0,
+        command="unknown: lost to damage",
+        python=None,
+        server=None,
+        listeners=(),
+        fidelity="exact",
+        slow_ms=None,
+        hostname="?",
+        kernel="?",
+        machine="?",
+        cpus=1,
+        memory_bytes=0,
+        probes=(),
+    )
+
+
 MAX_CLOCKS: Final = 10_000
 """Readings of the clocks that a session keeps at hand."""
 _at_ns: Final = attrgetter("at_ns")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.marks import Marks
 from perfwatch.agent.playing import Player, Taken, Window
+from perfwatch.agent.session.following import Following
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.source import Batch, Position
 
@@ -30,7 +31,8 @@ class Replay:
     due when that time has reached its own; all keep their order of delivery. A seek forward makes what lies between due
     at once, as far as it is not more than one looks back; any other begins anew, with `restarted`, some time before
     that moment (see `playing`). Either may take several batches. At its end it says so with every batch, and can be
-    sought still.
+    sought still. One that is still being recorded goes on: what is committed
+    comes, and at its end it follows the recorder.
     """
 
     def __init__(self, path: Path, *, speed: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +40,8 @@ class Replay:
         self.path: Path | None = path
         self.marks = Marks()
         self._index = self._reader.index(self.marks)
-        self._player = Player(self._reader, speed=speed, clock=clock)
+        self._tape = Following(self._reader, lambda: self._index.extend(self._reader.last_number))
+        self._player = Player(self._tape, speed=speed, clock=clock)
         self._pulling = threading.Lock()  # held while the file is read
         self._is_closed = False
         self._now_ns = self._reader.first_ns
@@ -54,6 +57,7 @@ class Replay:
             if self._is_closed:
                 return self._batch(Taken((), self._now_ns, restarted=False, is_filling=False), ended="closed")
             self._await(timeout_s)
+            self._tape.look()
             taken = self._player.take()
             self._now_ns = taken.now_ns
             return self._batch(taken, ended=self._ended())
@@ -104,7 +108,7 @@ class Replay:
         self._player.wait(until_s - time.monotonic())
 
     def _ended(self) -> str | None:
-        if not self._player.is_at_end:
+        if not self._player.is_at_end or self._reader.is_live:
             return None
         reason = self._reader.ended
         return f"end of the recording: {reason}" if reason else "end of the recording, which was cut off"
@@ -128,4 +132,6 @@ class Replay:
     def _label(self) -> str:
         if self._player.window is not None:
             return "window"
+        if self._reader.is_live and self._player.is_at_end and not self._player.is_paused:
+            return "following"
         return "paused" if self._player.is_paused else f"replay {self._player.speed:g}x"

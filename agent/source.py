@@ -26,7 +26,7 @@ class Position(msgspec.Struct, frozen=True):
     """Where a source stands in its stream."""
 
     label: str
-    """`live`, `paused`, `replay 4x`, `ended`."""
+    """`live`, `paused`, `replay 4x`, `following` (at the end of what is still being recorded), `ended`."""
     now_ns: int
     first_ns: int
     last_ns: int

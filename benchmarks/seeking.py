@@ -48,6 +48,8 @@ class Measured(msgspec.Struct):
     first_s: float
     seeks_s: list[float]
     cold_s: list[float]
+    data_s: list[float]
+    """Of each, both kinds: what it took to read the records."""
     cpu_s: list[float]
     enough_s: list[float]
     marks_s: float
@@ -65,14 +67,14 @@ def measure(path: Path, seeks: int) -> Measured:
     source.pause(paused=True)
     position, chance = source.pull(0).position, random.Random(1)
     measured = Measured(
-        path.stat().st_size, (position.last_ns - position.first_ns) / 1e9, opened_s, first_s, [], [], [], [], 0.0, 0
+        path.stat().st_size, (position.last_ns - position.first_ns) / 1e9, opened_s, first_s, [], [], [], [], [], 0.0, 0
     )
     for number in range(seeks):
         if number % 2:
             forget(path)
         begun, used = time.perf_counter(), time.process_time()
         source.seek(chance.randrange(position.first_ns, position.last_ns))
-        looked(source)
+        measured.data_s.append(looked(source))
         (measured.cold_s if number % 2 else measured.seeks_s).append(time.perf_counter() - begun)
         measured.cpu_s.append(time.process_time() - used)
         if number % 10 == 0:
@@ -87,16 +89,18 @@ def measure(path: Path, seeks: int) -> Measured:
     return measured
 
 
-def looked(source: Replay) -> None:
-    """Pull until the picture is complete, and make it."""
-    correlator = Correlator(source.info)
+def looked(source: Replay) -> float:
+    """Pull until the picture is complete, and make it; returns how long the source took."""
+    correlator, pulled_s = Correlator(source.info), 0.0
     while True:
+        begun = time.perf_counter()
         batch = source.pull(0)
+        pulled_s += time.perf_counter() - begun
         for record in batch.records:
             correlator.feed(record)
         if not batch.is_filling:
             correlator.view()
-            return
+            return pulled_s
 
 
 def forget(path: Path) -> None:
@@ -122,6 +126,7 @@ def section(measured: Measured) -> list[str]:
         f"| first picture, cold | {measured.first_s * 1e3:.0f} | | |",
         f"| a picture at a random moment | {_spread(measured.seeks_s)} |",
         f"| the same, cold | {_spread(measured.cold_s)} |",
+        f"| the data of these, both kinds | {_spread(measured.data_s)} |",
         f"| the same, CPU time of both | {_spread(measured.cpu_s)} |",
         f"| the longer look back | {_spread(measured.enough_s)} |",
         "",

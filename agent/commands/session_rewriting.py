@@ -27,13 +27,15 @@ Examples:
 def repair(file: Path, output: Path, *, overwrite: bool) -> None:
     """Write what of a damaged session is sound to another file, and say what is lost.
 
-    The losses stand in the new session where they happened: a report tells of them.
+    The losses stand in the new session where they happened: a report tells of them. A file that does not even open any
+    more is tried too: what its beginning lost is the same in every session.
     """
-    gaps = rewriting.repair(file, output, overwrite=overwrite)
+    gaps, is_described = rewriting.repair(file, output, overwrite=overwrite)
     lost = sum(gap.seconds for gap in gaps)
     records = [gap.records for gap in gaps]
     told = "" if None in records else f" ({counted(sum(filter(None, records)), 'record')})"
-    what = f"{counted(lost, 'second')}{told} lost" if gaps else "nothing was lost"
+    what = f"{counted(lost, 'second')}{told} lost" if gaps else "no second was lost"
+    what += "" if is_described else "; what it was of is not known any more, nor its server's listeners"
     click.echo(f"wrote {output}; {what}", err=True)
 
 

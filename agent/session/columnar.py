@@ -113,6 +113,8 @@ class Unpacking:
         return values
 
     def _values(self, packed: Sequence[object], count: int, earlier: Sequence[Sequence[int]]) -> list[object]:
+        if packed[0] in integers.FORMS:  # most are
+            return integers.unpack(packed, count, earlier)  # type: ignore[return-value]
         match packed:
             case ["p", list(values)]:
                 return values
@@ -129,7 +131,7 @@ class Unpacking:
                 return self._rows(columns, count)
             case ["l", list(lengths), list(held)]:
                 return self._lists(self.numbers(lengths, count), held)
-        return integers.unpack(packed, count, earlier)  # type: ignore[return-value]
+        raise Damaged
 
     def _rows(self, packed: Sequence[Sequence[object]], count: int) -> list[object]:
         columns: list[list[object]] = []

@@ -21,6 +21,7 @@ _LZMA_PRESET: Final = 1
 """What comes after it makes blobs 1 % smaller, and takes three times as long."""
 _BEST_PRESET: Final = 6
 _DICT_BYTES: Final = 1 << 20
+"""With it, either preset is unpacked alike; `pb`, which is for what comes in fours of bytes, stands in the stream."""
 
 
 def compress(data: bytes, *, at_leisure: bool = False) -> bytes:
@@ -53,4 +54,4 @@ def decompress(blob: bytes, most: int) -> bytes:
 
 
 def _filters(preset: int = _LZMA_PRESET) -> list[dict[str, int]]:
-    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": _DICT_BYTES}]
+    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": _DICT_BYTES, "pb": 0}]

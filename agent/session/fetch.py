@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from array import array
-from typing import TYPE_CHECKING, Final, Literal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 UNSOUND: Final = (Damaged, *BROKEN, msgspec.MsgspecError, zlib.error, RecursionError)
 """What damage looks like."""
 
+Place: TypeAlias = tuple[int, object, object, object]
+"""Of a row of `seconds`: its number; first and last time, and records, which may be anything."""
+_PLACES: Final = "SELECT number, first_ns, last_ns, records FROM seconds"
 _MAX_FIELDS: Final = 100
 
 
@@ -66,37 +69,27 @@ def counted(db: sqlite3.Connection) -> tuple[int, int]:
     return msgspec.convert(found, tuple[int, int])
 
 
-def numbers(db: sqlite3.Connection) -> array[int]:
-    """Return the numbers of all seconds, in order; of a damaged index what can be reached from its two ends."""
+def places(db: sqlite3.Connection) -> list[Place]:
+    """Return the rows of all seconds, in order; of a damaged index what can be reached from its two ends."""
     upwards = _scan(db, "ASC")
     downwards = _scan(db, "DESC", limit=1)
     if upwards[-1:] == downwards:
         return upwards
-    return array("q", sorted({*upwards, *_scan(db, "DESC")}))
+    return list({place[0]: place for place in sorted((*upwards, *_scan(db, "DESC")), key=itemgetter(0))}.values())
 
 
-def first_at(db: sqlite3.Connection, at_ns: int) -> int | None:
-    """Return the number of the first second that has a record of this time or later, as its row says."""
-    (number,) = db.execute("SELECT min(number) FROM seconds WHERE last_ns >= ?", (_bounded(at_ns),)).fetchone()
-    return msgspec.convert(number, int | None)
+def places_after(db: sqlite3.Connection, number: int) -> list[Place]:
+    """Return the rows of the seconds after one, in order."""
+    return db.execute(f"{_PLACES} WHERE number > ? ORDER BY number", (number,)).fetchall()
 
 
-def spans_until(db: sqlite3.Connection, at_ns: int, limit: int) -> list[tuple[int, int]]:
-    """Return when the seconds until a moment began, and how many records they have, as their rows say; newest first."""
-    last = "SELECT coalesce(min(number), (SELECT max(number) FROM seconds)) FROM seconds WHERE last_ns >= ?"
-    told = (
-        f"SELECT first_ns, records FROM seconds WHERE number <= ({last}) AND records > 0 ORDER BY number DESC LIMIT ?"  # noqa: S608
-    )
-    return msgspec.convert(db.execute(told, (_bounded(at_ns), limit)).fetchall(), list[tuple[int, int]])
-
-
-def clocks(db: sqlite3.Connection, of: layout.Format) -> Iterator[ClockReading]:
-    """Yield the readings of the host's clocks, as far as they are sound."""
+def clocks(db: sqlite3.Connection, of: layout.Format, since: int = 0) -> Iterator[ClockReading]:
+    """Yield the readings of the host's clocks from a second on, as far as they are sound."""
     if not of.is_packed:
         return
-    told = "SELECT number FROM seconds WHERE clocks IS NOT NULL ORDER BY number LIMIT ?"
+    told = "SELECT number FROM seconds WHERE clocks IS NOT NULL AND number >= ? ORDER BY number LIMIT ?"
     with contextlib.suppress(*BROKEN):
-        for (number,) in db.execute(told, (MAX_CLOCKS,)).fetchall():
+        for (number,) in db.execute(told, (since, MAX_CLOCKS)).fetchall():
             with contextlib.suppress(*UNSOUND):
                 head = _head(db, of, number)
                 packed.check(head, _blob(db, of, number))
@@ -137,27 +130,21 @@ def _blob(db: sqlite3.Connection, of: layout.Format, number: int) -> bytes:
     return msgspec.convert(found[0], bytes) if found else b""
 
 
-def _bounded(at_ns: int) -> int:
-    """Return what a column can hold of a time: a record may claim any."""
-    return min(max(at_ns, -(1 << 63)), (1 << 63) - 1)
-
-
 def _rows(db: sqlite3.Connection, table: Table, first: int, count: int) -> Iterator[Row]:
     """Yield the rows of a span of `seq`, never more than there can be."""
     select = f"SELECT {table.names} FROM {table.name} WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608
     yield from db.execute(select, (first, first + count - 1, count))
 
 
-def _scan(db: sqlite3.Connection, order: Literal["ASC", "DESC"], *, limit: int = -1) -> array[int]:
-    """Return the numbers of seconds as far as they can be read, and go on."""
-    found = array("q")
+def _scan(db: sqlite3.Connection, order: Literal["ASC", "DESC"], *, limit: int = -1) -> list[Place]:
+    """Return the rows of seconds as far as they can be read, and go on."""
+    found: list[Place] = []
     step = 1 if order == "ASC" else -1
     with contextlib.suppress(*BROKEN):
-        select = f"SELECT number FROM seconds ORDER BY number {order} LIMIT {limit}"  # noqa: S608
-        for (number,) in db.execute(select):
-            if found and (number - found[-1]) * step <= 0:
+        for place in db.execute(f"{_PLACES} ORDER BY number {order} LIMIT {limit}"):
+            if found and (place[0] - found[-1][0]) * step <= 0:
                 break
-            found.append(number)
+            found.append(place)
     return found
 
 

@@ -54,6 +54,10 @@ class Index:
         """Whether the whole session was read."""
         return self._next > self._last
 
+    def extend(self, last: int) -> None:
+        """Let it read on to another second."""
+        self._last = max(self._last, last)
+
     def step(self) -> None:
         """Read the next stretch; of one that is damaged what can be read."""
         first, self._next = self._next, self._next + STRETCH

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Packed: TypeAlias = list[object]
+FORMS: Final = frozenset("cvdr")
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _FEW: Final = 4
 _LEAST: Final = -(1 << 63)
@@ -51,7 +52,7 @@ def pack(values: Sequence[int], earlier: Sequence[Sequence[int]] = ()) -> Packed
 def unpack(packed: Sequence[object], count: int, earlier: Sequence[Sequence[int]] = ()) -> list[int]:
     """Inverse of `pack`; Damaged unless it gives `count` values. IndexError, TypeError, ValueError for what is none."""
     match packed:
-        case ["c", int(value)]:
+        case ["c", int(value)] if _LEAST <= value <= _MOST:
             return [value] * count
         case ["v", None, planes]:
             values = _values(planes, count)

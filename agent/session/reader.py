@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.session import fetch
+from perfwatch.agent.model import unknown_info
+from perfwatch.agent.session import fetch, lock
 from perfwatch.agent.session.index import Index
 from perfwatch.agent.session.opening import open_session
+from perfwatch.agent.session.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,19 +23,20 @@ if TYPE_CHECKING:
     from perfwatch.agent.session.stored import Second, StoredVerdict
     from perfwatch.probes.records import Record
 
-_SECOND_NS: Final = 1_000_000_000
-
 
 class SessionReader:
     """A session that is open for reading. What is sound in it can be iterated over as often as one likes.
 
-    It shows what was committed when it was opened. Damage is found while reading: `note` counts what was
-    met so far. Not for several threads at once, but not bound to one either.
+    It shows what was committed when it was opened, or when it was refreshed last. Damage is found while reading: `note`
+    counts what was met so far. Not for several threads at once, but not bound to one either.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, is_salvaged: bool = False) -> None:
+        """`is_salvaged`: where it does not even say what it is, it is read all the same, as of an unknown process."""
+        self._path, self._is_salvaged = path, is_salvaged
+        self.is_described = True
         self._opened = open_session(path)
+        self._is_live, self._is_followed = self._opened.is_live, False
         self._db = self._opened.db
         try:
             self._read_frame()
@@ -47,18 +49,49 @@ class SessionReader:
         try:
             said = fetch.info(self._db)
         except fetch.UNSOUND:
-            raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
+            if not self._is_salvaged:
+                raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
+            said, self.is_described = unknown_info(), False
         try:
             self._ending, self._is_end_sound = fetch.ending(self._db), True
         except fetch.UNSOUND:
             self._ending, self._is_end_sound = None, False
         self._damaged: set[int] = set()
-        self._numbers = fetch.numbers(self._db)
+        self._places = Places(fetch.places(self._db))
         self._info = said.with_clocks(fetch.clocks(self._db, self._opened.format))
-        first, last = self._edge(self._numbers), self._edge(reversed(self._numbers))
+        first, last = self._edge(self._places.numbers), self._edge(reversed(self._places.numbers))
+        self._has_records = first is not None
         self._first_ns = min(r.at_ns for r in first.records) if first else self._info.started_ns
+        self._end_with(last)
+
+    def _end_with(self, last: Second | None) -> None:
+        """Take in the last second that has records."""
         self._last_ns = max(self._first_ns, *(r.at_ns for r in last.records)) if last else self._first_ns
         self._total = self._ending.seconds if self._ending else self._count(last)
+
+    def refresh(self) -> bool:
+        """See what was committed since, where it is being recorded; tells whether that was something."""
+        if not self._is_live or self._opened.note:
+            return False
+        self._is_followed = True
+        is_locked = lock.is_locked(self._path.resolve())  # asked first: what follows is all, if it is not
+        try:
+            newer = fetch.places_after(self._db, self.last_number)
+            self._ending = fetch.ending(self._db)
+        except fetch.UNSOUND:
+            return False
+        self._is_live = is_locked and self._ending is None
+        if not newer and self._ending is None:
+            return False
+        since = self.last_number + 1
+        self._places.extend(newer)
+        self._info = self._info.with_clocks(fetch.clocks(self._db, self._opened.format, since))
+        if not self._has_records:
+            first = self._edge(self._places.numbers)
+            self._has_records = first is not None
+            self._first_ns = min(r.at_ns for r in first.records) if first else self._first_ns
+        self._end_with(self._edge(reversed(self._places.numbers)))
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +113,17 @@ class SessionReader:
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody was recording into it when it was opened."""
-        return self._opened.is_live
+        """Whether somebody was recording into it when it was opened, or refreshed."""
+        return self._is_live
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last second that is known; 0 where there is none."""
+        return self._places.last_number
+
+    def seconds_after(self, number: int) -> Iterator[Second]:
+        """Yield the sound seconds after the one of a number."""
+        return self._sound(self._places.after(number))
 
     @property
     def version(self) -> int:
@@ -137,24 +179,20 @@ class SessionReader:
 
     def seconds(self, start_ns: int | None = None) -> Iterator[Second]:
         """Yield the sound seconds, in order; from the one of a moment on, or the one before it."""
-        return self._sound(self._numbers if start_ns is None else self._numbers[self._index_at(start_ns) :])
+        return self._sound(self._places.numbers if start_ns is None else self._places.since(start_ns))
 
     def begin(self, at_ns: int, reach: Reach) -> int:
         """Return where to begin, to know what lay within reach before a moment; by the rows, unchecked."""
-        try:
-            spans = fetch.spans_until(self._db, at_ns, 2 + reach.ns // _SECOND_NS)
-        except fetch.UNSOUND:
-            return max(self._first_ns, at_ns - reach.ns)
-        return max(self._first_ns, reach.begin(at_ns, spans))
+        return max(self._first_ns, reach.begin(at_ns, self._places.spans_until(at_ns)))
 
     def verdicts(self) -> Iterator[StoredVerdict]:
         """Yield the verdicts that were given live, in their order."""
-        for second in self._sound(self._numbers):
+        for second in self._sound(self._places.numbers):
             yield from second.verdicts
 
     def index(self, marks: Marks) -> Index:
         """Return what reads the marks of the whole session, step by step."""
-        return Index(self._db, self._opened.format, self._numbers, marks)
+        return Index(self._db, self._opened.format, self._places.numbers, marks)
 
     def close(self) -> None:
         """Close the file. May be called again."""
@@ -193,16 +231,17 @@ class SessionReader:
     def _count(self, last: Second | None) -> int:
         """Return how many seconds there were, where no ending says it: only a sound one's number can be trusted."""
         if last is None:
-            return len(self._numbers)
-        return last.head.number + len(self._numbers) - bisect_right(self._numbers, last.head.number)
+            return len(self._places.numbers)
+        return last.head.number + len(self._places.after(last.head.number))
 
     def _end_note(self) -> str | None:
         if self.finished or self._opened.note:  # whether it was finished may stand in what cannot be read
             return None
         if not self._is_end_sound:
             return "damaged: how it ended cannot be told"
-        if self._opened.is_live:
-            return "still being recorded: this is what it held when it was opened"
+        if self._is_live:
+            more = "what comes is followed" if self._is_followed else "this is what it held when it was opened"
+            return f"still being recorded: {more}"
         return "cut off: it was never finished, and its last second may be missing"
 
     def _damage_note(self) -> str | None:
@@ -210,13 +249,4 @@ class SessionReader:
 
     @property
     def _lost(self) -> int:
-        return max(0, self._total - len(self._numbers)) + len(self._damaged)
-
-    def _index_at(self, at_ns: int) -> int:
-        """Return where in the seconds to begin for a moment; one earlier than it seems, as the row may be damaged."""
-        try:
-            number = fetch.first_at(self._db, at_ns)
-        except fetch.UNSOUND:
-            return 0
-        index = len(self._numbers) if number is None else bisect_left(self._numbers, number)
-        return max(0, index - 1)
+        return max(0, self._total - len(self._places.numbers)) + len(self._damaged)

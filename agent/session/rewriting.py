@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session import place
 from perfwatch.agent.session.gaps import Gap, with_gaps
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.renumbering import Highest
+from perfwatch.agent.session.salvage import salvaged
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.probes.records import Loss, ServedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from perfwatch.agent.model import SessionInfo
@@ -49,8 +51,16 @@ class Rewriter:
         self.records += len(records)
 
 
-def repair(path: Path, output: Path, *, overwrite: bool = False) -> list[Gap]:
-    """Write all that is sound, with the losses told where they are; returns these."""
+class Repaired(NamedTuple):
+    """What came of a repair."""
+
+    gaps: list[Gap]
+    is_described: bool
+    """Whether the session could still say what it is of."""
+
+
+def repair(path: Path, output: Path, *, overwrite: bool = False) -> Repaired:
+    """Write all that is sound, with the losses told where they are; PerfwatchError where there is nothing."""
     gaps: list[Gap] = []
 
     def fill(reader: SessionReader, rewriter: Rewriter) -> str:
@@ -62,9 +72,25 @@ def repair(path: Path, output: Path, *, overwrite: bool = False) -> list[Gap]:
                 rewriter.second(part.records, part.verdicts)
         return ended(reader)
 
-    with SessionReader(path) as reader:
+    with _opened(path, output) as reader:
         make(output, reader.info, lambda rewriter: fill(reader, rewriter), overwrite=overwrite)
-    return gaps
+        return Repaired(gaps, reader.is_described)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, output: Path) -> Iterator[SessionReader]:
+    """Open a session, or what can be saved of one that does not open."""
+    try:
+        reader = SessionReader(path)
+    except PerfwatchError:
+        if not path.is_file():
+            raise
+    else:
+        with reader:
+            yield reader
+            return
+    with salvaged(path, place.settle(output).parent) as reader:
+        yield reader
 
 
 def cut(path: Path, output: Path, begin_ns: int, end_ns: int, *, overwrite: bool = False) -> int:
@@ -126,6 +152,6 @@ def make(output: Path, info: SessionInfo, fill: Callable[[Rewriter], str], *, ov
 def loss(gap: Gap, first_ns: int) -> Loss:
     """Return what a reader is told of a gap: an event for each record, or for each second where these are not known."""
     at_ns = gap.after_ns if gap.after_ns is not None else gap.before_ns
-    seconds = f"{gap.seconds} seconds" if gap.seconds != 1 else "1 second"
+    were = "1 second of the recording was" if gap.seconds == 1 else f"{gap.seconds} seconds of the recording were"
     lost = gap.seconds if gap.records is None else gap.records
-    return Loss(first_ns if at_ns is None else at_ns, "session", lost, f"{seconds} of the recording were damaged")
+    return Loss(first_ns if at_ns is None else at_ns, "session", lost, f"{were} damaged")

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from sessions import INFO, SECOND_NS, START_NS, record_session, second_of
+from sessions import INFO, SECOND_NS, START_NS, judged, record_session, request, second_of
 
 import perfwatch.agent.playing as module
 from perfwatch.agent.errors import PerfwatchError
@@ -409,3 +409,72 @@ def test_a_stretch_can_be_cut_out_while_it_plays(replay, recording):
     window = module.Window(_at(3), _at(4.5))
     replay.pull(0)
     assert tuple(replay.cut(window)) == _between(recording[1], *window)
+
+
+def _commit(writer, number):
+    for record in second_of(number):
+        writer.write(record)
+    writer.commit()
+
+
+def _pulled(replay, count):
+    """Pull until so many records came."""
+    records = []
+    deadline = time.monotonic() + 60
+    while len(records) < count and time.monotonic() < deadline:
+        batch = replay.pull(0.05)
+        assert batch.ended is None
+        records += batch.records
+    return records, batch.position
+
+
+def test_a_session_that_is_still_being_recorded_goes_on_as_it_does(tmp_path):
+    each = len(second_of(0))
+    with SessionWriter(tmp_path / "s", INFO) as writer:
+        replay = Replay(tmp_path / "s", speed=10_000)
+        assert replay.pull(0).ended is None
+        for number in range(3):
+            _commit(writer, number)
+            records, position = _pulled(replay, each)
+            assert records == second_of(number)
+        assert (position.label, position.last_ns) == ("following", records[-1].at_ns)
+        assert position.note == "still being recorded: what comes is followed"
+        replay.seek(START_NS)
+        records, _ = _pulled(replay, 3 * each)
+        assert records == second_of(0) + second_of(1) + second_of(2)
+        _commit(writer, 3)
+        writer.close("the time was over")
+    records, ended = [], None
+    while ended is None:
+        batch = replay.pull(0.05)
+        records, ended = records + list(batch.records), batch.ended
+    assert records == second_of(3)
+    assert (ended, batch.position.note) == ("end of the recording: the time was over", None)
+    replay.close()
+
+
+def test_a_recorder_that_dies_ends_what_follows_it(tmp_path):
+    writer = SessionWriter(tmp_path / "s", INFO)
+    _commit(writer, 0)
+    replay = Replay(tmp_path / "s", speed=10_000)
+    records, _ = _pulled(replay, len(second_of(0)))
+    assert records == second_of(0)
+    writer._release()  # as a kill leaves it
+    while (batch := replay.pull(0.05)).ended is None:
+        pass
+    assert batch.ended == "end of the recording, which was cut off"
+    assert batch.position.note.startswith("cut off")
+    replay.close()
+
+
+def test_marks_of_what_comes_are_found(tmp_path):
+    with SessionWriter(tmp_path / "s", INFO) as writer:
+        _commit(writer, 0)
+        replay = Replay(tmp_path / "s", speed=10_000)
+        _pulled(replay, len(second_of(0)))
+        writer.write_verdict(judged(request(77, START_NS + 5)))
+        _commit(writer, 1)
+        _pulled(replay, len(second_of(1)))
+        replay.read_marks(lambda: 1.0)
+        assert replay.marks.after("slow", START_NS) == START_NS + 5
+        replay.close()

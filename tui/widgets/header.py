@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 _PORTS = 2
 _PIDS = 4
-_DOTS = {"live": ("●", palette.ALARM), "paused": ("‖", palette.WARN), "ended": ("■", palette.QUIET)}
+_DOTS = {
+    "live": ("●", palette.ALARM),
+    "following": ("●", palette.ALARM),
+    "paused": ("‖", palette.WARN),
+    "ended": ("■", palette.QUIET),
+}
 
 
 class Header(Panel):

@@ -3,63 +3,37 @@
 from __future__ import annotations
 
 import functools
-import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.selection import Selection
+from perfwatch.agent.export.receivers import HEADERS, receiver_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perfwatch.agent.export.exported import Exported
-    from perfwatch.agent.export.otlp.sending import Receiver
 
 _Result = TypeVar("_Result")
-HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 
 
-@dataclass(frozen=True, slots=True)
-class OtlpChoice:
+class OtlpChoice(NamedTuple):
     """Where to send to."""
 
     url: str
     service_name: str | None
 
-    def receiver(self) -> Receiver:
-        """Return the receiver; PerfwatchError for what is no address, or where a library is not installed."""
-        try:
-            from perfwatch.agent.export.otlp.sending import Receiver  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError as error:
-            problem = f"--otlp needs {error.name}, which is not installed"
-            raise PerfwatchError(problem, "pip install 'perfwatch[otlp]'") from None
-        return Receiver(self.url, headers_of(os.environ.get(HEADERS, "")))
-
     def send(self, exported: Exported) -> None:
         """Send a recording, and say what became of it."""
-        receiver = self.receiver()
-        from perfwatch.agent.export.otlp.recording import send  # noqa: PLC0415 - as above
+        receiver = receiver_at(self.url)
+        from perfwatch.agent.export.otlp.recording import send  # noqa: PLC0415 - an extra
 
-        sent = send(exported, receiver, Selection(), self.service_name)
+        sent = send(exported, receiver, self.service_name)
         click.echo(f"sent {sent.spans} spans to {self.url}", err=True)
-        if sent.rejected or sent.reason:
-            raise PerfwatchError(f"{self.url} turned down {sent.rejected} of {sent.spans} spans: {sent.reason}")
-
-
-def headers_of(text: str) -> dict[str, str]:
-    """Read `name=value,name=value`, values escaped as in a URL, as OpenTelemetry's own exporters do."""
-    headers = {}
-    for pair in filter(None, map(str.strip, text.split(","))):
-        name, is_pair, value = pair.partition("=")
-        name, value = name.strip(), unquote(value.strip())
-        if not is_pair or not name or not _is_field(name) or not value.isprintable():
-            raise PerfwatchError(f"{HEADERS} is no list of headers", f"{HEADERS}=api-key=SECRET,tenant=shop")
-        headers[name] = value
-    return headers
+        if sent.is_refused:
+            what = f"{sent.rejected} of {sent.spans} spans" if sent.rejected else "metrics"
+            raise PerfwatchError(f"{self.url} turned down {what}: {sent.reason}")
 
 
 def otlp_options(command: Callable[..., _Result]) -> Callable[..., _Result]:
@@ -74,10 +48,6 @@ def otlp_options(command: Callable[..., _Result]) -> Callable[..., _Result]:
     for option in reversed(_OPTIONS):
         chosen = option(chosen)
     return chosen
-
-
-def _is_field(name: str) -> bool:
-    return name.isascii() and all(char.isalnum() or char in "!#$%&'*+-.^_`|~" for char in name)
 
 
 _OPTIONS: Final = (

@@ -10,8 +10,8 @@ import click
 
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.audience_options import audience_options, say
 from perfwatch.agent.commands.lacks import tell_lacks
-from perfwatch.agent.commands.live_options import LiveChoice, live_options
 from perfwatch.agent.commands.service_options import ServiceChoice, service_choice
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from perfwatch.agent.choices import Choices
+    from perfwatch.agent.export.audience import Audience
     from perfwatch.agent.service.settings import Settings
     from perfwatch.agent.target import Target
 
@@ -42,7 +43,7 @@ Examples:
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds.")
 @options.slow_ms
 @options.output
-@live_options
+@audience_options
 @service_choice
 @options.choices
 def record(  # noqa: PLR0913 - one for each option
@@ -52,7 +53,7 @@ def record(  # noqa: PLR0913 - one for each option
     slow_ms: float | None,
     output: Path | None,
     overwrite: bool,
-    live: LiveChoice,
+    audience: Audience,
     choice: ServiceChoice,
     choices: Choices,
 ) -> None:
@@ -61,7 +62,9 @@ def record(  # noqa: PLR0913 - one for each option
     if choice.service:
         if pids or duration or output or overwrite:
             raise click.UsageError("--service takes --target and --dir, not --pid, --duration, --output or --overwrite")
-        _serve(choice.settings(slow_ms, choices))
+        if audience.prometheus is not None:
+            raise click.UsageError("--prometheus tells of one recording; with --service, send metrics with --otlp")
+        _serve(choice.settings(slow_ms, choices, audience))
         return
     if not pids:
         raise click.UsageError("Missing option '--pid' (or --service).")
@@ -69,7 +72,7 @@ def record(  # noqa: PLR0913 - one for each option
     path = output or Path(f"perfwatch-{pids[0]}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
     with (
         stop_on_signals() as stop,
-        live.opened() as follow,
+        audience.opened(say) as follow,
         Collector(*targets, slow_ms=slow_ms, choices=choices) as collector,
         SessionWriter(path, collector.info, overwrite=overwrite) as writer,
     ):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perfwatch.agent.choices import Choices
+    from perfwatch.agent.export.audience import Audience
     from perfwatch.agent.service.settings import Settings
 
 _Result = TypeVar("_Result")
@@ -40,7 +41,7 @@ class ServiceChoice(NamedTuple):
         if given and not self.service:
             raise click.UsageError(f"{_OPTION_OF[given[0]]} goes with --service")
 
-    def settings(self, slow_ms: float | None, choices: Choices) -> Settings:
+    def settings(self, slow_ms: float | None, choices: Choices, audience: Audience) -> Settings:
         """Put them together; raises PerfwatchError for what is not understood, or cannot work."""
         from perfwatch.agent.service.settings import settled  # noqa: PLC0415 - only the service needs it
         from perfwatch.agent.service.wanted import parse  # noqa: PLC0415 - as above
@@ -56,6 +57,7 @@ class ServiceChoice(NamedTuple):
             keep_on=self.keep_on,
             slow_ms=slow_ms,
             choices=choices,
+            audience=audience,
         )
 
 

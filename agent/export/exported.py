@@ -36,6 +36,11 @@ class Exported:
         """One line about what of the recording is missing, as far as it was read yet."""
         return self._session.note
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the recording is meant."""
+        return self.selection == Selection()
+
     def requests(self, watch: Callable[[Record], None] | None = None) -> Iterator[Request]:
         """Yield each request that is meant once, judged or not; PerfwatchError at the end where there was none.
 

@@ -60,9 +60,10 @@ def _record(assignment: Assignment) -> None:
         stop_on_signals() as stop,
         Collector(target, slow_ms=settings.slow_ms, choices=settings.choices) as collector,
         closing(Directory(Path(settings.directory))) as directory,
+        settings.audience.opened(say) as follow,
     ):
         info = msgspec.structs.replace(collector.info, container=seen(target.pid).container)
-        segments = Segments(assignment.label, info, directory, settings, say)
+        segments = Segments(assignment.label, info, directory, settings, say, live=follow(info))
         where = f" in {info.container.named}" if info.container else ""
         say(f"recording process {target.named}{where} as {assignment.label}, {info.fidelity}")
         for batch in collector.batches(stop):

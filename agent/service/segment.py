@@ -34,14 +34,14 @@ class OpenSegment:
     def __init__(self, directory: Path, label: str, info: SessionInfo) -> None:
         self.path = directory / f"{label}-{_moment(info.started_unix_ns)}{SUFFIX}"
         self.writer = SessionWriter(self.path, info)
-        self._correlator = Correlator(info)
+        self.correlator = Correlator(info)
         self._began_s = time.monotonic()
         self._is_empty = True
 
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Write a record and the verdicts that it gives; returns the requests that it made judged."""
         self.writer.write(record)
-        judged = self._correlator.feed(record)
+        judged = self.correlator.feed(record)
         for request in judged:
             self.writer.write_verdict(request)
         return judged

@@ -23,6 +23,7 @@ from perfwatch.probes.records import Loss
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from perfwatch.agent.export.live import Live
     from perfwatch.agent.model import SessionInfo
     from perfwatch.agent.service.directory import Directory
     from perfwatch.agent.service.settings import Settings
@@ -39,10 +40,18 @@ CONTINUED: Final = "continued in the next segment"
 class Segments:
     """Takes one stream; `say` is told each event in one line. One thread uses it."""
 
-    def __init__(
-        self, label: str, info: SessionInfo, directory: Directory, settings: Settings, say: Callable[[str], None]
+    def __init__(  # noqa: PLR0913 - who takes part in it
+        self,
+        label: str,
+        info: SessionInfo,
+        directory: Directory,
+        settings: Settings,
+        say: Callable[[str], None],
+        *,
+        live: Live | None = None,
     ) -> None:
         self._label, self._info, self._directory, self._settings, self._say = label, info, directory, settings, say
+        self._live = live
         self._room = room = Room(directory, settings)
         self._waiting: deque[Record] = deque()  # not committed; of an open segment: fed to it
         self._lost = 0
@@ -56,6 +65,8 @@ class Segments:
         """Take what came since; committed about once a second, at once where it is worth keeping."""
         for record in batch:
             self._take(record)
+        if self._live is not None and self._open is not None:
+            self._live.beat(self._open.correlator)
         is_urgent = self._open is not None and self._keeping.is_urgent
         if is_urgent or time.monotonic() >= self._due_s:
             self._settle()
@@ -68,6 +79,8 @@ class Segments:
         """Write what is left, and finish the file."""
         self._settle()
         if self._open is not None:
+            if self._live is not None:
+                self._live.finish(self._open.correlator)
             self._end(self._open, ended)
         if self._waiting:
             self._say(f"{len(self._waiting)} records of {self._label} could not be written: there was no room")
@@ -103,7 +116,10 @@ class Segments:
         if segment is None:
             return
         try:
-            self._keeping.look(record, segment.feed(record))
+            judged = segment.feed(record)
+            if self._live is not None:
+                self._live.take(record, segment.correlator, judged)
+            self._keeping.look(record, judged)
         except PerfwatchError as why:  # it became so much that it was committed at once
             self._interrupt(segment, why)
             return

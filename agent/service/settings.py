@@ -8,6 +8,7 @@ import msgspec
 
 from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.export.audience import Audience
 from perfwatch.agent.service.amounts import told_bytes
 from perfwatch.agent.service.triggers import Trigger, parse
 from perfwatch.agent.service.wanted import Wanted  # noqa: TC001 - msgspec reads the annotations
@@ -22,6 +23,7 @@ SEGMENTS_IN_TOTAL: Final = 16
 """A segment takes so small a part of the whole at most, so that little is removed at a time."""
 SEGMENTS_IN_FLIGHT: Final = 4
 _CHOICES: Final = Choices()
+_NOBODY: Final = Audience()
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -38,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True):
     keep_on: tuple[Trigger, ...] = ()
     slow_ms: float | None = None
     choices: Choices = Choices()
+    audience: Audience = Audience()
+    """Who is told of each recording while it is made."""
 
 
 def settled(  # noqa: PLR0913 - one for each option
@@ -52,6 +56,7 @@ def settled(  # noqa: PLR0913 - one for each option
     keep_on: tuple[str, ...] = (),
     slow_ms: float | None = None,
     choices: Choices = _CHOICES,
+    audience: Audience = _NOBODY,
 ) -> Settings:
     """Fill in what was not said, and refuse what cannot work; PerfwatchError with one line.
 
@@ -75,6 +80,7 @@ def settled(  # noqa: PLR0913 - one for each option
         keep_on=tuple(parse(word) for word in keep_on),
         slow_ms=slow_ms,
         choices=choices,
+        audience=audience,
     )
 
 

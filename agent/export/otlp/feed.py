@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MAX_SPANS: Final = 16_384
 """So many wait at most: some 40 MB."""
 METRICS_S: Final = 15.0
+_PATIENCE_S: Final = 20.0
 
 
 class _Waiting:
@@ -101,7 +102,7 @@ class Feed:
     ) -> None:
         self._stop.set()
         self._news.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)  # a receiver may answer as slowly as it likes
         lost = self._failed + self._waiting.dropped
         self._tell(f"sent {self._sent} spans by OTLP" + (f"; {lost} could not be sent" if lost else ""))
 

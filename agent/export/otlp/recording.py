@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
     from perfwatch.agent.export.exported import Exported
-    from perfwatch.agent.export.otlp.sending import Receiver
+    from perfwatch.agent.export.otlp.sending import Receiver, Rejected
     from perfwatch.agent.model import Record, SessionInfo
-    from perfwatch.agent.selection import Selection
 
 STEP_NS: Final = 60_000_000_000
 
@@ -29,25 +28,27 @@ class Sent(NamedTuple):
 
     spans: int
     rejected: int
+    """Of the spans."""
     reason: str
+    is_refused: bool
+    """Some spans, or some points of metrics, were turned down."""
 
 
-def send(exported: Exported, receiver: Receiver, whole: Selection, service_name: str | None = None) -> Sent:
+def send(exported: Exported, receiver: Receiver, service_name: str | None = None) -> Sent:
     """Send what is meant of a recording; metrics only of all of it. PerfwatchError where it is not taken."""
     schemes, stop = Schemes(), Event()
     spans = Spans(exported.info, schemes, service_name)
     count = rejected = 0
-    reason = ""
+    last: Rejected | None = None
     for message in spans.messages(exported.requests(schemes.take)):
         refused = receiver.send(message, stop)
         count += count_of(message)
         if refused is not None:
-            rejected, reason = rejected + refused.items, refused.reason
-    if exported.selection == whole:
+            rejected, last = rejected + refused.items, refused
+    if exported.is_whole:
         for points in metric_messages(exported.info, exported.records(), service_name):
-            refused = receiver.send(points, stop)
-            reason = refused.reason if refused is not None else reason
-    return Sent(count, rejected, reason)
+            last = receiver.send(points, stop) or last
+    return Sent(count, rejected, last.reason if last else "", last is not None)
 
 
 def metric_messages(

@@ -123,7 +123,7 @@ def _checked(endpoint: str) -> str:
         is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         is_sound = False
-    if not is_sound or any(char.isspace() or not char.isprintable() for char in endpoint):
+    if not is_sound or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
         raise PerfwatchError(f"{endpoint!r} is no address of an OTLP receiver", "give it as http://localhost:4318")
     if parts.username is not None:
         raise PerfwatchError("a password does not belong into an address", "give it in OTEL_EXPORTER_OTLP_HEADERS")

@@ -18,9 +18,11 @@ from perfwatch.agent.model import BUCKETS, arrival_of
 if TYPE_CHECKING:
     from perfwatch.agent.export.otlp.ids import Ids
     from perfwatch.agent.export.otlp.values import Value
-    from perfwatch.agent.model import Request, ServedRequest, SessionInfo, Verdict
+    from perfwatch.agent.model import Request, ServedRequest, SessionInfo, Verdict, Wait
 
 _MOST_EVIDENCE: Final = 16
+_MOST_WAITS: Final = 128
+"""Events of a span, as the limits of OpenTelemetry's own programs have it."""
 
 
 def server_span(info: SessionInfo, ids: Ids, request: Request, scheme: str | None) -> Span:
@@ -42,6 +44,7 @@ def server_span(info: SessionInfo, ids: Ids, request: Request, scheme: str | Non
                 **_place(request),
             }
         ),
+        events=[_event(info, wait) for wait in record.waits[:_MOST_WAITS]],
         status=_status(request),
     )
 
@@ -119,6 +122,23 @@ def _place(request: Request) -> dict[str, Value | None]:
         "code.file.path": frame.file or None,
         "code.line.number": frame.line or None,
     }
+
+
+def _event(info: SessionInfo, wait: Wait) -> Span.Event:
+    """Return one wait of a millisecond or more; the event is at its beginning."""
+    told: dict[str, Value | None] = {
+        "perfwatch.bucket": wait.bucket,
+        "perfwatch.wait.blocked_ms": wait.blocked_ns / 1e6,
+        "perfwatch.wait.runnable_ms": wait.runnable_ns / 1e6,
+        "perfwatch.wait.call": wait.call,
+        "perfwatch.wait.detail": wait.detail,
+        "perfwatch.wait.peer": wait.peer,
+    }
+    if wait.waker is not None:
+        told |= {"perfwatch.wait.waker": wait.waker.name, "perfwatch.wait.waker_tid": wait.waker.tid}
+    return Span.Event(
+        name=f"{wait.bucket} wait", time_unix_nano=unix_ns(info, wait.started_ns), attributes=attributes(told)
+    )
 
 
 def _status(request: Request) -> Status | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
 from perfwatch.agent.export.otlp.client_spans import client_spans
 from perfwatch.agent.export.otlp.ids import Ids
@@ -56,16 +55,15 @@ class Spans:
             yield self._message(waiting)
 
     def _message(self, spans: dict[int | None, list[Span]]) -> ExportTraceServiceRequest:
-        return ExportTraceServiceRequest(
-            resource_spans=[
-                ResourceSpans(
-                    resource=resource(self._info, service, self._service_name),
-                    scope_spans=[ScopeSpans(scope=scope(self._info), spans=found, schema_url=SCHEMA_URL)],
-                    schema_url=SCHEMA_URL,
-                )
-                for service, found in spans.items()
-            ]
-        )
+        """Return one message; made from the outside in, as what is put into another message is copied."""
+        message = ExportTraceServiceRequest()
+        for service, found in spans.items():
+            of = resource(self._info, service, self._service_name)
+            scoped = message.resource_spans.add(resource=of, schema_url=SCHEMA_URL).scope_spans.add(
+                scope=scope(self._info), schema_url=SCHEMA_URL
+            )
+            scoped.spans.extend(found)
+        return message
 
 
 def count_of(message: ExportTraceServiceRequest) -> int:

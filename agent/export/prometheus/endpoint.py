@@ -21,6 +21,7 @@ PATH: Final = b"/metrics"
 DEADLINE_S: Final = 5.0
 MAX_OPEN: Final = 16
 MAX_HEAD: Final = 8192
+_MAX_READS: Final = 64
 _PAUSE_S: Final = 0.01
 """Between two connections that are taken."""
 
@@ -97,14 +98,16 @@ class Endpoint:
                     await self._loop.sock_recv(client, 1)  # until it has all
 
     async def _head(self, client: socket.socket) -> bytes | None:
-        """Read a request up to the empty line; None where there is none, or it is too long."""
+        """Read a request up to the empty line; None where there is none, or it is too long, or in crumbs."""
         head = b""
-        while b"\r\n\r\n" not in head:
+        for _ in range(_MAX_READS):
             more = await self._loop.sock_recv(client, MAX_HEAD)
             head += more
             if not more or len(head) > MAX_HEAD:
-                return None
-        return head
+                break
+            if b"\r\n\r\n" in head:
+                return head
+        return None
 
     def _response(self, line: list[bytes]) -> bytes:
         method, path = (*line, b"", b"")[:2]

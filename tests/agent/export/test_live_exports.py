@@ -1,24 +1,34 @@
 """Others are told while a real server is recorded: they get what the recording has, and nobody can hold it up."""
 
 import contextlib
+import os
 import re
 import socket
+import sys
 
 import asking
 import exporting
 import making as m
 import prometheus
 import pytest
+import servicing
 import serving
+import sessions
+from click.testing import CliRunner
 from otlp_receiver import named, receiving
 from recording import recording
 from waiting import until
 
 from perfwatch.agent import open_session
+from perfwatch.agent.commands.record import record
 from perfwatch.agent.correlator.engine import Correlator
+from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.export.live import Live
 from perfwatch.agent.export.otlp import feed, sending
 from perfwatch.agent.export.otlp.sending import Receiver
+from perfwatch.agent.service import segments
+from perfwatch.agent.service.directory import Directory
+from perfwatch.agent.service.settings import Settings
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint
 
@@ -112,3 +122,49 @@ def test_a_receiver_that_is_away_costs_the_recording_nothing(monkeypatch):
     assert ended == f"sent {spans} spans by OTLP; {10 * 256 - spans} could not be sent"
     assert 0 < spans <= 512
     assert max(named(span.attributes).get("perfwatch.request_id", 0) for span in receiver.spans) == 10
+
+
+class Kept:
+    """Somebody who is told, and keeps it."""
+
+    def __init__(self):
+        self.requests, self.standings = [], []
+
+    def served(self, requests, schemes):
+        self.requests += requests
+
+    def stands(self, standing):
+        self.standings.append(standing)
+
+
+def test_a_service_tells_each_request_once_whichever_file_it_is_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "COMMIT_S", 0.0)
+    kept, settings = Kept(), Settings(str(tmp_path), segment_s=0, segment_bytes=10**6, total_bytes=32 * 10**6)
+    with contextlib.closing(Directory(tmp_path)) as directory:
+        follow = Live(sessions.INFO, [kept])
+        many = segments.Segments("shop", sessions.INFO, directory, settings, print, live=follow)
+        for second in range(6):
+            many.take(sessions.second_of(second))
+        many.close("over")
+    assert len(servicing.files(tmp_path)) >= 2
+    assert [request.record.id for request in kept.requests] == list(range(1, 25))
+    assert sum(sums.count for sums in kept.standings[-1].totals.kinds.values()) == 24
+
+
+@pytest.mark.parametrize("given", ["--prometheus x", "--prometheus ::1:9", "--service-name shop"])
+def test_wrong_usage(given):
+    assert CliRunner().invoke(record, ["--service", "--prometheus", "9464"]).exit_code == 2
+    assert CliRunner().invoke(record, ["--pid", "1", *given.split()]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "library", "extra"),
+    [("--prometheus 0", "prometheus_client", "prometheus"), ("--otlp http://h", "opentelemetry", "otlp")],
+)
+def test_a_missing_library_is_one_line_with_its_remedy(option, library, extra, monkeypatch):
+    for module in [*sys.modules]:
+        if module.startswith(("perfwatch.agent.export.otlp", "perfwatch.agent.export.prometheus", library)):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(PerfwatchError, match=rf"needs {library}\S*, which is not installed .*perfwatch\[{extra}\]"):
+        CliRunner().invoke(record, ["--pid", str(os.getpid()), *option.split()], catch_exceptions=False)

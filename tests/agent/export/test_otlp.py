@@ -178,6 +178,16 @@ def test_a_part_of_a_recording_is_spans_only_and_twice_the_same(receiver, tmp_pa
     assert receiver.points == []
 
 
+def test_waits_are_events(receiver, tmp_path):
+    sent(receiver, exporting.recorded(tmp_path / "shop"), "--request", "2")
+    (span,) = receiver.spans
+    (event,) = span.events
+    assert event.name == "lock wait"
+    assert event.time_unix_nano == span.start_time_unix_nano + 30 * m.MS
+    told = {"perfwatch.bucket": "lock", "perfwatch.wait.blocked_ms": 450, "perfwatch.wait.waker": "worker-3"}
+    assert named(event.attributes) | told == named(event.attributes)
+
+
 def test_services_are_told_apart_and_linked(receiver, tmp_path):
     inner = two_ends.callee(2, 100, 180)
     outer = two_ends.caller_of(1, 200, two_ends.call(100, 180))
@@ -238,6 +248,7 @@ def test_what_a_receiver_turns_down_is_told(receiver, tmp_path):
         "http://",
         "http://a b",
         "http://u:p@host",
+        "http://h\u00f6st",
         "http://h/?q",
         "http://h:x",
     ],

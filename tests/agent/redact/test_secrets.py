@@ -76,7 +76,8 @@ def reports_of(file, folder, *options):
     with receiving() as receiver:
         told("export", file, "--otlp", receiver.url, *options)
         assert receiver.spans
-        yield repr(receiver.messages)
+        assert receiver.points
+        yield from (message.SerializeToString() for message in receiver.messages)
 
 
 def unpacked(file):

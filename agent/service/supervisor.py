@@ -97,7 +97,8 @@ class Service:
                 recorder.process.wait()
 
     def _look(self) -> None:
-        for candidate in self._finder.look():
+        own = {recorder.process.pid for recorder in self._recorders.values()}
+        for candidate in self._finder.look(own):
             if candidate.pid not in self._recorders:
                 self._begin(candidate)
         self._tell_idle()

@@ -61,6 +61,7 @@ benchmark: $(VENV)/installed-tests
 	$(BIN)/python benchmarks/correlator.py --write
 	$(BIN)/python benchmarks/probes.py --write
 	$(BIN)/python benchmarks/stacks.py --write
+	$(BIN)/python benchmarks/session_size.py --write
 	$(BIN)/python benchmarks/seeking.py --write
 	$(BIN)/python benchmarks/tui.py --write
 	$(BIN)/python benchmarks/canvas.py --write

@@ -45,10 +45,15 @@ class Bookmarks:
         """The earliest first."""
         return tuple(self._all)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more can be set."""
+        return len(self._all) >= MAX_BOOKMARKS
+
     def add(self, at_ns: int, note: str) -> None:
         """Set one, and keep it; raises PerfwatchError where that cannot be done."""
-        if len(self._all) >= MAX_BOOKMARKS:
-            raise PerfwatchError(f"there are {MAX_BOOKMARKS} bookmarks already", "remove one of them")
+        if self.is_full:
+            raise full()
         insort(self._all, Bookmark(at_ns, note[:MAX_NOTE_CHARS]))
         self._keep()
 
@@ -60,6 +65,11 @@ class Bookmarks:
     def _keep(self) -> None:
         if self._path is not None:
             write(self._path, self._all)
+
+
+def full() -> PerfwatchError:
+    """Say that no more can be set."""
+    return PerfwatchError(f"there are {MAX_BOOKMARKS} bookmarks already", "M lists them, d there forgets one")
 
 
 def beside(session: Path) -> Path:

@@ -22,6 +22,7 @@ from perfwatch.agent.housekeeping import Housekeeping
 from perfwatch.agent.model import SessionInfo, TargetInfo
 from perfwatch.agent.reading import next_beat
 from perfwatch.agent.sides import Sides
+from perfwatch.probes.clocks import Clocks
 from perfwatch.probes.records import TargetChange
 from perfwatch.probes.table import PAUSES
 
@@ -63,6 +64,7 @@ class Collector:
             stack.callback(self._attached.reading.close)
             self._sides = Sides(self._tree_of, self._choices)
             stack.callback(self._sides.close)
+            self._clocks = Clocks()
             self._own = Housekeeping(self._choices.budget)
             with _explained():
                 self.info = self._describe()
@@ -146,6 +148,7 @@ class Collector:
         return records
 
     def _in_order(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        records = (*self._clocks.read(), *records)
         for record in records:
             if isinstance(record, TargetChange) and record.change == "gone":
                 self.ended = record.detail

@@ -1,59 +1,135 @@
-"""A comparison as lines of text, for a terminal and for the screen; what came from outside is made harmless by them."""
+"""A comparison as lines, for a terminal and for the screen: A and B side by side, or below each other.
+
+What came from outside is made harmless by them. Each piece of a line says what it is, and whoever prints it, how that
+looks; without colours the signs say the same.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from perfwatch.agent.compare_figures import Figure, Piece, shown, spent
+from perfwatch.agent.correlator.wording import duration
+from perfwatch.agent.report_cells import cells, clean, fit, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from perfwatch.agent.comparing import Comparison, Moved, Pair, Shift
+    from perfwatch.agent.comparing import Comparison, Figures, Moved, Part
+
+SIDE_BY_SIDE: Final = 96
+"""From so many cells on both have a column."""
+_EACH: Final = 22
+_CHANGE: Final = 18
+_NAMES: Final = 60
+_STACKED: Final = 10
+_STACKED_NAME: Final = 8
+Line: TypeAlias = tuple[Piece, ...]
 
 
-def lines(comparison: Comparison) -> Iterator[str]:
-    """Yield a line of totals, then some for each endpoint; what did not change is not told."""
-    yield f"all requests   {_figures(comparison.rate_rps, comparison.p50_ms, comparison.p95_ms)}"
-    if not comparison.endpoints:
-        yield "no request in either"
-    for moved in comparison.endpoints:
-        yield ""
-        yield from _moved(moved)
-
-
-def _moved(moved: Moved) -> Iterator[str]:
-    yield f"{moved.name}   {_fate(moved)}"
-    yield f"   {_figures(moved.rate_rps, moved.p50_ms, moved.p95_ms)}"
-    if moved.slow_share.before != moved.slow_share.after:
-        yield f"   slow    {_pair(moved.slow_share, 100, ' %')}"
-    before, after = moved.causes
-    if before != after and before and after:
-        yield f"   cause   {before} → {after}"
-    if moved.buckets:
-        yield f"   time    {'   '.join(map(_shift, moved.buckets))}"
-    for shift in moved.code:
-        yield f"   code    {_shift(shift)}"
+def lines(comparison: Comparison, names: tuple[str, str], width: int) -> Iterator[Line]:
+    """Yield the lines: who A and B are, all requests, then each endpoint."""
+    for letter, name, side in zip("AB", names, comparison.sides, strict=True):
+        yield (
+            Piece(f"{letter}  {clean(name)}", "strong"),
+            Piece(f"   {side.count:,} requests in {duration(side.seconds * 1e9)}", "quiet"),
+        )
+        yield from ((Piece(f"   {line}"),) for line in wrap(clean(side.verdict), max(width - 3, 1)))
+    yield ()
+    blocks = _beside(comparison, width) if width >= SIDE_BY_SIDE else _stacked(comparison, width)
+    yield from blocks
 
 
 def _fate(moved: Moved) -> str:
-    if moved.p95_ms.before is None:
-        return "new"
-    if moved.p95_ms.after is None:
-        return "gone"
-    share = moved.p95_ms.after / moved.p95_ms.before if moved.p95_ms.before else 1.0
-    return f"p95 times {share:.2f}"
+    p95 = moved.figures.p95_ms
+    if p95.before is None:
+        return "new in B"
+    if p95.after is None:
+        return "gone in B"
+    return f"p95 times {p95.after / p95.before:.2f}" if p95.before else ""
 
 
-def _figures(rate: Pair, p50: Pair, p95: Pair) -> str:
-    return f"{_pair(rate, 1, '/s')}   p50 {_pair(p50, 1, ' ms')}   p95 {_pair(p95, 1, ' ms')}"
+# --- side by side
 
 
-def _pair(pair: Pair, factor: float, unit: str) -> str:
-    return f"{_figure(pair.before, factor)} → {_figure(pair.after, factor)}{unit}"
+def _beside(comparison: Comparison, width: int) -> Iterator[Line]:
+    room = min(width - 2 * _EACH - _CHANGE, _NAMES)
+    head = f"{'':{room}}{'A':>{_EACH}}{'B':>{_EACH}}{'change':>{_CHANGE}}"
+    yield (Piece(head, "quiet"),)
+    yield (Piece("all requests", "strong"),)
+    yield from _figure_rows(comparison.figures, room)
+    for moved in comparison.endpoints:
+        yield ()
+        yield (
+            Piece(fit(clean(moved.name), room + 2 * _EACH), "strong"),
+            Piece(f"{_fate(moved):>{_CHANGE}}", "quiet"),
+        )
+        yield from _figure_rows(moved.figures, room)
+        yield _row("   cause", moved.causes[0] or "-", moved.causes[1] or "-", Piece(""), room)
+        for kind, parts in (("time", moved.buckets), ("code", moved.code)):
+            for number, part in enumerate(parts):
+                yield from _part_row(f"   {kind if not number else '':<4}  {clean(part.name)}", part, room)
 
 
-def _figure(value: float | None, factor: float) -> str:
-    return "-" if value is None else f"{value * factor:.3g}" if value * factor < 1000 else f"{value * factor:.0f}"  # noqa: PLR2004
+def _figure_rows(figures: Figures, room: int) -> Iterator[Line]:
+    for figure in shown(figures):
+        yield _row(f"   {figure.name}", *figure.both(figures), figure.change(figures), room)
 
 
-def _shift(shift: Shift) -> str:
-    return f"{shift.name} {shift.more_ms:+.3g} ms"
+def _part_row(label: str, part: Part, room: int) -> Iterator[Line]:
+    """Give a name that is too long for its column a line of its own."""
+    if cells(label) > room:
+        yield (Piece(label),)
+        label = ""
+    yield _row(label, *spent(part), room)
+
+
+def _row(label: str, before: str, after: str, change: Piece, room: int) -> Line:
+    figures = f"{fit(label, room)}{before:>{_EACH}}{after:>{_EACH}}"
+    return (Piece(figures), Piece(f"{change.text:>{_CHANGE}}", change.tone))
+
+
+# --- below each other
+
+
+def _stacked(comparison: Comparison, width: int) -> Iterator[Line]:
+    told = shown(comparison.figures)
+    names = "".join(f"{figure.name:>{_STACKED}}" for figure in told)
+    yield (Piece(f"{'':{_STACKED_NAME}}{names}  cause", "quiet"),)
+    yield (Piece("all requests", "strong"),)
+    yield from _sides(comparison.figures, told, ("", ""))
+    for moved in comparison.endpoints:
+        yield ()
+        fate = _fate(moved)
+        yield (Piece(fit(clean(moved.name), width - cells(fate) - 1), "strong"), Piece(f" {fate}", "quiet"))
+        yield from _sides(moved.figures, told, moved.causes)
+        for kind, parts in (("time", moved.buckets), ("code", moved.code)):
+            for number, part in enumerate(parts):
+                yield from _stacked_part(kind if not number else "", part, width)
+
+
+def _sides(figures: Figures, told: Sequence[Figure], causes: tuple[str | None, str | None]) -> Iterator[Line]:
+    both = [figure.both(figures) for figure in told]
+    for side, letter in enumerate("AB"):
+        values = "".join(f"{one[side]:>{_STACKED}}" for one in both)
+        yield (Piece(f"{f'  {letter}':{_STACKED_NAME}}{values}  {causes[side] or ''}"),)
+    changes = [figure.change(figures) for figure in told]
+    if any(change.text for change in changes):
+        row = (Piece(f"{change.text:>{_STACKED}}", change.tone) for change in changes)
+        yield (Piece(f"{'  change':{_STACKED_NAME}}", "quiet"), *row)
+
+
+def _stacked_part(kind: str, part: Part, width: int) -> Iterator[Line]:
+    before, after, more = spent(part)
+    figures, label = f"{before} → {after}   ", f"  {kind:<4}  {clean(part.name)}"
+    room = width - cells(figures) - cells(more.text) - 1
+    if cells(label) > room:
+        yield from ((Piece(("  " if number else "") + line),) for number, line in enumerate(_broken(label, width)))
+        label = ""
+    yield (Piece(f"{fit(label, room)} {figures}"), more)
+
+
+def _broken(label: str, width: int) -> list[str]:
+    """Break a label that is longer than a line, and leave its indent."""
+    indent = len(label) - len(label.lstrip())
+    return [" " * indent + line for line in wrap(label, max(width - indent - 2, 1))]

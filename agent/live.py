@@ -19,6 +19,7 @@ from perfwatch.agent.choices import Choices
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder_messages import Ended, Failed, Hello, Message, Order, Records, whole
 from perfwatch.agent.marks import Marks
+from perfwatch.agent.model import ClockReading
 from perfwatch.agent.playing import Player
 from perfwatch.agent.ring import Ring
 from perfwatch.agent.source import Batch, Position
@@ -253,6 +254,8 @@ class Live:
             self._ring.append(received.packed, message.records)
             for record in message.records:
                 self.marks.take(record)
+                if isinstance(record, ClockReading):
+                    self._info = self._info.with_clocks((record,))
         elif isinstance(message, Failed):
             raise PerfwatchError(message.problem, message.remedy)
         elif isinstance(message, Ended):

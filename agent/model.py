@@ -5,7 +5,9 @@ All values are frozen. Times are nanoseconds, `*_ms` floats only where something
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, get_args
+from bisect import bisect_right
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -26,6 +28,10 @@ from perfwatch.probes.records import Record as Record  # noqa: PLC0414
 from perfwatch.probes.records import ServedRequest as ServedRequest  # noqa: PLC0414
 from perfwatch.probes.records import Wait as Wait  # noqa: PLC0414
 from perfwatch.probes.records import Waker as Waker  # noqa: PLC0414
+from perfwatch.probes.samples import ClockReading as ClockReading  # noqa: PLC0414, TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Principle: TypeAlias = Literal["efficiency", "concurrency", "capacity", "healthy", "unknown"]
 Mechanism: TypeAlias = Literal[
@@ -540,7 +546,38 @@ class SessionInfo(msgspec.Struct, frozen=True):
     """What the target runs in, where that could be told."""
     previous: str | None = None
     """Of a segment of a longer recording: the file that ended where this one begins."""
+    clocks: tuple[ClockReading, ...] = ()
+    """In order of time: how the wall clock stood from then on, where it was set or slewed, or the host suspended."""
 
     def unix_s(self, at_ns: int) -> float:
         """Turn a monotonic time of this session into Unix seconds."""
-        return (self.started_unix_ns + at_ns - self.started_ns) / 1e9
+        return self.unix_ns(at_ns) / 1e9
+
+    def unix_ns(self, at_ns: int) -> int:
+        """Turn it into Unix nanoseconds."""
+        place = bisect_right(self.clocks, at_ns, key=_at_ns)
+        if place == 0:
+            return self.started_unix_ns + at_ns - self.started_ns
+        clock = self.clocks[place - 1]
+        return clock.unix_ns + at_ns - clock.at_ns
+
+    def at_ns(self, unix_s: float) -> int:
+        """Inverse of `unix_s`: of several moments that showed this time the last; of none, the one that skipped it."""
+        wanted_ns, end_ns = int(unix_s * 1e9), None
+        for clock in reversed(self.clocks):
+            at_ns = clock.at_ns + wanted_ns - clock.unix_ns
+            if at_ns >= clock.at_ns:
+                return at_ns if end_ns is None else min(at_ns, end_ns)
+            end_ns = clock.at_ns
+        at_ns = self.started_ns + wanted_ns - self.started_unix_ns
+        return at_ns if end_ns is None else min(at_ns, end_ns)
+
+    def with_clocks(self, clocks: Iterable[ClockReading]) -> SessionInfo:
+        """Return it with further readings of the clocks; of very many the first."""
+        told = {clock.at_ns: clock for clock in (*self.clocks, *clocks)}
+        return msgspec.structs.replace(self, clocks=tuple(told[at_ns] for at_ns in sorted(told)[:MAX_CLOCKS]))
+
+
+MAX_CLOCKS: Final = 10_000
+"""Readings of the clocks that a session keeps at hand."""
+_at_ns: Final = attrgetter("at_ns")

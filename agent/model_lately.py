@@ -91,7 +91,7 @@ class OwnIo(msgspec.Struct, frozen=True):
 
 
 class LastSeconds(msgspec.Struct, frozen=True):
-    """One figure a second, the newest last, at most 120; None in between where nothing was measured."""
+    """One figure a second, the newest last, at most 120, of a window 3600; None where nothing was measured."""
 
     disk_busy: tuple[float | None, ...] = ()
     """Of the device that was busiest in each, 0..1."""
@@ -105,7 +105,7 @@ class LastSeconds(msgspec.Struct, frozen=True):
 
 
 class Lately(msgspec.Struct, frozen=True):
-    """Over the last 10 s; empty or None where it was not measured."""
+    """Over the last 10 s, or all of a window; empty or None where it was not measured."""
 
     cpus: tuple[CpuUse, ...] = ()
     """In the order of their numbers, those that are online; at most 512."""

@@ -31,7 +31,7 @@ class Stretch(msgspec.Struct, frozen=True, gc=False):
 
 
 class TargetThread(msgspec.Struct, frozen=True, gc=False):
-    """One thread of the target: what it does at present, and what it did in the last minute."""
+    """One thread of the target: what it does at present, and what it did in the last minute, or in a window."""
 
     pid: int
     tid: int
@@ -61,4 +61,4 @@ class TargetThread(msgspec.Struct, frozen=True, gc=False):
     kept: tuple[int, int]
     """(waits, ns): for how long requests that ended in the last minute waited for locks that it had."""
     past: tuple[Stretch, ...]
-    """Oldest first; at most a minute of them."""
+    """Oldest first: the last minute; of a window all, at most 180."""

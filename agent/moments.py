@@ -60,4 +60,4 @@ def _clock(text: str, position: Position, info: SessionInfo, *, is_utc: bool) ->
         return None
     if wanted_s > end_s + 1:
         wanted_s -= _DAY_S
-    return info.started_ns + int((wanted_s - info.started_unix_ns / _NS) * _NS)
+    return info.at_ns(wanted_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
@@ -66,7 +67,7 @@ class Reading:
 
     def read(self, now_s: float) -> Sequence[Record]:
         """Read the probe; the next reading is the next of its beat."""
-        self._due_s = next_beat(self._due_s, self.probe.period_s, now_s)
+        self._due_s = next_beat(self._due_s, self._step_s(), now_s)
         before = time.thread_time_ns() + self.children_ns
         try:
             records = self.probe.read(time.monotonic_ns())
@@ -93,6 +94,14 @@ class Reading:
     def cost(self) -> ProbeCost:
         """Return what it has cost so far."""
         return ProbeCost(self.name, self._readings, self._cpu_ns, self.period_ns, self._records)
+
+    def _step_s(self) -> float:
+        """Draw how long it is to the next reading: one that gave way would else keep step with what it looks at."""
+        beats = self.period_ns // max(self._asked_ns, 1)
+        if beats <= 1:
+            return self.probe.period_s
+        drawn = random.randint((beats + 1) // 2, 2 * beats - (beats + 1) // 2)  # noqa: S311 - nobody is to be kept from guessing it
+        return self.probe.period_s * drawn / beats
 
     def _count(self, cpu_ns: int) -> None:
         self._readings += 1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from perfwatch.agent.collector import Collector
+    from perfwatch.agent.export.live import Live
     from perfwatch.agent.model import Request
     from perfwatch.agent.session.writer import SessionWriter
     from perfwatch.probes.records import Record
@@ -33,30 +34,43 @@ def correlated(collector: Collector, stop: threading.Event, duration_s: float | 
     return correlator
 
 
-def recorded(
+def recorded(  # noqa: PLR0913 - who takes part in a recording
     collector: Collector,
     writer: SessionWriter,
     stop: threading.Event,
     duration_s: float | None = None,
     *,
     failed: Callable[[PerfwatchError], None] | None = None,
+    live: Live | None = None,
 ) -> Iterator[tuple[Correlator, tuple[Record, ...]]]:
     """Yield the collector's batches, each after it was written, and the correlator that has taken it in.
 
     Where nothing more can be written, `failed` is told once and the stream goes on; without it, PerfwatchError ends it.
+    `live` tells others of the stream.
     """
     correlator = Correlator(collector.info)
+
+    def fed_with(record: Record) -> tuple[Request, ...]:
+        judged = correlator.feed(record)
+        if live is not None:
+            live.take(record, correlator, judged)
+        return judged
+
     next_commit = time.monotonic() + COMMIT_S
     for batch in collector.batches(stop, duration_s):
-        fed = [(record, correlator.feed(record)) for record in batch]
+        fed = [(record, fed_with(record)) for record in batch]
         is_due = time.monotonic() >= next_commit
         if is_due:
             next_commit = time.monotonic() + COMMIT_S
         with _telling(failed):
             _write(writer, fed, commit=is_due)
+        if live is not None:
+            live.beat(correlator)
         yield correlator, batch
     with _telling(failed):
         writer.close(collector.ended or "stopped")
+    if live is not None:
+        live.finish(correlator)
 
 
 def _write(writer: SessionWriter, fed: Sequence[tuple[Record, Sequence[Request]]], *, commit: bool) -> None:

@@ -20,6 +20,7 @@ from perfwatch.agent.model import (
 from perfwatch.agent.report_build_calls import build_calls, build_culprits
 from perfwatch.agent.report_build_chains import build_chain, build_deadlocks
 from perfwatch.agent.report_build_code import build_blockers, build_frames, build_open_frames
+from perfwatch.agent.report_build_memory import build_memory
 from perfwatch.agent.report_build_queues import build_cost, build_queues, build_saturation, build_slowed, encodable
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def build(
         downstream=list(view.downstream),
         opportunities=[_opportunity(one) for one in view.opportunities],
         deadlocks=build_deadlocks(info, view.deadlocks),
+        memory=build_memory(info, view),
     )
 
 

@@ -3,7 +3,8 @@
 Keys are only ever added. Times are Unix seconds, durations as their names say, shares 0..1. A ledger has
 one key for each bucket; together with `unaccounted_ms` it adds up to the latency. Strings that came from
 the target or its clients are untrusted. What was not measured is null or empty. The queues and resources are in
-`report_contract_queues.py`, calls to other processes in `report_contract_calls.py`.
+`report_contract_queues.py`, calls to other processes in `report_contract_calls.py`, the course of time in
+`report_contract_timeline.py`, memory in `report_contract_memory.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Final
 # msgspec reads the annotations when a report is decoded.
 from perfwatch.agent.model import Bucket, Cause, Downstream, Evidence, Latency, Mechanism, Principle, WhatIf  # noqa: TC001
 from perfwatch.agent.report_contract_calls import Call, Culprit  # noqa: TC001
+from perfwatch.agent.report_contract_memory import Memory  # noqa: TC001
 from perfwatch.agent.report_contract_queues import Cost, Queues, Saturation, Slowed, Struct
+from perfwatch.agent.report_contract_timeline import Moment  # noqa: TC001
 
 SCHEMA: Final = "perfwatch.report/1"
 
@@ -372,3 +375,7 @@ class Report(Struct, frozen=True):
     """What saves most in all first; at most 20."""
     deadlocks: tuple[Waiting, ...] = ()
     """Those that hung at the end."""
+    timeline: tuple[Moment, ...] = ()
+    """The whole recording, at most 480 stretches of one length; empty where it was not recorded."""
+    memory: Memory | None = None
+    """Null in a report of an older perfwatch."""

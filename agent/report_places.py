@@ -38,7 +38,7 @@ def code_section(report: Report, width: int) -> list[str]:
     ]
     slowest = sorted(report.slow_requests, key=lambda one: -one.duration_ms)[:_REQUESTS]
     for one in slowest:
-        if told := "; ".join(map(_place, _notable(one.frames))):
+        if told := "; ".join(map(place_words, _notable(one.frames))):
             when = moment(one.start, "%H:%M:%S.%f")[:12]
             lines.append(fit(clean(f"{when}  {told}"), width))
     return [rule("where in the code", width), *lines] if lines else []
@@ -77,7 +77,7 @@ def collector(one: Interpreter) -> str:
 
 def _listed(name: str, places: Sequence[Place], width: int) -> Iterator[str]:
     """Yield an endpoint and its places, one a line."""
-    told = [fit(f"   {clean(_place(place))}", width) for place in _notable(places)]
+    told = [fit(f"   {clean(place_words(place))}", width) for place in _notable(places)]
     if told:
         yield fit(clean(name), width)
         yield from told
@@ -87,6 +87,7 @@ def _notable(places: Sequence[Place]) -> list[Place]:
     return [place for place in places[:_PLACES] if place.share >= _LEAST]
 
 
-def _place(place: Place) -> str:
+def place_words(place: Place) -> str:
+    """Say a place and its share: `76 % Cache.get() at cache.py:61`."""
     calling = f" › {cut(place.called, _MAX_CALL)}" if place.called else ""
     return f"{percent(place.share):>4} {at(place.function, place.file, place.line)}{calling}"

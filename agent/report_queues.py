@@ -28,7 +28,7 @@ _INTERPRETERS: Final = 4
 
 def queue_section(report: Report, width: int) -> list[str]:
     """Say where something waited; queues that were not measured are left out."""
-    lines = [line for name, text in _named(report.queues) for line in block(name.ljust(_NAMED), text, width)]
+    lines = [line for name, text in queue_words(report.queues) for line in block(name.ljust(_NAMED), text, width)]
     return [rule("queues", width), *lines] if lines else []
 
 
@@ -53,8 +53,8 @@ def cost_notes(report: Report) -> list[str]:
     ]
 
 
-def _named(queues: Queues) -> Iterator[tuple[str, str]]:
-    """Yield each paragraph, with its name where it is the first of its kind."""
+def queue_words(queues: Queues) -> Iterator[tuple[str, str]]:
+    """Yield each paragraph, with its name where it is the first of its kind; untrusted."""
     listening = [one for one in queues.sockets if one.role == "listening"]
     telling = [one for one in queues.sockets if said.is_telling(one)]
     yield from _cpu(queues)

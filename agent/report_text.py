@@ -176,7 +176,7 @@ def _notes(report: Report, width: int) -> list[str]:
     texts += [f"lost: {probe.lost} events of {probe.name}" for probe in session.probes if probe.lost]
     if report.lost and not any(probe.lost for probe in session.probes):
         texts.append(f"lost: {report.lost} events")
-    texts += [_gap(probe) for probe in session.probes if probe.status != "running" and not _is_told(report, probe)]
+    texts += [gap_of(probe) for probe in session.probes if probe.status != "running" and not _is_told(report, probe)]
     texts += cost_notes(report)
     texts += [f"{moment(one.at, '%H:%M:%S')}  {one.text}" for one in report.events[-_EVENTS:]]
     if not report.lost:
@@ -189,7 +189,8 @@ def _is_told(report: Report, probe: Probe) -> bool:
     return report.session.fidelity == "sampled" and probe.name == "ledger"
 
 
-def _gap(probe: Probe) -> str:
+def gap_of(probe: Probe) -> str:
+    """Say why a probe did not run, or in part, and what to do; untrusted."""
     did = "ran in part" if probe.status == "limited" else "did not run"
     missing = f"; not known: {probe.missing}" if probe.missing else ""
     remedy = f"; to change that: {probe.remedy}" if probe.remedy else ""

@@ -1,16 +1,15 @@
-"""The call trees of a report: of some requests together, or of each endpoint."""
+"""The call tree of a report: of some requests together."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report_layout import block, rule
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
-from perfwatch.agent.trees.reasons import reason_of
 from perfwatch.agent.trees.session import session_of
+from perfwatch.agent.trees.spent import spent_on
 from perfwatch.agent.trees.text import tree_text
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
     from perfwatch.agent.model import Request, SessionInfo
 
-_TREES: Final = 20
-"""So many endpoints get a tree of their own."""
-_NAMED: Final = 6
-_LEAST: Final = 0.005
 _BELOW: Final = "Branches below 1 % are left out; their time counts to what called them."
 
 
@@ -36,30 +31,15 @@ class Tree(NamedTuple):
     session: Session
 
 
-def endpoint_trees(info: SessionInfo, requests: Sequence[Request]) -> list[Tree]:
-    """Return a tree for each endpoint of which some code is known, the one with most time first."""
-    groups: dict[tuple[str, str], list[Request]] = {}
-    for request in requests:
-        groups.setdefault(request.endpoint, []).append(request)
-    known = (group for group in groups.values() if any(is_code_known(request.stacks) for request in group))
-    costly = sorted(known, key=lambda group: -sum(request.ledger.total_ns for request in group))
-    return [tree_of(info, group) for group in costly[:_TREES]]
-
-
 def tree_of(info: SessionInfo, requests: Sequence[Request]) -> Tree:
     """Return the one tree of all these requests; PerfwatchError where no code of them is known."""
     stacks = [stack for request in requests for stack in request.stacks]
     if not is_code_known(stacks):
         raise PerfwatchError(*why_no_stacks(info))
-    spent: Counter[str] = Counter()
-    for stack in stacks:
-        spent[reason_of(stack)] += stack.spent_ns
-    total_ns = spent.total()
+    total_ns, told = spent_on(stacks)
     name = _name(requests)
     session = session_of(stacks, name, info.unix_s(min(request.record.started_ns for request in requests)))
-    largest = [(reason, ns / (total_ns or 1)) for reason, ns in spent.most_common(_NAMED) if ns > _LEAST * total_ns]
     counted = "" if len(requests) == 1 else f" in {len(requests)} judged requests"
-    told = ", ".join(f"{reason} {percent(share)}" for reason, share in largest)
     return Tree(f"{name}: {duration(total_ns)}{counted}", told, session)
 
 

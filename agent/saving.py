@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from perfwatch.agent.bookmarks import Bookmark
+    from perfwatch.agent.model import SessionInfo
     from perfwatch.agent.source import Position, Source
+    from perfwatch.probes.records import Record
 
 EXAMPLES: Final = "5m, 90s, 1h, all"
 _AMOUNT: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([smh])")
@@ -40,20 +42,26 @@ def save(source: Source, window: Window, path: Path, marked: Iterable[Bookmark] 
 
     The session's own clock stays: a moment of it is told by the same time as before. Raises PerfwatchError.
     """
-    from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415 - no first screen waits for it
-
-    correlator, count, committed_ns = Correlator(source.info), 0, window.begin_ns
     with SessionWriter(path, source.info) as writer:
-        for record in source.cut(window):
-            writer.write(record)
-            for request in correlator.feed(record):
-                writer.write_verdict(request)
-            count += 1
-            if record.at_ns - committed_ns >= _COMMIT_NS:
-                committed_ns = record.at_ns
-                writer.commit()
+        count = copied(source.info, source.cut(window), writer)
         writer.close("it was saved from a longer stream")
     kept = [one for one in marked if window.begin_ns <= one.at_ns <= window.end_ns]
     if kept:
         bookmarks.write(bookmarks.beside(path), kept)
+    return count
+
+
+def copied(info: SessionInfo, records: Iterable[Record], writer: SessionWriter) -> int:
+    """Write a stream, a commit for each second of it, with the verdicts that it gives; returns its length."""
+    from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415 - no first screen waits for it
+
+    correlator, count, committed_ns = Correlator(info), 0, 0
+    for record in records:
+        writer.write(record)
+        for request in correlator.feed(record):
+            writer.write_verdict(request)
+        count += 1
+        if record.at_ns - committed_ns >= _COMMIT_NS:
+            committed_ns = record.at_ns
+            writer.commit()
     return count

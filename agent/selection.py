@@ -11,7 +11,7 @@ from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report_cells import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from perfwatch.agent.model import Request
 
@@ -36,14 +36,31 @@ def latest(judged: Iterable[Request]) -> list[Request]:
 
 
 def chosen(judged: Iterable[Request], selection: Selection) -> list[Request]:
-    """Return the requests that are meant; PerfwatchError where there is none."""
-    requests = latest(judged)
-    found = [request for request in requests if _is_meant(request, selection)]
+    """Return the judged requests that are meant; PerfwatchError where there is none."""
+    return list(picked(latest(judged), selection, "judged request"))
+
+
+def picked(requests: Iterable[Request], selection: Selection, kind: str = "request") -> Iterator[Request]:
+    """Yield those that are meant of requests that are told once each; PerfwatchError at the end where there was none.
+
+    Those of an endpoint are kept in memory until the end: which one is meant shows only then.
+    """
+    names: Counter[str] = Counter()
+    meant: Iterator[Request] = (request for request in _counted(requests, names) if _is_meant(request, selection))
     if selection.endpoint is not None:
-        found = _of_endpoint(found, selection.endpoint.lower())
-    if not found:
-        raise PerfwatchError(*_none_of(requests, selection))
-    return found
+        meant = iter(_of_endpoint(list(meant), selection.endpoint.lower()))
+    is_none = True
+    for request in meant:
+        is_none = False
+        yield request
+    if is_none:
+        raise PerfwatchError(*_none_of(names, selection, kind))
+
+
+def _counted(requests: Iterable[Request], names: Counter[str]) -> Iterator[Request]:
+    for request in requests:
+        names[" ".join(request.endpoint)] += 1
+        yield request
 
 
 def _is_meant(request: Request, selection: Selection) -> bool:
@@ -64,12 +81,11 @@ def _of_endpoint(requests: Sequence[Request], wanted: str) -> list[Request]:
     ]
 
 
-def _none_of(judged: Sequence[Request], selection: Selection) -> tuple[str, str]:
-    """Say that no request is meant, and which ones there would be."""
-    if not judged:
-        return "no request was judged: there is nothing to make a tree of", "record longer, or lower --slow-ms"
+def _none_of(names: Counter[str], selection: Selection, kind: str) -> tuple[str, str]:
+    """Say that no request is meant, and of which endpoints there would be some."""
+    if not names:
+        return f"there is no {kind}", "record longer, or lower --slow-ms"
     if selection.request is not None:
-        return f"no judged request has the id {selection.request}", "`perfwatch report` lists the ids of the slowest"
-    names = Counter(" ".join(request.endpoint) for request in judged)
+        return f"no {kind} has the id {selection.request}", "`perfwatch report` lists the ids of the slowest"
     known = ", ".join(clean(name) for name, _ in names.most_common(_NAMED))
-    return "no judged request is of that endpoint and time", f"the session's are of: {known}"
+    return f"no {kind} is of that endpoint and time", f"the session's are of: {known}"

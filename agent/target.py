@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import psutil
 
 from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.serving import Serving, serving
 from perfwatch.probes import roots
 from perfwatch.probes.errors import ProbeError, Unavailable, Vanished
 from perfwatch.probes.readers import proc
@@ -58,6 +61,8 @@ class Candidate(msgspec.Struct, frozen=True):
     rss_bytes: int | None = None
     """Resident memory of it and its workers; what they share counts for each."""
     started_unix_s: float | None = None
+    framework: str | None = None
+    """By what it, or a worker, has loaded; so is the server of one whose command line does not name it."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -272,18 +277,22 @@ def _candidate(interpreter: Interpreter, family: list[psutil.Process]) -> Candid
     except psutil.Error:
         pass  # it has ended, or may not be asked: what is known is shown
     cpu_s, rss_bytes = _used(family)
+    server, loaded, listeners = server_kind(words), Serving(), _listeners(process.pid)
+    if listeners or server:
+        loaded = serving(_first_of(family), time.time())
     return Candidate(
         pid=process.pid,
         command=command_line(words),
         python=interpreter.version,
-        server=server_kind(words),
-        listeners=_listeners(process.pid),
+        server=server or loaded.server,
+        listeners=listeners,
         user=user,
         workers=len(family) - 1,
         inner_pid=inner_pid(process.pid),
         cpu_s=cpu_s,
         rss_bytes=rss_bytes,
         started_unix_s=started_unix_s,
+        framework=loaded.framework,
     )
 
 
@@ -295,6 +304,15 @@ def _listeners(pid: int) -> tuple[str, ...]:
             return tuple(sorted({one.local for one in diag.tcp(states=LISTENING) if one.inode in inodes}))
     except (ProbeError, OSError):
         return ()
+
+
+def _first_of(family: list[psutil.Process]) -> list[tuple[int, float]]:
+    """Return a server and one of its workers, which may alone have loaded the application: PID, and when it began."""
+    found = []
+    for process in family[:2]:
+        with suppress(psutil.Error):
+            found.append((process.pid, process.create_time()))
+    return found
 
 
 def _used(family: list[psutil.Process]) -> tuple[float | None, int | None]:

@@ -16,7 +16,7 @@ from record_stream import Stream
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.session import format as layout
-from perfwatch.agent.session.second import Filling
+from perfwatch.agent.session.second import Filling, SecondMarks
 from perfwatch.agent.session.stored import StoredVerdict
 from perfwatch.agent.session.writer import SessionWriter
 
@@ -36,15 +36,18 @@ def write(path: Path, seconds: int, rate: int = RATE) -> None:
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("DELETE FROM ending")
-    correlator, stream, filling = Correlator(info), Stream(rate), Filling(1, 1, 1)
+    correlator, stream, filling, marks = Correlator(info), Stream(rate), Filling(1, 1, 1), SecondMarks()
     db.execute("BEGIN")
     for number in range(seconds):
         for record in stream.second(number):
             filling.add(record)
+            marks.take(record)
             for request in correlator.feed(record):
                 if request.verdict is not None:
                     filling.add_verdict(StoredVerdict.of(request.record.id, request.verdict))
-        sealed = filling.seal()
+                    marks.judged((request,))
+        sealed = filling.seal(marks)
+        marks.clear()
         for table in layout.CURRENT.tables:
             db.executemany(table.insert, sealed.get(table.name, ()))
         filling = Filling(filling.number + 1, filling.next_seq, filling.next_verdict)

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from perfwatch.agent import report_contract
-from perfwatch.agent.cli import COMMANDS, cli
+from perfwatch.agent.cli import cli
 from perfwatch.agent.model import BUCKETS, MECHANISMS, PRINCIPLE_OF
 from perfwatch.agent.session import format as session_format
 from perfwatch.probes import table
@@ -51,14 +51,23 @@ def recording() -> str:
 
 
 def _commands() -> Iterator[str]:
-    for name in COMMANDS:
-        command = cli.get_command(click.Context(cli), name)
-        if command is None:
-            raise AssertionError(name)
-        with click.Context(
-            command, info_name=f"perfwatch {name}", max_content_width=WIDTH, terminal_width=WIDTH
-        ) as context:
-            yield from (f"### perfwatch {name}", "", "```", command.get_help(context), "```", "")
+    for context in command_contexts():
+        if context.parent is not None:
+            yield from (f"### {context.command_path}", "", "```", context.command.get_help(context), "```", "")
+
+
+def command_contexts(
+    command: click.Command = cli, name: str = "perfwatch", parent: click.Context | None = None
+) -> Iterator[click.Context]:
+    """Yield a command, then those below it, each in its context."""
+    context = click.Context(command, parent, name, max_content_width=WIDTH, terminal_width=WIDTH)
+    yield context
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            if found is None:
+                raise AssertionError(below)
+            yield from command_contexts(found, below, context)
 
 
 def _keys() -> Iterator[str]:

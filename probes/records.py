@@ -21,6 +21,7 @@ import msgspec
 from perfwatch.probes.frames import Frame, GcPause, PythonSample, Span, StackTable, TasksSample, ThreadStacks
 from perfwatch.probes.samples import (
     CgroupSample,
+    ClockReading,
     CollectorSample,
     Connection,
     CpuSample,
@@ -434,6 +435,7 @@ Record: TypeAlias = (
     | Connection
     | ThreadsSample
     | ThreadTime
+    | ClockReading
     | CollectorSample
     | RateChange
     | ThreadStacks

@@ -391,6 +391,16 @@ class ProbeCost(msgspec.Struct, frozen=True, array_like=True):
     records: int
 
 
+class ClockReading(msgspec.Struct, frozen=True, array_like=True, tag="clock"):
+    """How the host's clocks stand from this moment on, told when that has changed by 10 ms: set, slewed, suspended."""
+
+    at_ns: int
+    unix_ns: int
+    """Wall time at `at_ns`."""
+    suspended_ns: int
+    """How long the host has slept since it was booted, as CLOCK_MONOTONIC does not count that."""
+
+
 class CollectorSample(msgspec.Struct, frozen=True, array_like=True, tag="collector"):
     """perfwatch's collector: its own cost, once a second."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -11,6 +11,7 @@ from textual.worker import get_current_worker
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.tui.feed import Feed, JudgeFactory, new_correlator
 from perfwatch.tui.habits import Habits
+from perfwatch.tui.keeping import Keeper
 from perfwatch.tui.messages import (
     Attached,
     AttachFailed,
@@ -20,9 +21,10 @@ from perfwatch.tui.messages import (
     FrameReady,
 )
 from perfwatch.tui.pages import OVERVIEW
-from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.screens.base import DetailScreen, FrameScreen
 from perfwatch.tui.screens.calls import CallsScreen
 from perfwatch.tui.screens.disk import DiskScreen
+from perfwatch.tui.screens.endpoint import EndpointScreen
 from perfwatch.tui.screens.filtered import FilteredScreen
 from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.host import HostScreen
@@ -30,13 +32,13 @@ from perfwatch.tui.screens.memory import MemoryScreen
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
 from perfwatch.tui.screens.probes import ProbesScreen
+from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.screens.sockets import SocketsScreen
 from perfwatch.tui.screens.threads import ThreadsScreen
-from perfwatch.tui.travel import Traveller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
@@ -45,11 +47,11 @@ if TYPE_CHECKING:
 _JOIN_S: Final = 2.0
 SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "requests": RequestsScreen,
+    "threads": ThreadsScreen,
     "sockets": SocketsScreen,
+    "memory": MemoryScreen,
     "disk": DiskScreen,
     "calls": CallsScreen,
-    "threads": ThreadsScreen,
-    "memory": MemoryScreen,
     "flame": FlameScreen,
     "host": HostScreen,
     "probes": ProbesScreen,
@@ -57,12 +59,14 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
 """Of each page but the overview, which always lies below."""
 
 
-class PerfwatchApp(Traveller):
+class PerfwatchApp(Keeper):
     """Shows one source; without one, lets somebody pick a process first. It closes the source that it shows."""
 
     TITLE = "perfwatch"
     KEYS_OF = "the process that is watched"
     CSS_PATH = "screens/common.tcss"
+    PAGE_KINDS = SCREENS
+    DETAIL_KINDS: ClassVar[Mapping[type[DetailScreen[Any]], Any]] = {EndpointScreen: "", RequestScreen: -1}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "attach_other", "attach to another process", show=False),
         Binding("D", "detach", "detach, and choose a process", show=False),
@@ -85,7 +89,6 @@ class PerfwatchApp(Traveller):
         self._feed: Feed | None = None
         self._first_page: str | None = habits.kept.page
         self._last_page: str | None = None
-        self._pages: dict[str, FrameScreen] = {}
 
     def on_mount(self) -> None:
         """Open the first screen."""
@@ -118,7 +121,7 @@ class PerfwatchApp(Traveller):
         self._let_go()
         self.set_out(source)
         self.push_screen(OverviewScreen())
-        if self._first_page in SCREENS:
+        if self._first_page in self.PAGE_KINDS:
             self.call_later(self.action_page, self._first_page)
         self._first_page = None
         self._feed = Feed(source, lambda frame: self.post_message(FrameReady(frame, source)), self._judge_factory)
@@ -132,10 +135,7 @@ class PerfwatchApp(Traveller):
         """End what was shown, away from the screen's thread: a collector may take seconds to leave."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        for page in self._pages.values():
-            self.uninstall_screen(page)
-            page.remove()
-        self._pages.clear()
+        self.drop_screens()
         if self._feed is not None:
             self._feed.stop()
             if self._source is not None:
@@ -155,6 +155,7 @@ class PerfwatchApp(Traveller):
         self.frame = self.stamped(message.frame)
         if self.is_running:  # else its screens are being taken apart
             self._deliver()
+            self.make_ahead()
 
     def _deliver(self) -> None:
         """Hand the frame to what can be seen: the top screen, and those that shine through."""
@@ -173,29 +174,23 @@ class PerfwatchApp(Traveller):
         self._deliver()
 
     def action_leave(self) -> None:
-        """Close the top screen."""
-        if isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
+        """Close what lies over a page; of a page first leave the window, if one is selected, then the page."""
+        screen = self.screen
+        if isinstance(screen, FrameScreen) and screen.page is not None and self.leave_window():
+            return
+        if isinstance(screen, FrameScreen) and not isinstance(screen, OverviewScreen):
             self.pop_screen()
             self._deliver()
 
     async def action_page(self, name: str) -> None:
         """Show a page in place of what lies over the overview; from that page, go back."""
-        was_there = name != OVERVIEW and isinstance(self.screen, SCREENS[name])
+        was_there = name != OVERVIEW and isinstance(self.screen, self.PAGE_KINDS[name])
         with self.batch_update():  # one paint, of the page when it is whole
             while isinstance(self.screen, FrameScreen) and not isinstance(self.screen, OverviewScreen):
                 self.pop_screen()
             if name != OVERVIEW and not was_there:
-                await self.push_screen(self._page_of(name))
+                await self.push_screen(self.page_of(name))
             self._deliver()
-
-    def _page_of(self, name: str) -> FrameScreen:
-        """Return a page; it is made once, because making takes ten times as long as showing."""
-        page = self._pages.get(name)
-        if page is None:
-            page = self._pages[name] = SCREENS[name](self.frame)
-            page.page = name
-            self.install_screen(page, name)
-        return page
 
     # Attaching
 

@@ -1,8 +1,12 @@
-"""A chart over the last seconds: its figures above, axes at the left and below, marks where something was; pure."""
+"""A chart of a value a second: its figures above, axes at the left and below, marks where something was; pure.
+
+It shows as many of the last seconds as have room, or the whole of a window: then some are told as one, or are wide.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from rich.text import Text
@@ -18,9 +22,29 @@ LEAST_HEIGHT: Final = 4
 """Lines of the smallest chart: figures, two of dots, and the axis."""
 _LABEL: Final = 6
 """Cells of the longest label of values."""
-_EACH: Final = (4, 2, 1)
+_EACH: Final = (4.0, 2.0, 1.0)
 """So many dots may a second be wide."""
+_LONG_S: Final = 1_000
 T = TypeVar("T")
+
+
+def peak(values: Sequence[float | None]) -> float | None:
+    """Return the largest of some values; None where there is none."""
+    return max((value for value in values if value is not None), default=None)
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of some values; None where there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def condensed(values: Sequence[T], most: int, joined: Callable[[Sequence[T]], T]) -> Sequence[T]:
+    """Return at most so many values in place of many: each is made of as many as the others, or one more."""
+    if len(values) <= max(most, 1):
+        return values
+    ends = [place * len(values) // max(most, 1) for place in range(max(most, 1) + 1)]
+    return [joined(values[begin:end]) for begin, end in pairwise(ends)]
 
 
 class Chart(NamedTuple):
@@ -39,28 +63,42 @@ class Chart(NamedTuple):
     colour: str = palette.LINE
     top: float | None = None
     """The end of the scale, where that does not go by the values."""
+    is_whole: bool = False
+    """All seconds are drawn, however many they are."""
+    joined: Callable[[Sequence[float | None]], float | None] = peak
+    """What of several seconds is told, where they have one dot."""
 
 
 def drawn(chart: Chart, width: int, height: int) -> list[Text]:
     """Draw a chart in exactly so many lines of exactly so many cells; a second is a dot wide, or some."""
     cells = max(width - _LABEL - 2, 1)
     dots = cells * ACROSS
-    each = next((number for number in _EACH if number * (len(chart.area) - 1) < dots), 1)
-    kept = (dots - 1) // each + 1
-    area, line, marks = (tuple(chart.area[-kept:]), tuple(chart.line[-kept:]), tuple(chart.marks[-kept:]))
+    if chart.is_whole:
+        area, line = (tuple(condensed(one, dots, chart.joined)) for one in (chart.area, chart.line))
+        marks = tuple(condensed(chart.marks, dots, any))
+        each, seconds = (dots - 1) / max(len(area) - 1, 1), float(len(chart.area))
+    else:
+        each = next((number for number in _EACH if number * (len(chart.area) - 1) < dots), 1)
+        kept, seconds = int((dots - 1) // each) + 1, dots / each
+        area, line, marks = (tuple(chart.area[-kept:]), tuple(chart.line[-kept:]), tuple(chart.marks[-kept:]))
     largest = max((value for value in (*area, *line) if value is not None), default=0.0)
     scale = Scale.up_to(chart.top or largest, height - 2)
     plotted = _plotted(_Plot(area, line, cells, each, scale, chart.colour))
     lines = with_axis(plotted, chart.told(scale.top) if chart.top or largest else "", "0", width=_LABEL + 2)
     places = [place for place, is_marked in _places(marks, dots, each) if is_marked]
-    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, f"-{dots / each:.0f} s")]
+    return [_title(chart, width), *lines, _axis(chart.mark, places, cells, _ago(seconds))]
+
+
+def _ago(seconds: float) -> str:
+    """Write how far back the left end lies."""
+    return f"-{seconds:.0f} s" if seconds < _LONG_S else f"-{seconds / 60:.0f} m"
 
 
 class _Plot(NamedTuple):
     area: tuple[float | None, ...]
     line: tuple[float | None, ...]
     cells: int
-    each: int
+    each: float
     scale: Scale
     colour: str
 
@@ -82,13 +120,13 @@ def beside(charts: Sequence[list[Text]], gap: int) -> list[Text]:
     return [Text(" " * gap).join(lines) for lines in zip(*charts, strict=True)]
 
 
-def _places(values: Sequence[T], dots: int, each: int) -> Iterator[tuple[int, T]]:
+def _places(values: Sequence[T], dots: int, each: float) -> Iterator[tuple[int, T]]:
     """Return the column of dots that each second is in: the newest in the last one."""
     begin = dots - 1 - (len(values) - 1) * each
-    return ((begin + number * each, value) for number, value in enumerate(values))
+    return ((round(begin + number * each), value) for number, value in enumerate(values))
 
 
-def _points(values: Sequence[float | None], dots: int, each: int, scale: Scale) -> list[tuple[float, float] | None]:
+def _points(values: Sequence[float | None], dots: int, each: float, scale: Scale) -> list[tuple[float, float] | None]:
     return [None if value is None else (place, scale(value)) for place, value in _places(values, dots, each)]
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.source import Position
 from perfwatch.tui.messages import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from perfwatch.agent.marks import Marks
     from perfwatch.agent.model import Record, Request, SessionInfo, View
     from perfwatch.agent.source import Batch, Source
@@ -36,14 +38,19 @@ class Judge(Protocol):
         ...
 
 
-JudgeFactory: TypeAlias = Callable[["SessionInfo"], Judge]
+class JudgeFactory(Protocol):
+    """Makes one for a session; `whole`: for a window of it."""
+
+    def __call__(self, info: SessionInfo, /, *, whole: bool = False) -> Judge:
+        """Return it."""
+        ...
 
 
-def new_correlator(info: SessionInfo) -> Judge:
+def new_correlator(info: SessionInfo, /, *, whole: bool = False) -> Judge:
     """Return the correlator; imported late, so that the first screen need not wait for it."""
     from perfwatch.agent.correlator.engine import Correlator  # noqa: PLC0415
 
-    return Correlator(info)
+    return Correlator(info, whole=whole)
 
 
 class Feed(threading.Thread):
@@ -68,7 +75,7 @@ class Feed(threading.Thread):
 
     def run(self) -> None:
         """Pull and post until stopped; a failure becomes the last frame."""
-        judges = _Judges(lambda: self._judge_factory(self._source.info), self._source.marks)
+        judges = _Judges(partial(self._judge_factory, self._source.info), self._source.marks)
         pace = _Pace()
         while not self._stopping.is_set():
             try:
@@ -94,7 +101,7 @@ class Feed(threading.Thread):
 class _Judges:
     """The correlator that has followed the stream, and the one of an earlier moment while the view stands there."""
 
-    def __init__(self, new: Callable[[], Judge], marks: Marks) -> None:
+    def __init__(self, new: partial[Judge], marks: Marks) -> None:
         self._new, self._marks = new, marks
         self._newest = new()
         self._earlier: Judge | None = None
@@ -108,14 +115,17 @@ class _Judges:
         if not batch.position.behind:
             self._earlier = None
             if batch.restarted:
-                self._newest = self._new()
+                self._newest = self._made_for(batch)
         elif batch.restarted or self._earlier is None:
-            self._earlier = self._new()
+            self._earlier = self._made_for(batch)
         judge = self._earlier or self._newest
         for record in batch.records:
             self._marks.judged(judge.feed(record))
 
         self._is_filling = batch.is_filling
+
+    def _made_for(self, batch: Batch) -> Judge:
+        return self._new() if batch.position.window is None else self._new(whole=True)
 
     def view(self, *, glance: bool = False) -> View:
         """Return what to show: while a picture is not complete, the one before."""

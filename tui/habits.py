@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from textual.command import Provider
+    from textual.driver import Driver
     from textual.filter import LineFilter
 
     from perfwatch.tui.choices import Choices
@@ -71,6 +72,15 @@ class HabitualApp(Keyed, App[None]):
         self.keymap = dict(habits.config.keymap)
         self.set_keymap(self.keymap)
         self.choices: Choices = habits.kept.choices
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return what reads the keys; on Linux, one that knows an escape soon."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from perfwatch.tui.driver import PromptDriver  # noqa: PLC0415 - there are terminals only where there is a driver
+
+        return PromptDriver
 
     def keep(self, page: str | None) -> None:
         """Keep what was chosen until the next run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 from textual.message import Message
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from perfwatch.agent.source import Position, Source
     from perfwatch.agent.target import Candidate
     from perfwatch.tui.choices import Choices
+    from perfwatch.tui.screens.base import DetailScreen
     from perfwatch.tui.screens.probes import ProbesScreen
+
+
+Shown = TypeVar("Shown")
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -31,6 +35,10 @@ class Frame(msgspec.Struct, frozen=True):
     """Of the whole stream; more come."""
     selecting_ns: int | None = None
     """Where the window begins that somebody is about to select."""
+
+    def lately(self, seconds: str = "10 s") -> str:
+        """Say over what is shown that is of the last seconds else: of a window it is of all."""
+        return f"the last {seconds}" if self.position.window is None else "the window"
 
 
 class FrameReady(Message):
@@ -67,6 +75,14 @@ class ChoicesMade(Message):
     def __init__(self, choices: Choices) -> None:
         super().__init__()
         self.choices = choices
+
+
+class DetailWanted(Message, Generic[Shown]):
+    """Somebody wants to see a subject in full, on a screen of this kind."""
+
+    def __init__(self, kind: type[DetailScreen[Shown]], subject: Shown) -> None:
+        super().__init__()
+        self.kind, self.subject = kind, subject
 
 
 class CandidateChosen(Message):

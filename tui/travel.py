@@ -10,28 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from rich.text import Text
 from textual import on, work
 from textual.worker import get_current_worker
 
 from perfwatch.agent import saving
-from perfwatch.agent.bookmarks import Bookmarks
-from perfwatch.agent.compare_text import lines
+from perfwatch.agent.bookmarks import Bookmarks, full
 from perfwatch.agent.comparing import compare, viewed
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.playing import Window
-from perfwatch.tui.format import clean, clock
+from perfwatch.tui.format import clock
 from perfwatch.tui.habits import Habits, HabitualApp
 from perfwatch.tui.messages import Frame, SeekWanted, WindowWanted
 from perfwatch.tui.screens.asking import AskScreen, jump
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.bookmarks import BookmarksScreen
-from perfwatch.tui.screens.help import Sheet
+from perfwatch.tui.screens.comparison import comparison_sheet
 
 if TYPE_CHECKING:
     from perfwatch.agent.bookmarks import Bookmark
     from perfwatch.agent.comparing import Comparison
-    from perfwatch.agent.source import Source
+    from perfwatch.agent.source import Position, Source
 
 _SECOND_NS: Final = 1_000_000_000
 END_NS: Final = 1 << 62
@@ -50,11 +48,15 @@ class Traveller(HabitualApp):
         self._speed: float | None = None
         self._goal_ns: int | None = None
         self._selecting_ns: int | None = None
+        self._left: Position | None = None
+        """Where the view stood before a window was selected."""
+        self._kept_window: Window | None = None
         self._bookmarks = Bookmarks(None)
 
     def set_out(self, source: Source) -> None:
         """Begin with a source: what was set on the one before is forgotten."""
         self._source, self._speed, self._goal_ns, self._selecting_ns = source, None, None, None
+        self._left = self._kept_window = None
         try:
             self._bookmarks = Bookmarks(source.path)
         except PerfwatchError as error:
@@ -159,7 +161,7 @@ class Traveller(HabitualApp):
             return
         here_ns = self.frame.position.now_ns
         if self.frame.position.window is not None:
-            self._seek(here_ns)
+            self.leave_window()
         elif self._selecting_ns is None:
             self._selecting_ns = here_ns
             self.notify(f"window from {self._clock(here_ns)}: go to its end, and press v again", markup=False)
@@ -173,20 +175,47 @@ class Traveller(HabitualApp):
             self._selecting_ns = None
             self._select(message.begin_ns, message.end_ns)
 
+    def leave_window(self) -> bool:
+        """Go back to where the view stood before it, or select none; tells whether there was one."""
+        if self._selecting_ns is not None:
+            self._selecting_ns = None
+            self.notify("no window", markup=False)
+            return True
+        if self._source is None or self.frame is None or self.frame.position.window is None:
+            return False
+        left, self._left = self._left or self.frame.position, None
+        if left.label == "live":
+            self._seek(END_NS)
+        else:
+            self._seek(left.now_ns)
+            self._source.pause(paused=left.paused)
+        return True
+
     def _select(self, begin_ns: int, end_ns: int) -> None:
         if begin_ns == end_ns:
             self.notify("that window is empty", markup=False)
-        elif self._source is not None:
+        elif self._source is not None and self.frame is not None:
+            if self.frame.position.window is None:
+                self._left = self.frame.position
             self._source.select(Window(min(begin_ns, end_ns), max(begin_ns, end_ns)))
 
     def action_compare(self) -> None:
-        """Hold the window against the stretch of the same length before it."""
+        """Hold the window against the one that is kept, or the stretch of the same length before it."""
         window = None if self.frame is None else self.frame.position.window
         if self._source is None or self.frame is None or window is None:
             self.notify("select a window first: v at its begin, v at its end", markup=False)
             return
-        begin_ns = max(self.frame.position.first_ns, 2 * window.begin_ns - window.end_ns)
-        self._compare(self._source, Window(begin_ns, window.begin_ns - 1), window)
+        before = self._kept_window
+        if before is None or before == window:
+            begin_ns = max(self.frame.position.first_ns, 2 * window.begin_ns - window.end_ns)
+            before = Window(begin_ns, window.begin_ns - 1)
+        self._compare(self._source, before, window)
+
+    def action_keep_window(self) -> None:
+        """Keep the window as what another one is compared with; without a window, forget it."""
+        self._kept_window = None if self.frame is None else self.frame.position.window
+        kept = "no window is kept" if self._kept_window is None else "kept: select another window and press x"
+        self.notify(kept, markup=False)
 
     @work(thread=True, group="compare", exclusive=True)
     def _compare(self, source: Source, before: Window, after: Window) -> None:
@@ -195,15 +224,16 @@ class Traveller(HabitualApp):
             self.call_from_thread(self._tell_comparison, comparison, before, after)
 
     def _tell_comparison(self, comparison: Comparison, before: Window, after: Window) -> None:
-        told = Text("\n").join(Text(clean(line)) for line in lines(comparison))
         first, second = (f"{self._clock(begin_ns)}-{self._clock(end_ns)}" for begin_ns, end_ns in (before, after))
-        self.push_screen(Sheet(f"{first} → {second}", told))
+        self.push_screen(comparison_sheet(comparison, (first, second)))
 
     # Bookmarks
 
     def action_bookmark(self) -> None:
         """Ask for a note, and keep this moment with it."""
-        if self.frame is not None:
+        if self._bookmarks.is_full:
+            self.complain(full())
+        elif self.frame is not None:
             at_ns = self.frame.position.now_ns
             title = f"bookmark at {self._clock(at_ns)}"
             asked = AskScreen(title, "a note", lambda text: (at_ns, text.strip()), "")
@@ -216,7 +246,8 @@ class Traveller(HabitualApp):
             self._bookmarks.add(*told)
         except PerfwatchError as error:
             self.complain(error)
-        self._source.marks.add("bookmark", told[0])
+        if any(one.at_ns == told[0] for one in self._bookmarks.all):
+            self._source.marks.add("bookmark", told[0])
 
     def action_bookmarks(self) -> None:
         """List the bookmarks; choose one to go there."""

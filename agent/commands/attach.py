@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
 
-
-_SWITCH_S: Final = 0.001
-"""How long the thread that judges may keep the interpreter from the one that answers keys; Python's own is 5 ms."""
+_ESCAPE_MS: Final = "25"
+"""How long it is waited whether an escape is the key or the beginning of another one; Textual's own is 100."""
 
 
 @click.command(
@@ -79,6 +78,10 @@ def show(
     diagnose: Callable[[int], Diagnosis] | None = None,
 ) -> None:
     """Run the terminal interface over a source, and close it; `diagnose` where it is of this machine."""
+    from perfwatch.tui import interpreter  # noqa: PLC0415 - as below
+
+    interpreter.load_soon()
+    os.environ.setdefault("ESCDELAY", _ESCAPE_MS)
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
     from perfwatch.tui.habits import Habits  # noqa: PLC0415 - as above
 
@@ -90,5 +93,5 @@ def show(
         if source is not None:
             source.close()
         raise
-    sys.setswitchinterval(_SWITCH_S)
+    interpreter.answer_soon()
     app.run()

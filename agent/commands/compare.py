@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - click reads it
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from perfwatch.agent.commands import options
-from perfwatch.agent.commands.report import read_session
+from perfwatch.agent.commands.report import text_width
+from perfwatch.agent.commands.tree_options import wants_color
 from perfwatch.agent.compare_text import lines
 from perfwatch.agent.comparing import compare as compared
-from perfwatch.agent.report_cells import clean
+from perfwatch.agent.report_reading import read_session
+
+if TYPE_CHECKING:
+    from perfwatch.agent.compare_figures import Piece, Tone
+
+_STYLES: Final[dict[Tone, dict[str, Any]]] = {
+    "strong": {"bold": True},
+    "quiet": {"dim": True},
+    "worse": {"fg": "red"},
+    "better": {"fg": "green"},
+}
 
 
 @click.command(
@@ -22,7 +34,14 @@ Examples:
 @click.argument("before", type=options.FILE)
 @click.argument("after", type=options.FILE)
 def compare(before: Path, after: Path) -> None:
-    """Say what changed from one recording to another: latency, causes and code, by endpoint."""
-    comparison = compared(read_session(before).view, read_session(after).view)
-    for line in lines(comparison):
-        click.echo(clean(line))
+    """Hold one recording against another, side by side: latency, throughput, causes, ledger and code, by endpoint.
+
+    On a terminal of less than 96 columns one stands below the other.
+    """
+    comparison = compared(*(read_session(file).view for file in (before, after)))
+    for line in lines(comparison, (str(before), str(after)), text_width()):
+        click.echo("".join(_styled(piece) for piece in line).rstrip(), color=wants_color())
+
+
+def _styled(piece: Piece) -> str:
+    return click.style(piece.text, **_STYLES[piece.tone]) if piece.tone in _STYLES else piece.text

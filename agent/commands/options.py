@@ -57,6 +57,12 @@ def output(command: _Command) -> _Command:
     return click.option("-o", "--output", type=FILE, metavar="FILE", help="Record to this file.")(command)
 
 
+def made(command: _Command) -> _Command:
+    """`-o`, `--overwrite`: the file that comes of others; the command is given `output`."""
+    command = click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")(command)
+    return click.option("-o", "--output", type=FILE, metavar="OUT", required=True, help="Write this file.")(command)
+
+
 def choices(command: Callable[..., _Result]) -> Callable[..., _Result]:
     """`--fidelity`, `--rate`, `--without`, `--budget`, `--spans`: the command is given them as `choices`, checked."""
 

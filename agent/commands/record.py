@@ -11,6 +11,7 @@ import click
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.lacks import tell_lacks
+from perfwatch.agent.commands.live_options import LiveChoice, live_options
 from perfwatch.agent.commands.service_options import ServiceChoice, service_choice
 from perfwatch.agent.recording import recorded
 from perfwatch.agent.session.writer import SessionWriter
@@ -32,6 +33,7 @@ Examples:
   perfwatch record --pid 4312 --slow-ms 100        until Ctrl-C
   perfwatch record --pid 4312 --pid 4400           two servers: calls are followed from one into the other
   perfwatch record --pid 4312 --fidelity sampled --without wire --rate disk=0.2
+  perfwatch record --pid 4312 --prometheus 9464 --otlp http://localhost:4318
   perfwatch record --service --target name:gunicorn --retain 7d --max-size 10GB
   perfwatch record --service --target port:8000 --flight 10m --keep-on 500ms --keep-on lock
 """
@@ -40,6 +42,7 @@ Examples:
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds.")
 @options.slow_ms
 @options.output
+@live_options
 @service_choice
 @options.choices
 def record(  # noqa: PLR0913 - one for each option
@@ -49,6 +52,7 @@ def record(  # noqa: PLR0913 - one for each option
     slow_ms: float | None,
     output: Path | None,
     overwrite: bool,
+    live: LiveChoice,
     choice: ServiceChoice,
     choices: Choices,
 ) -> None:
@@ -65,12 +69,13 @@ def record(  # noqa: PLR0913 - one for each option
     path = output or Path(f"perfwatch-{pids[0]}-{time.strftime('%Y%m%d-%H%M%S')}.perfwatch")
     with (
         stop_on_signals() as stop,
+        live.opened() as follow,
         Collector(*targets, slow_ms=slow_ms, choices=choices) as collector,
         SessionWriter(path, collector.info, overwrite=overwrite) as writer,
     ):
         click.echo(f"recording {_named(targets)} to {path}; Ctrl-C ends it", err=True)
         tell_lacks(collector.info)
-        for state, _ in recorded(collector, writer, stop, duration):
+        for state, _ in recorded(collector, writer, stop, duration, live=follow(collector.info)):
             correlator = state
     view = correlator.view()
     seconds = (view.now_ns - view.first_ns) / 1e9

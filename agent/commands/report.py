@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from pathlib import Path  # noqa: TC003 - click reads it
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
 
 import click
 
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.redaction_options import Recording, recording
 from perfwatch.agent.commands.tree_options import TreeChoice, tree_choice, wants_color
-from perfwatch.agent.report import build, correlate, to_json, to_text
-from perfwatch.agent.report_build_recorded import with_recorded
+from perfwatch.agent.report import to_json, to_text
+from perfwatch.agent.report_reading import Read, read_to_end
 from perfwatch.agent.selection import chosen, latest
 from perfwatch.agent.session.place import make
-from perfwatch.agent.session.reader import SessionReader
-from perfwatch.agent.trees.absence import why_no_stacks
-from perfwatch.probes.records import HostSample, Loss, ProcessSample
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from perfwatch.agent.model import Request, SessionInfo, View
-    from perfwatch.agent.report_contract import Report
-    from perfwatch.probes.records import Record
 
 
 @click.command(
@@ -35,46 +24,43 @@ Examples:
   perfwatch report slow.perfwatch --tree --endpoint "POST /order"
   perfwatch report slow.perfwatch --tree --from 10:27 --to 10:30
   perfwatch report slow.perfwatch --html slow.html
+  perfwatch report slow.perfwatch --redact --keep order > to-share.txt
+  perfwatch report slow.perfwatch --markdown - | gh issue create --title "Slow orders" --body-file -
 """
 )
-@click.argument("file", type=options.FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
-@click.option("--html", type=options.FILE, metavar="OUT", help="Write an HTML file: summary, call trees by endpoint.")
+@click.option("--html", type=options.FILE, metavar="OUT", help="Write one HTML file with all of it, and flame graphs.")
+@click.option(
+    "--markdown", type=options.FILE, metavar="OUT", help="Write Markdown for an incident ticket; - prints it."
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @tree_choice
-def report(file: Path, *, as_json: bool, html: Path | None, overwrite: bool, choice: TreeChoice) -> None:
+@recording
+def report(  # noqa: PLR0913 - one for each option
+    recording: Recording,
+    *,
+    as_json: bool,
+    html: Path | None,
+    markdown: Path | None,
+    overwrite: bool,
+    choice: TreeChoice,
+) -> None:
     """Say what a recording holds: the verdict, the endpoints, the slow requests; or where in the code time went."""
     is_tree = choice.tree or choice.form != "text" or (choice.narrows and html is None)
     if as_json and is_tree:
         raise click.UsageError("--json is the whole report; a call tree as JSON is --tree --as json")
-    read = read_session(file)
+    with recording.opened() as session:
+        read = read_to_end(session)
     if html is not None:
         _write_page(read, choice, html, overwrite=overwrite)
+    if markdown is not None:
+        _write_ticket(read, markdown, overwrite=overwrite)
     if as_json:
         click.echo(to_json(read.report), nl=False)
     elif is_tree:
         _print_tree(read, choice)
-    elif html is None:
+    elif html is None and markdown is None:
         click.echo(to_text(read.report, text_width()), nl=False)
-
-
-class Read(NamedTuple):
-    """A recording, read to its end."""
-
-    info: SessionInfo
-    view: View
-    judged: Sequence[Request]
-    report: Report
-
-
-def read_session(file: Path) -> Read:
-    """Read a session file and make its report; raises PerfwatchError if it is none."""
-    with SessionReader(file) as session:
-        counts: Counter[str] = Counter()
-        view, judged = correlate(session.info, _counted(session, counts))
-        notes = (session.note,) if session.note else ()
-        made = build(session.info, view, judged, records=counts, notes=notes)
-        return Read(session.info, view, judged, with_recorded(made, session.verdicts()))
 
 
 def text_width() -> int:
@@ -84,30 +70,43 @@ def text_width() -> int:
 
 def _print_tree(read: Read, choice: TreeChoice) -> None:
     from perfwatch.agent.report_trees import to_tree_text, tree_of  # noqa: PLC0415 - pyinstrument takes 50 ms
-    from perfwatch.agent.trees.formats import written  # noqa: PLC0415
+    from perfwatch.agent.trees.formats import to_json as tree_json  # noqa: PLC0415
 
-    tree = tree_of(read.info, chosen(read.judged, choice.selection(read.info, read.view)))
+    tree = tree_of(read.info, chosen(read.judged, choice.selection(read.info, read.view.first_ns, read.view.now_ns)))
     if choice.form == "text":
         click.echo(to_tree_text(tree, text_width(), color=wants_color()), nl=False)
     else:
-        click.echo(written(tree.session, choice.form), nl=False)
+        click.echo(tree_json(tree.session), nl=False)
 
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
-    from perfwatch.agent.report_html import to_html  # noqa: PLC0415 - see above
-    from perfwatch.agent.report_trees import endpoint_trees  # noqa: PLC0415
+    from perfwatch.agent.report_flames import drawn_of  # noqa: PLC0415 - not every report is a page
+    from perfwatch.agent.report_html.document import to_html  # noqa: PLC0415
 
-    requests = chosen(read.judged, choice.selection(read.info, read.view)) if choice.narrows else latest(read.judged)
-    page = to_html(read.report, endpoint_trees(read.info, requests), ". ".join(why_no_stacks(read.info)))
+    requests = (
+        chosen(read.judged, choice.selection(read.info, read.view.first_ns, read.view.now_ns))
+        if choice.narrows
+        else latest(read.judged)
+    )
+    page = to_html(read.report, drawn_of(read.report, read.info, read.view, requests))
+    _write(html, page, overwrite=overwrite)
+
+
+def _write_ticket(read: Read, markdown: Path, *, overwrite: bool) -> None:
+    from perfwatch.agent.report_markdown import to_markdown  # noqa: PLC0415 - see above
+
+    text = to_markdown(read.report)
+    if markdown == Path("-"):
+        click.echo(text, nl=False)
+    else:
+        _write(markdown, text, overwrite=overwrite)
+
+
+def _write(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write a file for its owner alone."""
 
     def fill(draft: Path) -> None:
-        draft.write_text(page, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
 
-    make(html, fill, overwrite=overwrite)
-    click.echo(f"wrote {html}", err=True)
-
-
-def _counted(session: SessionReader, counts: Counter[str]) -> Iterator[Record]:
-    for record in session.records():
-        counts["host" if isinstance(record, HostSample | ProcessSample) else "ledger"] += not isinstance(record, Loss)
-        yield record
+    make(file, fill, overwrite=overwrite)
+    click.echo(f"wrote {file}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import disk_rate, grown, latency_p99_ms, per_second
-from perfwatch.agent.correlator.seconds import Seconds
+from perfwatch.agent.correlator.seconds import KEPT, Seconds
 from perfwatch.agent.correlator.series import Named, Series
 from perfwatch.agent.correlator.tally import Tally
 from perfwatch.agent.model_lately import OwnIo
@@ -32,7 +32,7 @@ class _Mover(NamedTuple):
 class Disks:
     """Block devices by name, and the target's files on them."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = KEPT) -> None:
         self._devices: Named[DiskSample] = Named(_continues)
         self._latencies: Named[DiskLatency] = Named(_counts_on)
         self._users: Series[DiskUsers] = Series(_always)
@@ -40,7 +40,7 @@ class Disks:
         self._moved_ns = 0
         self._processes: Named[ProcessIo] = Named(_always)
         self._files: dict[int, tuple[FilePlace, ...]] = {}
-        self.busy = Seconds()
+        self.busy = Seconds(seconds)
         """Of the device that was busiest in each."""
 
     def sample(self, sample: DiskSample) -> None:

@@ -38,7 +38,7 @@ from perfwatch.agent.correlator.threads_now import threads_now
 from perfwatch.agent.correlator.timeline import Timeline
 from perfwatch.agent.correlator.use import saturations
 from perfwatch.agent.correlator.waited import Waited
-from perfwatch.agent.model import BUCKETS, Ledger, Request, ServedRequest, View, arrival_of
+from perfwatch.agent.model import BUCKETS, ClockReading, Ledger, Request, ServedRequest, View, arrival_of
 from perfwatch.probes.frames import TasksSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, Loss, ProcessSample, TargetChange
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 LATELY_NS: Final = 10_000_000_000
 """What a view calls lately."""
 _MAX_CALLED: Final = 512
-_CORRECTABLE: Final = 16_384
+CORRECTABLE: Final = 16_384
 """So many requests, at least, can be corrected by a later record; beyond, it counts as another request."""
 
 
@@ -78,8 +78,9 @@ class _Counted(msgspec.Struct, frozen=True, gc=False):
 class Correlator:
     """The state of one session. Not thread-safe."""
 
-    def __init__(self, info: SessionInfo) -> None:
-        self._info = info
+    def __init__(self, info: SessionInfo, *, whole: bool = False) -> None:
+        """`whole`: all that it is fed is one stretch, and what a view else shows of the last seconds is of all."""
+        self._info, self._whole = info, whole
         self._slowness = Slowness(None if info.slow_ms is None else info.slow_ms * 1e6)
         self._now_ns = 0
         self._first_ns = 0
@@ -88,12 +89,12 @@ class Correlator:
         self._errors = 0
         self._latencies = Latencies()
         self._routes = Routes()
-        self._counted: Recent[int, _Counted] = Recent(_CORRECTABLE)
+        self._counted: Recent[int, _Counted] = Recent(CORRECTABLE)
         self._judged = Shown()
         self._downstream = Called(_MAX_CALLED)
         self._chances = Chances()
         self._timeline = Timeline(info.started_ns)
-        self._around = Surroundings(Host(info.cpus), info.targets)
+        self._around = Surroundings(Host(info.cpus), info.targets, whole=whole)
         self._traffic = Traffic(info.cpus)
         self._endpoints = Endpoints(self._slowness, self._traffic)
         self._tasks = Tasks()
@@ -102,6 +103,8 @@ class Correlator:
         self._waited = Waited()
         self._following = Following(self._around.services, self._judged.get)
         self._chronicle = Chronicle(info.started_ns)
+        self.served: Request | None = None
+        """What the newest `ServedRequest` was, judged or not; one that a later record judges anew is told by `feed`."""
 
     def feed(self, record: Record) -> tuple[Request, ...]:
         """Take in one record; returns the requests judged by it.
@@ -130,10 +133,8 @@ class Correlator:
             case ListenerSample():
                 self._chronicle.listener(record)
                 self._around.sockets.listener(record)
-            case TargetChange():
-                self._chronicle.change(record)
-            case Loss():
-                self._chronicle.loss(record)
+            case TargetChange() | Loss() | ClockReading():
+                self._chronicle.note(record)
             case TasksSample():
                 self._tasks.take(record)
                 self._around.deadlocks.tasks(record)
@@ -155,7 +156,8 @@ class Correlator:
         context = self._context()
         requests = self._judged.requests
         self._waited.look(requests)
-        lately, ever = Span(now_ns - LATELY_NS, now_ns), Span(None, now_ns)
+        ever = Span(None, now_ns)
+        lately = ever if self._whole else Span(now_ns - LATELY_NS, now_ns)
         return View(
             now_ns=now_ns,
             in_flight_at_ns=self._open_at_ns or None,
@@ -176,7 +178,7 @@ class Correlator:
             events=tuple(chronicle.events),
             lost=chronicle.lost,
             target_gone=chronicle.target_gone,
-            cpu_use=host.cpu_use,
+            cpu_use=host.cpu_use_mean if self._whole else host.cpu_use,
             memory_use=host.memory_use,
             own_cpu=host.used_by("perfwatch", self._now_ns),
             listeners=chronicle.listeners,
@@ -272,6 +274,7 @@ class Correlator:
         self._counted.put(record.id, counted)
         self._traffic.served(record)
         self._around.histories.served(record, self._traffic, is_new=earlier is None)
+        self.served = request
         return (request,) if judged else ()
 
     def _judge(self, request: Request, endpoint: EndpointState, looks: Looks) -> tuple[Request, Balance]:

@@ -1,4 +1,4 @@
-"""What each thread of the target does and did: the last minute, a cell for each reading of /proc.
+"""What each thread of the target does and did: the last minute, or a window; a cell for each reading of /proc.
 
 A cell divides the time between two readings: on a CPU and runnable as the scheduler counts it; of the rest the waits of
 the requests that the thread served, as the ledger booked them; and what then is left is what its stacks between the two
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.lines import line_before
 from perfwatch.agent.correlator.rates import grown, part
 from perfwatch.agent.correlator.series import Span
+from perfwatch.agent.correlator.thread_past import ThreadPast
 from perfwatch.agent.correlator.thread_state import blocked_in, doing_of
 from perfwatch.agent.model_threads import Stretch
 
@@ -95,6 +96,7 @@ class History:
         "_past",
         "_served",
         "_used",
+        "_whole",
         "at_ns",
         "cells",
         "doing",
@@ -103,7 +105,9 @@ class History:
         "state",
     )
 
-    def __init__(self, pid: int, state: ThreadState, at_ns: int, doing: Doing | None) -> None:
+    def __init__(self, pid: int, state: ThreadState, at_ns: int, doing: Doing | None, *, whole: bool = False) -> None:
+        """`whole`: more than the last minute is kept."""
+        self._whole = ThreadPast() if whole else None
         self.pid, self.state, self.at_ns, self.doing = pid, state, at_ns, doing
         self.since_ns: int | None = None
         self.cells: deque[Cell] = deque(maxlen=KEPT)
@@ -132,6 +136,10 @@ class History:
             cell.book(*wait)
         while self._ahead and self._ahead[0][2] <= at_ns:
             self._ahead.popleft()
+        if self._whole is not None:
+            self._whole.count(at_ns - from_ns, cell.ran_ns, cell.waited_ns)
+            if len(self.cells) == KEPT:
+                self._whole.add(self.cells[0].told)
         self.cells.append(cell)
         self.state, self.at_ns, self.doing = state, at_ns, doing
         self._past = self._used = None
@@ -141,8 +149,8 @@ class History:
         self._kept.append((until_ns, kept_ns))
 
     def kept(self, now_ns: int) -> tuple[int, int]:
-        """Return how many did so in the last minute, and for how long."""
-        while self._kept and self._kept[0][0] < now_ns - MINUTE_NS:
+        """Return how many did so in the last minute, or all the while, and for how long."""
+        while self._whole is None and self._kept and self._kept[0][0] < now_ns - MINUTE_NS:
             self._kept.popleft()
         return len(self._kept), sum(ns for _, ns in self._kept)
 
@@ -176,12 +184,16 @@ class History:
     def past(self) -> tuple[Stretch, ...]:
         """The cells, as they are told; made anew only where one has changed."""
         if self._past is None:
-            self._past = tuple([cell.told for cell in self.cells])
+            earlier = () if self._whole is None else self._whole.told
+            self._past = (*earlier, *[cell.told for cell in self.cells])
         return self._past
 
     @property
     def used(self) -> tuple[float | None, float | None]:
-        """The shares of its last 10 s in which it ran, and in which it could have; None where that is not counted."""
+        """The shares of its last 10 s, or of all, in which it ran, and could have; None where that is not counted."""
+        if self._used is None and self._whole is not None:
+            ran_ns, waited_ns, lived_ns = self._whole.ran_ns, self._whole.waited_ns, self._whole.lived_ns
+            self._used = (part(ran_ns, lived_ns), part(waited_ns, lived_ns)) if lived_ns else (None, None)
         if self._used is None:
             lately = [cell for cell in self._cells_since(self.at_ns - _LATELY_NS) if cell.ran_ns is not None]
             lived_ns = sum(cell.until_ns - cell.from_ns for cell in lately)
@@ -193,7 +205,9 @@ class History:
 class Histories:
     """The threads that the newest reading of each process has."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        """`whole`: of each, more than the last minute is kept."""
+        self._whole = whole
         self._of: dict[int, dict[int, History]] = {}
         self.open: dict[int, OpenRequest] = {}
         """By thread: the requests that threads of their own serve."""
@@ -218,7 +232,7 @@ class Histories:
     def _read(self, history: History | None, state: ThreadState, sample: ThreadsSample, code: Code) -> History:
         doing, at_ns = doing_of(state, code.stack_of(state.tid)), sample.at_ns
         if history is None or at_ns <= history.at_ns or (state.run_ns or 0) < (history.state.run_ns or 0):
-            return History(sample.pid, state, at_ns, doing)
+            return History(sample.pid, state, at_ns, doing, whole=self._whole)
         ran = state.run_ns != history.state.run_ns
         blocked = blocked_in(_found(code.sightings(state.tid, Span(history.at_ns, at_ns)))) if ran else None
         history.read(state, at_ns, doing, blocked, is_inside=state.tid in self.open)

@@ -64,7 +64,7 @@ class Latencies:
                 del self._sorted[bisect_left(self._sorted, gone_ns)]
             self._sorted = sorted([*self._sorted, *new])
         self._max_ns = max(self._max_ns, *new)
-        self._counts.update(map(_step, new))
+        self._counts.update(map(step_of, new))
 
     @property
     def max_ns(self) -> int:
@@ -80,7 +80,7 @@ class Latencies:
         if duration_ns in self._latest:
             self._latest.remove(duration_ns)
             del self._sorted[bisect_left(self._sorted, duration_ns)]
-        step = _step(duration_ns)
+        step = step_of(duration_ns)
         self._counts[step] -= 1
         if not self._counts[step]:
             del self._counts[step]
@@ -114,16 +114,16 @@ class Latencies:
         for step in sorted(self._counts):
             passed += self._counts[step]
             while len(found) < len(ranks) and passed >= ranks[len(found)]:
-                found.append(_middle(step))
+                found.append(middle_of(step))
         return found
 
     def _largest(self) -> int:
         if not self._counts:
             return 0
         largest = max(self._counts)
-        if self._sorted and _step(self._sorted[-1]) == largest:
+        if self._sorted and step_of(self._sorted[-1]) == largest:
             return self._sorted[-1]
-        return _middle(largest)
+        return middle_of(largest)
 
 
 def nearest_rank(ordered: Sequence[Number], quantile: float) -> Number:
@@ -131,12 +131,14 @@ def nearest_rank(ordered: Sequence[Number], quantile: float) -> Number:
     return ordered[max(ceil(quantile * len(ordered)), 1) - 1]
 
 
-def _step(duration_ns: int) -> int:
+def step_of(duration_ns: int) -> int:
+    """Return the step that a duration is in."""
     shift = duration_ns.bit_length() - _STEP_BITS - 1
     return duration_ns if shift <= 0 else (shift << _STEP_BITS) + (duration_ns >> shift)
 
 
-def _middle(step: int) -> int:
+def middle_of(step: int) -> int:
+    """Return a duration in the middle of a step: at most 0.4 % from any that is in it."""
     if step < 2 * _STEPS:
         return step
     shift = (step >> _STEP_BITS) - 1

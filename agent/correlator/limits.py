@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.rates import PressureRate, cgroup_rate, pressure_rate
-from perfwatch.agent.correlator.seconds import Seconds
+from perfwatch.agent.correlator.seconds import KEPT, Seconds
 from perfwatch.agent.correlator.series import Named
 from perfwatch.agent.model_queues import CgroupLimit, Pressure
 
@@ -53,11 +53,11 @@ class Cgroups:
 class Pressures:
     """Pressure stall information of the host, and of the target's cgroups."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = KEPT) -> None:
         self._by_scope: Named[PressureSample] = Named(_stalls_on)
-        self.cpu = Seconds()
+        self.cpu = Seconds(seconds)
         """Of the host, as `io` is."""
-        self.io = Seconds()
+        self.io = Seconds(seconds)
 
     def sample(self, sample: PressureSample) -> None:
         """Take in a scope's totals; costs about 5 us."""

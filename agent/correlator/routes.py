@@ -25,6 +25,7 @@ _VALUE: Final = re.compile(
     | [^@]+(?:@|%40)[^@]+\.[^@]+                                      # ann@example.org
     | (?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_~=%+-]{20,}              # a token: long, letters and digits
     | .{40,}                                                          # a signed token and the like
+    | \{\d+\}(?:\.\w{1,5})?                                           # what was redacted: {7}
     """,
     re.VERBOSE | re.DOTALL,
 )

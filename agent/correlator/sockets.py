@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.agent.correlator.rates import NetworkRate, grown, network_rate
-from perfwatch.agent.correlator.seconds import Seconds
+from perfwatch.agent.correlator.seconds import KEPT, Seconds
 from perfwatch.agent.correlator.series import Series
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class Dump(NamedTuple):
 class Sockets:
     """The last 16 dumps of the target's sockets, and the counters of its network namespace."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = KEPT) -> None:
         self._dumps: deque[Dump] = deque(maxlen=_DUMPS)
         self._listeners: dict[str, deque[ListenerSample]] = {}
         self._network: Series[NetworkSample] = Series(_continues)
-        self.standing = Seconds()
+        self.standing = Seconds(seconds)
         """Bytes in the buffers of all connections, not read or not acknowledged."""
-        self.waiting = Seconds()
+        self.waiting = Seconds(seconds)
         """Connections that waited to be accepted."""
 
     def sample(self, sample: SocketsSample) -> None:

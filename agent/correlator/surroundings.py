@@ -13,6 +13,7 @@ from perfwatch.agent.correlator.disks import Disks
 from perfwatch.agent.correlator.histories import Histories
 from perfwatch.agent.correlator.limits import Cgroups, Pressures
 from perfwatch.agent.correlator.memory import Memory
+from perfwatch.agent.correlator.seconds import KEPT, WHOLE
 from perfwatch.agent.correlator.services import Services
 from perfwatch.agent.correlator.sockets import Sockets
 from perfwatch.agent.correlator.threads import ThreadStates, ThreadTimes
@@ -55,18 +56,20 @@ Sample: TypeAlias = (
 class Surroundings:
     """One state for each resource; each takes in the records of its probe."""
 
-    def __init__(self, host: Host, targets: Sequence[TargetInfo] = ()) -> None:
+    def __init__(self, host: Host, targets: Sequence[TargetInfo] = (), *, whole: bool = False) -> None:
+        """`whole`: what is kept of the last seconds else is kept of all."""
+        seconds = WHOLE if whole else KEPT
         self.host = host
         self.cpus = Cpus(host.cpus)
         self.memory = Memory()
-        self.disks = Disks()
-        self.sockets = Sockets()
+        self.disks = Disks(seconds)
+        self.sockets = Sockets(seconds)
         self.connections = Connections()
         self.cgroups = Cgroups()
-        self.pressures = Pressures()
+        self.pressures = Pressures(seconds)
         self.threads = ThreadStates()
         self.thread_times = ThreadTimes()
-        self.histories = Histories()
+        self.histories = Histories(whole=whole)
         self.costs = Costs()
         self.code = Code()
         self.services = Services(targets)

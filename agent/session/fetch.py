@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from perfwatch.agent.model import SessionInfo
+from perfwatch.agent.model import MAX_CLOCKS, SessionInfo
 from perfwatch.agent.session import format as layout
+from perfwatch.agent.session import rows as plain
+from perfwatch.agent.session import second as packed
 from perfwatch.agent.session.opening import BROKEN
-from perfwatch.agent.session.second import unpack
 from perfwatch.agent.session.stored import Damaged, Head, Second
+from perfwatch.probes.samples import ClockReading
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,6 +60,12 @@ def ending(db: sqlite3.Connection) -> Ending | None:
     return msgspec.convert(found, Ending)
 
 
+def counted(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return the sums of records and verdicts, as the rows say."""
+    found = db.execute("SELECT coalesce(sum(records), 0), coalesce(sum(verdicts), 0) FROM seconds").fetchone()
+    return msgspec.convert(found, tuple[int, int])
+
+
 def numbers(db: sqlite3.Connection) -> array[int]:
     """Return the numbers of all seconds, in order; of a damaged index what can be reached from its two ends."""
     upwards = _scan(db, "ASC")
@@ -82,14 +90,26 @@ def spans_until(db: sqlite3.Connection, at_ns: int, limit: int) -> list[tuple[in
     return msgspec.convert(db.execute(told, (_bounded(at_ns), limit)).fetchall(), list[tuple[int, int]])
 
 
+def clocks(db: sqlite3.Connection, of: layout.Format) -> Iterator[ClockReading]:
+    """Yield the readings of the host's clocks, as far as they are sound."""
+    if not of.is_packed:
+        return
+    told = "SELECT number FROM seconds WHERE clocks IS NOT NULL ORDER BY number LIMIT ?"
+    with contextlib.suppress(*BROKEN):
+        for (number,) in db.execute(told, (MAX_CLOCKS,)).fetchall():
+            with contextlib.suppress(*UNSOUND):
+                head = _head(db, of, number)
+                packed.check(head, _blob(db, of, number))
+                for reading in _clocks_decoder.decode(head.clocks or "[]"):
+                    yield ClockReading(*reading)
+
+
 def second(db: sqlite3.Connection, of: layout.Format, number: int) -> Second:
     """Return one second with all that belongs to it."""
-    found = db.execute(f"SELECT {layout.SECONDS.names} FROM seconds WHERE number = ?", (number,)).fetchone()  # noqa: S608
-    head = msgspec.convert(found, Head)
-    if head.number != number or max(head.records, head.verdicts) > layout.MAX_SECOND_RECORDS:
-        raise Damaged
-    blob = db.execute("SELECT packed FROM dense WHERE second = ?", (number,)).fetchone()
-    packed = msgspec.convert(blob[0], bytes) if blob else b""
+    head = _head(db, of, number)
+    blob = _blob(db, of, number)
+    if of.is_packed:
+        return packed.unpack(head, blob)
     left = layout.MAX_SECOND_BYTES
     rows: dict[str, list[Row]] = {}
     for table in of.checked:
@@ -100,7 +120,21 @@ def second(db: sqlite3.Connection, of: layout.Format, number: int) -> Second:
             left -= len(layout.encode_row(row))
             if left < 0:
                 raise Damaged
-    return unpack(of, head, rows, packed)
+    return plain.unpack(of, head, rows, blob)
+
+
+def _head(db: sqlite3.Connection, of: layout.Format, number: int) -> Head:
+    found = db.execute(f"SELECT {of.seconds.names} FROM seconds WHERE number = ?", (number,)).fetchone()  # noqa: S608
+    head = msgspec.convert(found, Head)
+    if head.number != number or max(head.records, head.verdicts) > layout.MAX_SECOND_RECORDS:
+        raise Damaged
+    return head
+
+
+def _blob(db: sqlite3.Connection, of: layout.Format, number: int) -> bytes:
+    """Return what a second has in `packed` or `dense`; nothing where it has nothing."""
+    found = db.execute(f"SELECT packed FROM {of.blobs.name} WHERE second = ?", (number,)).fetchone()  # noqa: S608
+    return msgspec.convert(found[0], bytes) if found else b""
 
 
 def _bounded(at_ns: int) -> int:
@@ -125,3 +159,6 @@ def _scan(db: sqlite3.Connection, order: Literal["ASC", "DESC"], *, limit: int =
                 break
             found.append(number)
     return found
+
+
+_clocks_decoder: Final = msgspec.json.Decoder(list[tuple[int, int, int]])

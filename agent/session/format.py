@@ -1,44 +1,53 @@
-"""The session file, format 3: what is in it, in which order, and what may be relied on.
+"""The session file, format 4: what is in it, in which order, and what may be relied on.
 
 One recording is one SQLite file. Its `application_id` is `APPLICATION_ID`, its `user_version` the number of
-this format. Any SQLite tool can query it; the comments in the schema say what the columns mean.
+this format. Any SQLite tool opens it; the comments in the schema say what the columns mean.
 
 **While it is recorded** it is in WAL mode with `synchronous=FULL`: FILE has the siblings FILE-wal and
 FILE-shm, and about once a second all that came since is committed in one transaction, one row of `seconds`.
 What was committed outlives a `kill -9` and a power cut. The recorder holds an `flock` on FILE-wal: that
-tells a file that is still being recorded from one that was cut off. To copy a file that is not finished,
-copy FILE-wal with it.
+tells a file that is still being recorded from one that was cut off. To copy a file that is not finished, use
+`perfwatch session copy`, or copy FILE-wal with it.
 
 **When it is closed** the row in `ending` is written, the WAL is folded into FILE, and WAL mode is left:
 then it is one file, which opens on a read-only medium. (Where somebody reads it at that moment, the WAL is
 folded in just the same, but the mode and two siblings without content stay.) A file without the row in
 `ending` was cut off.
 
-**Order.** Every record has a `seq`: 1, 2, 3, ... in the order in which it was delivered, over all tables
-together. A row of `seconds` owns the records from `first_seq` on, `records` of them, and `verdicts` rows of
-the table `verdicts` in the same manner. A second is written once and never changed. `number` counts 1, 2,
-3, ...; a gap is damage.
+**Order.** Every record has a place: 1, 2, 3, ... in the order in which it was delivered. A row of `seconds` owns
+the records from `first_seq` on, `records` of them, and `verdicts` verdicts in the same manner. A second is written
+once and never changed. `number` counts 1, 2, 3, ...; a gap is damage. The name stands for a commit: one that grows
+beyond 2 MiB is cut in two.
 
-**Plain and dense.** What one queries is in plain tables, one column per field, units in the names, one
-column per bucket of a ledger. What is dense is in `dense`, one zlib-compressed msgpack blob a second
-(`stored.Dense`): of requests their peers, waits, stacks, calls to other processes (about 40 bytes each on the
-disk), who kept their event loop, a number that is the same for the same question in one recording, and the kind of
-a large answer's body (`text`, `compressed`, `other`); records that hold lists (open requests, CPUs, sockets, threads
-and their stacks, costs of probes); and any record that no row could hold exactly (an integer beyond 64 bits signed).
-Yes and no are 1 and 0. Times are nanoseconds of CLOCK_MONOTONIC; `session` says which wall time `started_ns`
-was.
+**Columns.** What was measured is in `packed`, one blob a second, which can be read by itself: a byte that says how
+it is compressed (`x`: a raw LZMA2 stream of preset 1; `z`: zlib, where the recorder's Python has no LZMA), then,
+compressed, the msgpack array `[kinds, order, columns, verdicts]`. `kinds` are the tags of the records that there are;
+`order` is a column with, for each record, the place of its kind; `columns` has for each kind a column of its records,
+each the list of its fields as msgpack has them, without its tag; `verdicts` is a column of
+`[request id, principle, mechanism, share, confidence, summary]`. What a column is stands in `columnar` and `integers`:
+records of one kind resemble each other field by field, and that is what makes a session small.
+A recording of 200 requests a second with the stacks of 20 threads, 100 times a second, takes less than 20 kB a second.
 
-**Checksums.** `seconds.crc32` is the CRC-32 of these, one after the other: the msgpack array of that row
-without its checksum; for each table from `requests` to `verdicts`, in the order of the schema, each row of
-this second as a msgpack array, in the order of `seq`; the compressed blob. `session` and `ending` carry
-their own (over the msgpack array of what they say). A second that does not match is left out by the reader
-and counted, never shown.
+**Times** are nanoseconds of CLOCK_MONOTONIC, which stands still while the host is suspended; `session` says which
+wall time `started_ns` was. `seconds.clocks` has readings of the wall clock, of CLOCK_BOOTTIME too: one at the start,
+and one whenever what they said before would be wrong by 10 ms. From such a moment on, wall time is counted from it.
 
-**Change.** A file whose `user_version` is greater than the reader's is refused; one that is smaller is read.
-Columns and tables are only ever added, at the end, with a new number: format 2 added the tables from
-`pressure` to `gc_pauses`, and the last columns of `requests`, `processes` and `listeners`; format 3 the tables
-`members` and `peer_processes`. The reader wants the schema of that number word for word and refuses a file with
-anything else in it.
+**Marks.** `seconds.marks` has moments that one may want to go to: slow requests, errors, long pauses of the garbage
+collector, throttling, changes of the target; of each kind at most 8 a second.
+
+**Checksums.** `seconds.crc32` is the CRC-32 of two things, one after the other: the msgpack array of that row without
+its checksum, and the blob in `packed`. `session` and `ending` carry their own (over the msgpack array of what they
+say). A second that does not match is left out by the reader and counted, never shown; so is one whose columns are not
+what its row says, or that would unpack to more than 8 MiB or 4 million values.
+
+**Change.** A file whose `user_version` is greater than the reader's is refused; one that is smaller is read, and
+`perfwatch session compact` writes it anew in this format. Fields of records are only ever added, at the end, with a
+default; a new kind of record needs a new number. Format 1 to 3 kept most records in plain tables, one column per field,
+and what is dense in `dense`, zlib-compressed msgpack (`stored.Dense`); their checksum covers the rows of a second too.
+Format 2 added the tables from `pressure` to `gc_pauses`, and the last columns of `requests`, `processes` and
+`listeners`; format 3 the tables `members` and `peer_processes`; format 4 replaced them all by `packed`, which takes a
+third of the room, and added readings of the clocks. The reader wants the schema of that number word for word and
+refuses a file with anything else in it.
 """
 
 from __future__ import annotations
@@ -87,12 +96,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 APPLICATION_ID: Final = int.from_bytes(b"PWSE")
-VERSION: Final = 3
+VERSION: Final = 4
+PAGE_BYTES: Final = 1024
+"""Of the file that is written: what the last page of a second's blob leaves empty is lost."""
 
 MAX_RECORD_BYTES: Final = 4 << 20
 """Of one record as msgpack; the writer refuses a longer one."""
 MAX_SECOND_BYTES: Final = 16 << 20
-"""Of all rows of one second, and of its blob when unpacked: the writer keeps to it, the reader insists."""
+"""Of all rows of one second up to format 3, and of its blob when unpacked: the reader insists."""
+MAX_PACKED_BYTES: Final = 8 << 20
+"""Of the columns of one second since format 4, when unpacked: the writer keeps to it, the reader insists."""
+MAX_PACKED_VALUES: Final = 4 << 20
+"""In these columns, and as many that tell how they are laid out."""
 MAX_SECOND_RECORDS: Final = 100_000
 """In one second, and as many verdicts."""
 
@@ -150,6 +165,20 @@ SECONDS: Final = Table(
     ),
     "the commits, about one a second, in order",
 )
+SECONDS_4: Final = Table(
+    "seconds",
+    (
+        *SECONDS.columns,
+        Column("marks", "TEXT", "JSON: times of some moments worth going to, by kind; NULL: there are none"),
+        Column("clocks", "TEXT", "JSON: [at_ns, Unix ns, ns suspended so far] where the wall clock was read anew"),
+    ),
+    SECONDS.about,
+)
+PACKED: Final = Table(
+    "packed",
+    (Column("second", "INTEGER PRIMARY KEY", "seconds.number"), Column("packed", "BLOB NOT NULL")),
+    "records and verdicts, as compressed columns",
+)
 DENSE: Final = Table(
     "dense",
     (Column("second", "INTEGER PRIMARY KEY", "seconds.number"), Column("packed", "BLOB NOT NULL")),
@@ -173,17 +202,28 @@ class Format(NamedTuple):
     """What a file of one version holds."""
 
     record_tables: Mapping[type[Record], Table]
-    """Where the records of each kind are; a kind that is not here is in `dense`."""
+    """Up to format 3: where the records of each kind are; a kind that is not here is in `dense`."""
+    seconds: Table = SECONDS
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether records and verdicts are columns in `packed`."""
+        return not self.record_tables
 
     @property
     def checked(self) -> tuple[Table, ...]:
         """The tables that a second has rows in, in the order in which its checksum takes them."""
-        return (*self.record_tables.values(), VERDICT_TABLE)
+        return () if self.is_packed else (*self.record_tables.values(), VERDICT_TABLE)
+
+    @property
+    def blobs(self) -> Table:
+        """Where each second has its blob."""
+        return PACKED if self.is_packed else DENSE
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All tables, in the order of the schema."""
-        return (SESSION, SECONDS, *self.checked, DENSE, ENDING)
+        return (SESSION, self.seconds, *self.checked, self.blobs, ENDING)
 
 
 _FORMAT_1: Final[Mapping[type[Record], Table]] = {
@@ -215,7 +255,7 @@ _FORMAT_3: Final[Mapping[type[Record], Table]] = {
     TreeMember: Table("members", ends.MEMBERS, "whose processes are, where several targets were watched"),
     PeerProcess: Table("peer_processes", ends.PEER_PROCESSES, "who listens where the target called, on this host"),
 }
-FORMATS: Final = {1: Format(_FORMAT_1), 2: Format(_FORMAT_2), 3: Format(_FORMAT_3)}
+FORMATS: Final = {1: Format(_FORMAT_1), 2: Format(_FORMAT_2), 3: Format(_FORMAT_3), 4: Format({}, SECONDS_4)}
 """All that can be read, by version."""
 CURRENT: Final = FORMATS[VERSION]
 """What is written."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.marks import LONG_GC_NS, RESTARTS, Marks
+from perfwatch.agent.marks import LONG_GC_NS, RESTARTS, MarkKind, Marks
 from perfwatch.agent.session.fetch import UNSOUND
 from perfwatch.probes.frames import GcPause
 from perfwatch.probes.samples import CgroupSample
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 STRETCH: Final = 60
 """Seconds that are read at a time: about 10 ms of a busy server's."""
+_MOST: Final = 100
+"""Marks of a kind in one second."""
 _LATER: Final = 5
 """Seconds after a request within which its verdict is given."""
+_KEPT: Final = "SELECT marks FROM seconds WHERE number BETWEEN ? AND ? AND marks IS NOT NULL"
 _SPAN: Final = """
 SELECT min(first_seq), max(first_seq + records), min(first_verdict), max(first_verdict + verdicts)
 FROM seconds WHERE number BETWEEN ? AND ?"""
@@ -42,6 +45,7 @@ class Index:
 
     def __init__(self, db: sqlite3.Connection, of: Format, numbers: Sequence[int], marks: Marks) -> None:
         self._db, self._marks = db, marks
+        self._is_packed = of.is_packed
         self._has = {kind: kind in of.record_tables for kind in (GcPause, CgroupSample)}
         self._next, self._last = (numbers[0], numbers[-1]) if numbers else (1, 0)
 
@@ -54,7 +58,14 @@ class Index:
         """Read the next stretch; of one that is damaged what can be read."""
         first, self._next = self._next, self._next + STRETCH
         with contextlib.suppress(*UNSOUND):
-            self._read(first, self._next - 1)
+            (self._take if self._is_packed else self._read)(first, self._next - 1)
+
+    def _take(self, first: int, last: int) -> None:
+        """Take the marks that were made when it was recorded: of each second the first few of a kind."""
+        for (told,) in self._db.execute(_KEPT, (first, last)):
+            for kind, times in _decoder.decode(told).items():
+                for at_ns in times[:_MOST]:
+                    self._marks.add(kind, at_ns)
 
     def _read(self, first: int, last: int) -> None:
         marks = self._marks
@@ -85,3 +96,6 @@ class Index:
             return 1, 0, 1, 0
         begin, end, first_verdict, end_verdict = msgspec.convert(found, tuple[int, int, int, int])
         return begin, end - 1, first_verdict, end_verdict - 1
+
+
+_decoder: Final = msgspec.json.Decoder(dict[MarkKind, list[int]])

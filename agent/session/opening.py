@@ -50,6 +50,7 @@ class Opened(NamedTuple):
     """A session that is open for reading."""
 
     db: sqlite3.Connection
+    version: int
     format: layout.Format
     is_live: bool
     """Somebody is recording into it."""
@@ -66,14 +67,14 @@ def open_session(path: Path) -> Opened:
     except BROKEN as error:
         raise _refusal(path, error) from None
     try:
-        found_format = _check(path, db)
+        version = _check(path, db)
     except BROKEN as error:
         db.close()
         raise _refusal(path, error) from None
     except PerfwatchError:
         db.close()
         raise
-    return Opened(db, found_format, is_live, note)
+    return Opened(db, version, layout.FORMATS[version], is_live, note)
 
 
 def _find(path: Path) -> Path:
@@ -143,8 +144,8 @@ def _open(path: Path, way: str) -> sqlite3.Connection:
     return db
 
 
-def _check(path: Path, db: sqlite3.Connection) -> layout.Format:
-    """Return the format; raises PerfwatchError unless this is a session of one that is known, and nothing besides."""
+def _check(path: Path, db: sqlite3.Connection) -> int:
+    """Return the format's number; PerfwatchError unless this is a session of one that is known, and nothing besides."""
     if db.execute("PRAGMA application_id").fetchone() != (layout.APPLICATION_ID,):
         raise PerfwatchError(f"{path} is an SQLite database of another program, not a session", _PERFWATCH)
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -160,7 +161,7 @@ def _check(path: Path, db: sqlite3.Connection) -> layout.Format:
     found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?", (len(expected) + 1,))
     if sorted(found.fetchall(), key=repr) != sorted(expected, key=repr):
         raise PerfwatchError(f"{path} is damaged, or was changed by another program: its tables are not a session's")
-    return known
+    return int(version)
 
 
 def _has_content(path: Path) -> bool:

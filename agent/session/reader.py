@@ -45,7 +45,7 @@ class SessionReader:
     def _read_frame(self) -> None:
         """Read what frames the seconds: the session's own words, its end, and which seconds there are."""
         try:
-            self._info = fetch.info(self._db)
+            said = fetch.info(self._db)
         except fetch.UNSOUND:
             raise PerfwatchError(f"{self._path} is damaged: what it says of itself cannot be trusted") from None
         try:
@@ -54,6 +54,7 @@ class SessionReader:
             self._ending, self._is_end_sound = None, False
         self._damaged: set[int] = set()
         self._numbers = fetch.numbers(self._db)
+        self._info = said.with_clocks(fetch.clocks(self._db, self._opened.format))
         first, last = self._edge(self._numbers), self._edge(reversed(self._numbers))
         self._first_ns = min(r.at_ns for r in first.records) if first else self._info.started_ns
         self._last_ns = max(self._first_ns, *(r.at_ns for r in last.records)) if last else self._first_ns
@@ -78,9 +79,36 @@ class SessionReader:
         return self._ending is not None
 
     @property
+    def is_live(self) -> bool:
+        """Whether somebody was recording into it when it was opened."""
+        return self._opened.is_live
+
+    @property
+    def version(self) -> int:
+        """Number of its format."""
+        return self._opened.version
+
+    @property
+    def totals(self) -> tuple[int, int | None]:
+        """How many seconds and records were recorded; None where it was not finished, and nobody can say."""
+        return self._total, self._ending.records if self._ending else None
+
+    @property
     def ended(self) -> str | None:
         """Why the recording ended; None if it was not finished."""
         return self._ending.ended if self._ending else None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something that was recorded is known to lack, by now."""
+        return bool(self._lost) or not self._is_end_sound
+
+    def counted(self) -> tuple[int, int]:
+        """Return how many records and verdicts there are, as the rows of seconds say."""
+        try:
+            return fetch.counted(self._db)
+        except fetch.UNSOUND:
+            return 0, 0
 
     @property
     def note(self) -> str | None:
@@ -101,11 +129,15 @@ class SessionReader:
     def records(self, start_ns: int | None = None) -> Iterator[Record]:
         """Yield the sound records in order of delivery, second by second; from `start_ns` on where it is given."""
         if start_ns is None:
-            for second in self._sound(self._numbers):
+            for second in self.seconds():
                 yield from second.records
             return
-        for second in self._sound(self._numbers[self._index_at(start_ns) :]):
+        for second in self.seconds(start_ns):
             yield from (record for record in second.records if record.at_ns >= start_ns)
+
+    def seconds(self, start_ns: int | None = None) -> Iterator[Second]:
+        """Yield the sound seconds, in order; from the one of a moment on, or the one before it."""
+        return self._sound(self._numbers if start_ns is None else self._numbers[self._index_at(start_ns) :])
 
     def begin(self, at_ns: int, reach: Reach) -> int:
         """Return where to begin, to know what lay within reach before a moment; by the rows, unchecked."""
@@ -174,8 +206,11 @@ class SessionReader:
         return "cut off: it was never finished, and its last second may be missing"
 
     def _damage_note(self) -> str | None:
-        lost = max(0, self._total - len(self._numbers)) + len(self._damaged)
-        return f"{lost} of {self._total} seconds are damaged and left out" if lost else None
+        return f"{self._lost} of {self._total} seconds are damaged and left out" if self._lost else None
+
+    @property
+    def _lost(self) -> int:
+        return max(0, self._total - len(self._numbers)) + len(self._damaged)
 
     def _index_at(self, at_ns: int) -> int:
         """Return where in the seconds to begin for a moment; one earlier than it seems, as the row may be damaged."""

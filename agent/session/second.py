@@ -1,55 +1,47 @@
-"""One second of a session, packed into rows and a blob, and unpacked again.
+"""One second of a session, packed into a head and a blob of columns, and unpacked again.
 
-Unpacking trusts nothing: sizes are bounded before anything is built, all is decoded into declared types,
+Unpacking trusts nothing: sizes are bounded before anything is built, all is converted into declared types,
 and what does not match its checksum, or is not whole, is `Damaged`.
 """
 
 from __future__ import annotations
 
-import math
 import zlib
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
 import msgspec
 
+from perfwatch.agent.marks import Marks
+from perfwatch.agent.session import columnar
+from perfwatch.agent.session.compression import compress, decompress
 from perfwatch.agent.session.format import (
     CURRENT,
-    DENSE,
+    MAX_PACKED_BYTES,
+    MAX_PACKED_VALUES,
     MAX_RECORD_BYTES,
-    MAX_SECOND_BYTES,
     MAX_SECOND_RECORDS,
-    SECONDS,
-    VERDICT_TABLE,
-    Format,
     Row,
-    Table,
     encode_row,
 )
-from perfwatch.agent.session.stored import Damaged, Dense, Head, Parts, Second, StoredVerdict
-from perfwatch.probes.records import BUCKETS, InFlight, PeerProcess, Record, ServedRequest, encode
-from perfwatch.probes.samples import Connection, ThreadTime
+from perfwatch.agent.session.stored import Damaged, Head, Packed, Second, StoredVerdict
+from perfwatch.probes.records import BUCKETS, InFlight, Record, ServedRequest, encode
+from perfwatch.probes.samples import ClockReading, ThreadTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
+
+    from perfwatch.agent.marks import MarkKind
 
 _T = TypeVar("_T")
-_FULL_BYTES: Final = MAX_SECOND_BYTES - 2 * MAX_RECORD_BYTES
-_LEVEL: Final = 5
-"""Of compression: what comes after it makes nothing smaller here, and takes more than twice as long."""
+_FULL_BYTES: Final = 2 << 20
+_MAX_MARKS: Final = 8
+"""Of each kind in one second."""
 _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
-_FIELDS: Final = ServedRequest.__struct_fields__
-_BOOKED: Final = _FIELDS.index("booked_ns")
-_ANSWERS: Final[dict[type[Record], set[int]]] = {
-    kind: {kind.__struct_fields__.index(name) for name in names}
-    for kind, names in ((Connection, ("resumed", "reset")), (PeerProcess, ("is_target",)))
-}
-"""Fields that are yes or no."""
-_DENSE: Final = slice(_FIELDS.index("peers"), _FIELDS.index("waits") + 1)
-_CODE: Final = _FIELDS.index("code")
-_dense_of: Final = attrgetter(*Parts.__struct_fields__[1:])
-_NO_DENSE: Final = _dense_of(Parts(0, (), ()))
+_KINDS: Final[dict[str, type[Record]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Record)}
+_LISTS: Final[dict[str, type[list[Record]]]] = {tag: list[kind] for tag, kind in _KINDS.items()}  # type: ignore[valid-type]
+_WRONG: Final = (TypeError, ValueError, LookupError, ArithmeticError, StopIteration)
+"""What Python raises over columns that nobody packed."""
 
 
 class Filling:
@@ -59,11 +51,12 @@ class Filling:
         self.number = number
         self.first_seq = self.next_seq = first_seq
         self.first_verdict = self.next_verdict = first_verdict
+        self._clocks: list[tuple[int, int, int]] = []
         self._times_ns: list[int] = []
-        self._rows: dict[str, list[Row]] = {}
-        self._parts: list[msgspec.Raw] = []
-        self._records: list[tuple[int, msgspec.Raw]] = []
-        self._verdicts: list[tuple[int, StoredVerdict]] = []
+        self._kinds: dict[type[Record], int] = {}
+        self._order: list[int] = []
+        self._records: list[list[list[object]]] = []
+        self._verdicts: list[list[object]] = []
         self._size = 0
 
     @property
@@ -84,121 +77,120 @@ class Filling:
 
     def add(self, record: Record) -> None:
         """Take the next record; ValueError for one that breaks its own contract."""
-        if not _is_whole(record):
+        if not is_whole(record):
             raise ValueError(f"a ledger has {len(BUCKETS)} buckets")
-        packed = encode(record)
-        if len(packed) > MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {len(packed)} bytes; a session takes up to {MAX_RECORD_BYTES}")
-        table = CURRENT.record_tables.get(type(record))
-        row = _row(self.next_seq, record)
-        if table and _is_exact(row):
-            self._add_row(table, row)
-            if isinstance(record, ServedRequest):
-                self._add_parts(record)
-        else:
-            self._records.append((self.next_seq, msgspec.Raw(packed)))
-        self._size += len(packed)
+        size = len(encode(record))
+        if size > MAX_RECORD_BYTES:
+            raise ValueError(f"a record of {size} bytes; a session takes up to {MAX_RECORD_BYTES}")
+        place = self._kinds.setdefault(type(record), len(self._kinds))
+        if place == len(self._records):
+            self._records.append([])
+        self._records[place].append(msgspec.to_builtins(record)[1:])
+        self._order.append(place)
+        self._size += size
+        if isinstance(record, ClockReading):
+            self._clocks.append((record.at_ns, record.unix_ns, record.suspended_ns))
         self._times_ns.append(record.at_ns)
         self.next_seq += 1
 
     def add_verdict(self, verdict: StoredVerdict) -> None:
         """Take the next verdict."""
-        row = (self.next_verdict, *msgspec.structs.astuple(verdict))
-        if _is_exact(row):
-            self._add_row(VERDICT_TABLE, row)
-        else:
-            self._verdicts.append((self.next_verdict, verdict))
-        self._size += len(encode_row(row))
+        row = list(msgspec.structs.astuple(verdict))
+        self._verdicts.append(row)
+        self._size += len(encode_row(tuple(row)))
         self.next_verdict += 1
 
-    def seal(self) -> dict[str, list[Row]]:
+    def seal(self, marks: SecondMarks, *, at_leisure: bool = False) -> dict[str, list[Row]]:
         """Return the rows of this second, by table."""
-        rows = dict(self._rows)
-        blob = b""
-        if self._parts or self._records or self._verdicts:
-            blob = zlib.compress(_encoder.encode((self._parts, self._records, self._verdicts)), _LEVEL)
-            rows[DENSE.name] = [(self.number, blob)]
+        blob = compress(self._packed(), at_leisure=at_leisure)
         counts = (self.next_seq - self.first_seq, self.next_verdict - self.first_verdict)
-        head = (self.number, self.first_seq, counts[0], self.first_verdict, counts[1], *_span(self._times_ns))
-        rows[SECONDS.name] = [(*head, _checksum(CURRENT, head, self._rows, blob))]
-        return rows
+        head = (self.number, self.first_seq, counts[0], self.first_verdict, counts[1], *span(self._times_ns))
+        clocks = msgspec.json.encode(self._clocks).decode() if self._clocks else None
+        more = (marks.told(), clocks)
+        crc = checksum((*head, *more), blob)
+        return {CURRENT.seconds.name: [(*head, crc, *more)], CURRENT.blobs.name: [(self.number, blob)]}
 
-    def _add_parts(self, record: ServedRequest) -> None:
-        dense = _dense_of(record)
-        if dense != _NO_DENSE:
-            self._parts.append(_raw(Parts(self.next_seq, *dense)))
+    def _packed(self) -> bytes:
+        packing = columnar.Packing()
+        tags = [str(kind.__struct_config__.tag) for kind in self._kinds]
+        columns = [packing.rows(rows) for rows in self._records]
+        data = _encoder.encode((tags, packing.column(self._order), columns, packing.rows(self._verdicts)))
+        if len(data) <= MAX_PACKED_BYTES and packing.values <= MAX_PACKED_VALUES:
+            return data
+        plain = [["p", rows] for rows in self._records]
+        return _encoder.encode((tags, ["p", self._order], plain, ["p", self._verdicts]))
 
-    def _add_row(self, table: Table, row: Row) -> None:
-        self._rows.setdefault(table.name, []).append(row)
+
+class SecondMarks(Marks):
+    """Collects the marks of one second, as they are kept beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[MarkKind, list[int]] = {}
+
+    def add(self, kind: MarkKind, at_ns: int) -> None:
+        """Keep one, if there are not many of its kind."""
+        times = self._found.setdefault(kind, [])
+        if len(times) < _MAX_MARKS and _LEAST <= at_ns <= _MOST:
+            times.append(at_ns)
+
+    def clear(self) -> None:
+        """Begin the next second."""
+        self._found = {}
+
+    def told(self) -> str | None:
+        """Return all as JSON; None where there is none."""
+        return msgspec.json.encode(self._found).decode() if self._found else None
 
 
-def unpack(layout: Format, head: Head, rows: Mapping[str, Sequence[Row]], blob: bytes) -> Second:
-    """Inverse of `Filling.seal`; `rows` by table. `Damaged` unless all is there, as it was written."""
-    if _checksum(layout, msgspec.structs.astuple(head)[:-1], rows, blob) != head.crc32:
+def unpack(head: Head, blob: bytes) -> Second:
+    """Inverse of `Filling.seal`. `Damaged` unless all is there, as it was written."""
+    check(head, blob)
+    packed = _decoder.decode(decompress(blob, MAX_PACKED_BYTES))
+    try:
+        second = _second(head, packed)
+    except _WRONG:
+        raise Damaged from None
+    if span(record.at_ns for record in second.records) != (head.first_ns, head.last_ns):
         raise Damaged
-    dense = _unpack_dense(blob) if blob else Dense((), (), ())
-    records = dict(dense.records)
-    parts = {part.seq: part for part in dense.parts}
-    for record_type, table in layout.record_tables.items():
-        for seq, *fields in rows.get(table.name, ()):
-            records[_int(seq)] = _record(record_type, fields, parts.pop(_int(seq), None))
-    verdicts = dict(dense.verdicts)
-    for seq, *fields in rows.get(VERDICT_TABLE.name, ()):
-        verdicts[_int(seq)] = msgspec.convert(fields, StoredVerdict)
-    second = Second(
-        head,
-        _in_order(records, head.first_seq, head.records),
-        _in_order(verdicts, head.first_verdict, head.verdicts),
-    )
-    span = _span(record.at_ns for record in second.records)
-    if parts or span != (head.first_ns, head.last_ns) or not all(map(_is_whole, second.records)):
+    if not all(map(is_whole, second.records)):
         raise Damaged
     return second
 
 
-def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | None) -> Record:
-    """Build one record from the columns after its `seq`."""
-    if record_type is ServedRequest:
-        booked = tuple(fields[_BOOKED : _BOOKED + len(BUCKETS)])
-        parts = parts or Parts(0, (), ())
-        fields = (*fields[:_BOOKED], booked, parts.peers, parts.waits, *fields[_BOOKED + len(BUCKETS) :])
-        if len(fields) == _CODE:  # format 1 ends earlier, and its requests have no stacks
-            fields = (*fields, *msgspec.structs.astuple(parts)[3:])
-    answers = _ANSWERS.get(record_type)
-    if answers:
-        fields = [_told(value) if place in answers else value for place, value in enumerate(fields)]
-    return msgspec.convert((record_type.__struct_config__.tag, *fields), record_type)
-
-
-def _row(seq: int, record: Record) -> Row:
-    """Return the columns of a record, `seq` first."""
-    fields = msgspec.structs.astuple(record)
-    if isinstance(record, ServedRequest):
-        fields = (*fields[:_BOOKED], *record.booked_ns, *fields[_DENSE.stop : _CODE])
-    if type(record) in _ANSWERS:
-        fields = tuple(int(value) if isinstance(value, bool) else value for value in fields)
-    return (seq, *fields)
-
-
-def _unpack_dense(blob: bytes) -> Dense:
-    """Decompress within `MAX_SECOND_BYTES`, and decode."""
-    unzip = zlib.decompressobj()
-    data = unzip.decompress(blob, MAX_SECOND_BYTES)
-    if not unzip.eof or unzip.unused_data:
+def check(head: Head, blob: bytes) -> None:
+    """Raise Damaged unless head and blob are what was written."""
+    row = msgspec.structs.astuple(head)
+    if checksum((*row[:7], *row[8:]), blob) != head.crc32:
         raise Damaged
-    return _dense_decoder.decode(data)
 
 
-def _checksum(layout: Format, head: Row, rows: Mapping[str, Sequence[Row]], blob: bytes) -> int:
-    """CRC-32 as `format` lays down."""
-    crc = zlib.crc32(encode_row(head))
-    for table in layout.checked:
-        for row in rows.get(table.name, ()):
-            crc = zlib.crc32(encode_row(row), crc)
-    return zlib.crc32(blob, crc)
+def checksum(head: Row, blob: bytes) -> int:
+    """CRC-32 as `format` lays down, of a head without its own."""
+    return zlib.crc32(blob, zlib.crc32(encode_row(head)))
 
 
-def _in_order(found: Mapping[int, _T], first: int, count: int) -> tuple[_T, ...]:
+def _second(head: Head, packed: Packed) -> Second:
+    unpacking = columnar.Unpacking(MAX_PACKED_VALUES)
+    order = unpacking.numbers(packed.order, head.records)
+    counts = [order.count(place) for place in range(len(packed.kinds))]
+    if sum(counts) != len(order) or len(set(packed.kinds)) != len(packed.columns):
+        raise Damaged
+    records = []
+    for tag, column, count in zip(packed.kinds, packed.columns, counts, strict=True):
+        rows = [(tag, *row) for row in unpacking.column(column, count)]  # type: ignore[misc]
+        records.append(iter(msgspec.convert(rows, _LISTS[tag])))
+    verdicts = msgspec.convert(unpacking.column(packed.verdicts, head.verdicts), tuple[StoredVerdict, ...])
+    return Second(head, tuple([next(records[place]) for place in order]), verdicts)
+
+
+def span(times_ns: Iterable[int]) -> tuple[int | None, int | None]:
+    """Earliest and latest time, as far as a column can say it."""
+    times = [min(max(at_ns, _LEAST), _MOST) for at_ns in times_ns]
+    return min(times, default=None), max(times, default=None)
+
+
+def in_order(found: Mapping[int, _T], first: int, count: int) -> tuple[_T, ...]:
     """Return what was found, by number; `Damaged` unless it is exactly `count` from `first` on."""
     if len(found) != count:
         raise Damaged
@@ -208,52 +200,12 @@ def _in_order(found: Mapping[int, _T], first: int, count: int) -> tuple[_T, ...]
         raise Damaged from None
 
 
-def _span(times_ns: Iterable[int]) -> tuple[int | None, int | None]:
-    """Earliest and latest time, as far as a column can say it."""
-    times = [min(max(at_ns, _LEAST), _MOST) for at_ns in times_ns]
-    return min(times, default=None), max(times, default=None)
-
-
-def _is_whole(record: Record) -> bool:
+def is_whole(record: Record) -> bool:
     """Whether its ledgers have a figure for each bucket: what no decoder checks."""
     if isinstance(record, InFlight):
         return all(len(request.booked_ns) == len(BUCKETS) for request in record.requests)
     return not isinstance(record, ServedRequest | ThreadTime) or len(record.booked_ns) == len(BUCKETS)
 
 
-def _is_exact(row: Row) -> bool:
-    """Whether SQLite gives back what it was given: it has 64-bit integers, no NaN, and one zero."""
-    for value in row:
-        if isinstance(value, int):
-            if not _LEAST <= value <= _MOST:
-                return False
-        elif isinstance(value, float) and _is_odd(value):
-            return False
-    return True
-
-
-def _is_odd(value: float) -> bool:
-    return math.isnan(value) or (value == 0 and math.copysign(1, value) < 0)
-
-
-def _told(value: object) -> bool | None:
-    """Turn a column of yes and no back into what it was."""
-    if value is None:
-        return None
-    if _int(value) not in (0, 1):
-        raise Damaged
-    return bool(value)
-
-
-def _int(value: object) -> int:
-    if not isinstance(value, int):
-        raise Damaged
-    return value
-
-
-def _raw(parts: Parts) -> msgspec.Raw:
-    return msgspec.Raw(_encoder.encode(parts))
-
-
 _encoder: Final = msgspec.msgpack.Encoder()
-_dense_decoder: Final = msgspec.msgpack.Decoder(Dense)
+_decoder: Final = msgspec.msgpack.Decoder(Packed)

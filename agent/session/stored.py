@@ -73,6 +73,21 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     first_ns: int | None
     last_ns: int | None
     crc32: int
+    marks: str | None = None
+    clocks: str | None = None
+
+
+class Packed(msgspec.Struct, frozen=True, array_like=True):
+    """The blob of one second since format 4, as msgpack; columns as in `columnar`."""
+
+    kinds: tuple[str, ...]
+    """Tags of the records that there are."""
+    order: list[object]
+    """Column of places in `kinds`, one for each record."""
+    columns: tuple[list[object], ...]
+    """For each kind a column of its records, without their tags."""
+    verdicts: list[object]
+    """A column."""
 
 
 class Second(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ import msgspec
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session import format as layout
 from perfwatch.agent.session import lock, place
-from perfwatch.agent.session.second import Filling
+from perfwatch.agent.session.second import Filling, SecondMarks
 from perfwatch.agent.session.stored import StoredVerdict
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class SessionWriter:
     nothing more, silently, and the file keeps all that was committed. Not for several threads at once.
     """
 
-    def __init__(self, path: Path, info: SessionInfo, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, info: SessionInfo, *, overwrite: bool = False, at_leisure: bool = False) -> None:
+        """`at_leisure`: what is written is kept elsewhere, so commits are not synced, and packing may take its time."""
         self._path = place.settle(path)
         place.make(self._path, lambda draft: _create(draft, info), overwrite=overwrite)
         self._filling = Filling(number=1, first_seq=1, first_verdict=1)
-        self._is_open = True
+        self._marks = SecondMarks()
+        self._is_open, self._at_leisure = True, at_leisure
         try:
             self._db = _connect(self._path)
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA synchronous = {'OFF' if at_leisure else 'FULL'}")
             self._bytes = self._size()  # and opens the WAL, which the lock is on
             self._lock = lock.hold(self._path)
         except (sqlite3.Error, OSError) as error:
@@ -98,6 +100,7 @@ class SessionWriter:
         """Take the next record of the stream; it is safe once `commit` has returned."""
         if self._is_open:
             self._filling.add(record)
+            self._marks.take(record)
             if self._filling.is_full:
                 self.commit()
 
@@ -106,6 +109,15 @@ class SessionWriter:
         verdict = request.verdict
         if self._is_open and verdict is not None:
             self._filling.add_verdict(StoredVerdict.of(request.record.id, verdict))
+            self._marks.judged((request,))
+            if self._filling.is_full:
+                self.commit()
+
+    def write_stored(self, verdict: StoredVerdict, requested_ns: int) -> None:
+        """Take a verdict of another session, and when its request was told."""
+        if self._is_open:
+            self._filling.add_verdict(verdict)
+            self._marks.add("slow", requested_ns)
             if self._filling.is_full:
                 self.commit()
 
@@ -113,12 +125,13 @@ class SessionWriter:
         """Make all that was written so far safe."""
         if not self._is_open or self._filling.is_empty:
             return
-        sealed = self._filling.seal()
+        sealed = self._filling.seal(self._marks, at_leisure=self._at_leisure)
         with self._guard():
             with self._transaction():
                 for table in layout.CURRENT.tables:
                     self._db.executemany(table.insert, sealed.get(table.name, ()))
             self._bytes = self._size()
+        self._marks.clear()
         done = self._filling
         self._filling = Filling(done.number + 1, done.next_seq, done.next_verdict)
 
@@ -195,6 +208,7 @@ def _create(path: Path, info: SessionInfo) -> None:
     try:
         with contextlib.closing(_connect(path)) as db:
             db.execute("PRAGMA synchronous = OFF")  # place.make syncs it
+            db.execute(f"PRAGMA page_size = {layout.PAGE_BYTES}")
             db.execute(f"PRAGMA application_id = {layout.APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {layout.VERSION}")
             if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):

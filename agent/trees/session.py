@@ -15,18 +15,16 @@ from pyinstrument.session import Session
 
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.trees.origin import Files
-from perfwatch.agent.trees.reasons import UNKNOWN, Reason, attribute, meaning, reason_of
-from perfwatch.probes.frames import MAX_FRAME_CHARS, Frame
+from perfwatch.agent.trees.paths import path_of
+from perfwatch.agent.trees.reasons import Reason, attribute, meaning, reason_of
+from perfwatch.probes.frames import MAX_FRAME_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from perfwatch.agent.model import StackTime
 
-MAX_DEPTH: Final = 200
-"""Frames of a path; pyinstrument walks trees by recursion."""
 _NAMELESS: Final = ("<lambda>", "<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
-_CUT: Final = "[outer frames left out]"
 _PRECISION_S: Final = 0.0001
 """Of the times that pyinstrument's page shows."""
 _LAST_UNIX_S: Final = 253_402_300_799.0
@@ -85,7 +83,7 @@ class _Place:
 def _add(root: _Place, stack: StackTime, files: Files) -> None:
     place, ns = root, stack.spent_ns
     place.lines[0] += ns
-    for frame in _path(stack):
+    for frame in path_of(stack):
         name, file = clean(frame.function[:MAX_FRAME_CHARS]), clean(frame.file[:MAX_FRAME_CHARS])
         files.see(frame, file)
         line = max(frame.line, 0)
@@ -93,14 +91,6 @@ def _add(root: _Place, stack: StackTime, files: Files) -> None:
         place.lines[line] += ns
     line = max(stack.frames[0].line, 0) if stack.frames else 0
     place.spent[reason_of(stack), line] += ns
-
-
-def _path(stack: StackTime) -> list[Frame]:
-    """Return the frames from the outermost; of a stack that is too deep, the innermost."""
-    if not stack.frames:
-        return [] if stack.bucket == "queue" else [Frame(UNKNOWN, "", 0)]
-    kept = list(reversed(stack.frames[:MAX_DEPTH]))
-    return kept if len(stack.frames) <= MAX_DEPTH else [Frame(_CUT, "", 0), *kept]
 
 
 def _records(place: _Place, path: list[str]) -> Iterator[tuple[list[str], int]]:

@@ -65,6 +65,7 @@ def of_thread(event: ev.RequestEvent, waits: list[Wait], unix_name: Callable[[by
 
 def of_way(way: Way, event: ev.RequestEvent, waits: list[Wait], naming: Naming) -> Account:
     """Tell where the time of a request went that was followed."""
+    way.book()
     inside: list[Wait] = []
     if way.gaps or waits:
         gaps = [_wait(gap, naming) for gap in way.gaps]

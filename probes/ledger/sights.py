@@ -1,6 +1,8 @@
 """What was seen of asyncio's tasks: which request waits on which connection of the process's own.
 
-A reading of the tasks names both by address. It is settled once the steps up to that moment were taken.
+A reading of the tasks names both by address. Where a connection's cannot be read, as with uvloop, the code in which a
+task waits still tells that it is for an answer, or for a timer. It is settled once the steps up to that moment were
+taken.
 """
 
 from __future__ import annotations
@@ -11,20 +13,32 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from perfwatch.probes.frames import TasksSample
+    from perfwatch.probes.frames import StackTable, TasksSample
     from perfwatch.probes.ledger.following.flow import Flow
 
 MAX_SIGHTS: Final = 4096
 MAX_REMOTES: Final = 8192
 
 
+_ANSWER: Final = (
+    ("_wait_for_data", "asyncio/streams.py"),
+    ("receive", "anyio/_backends/_asyncio.py"),
+    ("_wait", "aiohttp/streams.py"),
+    ("read", "aiohttp/streams.py"),
+    ("_do_execute", "asyncpg/connection.py"),
+)
+_TIMER: Final = (("sleep", "asyncio/tasks.py"),)
+
+
 class Sight(NamedTuple):
-    """A task that serves a client waits on a connection."""
+    """A task that serves a client waits on a connection, or for a timer."""
 
     at_ns: int
     pid: int
     client: str
-    used: str
+    used: str | None
+    """The connection's own address; None where it cannot be read, or the task waits for a timer."""
+    is_asleep: bool
 
 
 class Sights:
@@ -45,9 +59,12 @@ class Sights:
         opened = flow.opened(self._unix_name)
         clients = self._clients(flow, remote_of)
         for sight in sights:
-            number = opened.get(sight.used)
+            ids = clients.get((sight.pid, sight.client), ())
+            number = opened.get(sight.used) if sight.used else None
             if number is not None:
-                flow.witness(clients.get((sight.pid, sight.client), ()), number, sight.at_ns)
+                flow.witness(ids, number, sight.at_ns)
+            elif not sight.used:
+                flow.look(ids, sight.at_ns, is_asleep=sight.is_asleep)
 
     def _clients(self, flow: Flow, remote_of: Callable[[int], str | None]) -> dict[tuple[int, str], list[int]]:
         """Return the requests that are known of each client, by process."""
@@ -64,6 +81,26 @@ class Sights:
 
 def _seen(samples: Sequence[TasksSample]) -> Iterator[Sight]:
     for sample in samples:
+        waits = _Waits(sample.table)
         for task in sample.tasks:
-            if task.client and task.used:
-                yield Sight(sample.at_ns, sample.pid, task.client, task.used)
+            if not task.client:
+                continue
+            is_asleep = waits.is_in(task.stack, _TIMER)
+            if task.used or is_asleep or waits.is_in(task.stack, _ANSWER):
+                yield Sight(sample.at_ns, sample.pid, task.client, task.used, is_asleep)
+
+
+class _Waits:
+    """In which function each stack of a reading waits."""
+
+    def __init__(self, table: StackTable) -> None:
+        self._table = table
+
+    def is_in(self, place: int, functions: Sequence[tuple[str, str]]) -> bool:
+        """Tell whether a task waits in one of some functions, by their bare names and what their files end with."""
+        stack = self._table.stacks[place]
+        if not stack:
+            return False
+        frame = self._table.frames[stack[0]]
+        bare = frame.function.rpartition(".")[2]
+        return any(bare == function and frame.file.endswith(file) for function, file in functions)

@@ -28,7 +28,7 @@ def test_what_is_asked_is_what_is_done():
         (("disk=0",), (), "can be read 0.033 to 1000 times a second"),
         (("disk=-1",), (), "can be read 0.033 to 1000 times a second"),
         (("disk=inf",), (), "can be read 0.033 to 1000 times a second"),
-        (("ledger=1",), (), "can be read 20 to 1000 times a second"),
+        (("ledger=1",), (), "can be read 10 to 1000 times a second"),
         (("sampled=5",), (), "can be read 10 to 1000 times a second"),
         ((), ("ledger",), "choose with --fidelity"),
         ((), ("sampled",), "choose with --fidelity"),

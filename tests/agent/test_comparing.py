@@ -1,6 +1,9 @@
 """What changed between two views: checked against what was put into their records."""
 
+import re
+
 import making as m
+import msgspec
 import pytest
 from click.testing import CliRunner
 from fake_records import SECOND, generate, session_info
@@ -9,7 +12,7 @@ from fakes import FakeSource
 from perfwatch.agent import saving
 from perfwatch.agent.cli import cli
 from perfwatch.agent.compare_text import lines
-from perfwatch.agent.comparing import compare, viewed
+from perfwatch.agent.comparing import Pair, Part, compare, viewed
 from perfwatch.agent.playing import Window
 
 
@@ -18,6 +21,11 @@ def stretch(begin, **spent):
     for number in range(100):
         yield m.served(begin * 100 + number, begin * 1000 + number * 100, target="/order", **spent)
     yield m.served(begin * 100 + 200, begin * 1000 + 10_000, target=f"/only/in/{begin}x", on_cpu=5)
+
+
+def plain(comparison, width):
+    made = lines(comparison, ("before", "after"), width)
+    return "\n".join("".join(piece.text for piece in line).rstrip() for line in made)
 
 
 def window_of(records):
@@ -34,32 +42,56 @@ def comparison():
 def test_it_tells_what_became_slower_and_why(comparison):
     moved = comparison.endpoints[0]
     assert moved.name == "GET /order"
-    assert (moved.p50_ms.before, moved.p50_ms.after) == pytest.approx((30, 120), rel=0.02)
-    assert (moved.rate_rps.before, moved.rate_rps.after) == pytest.approx((10, 10), rel=0.02)
-    assert [(shift.name, round(shift.more_ms)) for shift in moved.buckets] == [("lock", 90)]
-    assert moved.causes[1] == "lock"
+    assert (moved.figures.p50_ms.before, moved.figures.p50_ms.after) == pytest.approx((30, 120), rel=0.02)
+    assert (moved.figures.rate_rps.before, moved.figures.rate_rps.after) == pytest.approx((10, 10), rel=0.02)
+    assert [(part.name, round(part.more_ms)) for part in moved.buckets] == [("lock", 90), ("calls", 0), ("on_cpu", 0)]
+    assert moved.causes == ("dependency 67 %", "lock 75 %")
 
 
 def test_what_is_new_or_gone_is_told_without_a_figure_for_the_other_side(comparison):
     others = {moved.name: moved for moved in comparison.endpoints[1:]}
     assert len(others) == 2
-    assert {(moved.p95_ms.before is None, moved.p95_ms.after is None) for moved in others.values()} == {
+    assert {(moved.figures.p95_ms.before is None, moved.figures.p95_ms.after is None) for moved in others.values()} == {
         (True, False),
         (False, True),
     }
-    text = "\n".join(lines(comparison))
-    assert "   new" in text
-    assert "   gone" in text
-    assert "lock +90 ms" in text
+    text = plain(comparison, 100)
+    assert re.search(r"\nGET /only/in/30x +new in B\n +throughput +- +0.1/s\n", text)
+    assert re.search(r"\nGET /only/in/10x +gone in B\n +throughput +0.1/s +-\n", text)
+
+
+def test_both_have_a_column_where_there_is_room_else_one_stands_below_the_other(comparison):
+    wide, narrow = plain(comparison, 100), plain(comparison, 74)
+    assert re.search(r"\n +A +B +change\nall requests\n", wide)
+    assert re.search(r"\n   p95 +30 ms +120 ms +\+300 %\n", wide)
+    assert re.search(r"\n   cause +dependency 67 % +lock 75 %\n   time  lock +0.0 ms +90 ms +\+90 ms\n", wide)
+    assert re.search(
+        r"\n  A +10/s +30 ms +30 ms +0 %  dependency 67 %\n  B +10/s +120 ms +120 ms +0 %  lock 75 %\n", narrow
+    )
+    assert re.search(r"\n  change +\+0 % +\+300 % +\+300 % +\+0.0 pts\n", narrow)
+    assert re.search(r"\n  time  lock +0.0 ms → 90 ms +\+90 ms\n", narrow)
+    for text, width in ((wide, 100), (narrow, 74)):
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_what_came_from_outside_is_harmless_and_a_long_name_has_a_line_of_its_own(comparison):
+    place = Part("\x1b[2J" * 30, Pair(1.0, 5.0))
+    evil = msgspec.structs.replace(comparison.endpoints[0], name="GET /\x1b[2J\u202e", code=(place,))
+    told = msgspec.structs.replace(comparison, endpoints=(evil,))
+    for width in (60, 74, 100, 200):
+        text = plain(told, width)
+        assert "\x1b" not in text
+        assert "GET /\\x1b[2J\\u202e" in text
+        assert re.search(r"1.0 ms( → | +)5.0 ms +\+4.0 ms", text)
 
 
 def test_the_same_twice_has_not_changed():
     records = generate(10)
     view = viewed(FakeSource(records), window_of(records))
     for moved in compare(view, view).endpoints:
-        assert moved.p95_ms.before == moved.p95_ms.after
+        assert moved.figures.p95_ms.before == moved.figures.p95_ms.after
         assert moved.causes[0] == moved.causes[1]
-        assert not moved.buckets
+        assert not any(part.more_ms for part in moved.buckets)
         assert not moved.code
 
 
@@ -71,5 +103,6 @@ def test_two_recordings_are_compared_by_a_command(tmp_path):
     saving.save(source, Window(first + 9 * SECOND, first + 20 * SECOND), files[1])
     result = CliRunner().invoke(cli, ["compare", *map(str, files)], catch_exceptions=False)
     assert result.exit_code == 0
-    assert "POST /order/{}" in result.output
-    assert " → " in result.output
+    assert f"A  {files[0]}   " in result.output
+    assert re.search(r"(?m)^POST /order/\{\} +p95 times ", result.output)
+    assert "\x1b" not in result.output

@@ -10,7 +10,7 @@ from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.model import ProbeStatus, StackTime
 from perfwatch.agent.report import correlate
 from perfwatch.agent.report_cells import cells
-from perfwatch.agent.report_trees import endpoint_trees, to_tree_text, tree_of
+from perfwatch.agent.report_trees import to_tree_text, tree_of
 from perfwatch.agent.selection import latest
 
 INFO = fake_records.session_info()
@@ -38,16 +38,6 @@ def test_the_tree_of_one_request():
     assert round(tree.session.root_frame().time * 1e9) == request.ledger.total_ns
 
 
-def test_the_trees_of_endpoints_share_the_time_out_the_costliest_first():
-    unknown, *requests = shop()
-    code = tuple(msgspec.structs.replace(stack, frames=()) for stack in unknown.stacks)
-    requests.append(msgspec.structs.replace(unknown, stacks=code))
-    trees = endpoint_trees(INFO, requests)
-    assert [tree.title.split(":")[0] for tree in trees] == ["POST /order/{}", "GET /search"]
-    durations = [round(tree.session.duration * 1e9) for tree in trees]
-    assert sum(durations) == sum(request.ledger.total_ns for request in requests)
-
-
 @pytest.mark.parametrize("width", [72, 100])
 def test_a_tree_as_text_has_a_heading_and_stays_inside(width):
     text = to_tree_text(tree_of(INFO, shop()), width, color=False)
@@ -60,7 +50,6 @@ def test_a_tree_as_text_has_a_heading_and_stays_inside(width):
 @pytest.mark.parametrize("stacks", [(), (StackTime((), "lock", is_gc=False, spent_ns=9),)])
 def test_without_stacks_there_is_no_tree_and_it_is_told_why(stacks):
     bare = [msgspec.structs.replace(request, stacks=stacks) for request in shop()]
-    assert endpoint_trees(INFO, bare) == []
     with pytest.raises(PerfwatchError, match=r"no stacks were recorded.*perfwatch doctor"):
         tree_of(INFO, bare)
     info = m.info(probes=(ProbeStatus("stacks", "unavailable", "no table of\x1b 3.14", remedy="pip install"),))

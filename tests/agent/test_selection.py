@@ -56,7 +56,7 @@ def test_what_no_request_is_of_is_told_with_what_there_is(wanted, told):
 
 
 def test_where_nothing_was_judged_it_says_so():
-    with pytest.raises(PerfwatchError, match="no request was judged"):
+    with pytest.raises(PerfwatchError, match="there is no judged request"):
         chosen([], Selection(request=1))
 
 

@@ -58,14 +58,14 @@ class Followed:
         return sum(figure(entry) for entry in self.truth if (entry.path, entry.kind) == (without_query(path), kind))
 
 
-def follow(serve, drive, *around):
+def follow(serve, drive, *around, options=()):
     """Start a server, have `drive(address)` send requests and return its samples while the recorder runs."""
     with contextlib.ExitStack() as stack:
         needed = {}
         for surrounding in around:
             needed |= stack.enter_context(surrounding())
         server = stack.enter_context(serve(environment=needed))
-        recorder = stack.enter_context(recording(server.pid, slow_ms=SLOW_MS))
+        recorder = stack.enter_context(recording(server.pid, slow_ms=SLOW_MS, options=options))
         samples = drive(server.address)
         report = recorder.finish()
         return Followed(samples, serving.truth(server.address), served(recorder.file), report), needed

@@ -131,10 +131,32 @@ def compare(snap_compare, name, size, keys):
 
 PROCESSES = (
     Candidate(
-        4312, "gunicorn shop.wsgi -b :8000", "3.12.4", "gunicorn", ("0.0.0.0:8000",), "www", 4, None, 3.0, 300 << 20
+        4312,
+        "gunicorn shop.wsgi -b :8000",
+        "3.12.4",
+        "gunicorn",
+        ("0.0.0.0:8000",),
+        "www",
+        4,
+        None,
+        3.0,
+        300 << 20,
+        None,
+        "flask",
     ),
     Candidate(
-        88, "python manage.py runserver", "3.11.2", "django", ("127.0.0.1:8001", "[::1]:8001"), "dev", 1, None, 9.0
+        88,
+        "python manage.py runserver",
+        "3.11.2",
+        "django",
+        ("127.0.0.1:8001", "[::1]:8001"),
+        "dev",
+        1,
+        None,
+        9.0,
+        None,
+        None,
+        "django",
     ),
     Candidate(99, "python backup.py --password=***", "3.8", None, (), "root", 0),
 )

@@ -12,7 +12,7 @@ from perfwatch.agent.model import ProbeStatus
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.threads import ThreadsScreen
 from perfwatch.tui.widgets import thread_rows
-from perfwatch.tui.widgets.thread_rows import ThreadRows, strip
+from perfwatch.tui.widgets.thread_rows import ThreadRows, strip, whole_strip
 
 
 def page(*, size=(120, 40), info=None, **changes):
@@ -149,3 +149,12 @@ def test_a_strip_has_a_cell_for_each_second_and_says_nothing_of_what_it_does_not
     late = thread_rows.strip((runtimes.Stretch(0, 30 * SECOND, (("lock", 30 * SECOND),)),), 8)
     assert late.plain == "▒" * 8
     assert strip(runtimes.stretches("LL#", 9 * SECOND), 0).plain == ""
+
+
+def test_a_strip_of_a_window_reaches_from_its_begin_to_its_end():
+    past = runtimes.stretches("LL##", 9 * SECOND)
+    assert whole_strip(past, (5 * SECOND, 9 * SECOND), 2).plain == "▒█"
+    assert whole_strip(past, (5 * SECOND, 9 * SECOND), 8).plain == "▒▒▒▒████"
+    assert whole_strip(past, (SECOND, 13 * SECOND), 6).plain == "  ▒█  "
+    assert whole_strip((), (0, SECOND), 3).plain == "   "
+    assert not whole_strip(past, (0, SECOND), 0).plain

@@ -1,16 +1,23 @@
 """Time under every screen: windows, bookmarks, saving, steps, over a recording; by keys and by mouse."""
 
+import re
+
 import pytest
 from fake_records import SECOND, generate, session_info
 from tui_driving import opened, scenario, screen, settled, shows, until
 
+from perfwatch.agent import bookmarks
 from perfwatch.agent.bookmarks import Bookmarks
 from perfwatch.agent.playing import Window
 from perfwatch.agent.replay import Replay
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.probes.records import ServedRequest
+from perfwatch.tui.messages import WindowWanted
 from perfwatch.tui.screens.host import HostScreen
+from perfwatch.tui.screens.overview import OverviewScreen
+from perfwatch.tui.screens.request import RequestScreen
+from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.widgets.requests import RequestRows
 from perfwatch.tui.widgets.timeline import Timeline
 
@@ -55,14 +62,58 @@ async def test_a_window_is_selected_by_keys_and_holds_on_every_page(replay):
         assert pilot.app.frame.view.count == requests_between(*window)
         await pilot.press("x")
         await shows(pilot, "all requests")
-        await shows(pilot, "GET /search   p95 times ")
+        await until(pilot, lambda: re.search(r" GET /search +p95 times ", screen(pilot)))
+        await until(pilot, lambda: re.search(r" A  14:13:34-14:13:3\d   \d+ requests in ", screen(pilot)))
+        assert " B  14:13:37-14:13:40 " in screen(pilot)
         await pilot.press("escape")
         await pilot.press("9")
         await until(pilot, lambda: isinstance(pilot.app.screen, HostScreen))
         assert pilot.app.screen.frame.position.window == window
         await pilot.press("v")
         await until(pilot, lambda: pilot.app.frame.position.window is None)
-        await until(pilot, lambda: pilot.app.frame.view.count == requests_between(FIRST, here))
+        await until(pilot, lambda: pilot.app.frame.view.count == requests_between(FIRST, here - 3 * SECOND))
+
+
+@scenario
+async def test_two_windows_are_compared(replay):
+    one, other = Window(FIRST, FIRST + 4 * SECOND), Window(FIRST + 10 * SECOND, FIRST + 16 * SECOND)
+    async with opened(replay, size=(80, 24)) as pilot:
+        for window, key, told in ((one, "X", "kept: select another"), (other, "x", "A  14:13:20-14:13:24")):
+            pilot.app._window_wanted(WindowWanted(*window))
+            await until(pilot, lambda: pilot.app.frame.position.window == window)  # noqa: B023
+            await pilot.press(key)
+            await shows(pilot, told)
+        assert "B  14:13:30-14:13:36" in screen(pilot)
+        await pilot.press("escape", "v")
+        await until(pilot, lambda: pilot.app.frame.position.window is None)
+        await pilot.press("X")
+        await shows(pilot, "no window is kept")
+
+
+@scenario
+async def test_escape_leaves_the_filter_then_the_window_then_the_page(replay):
+    async with opened(replay) as pilot:
+        stood = pilot.app.frame.position
+        window = Window(FIRST + 2 * SECOND, FIRST + 12 * SECOND)
+        await pilot.press("v", "escape")
+        await until(pilot, lambda: pilot.app._selecting_ns is None)
+        pilot.app._window_wanted(WindowWanted(*window))
+        await until(pilot, lambda: pilot.app.frame.position.window == window)
+        await pilot.press("2", "/", *"cause:lock", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RequestsScreen) and pilot.app.choices.filter)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RequestScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RequestsScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: not pilot.app.choices.filter)
+        assert pilot.app.frame.position.window == window
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.frame.position.window is None)
+        assert isinstance(pilot.app.screen, RequestsScreen)
+        assert (pilot.app.frame.position.now_ns, pilot.app.frame.position.paused) == (stood.now_ns, stood.paused)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
 
 
 @scenario
@@ -100,6 +151,21 @@ async def test_a_bookmark_is_set_kept_gone_to_and_forgotten(replay):
         await pilot.press("M", "d")
         await shows(pilot, "none yet; m sets one")
     assert Bookmarks(replay.path).all == ()
+
+
+@scenario
+async def test_where_no_more_bookmarks_are_kept_none_is_drawn(replay, monkeypatch):
+    monkeypatch.setattr(bookmarks, "MAX_BOOKMARKS", 1)
+    async with opened(replay) as pilot:
+        await pilot.press("m")
+        await shows(pilot, "bookmark at 14:13:40")
+        await pilot.press("enter", "left")
+        await until(pilot, lambda: "¶" in screen(pilot))
+        await pilot.press("m")
+        await shows(pilot, "there are 1 bookmarks already")
+        marks = pilot.app.frame.marks
+        assert marks.after("bookmark", FIRST) == FIRST + 20 * SECOND
+        assert marks.before("bookmark", LAST) == FIRST + 20 * SECOND
 
 
 @scenario

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from perfwatch.agent import moments
+from perfwatch.tui.keys import Keyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-class AskScreen(ModalScreen[Answer | None], Generic[Answer]):
+class AskScreen(Keyed, ModalScreen[Answer | None], Generic[Answer]):
     """Returns what was made of the answer, or None where nobody gave one."""
 
+    KEYS_OF = "a question"
     CSS_PATH = "asking.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel", key_display="esc")]
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Static
 
 from perfwatch.tui import palette
 from perfwatch.tui.keys import Keyed
+from perfwatch.tui.messages import Shown
 from perfwatch.tui.pages import PAGES
+from perfwatch.tui.widgets.ledger import LedgerPanel
 from perfwatch.tui.widgets.rows import RowList
+from perfwatch.tui.widgets.why import WhyPanel
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -38,7 +42,8 @@ TIME_KEYS: Final = (
     Binding("v", "app.window", "select a window: its begin, its end; leave it", show=False),
     Binding("m", "app.bookmark", "set a bookmark", show=False),
     Binding("M", "app.bookmarks", "list the bookmarks", show=False),
-    Binding("x", "app.compare", "compare the window with what was before it", show=False),
+    Binding("x", "app.compare", "compare the window with the one kept by X, or what was before it", show=False),
+    Binding("X", "app.keep_window", "keep the window, to compare another with it", show=False),
     Binding("w", "app.write", "write what was seen to a session file", show=False),
 )
 """The keys of time are the same on all screens that show a frame."""
@@ -126,3 +131,32 @@ class FrameScreen(SizedScreen):
     def show_frame(self, frame: Frame) -> None:
         """Hand the frame to those widgets that are not bound to it."""
         raise NotImplementedError
+
+
+class DetailScreen(FrameScreen, Generic[Shown]):
+    """Lies over another screen and shows one subject; it is kept, and shows another one the next time."""
+
+    def __init__(self, subject: Shown, frame: Frame | None = None) -> None:
+        super().__init__(frame)
+        self.take(subject)
+
+    def take(self, subject: Shown) -> None:
+        """Begin with a subject: whatever of the screen belongs to one that is shown is as it was at first."""
+        raise NotImplementedError
+
+    def begin(self, subject: Shown, frame: Frame | None) -> None:
+        """Show a subject as if this were a new screen."""
+        self.take(subject)
+        parts: list[RowList[Any] | LedgerPanel | WhyPanel] = [
+            *self.query(RowList),
+            *self.query(LedgerPanel),
+            *self.query(WhyPanel),
+        ]
+        for part in parts:
+            part.begin()
+        for line in self.query(Static):
+            line.update("")
+        self.set_focus(self.query(self.AUTO_FOCUS or "RowList").first())
+        if frame is not None and frame is self.frame:
+            self.show_frame(frame)
+        self.frame = frame

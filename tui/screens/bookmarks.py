@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from perfwatch.agent.bookmarks import Bookmark
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, clock, fit
+from perfwatch.tui.keys import Keyed
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ class BookmarkRows(RowList[Bookmark]):
         return "none yet; m sets one"
 
 
-class BookmarksScreen(ModalScreen[int | None]):
+class BookmarksScreen(Keyed, ModalScreen[int | None]):
     """Returns the moment to go to."""
 
+    KEYS_OF = "the list of bookmarks"
     CSS_PATH = "asking.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,M", "dismiss(None)", "close", key_display="esc"),
-        Binding("delete,d", "forget", "forget it", key_display="d"),
+        Binding("d,delete", "forget", "forget the bookmark", key_display="d"),
     ]
 
     def __init__(self, bookmarks: Sequence[Bookmark], info: SessionInfo, forget: Callable[[Bookmark], None]) -> None:

@@ -8,6 +8,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.users import UsersScreen
 from perfwatch.tui.subjects import OfKind
@@ -54,4 +55,4 @@ class CallsScreen(FrameScreen):
     def _open(self, event: RowList.Chosen) -> None:
         kind = self.query_one(CalledRows).item(event.key)
         if kind is not None:
-            self.app.push_screen(UsersScreen(OfKind(kind), self.frame))
+            self.post_message(DetailWanted(UsersScreen, OfKind(kind)))

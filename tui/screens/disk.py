@@ -41,4 +41,4 @@ class DiskScreen(SectionedScreen):
         told.append(busy, palette.ALARM if busiest.utilisation >= FULL else palette.STRONG)
         waited = sum(one.total_ms for one in frame.view.disk_waits)
         words = f"judged requests waited {duration(waited)} for it" if waited else "no judged request waited for a disk"
-        return told.append(f"   {words}   over the last 10 s", palette.QUIET)
+        return told.append(f"   {words}   over {frame.lately()}", palette.QUIET)

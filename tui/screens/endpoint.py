@@ -14,6 +14,7 @@ from perfwatch.agent.report_gains import gain_of
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, count, duration
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.flame import FlameScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from perfwatch.tui.messages import Frame
 
 
-class EndpointScreen(TreeScreen):
+class EndpointScreen(TreeScreen[str]):
     """Follows one endpoint by its key."""
 
     KEYS_OF = "an endpoint"
@@ -48,9 +49,10 @@ class EndpointScreen(TreeScreen):
         Binding("8", "flame", "flame graph of this endpoint", show=False),
     ]
 
-    def __init__(self, key: str, frame: Frame | None) -> None:
-        super().__init__(frame)
-        self._key = key
+    def take(self, subject: str) -> None:
+        """Follow the endpoint with this key."""
+        self._key = subject
+        self.remove_class("-stack")
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -73,11 +75,11 @@ class EndpointScreen(TreeScreen):
         found = next((end for end in view.endpoints if key_of((end.method, end.place)) == self._key), None)
         if found is None:
             self.query_one("#title", Static).update(Text(f"{clean(self._key)}   no request yet", style=palette.QUIET))
+            self.query("#called, #cheaper").remove_class("-told")
             return
         self._show(found)
         chances = [one for one in view.opportunities if key_of(one.endpoint) == self._key]
-        self.query_one("#cheaper", Static).update(chance_line(chances, self.size.width - 6))
-        self.set_class(bool(chances), "-cheaper")
+        self._tell("#cheaper", chance_line(chances, self.size.width - 6), is_told=bool(chances))
         why_not = "; ".join(why_no_stacks(frame.info)) if found.judged_count else "none of its requests was judged"
         stacks = found.stacks if is_code_known(found.stacks) else ()
         self.query_one(StackRows).tell(stacks, why_not, over=max(found.judged_count, 1))
@@ -94,8 +96,13 @@ class EndpointScreen(TreeScreen):
         self.query_one(LedgerPanel).show(whose, endpoint.ledger, beside=_normal(endpoint))
         gain = gain_of(endpoint.verdict.mechanism, endpoint.what_if, endpoint.latency_ms)
         self.query_one(WhyPanel).show(endpoint.verdict, gain=gain)
-        self.query_one("#called", Static).update(_called(endpoint))
-        self.set_class(bool(endpoint.downstream), "-calling")
+        self._tell("#called", _called(endpoint), is_told=bool(endpoint.downstream))
+
+    def _tell(self, selector: str, text: Text, *, is_told: bool) -> None:
+        """Say something on a line that is there only where there is something to say."""
+        line = self.query_one(selector, Static)
+        line.update(text)
+        line.set_class(is_told, "-told")
 
     def action_flame(self) -> None:
         """Open the flame graph of this endpoint."""
@@ -103,7 +110,7 @@ class EndpointScreen(TreeScreen):
 
     @on(RowList.Chosen, "#slow")
     def _open_request(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(RequestScreen(int(event.key), self.frame))
+        self.post_message(DetailWanted(RequestScreen, int(event.key)))
 
 
 def _title(endpoint: Endpoint) -> Text:

@@ -25,7 +25,13 @@ class FilteredScreen(FrameScreen):
     KEYS_OF = "overview, requests"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/", priority=True),  # what is typed ahead goes into the box
-        Binding("escape", "clear_filter", "clear the filter; without one, back", show=False, key_display="esc"),
+        Binding(
+            "escape",
+            "clear_filter",
+            "clear the filter, leave the window, or go back",
+            show=False,
+            key_display="esc",
+        ),
     ]
 
     choices: reactive[Choices] = reactive(Choices(), repaint=False)

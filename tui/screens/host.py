@@ -33,15 +33,15 @@ class HostScreen(SectionedScreen):
 
     def headline(self, frame: Frame) -> Text:
         """Say which host it is."""
-        return _title(frame.info)
+        return _title(frame.info, frame.lately())
 
 
-def _title(info: SessionInfo) -> Text:
+def _title(info: SessionInfo, lately: str) -> Text:
     system = f"Linux {clean(info.kernel)} {clean(info.machine)}"
     size = f"{counted(info.cpus, 'CPU')}   {binary(info.memory_bytes)}"
     return Text.assemble(
         ("host ", palette.QUIET),
         (clean(info.hostname), palette.STRONG),
-        (f"   {system}   {size}   over the last 10 s", palette.QUIET),
+        (f"   {system}   {size}   over {lately}", palette.QUIET),
         no_wrap=True,
     )

@@ -8,6 +8,7 @@ from textual import on
 from textual.containers import Container, Vertical
 
 from perfwatch.tui.filtering import Sieve, of_endpoint, of_open
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.pages import OVERVIEW
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.endpoint import EndpointScreen
@@ -78,12 +79,12 @@ class OverviewScreen(FilteredScreen):
 
     @on(RowList.Chosen, "#endpoints")
     def _open_endpoint(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(EndpointScreen(event.key, self.frame))
+        self.post_message(DetailWanted(EndpointScreen, event.key))
 
     @on(RowList.Chosen, "#slow")
     @on(RowList.Chosen, "#open")
     def _open_request(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(RequestScreen(int(event.key), self.frame))
+        self.post_message(DetailWanted(RequestScreen, int(event.key)))
 
     def show_moment(self, at_ns: int) -> None:
         """Point at a slow request, and let `enter` open it."""

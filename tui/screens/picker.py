@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -21,7 +22,7 @@ from perfwatch.tui.widgets.key_bar import KeyBar
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from textual.app import ComposeResult
 
@@ -58,7 +59,9 @@ class CandidateRows(RowList[Seen]):
         """Name the columns; a narrow terminal loses the user, and what a process uses."""
         user = f"{'user':<10}" if width >= _WIDE else ""
         use = f"{'cpu':>6}{'memory':>10}{'runs for':>10}  " if width >= _WIDER else f"{'cpu':>6}  "
-        return Text(f"{'pid':>7}  {user}{'python':<8}{'server':<13}{'listens on':<17}{use}program", palette.QUIET)
+        return Text(
+            f"{'pid':>7}  {user}{'python':<8}{'server':<{_serves(width)}}{'listens on':<17}{use}program", palette.QUIET
+        )
 
     def row(self, item: Seen, width: int) -> Text:
         """Show one process."""
@@ -69,7 +72,7 @@ class CandidateRows(RowList[Seen]):
             (f"{candidate.pid:>7}  ", palette.TEXT),
             (fit(clean(candidate.user), 9) + " " if width >= _WIDE else "", palette.QUIET),
             (fit(clean(candidate.python or "?"), 7) + " ", palette.QUIET),
-            (fit(clean(candidate.server or "") + workers, 12) + " ", palette.ACCENT),
+            (fit(_server(candidate, _serves(width)) + workers, _serves(width) - 1) + " ", palette.ACCENT),
             (fit(ports, 16) + " ", palette.TEXT if candidate.listeners else palette.FAINT),
             (_use(item, width), palette.TEXT),
         )
@@ -242,10 +245,21 @@ class _Cpu:
         return self._shares.get(pid)
 
 
+def _serves(width: int) -> int:
+    """How many cells the server and its framework have."""
+    return 21 if width >= _WIDE else 13
+
+
+def _server(candidate: Candidate, width: int) -> str:
+    """Name the server and the framework; where there is no room for both, the server."""
+    names = [clean(name) for name in dict.fromkeys((candidate.server, candidate.framework)) if name]
+    return " ".join(names if sum(map(cell_len, names)) < width - 5 else names[:1])
+
+
 def _words(candidate: Candidate) -> str:
     """Return what a filter is looked for in."""
-    words: Iterator[str] = iter((str(candidate.pid), candidate.user, candidate.python or "", candidate.server or ""))
-    return " ".join((*words, *candidate.listeners, candidate.command)).lower()
+    known = (candidate.user, candidate.python, candidate.server, candidate.framework, *candidate.listeners)
+    return " ".join((str(candidate.pid), *filter(None, known), candidate.command)).lower()
 
 
 def _age_s(candidate: Candidate) -> float | None:

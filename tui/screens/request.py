@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _FEWEST_ROWS: Final = 4
 
 
-class RequestScreen(TreeScreen):
+class RequestScreen(TreeScreen[int]):
     """Follows one id: while it is open, when it ends, and also after newer ones have pushed it out of the view."""
 
     KEYS_OF = "a request"
@@ -60,13 +60,14 @@ class RequestScreen(TreeScreen):
         Binding("u", "caller", "up to the request that made this one", show=False),
     ]
 
-    def __init__(self, request_id: int, frame: Frame | None) -> None:
-        super().__init__(frame)
-        self._request_id = request_id
+    def take(self, subject: int) -> None:
+        """Follow the request with this id."""
+        self._request_id = subject
         self._shown: Request | OpenRequest | None = None
         self._came_from: list[int] = []
         """The requests that led here, by id."""
         self._steps: tuple[Step, ...] = ()
+        self.remove_class("-stack", "-calls")
 
     def compose_parts(self) -> ComposeResult:
         """Yield the parts from top to bottom."""
@@ -135,7 +136,8 @@ class RequestScreen(TreeScreen):
 
     def _tell_calls(self, request: Request | None, view: View) -> None:
         self.query_one(CallRows).tell(request, view.peers)
-        self.set_class(request is not None and bool(request.record.calls), "-calling")
+        has_calls = request is not None and bool(request.record.calls)
+        self.query_one(StackRows).set_class(has_calls, "-calling")
 
     # In place of the rest
 

@@ -14,6 +14,7 @@ from perfwatch.tui import palette
 from perfwatch.tui.choices import ORDERS, Order
 from perfwatch.tui.filtering import Sieve
 from perfwatch.tui.format import clean, count
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.filtered import FilteredScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -81,7 +82,7 @@ class RequestsScreen(FilteredScreen):
 
     @on(RowList.Chosen, "#requests")
     def _open_request(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(RequestScreen(int(event.key), self.frame))
+        self.post_message(DetailWanted(RequestScreen, int(event.key)))
 
 
 def _title(view: View, kept: int, text: str) -> Text:

@@ -8,6 +8,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from perfwatch.tui.messages import DetailWanted
 from perfwatch.tui.screens.base import FrameScreen
 from perfwatch.tui.screens.users import UsersScreen
 from perfwatch.tui.subjects import OnConnection
@@ -56,4 +57,4 @@ class SocketsScreen(FrameScreen):
     def _open(self, event: RowList.Chosen) -> None:
         connected = self.query_one(SocketRows).item(event.key)
         if connected is not None:
-            self.app.push_screen(UsersScreen(OnConnection(connected), self.frame))
+            self.post_message(DetailWanted(UsersScreen, OnConnection(connected)))

@@ -47,7 +47,7 @@ class ThreadsScreen(FrameScreen):
 
     def show_frame(self, frame: Frame) -> None:
         """Fill the list; the rest is bound to the frame."""
-        self.query_one(ThreadRows).take(frame.view)
+        self.query_one(ThreadRows).take(frame)
         self._look()
 
     @on(RowList.Moved)

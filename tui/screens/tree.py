@@ -7,11 +7,12 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.messages import Shown
+from perfwatch.tui.screens.base import DetailScreen
 from perfwatch.tui.widgets.stack import StackRows
 
 
-class TreeScreen(FrameScreen):
+class TreeScreen(DetailScreen[Shown]):
     """Has one `StackRows`; the class `-stack` says that it is what the screen shows."""
 
     KEYS_OF = "a request or an endpoint"

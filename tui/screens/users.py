@@ -8,7 +8,8 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from perfwatch.tui.screens.base import FrameScreen
+from perfwatch.tui.messages import DetailWanted
+from perfwatch.tui.screens.base import DetailScreen, FrameScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.key_bar import KeyBar
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from perfwatch.tui.subjects import Subject
 
 
-class UsersScreen(FrameScreen):
+class UsersScreen(DetailScreen["Subject"]):
     """What was last known of its subject stays, where that has gone."""
 
     CSS_PATH = "listed.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.leave", "back", key_display="esc")]
 
-    def __init__(self, subject: Subject, frame: Frame | None = None) -> None:
-        super().__init__(frame)
+    def take(self, subject: Subject) -> None:
+        """List who used this."""
         self._subject = subject
 
     def compose_parts(self) -> ComposeResult:
@@ -51,4 +52,4 @@ class UsersScreen(FrameScreen):
 
     @on(RowList.Chosen)
     def _open(self, event: RowList.Chosen) -> None:
-        self.app.push_screen(RequestScreen(int(event.key), self.frame))
+        self.post_message(DetailWanted(RequestScreen, int(event.key)))

@@ -49,8 +49,9 @@ class CallRows(RowList[tuple["Call", ...]]):
             super().__init__()
             self.detail = detail
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def begin(self) -> None:
+        """Have no calls yet."""
+        super().begin()
         self._request: Request | None = None
         self._names: dict[str, str] = {}
         self._is_each = False

@@ -1,4 +1,4 @@
-"""A line of charts over the last seconds, at the head of a page; where there is no room for them, nothing."""
+"""A line of charts at the head of a page, over the last seconds or a window; without room for them, nothing."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class Charted(Panel):
         """Draw them as high as the style sheet says."""
         height, room = self.size.height, width - 2 * _MARGIN
         charts = self.charts(frame.view)[: max(1, (room + _GAP) // (_EACH + _GAP))]
+        is_whole = frame.position.window is not None
+        charts = [one._replace(area=one.area[0 if is_whole else -_SECONDS :], is_whole=is_whole) for one in charts]
         if height < LEAST_HEIGHT or not charts:
             return Text()
         each = (room - _GAP * (len(charts) - 1)) // len(charts)
@@ -72,7 +74,7 @@ class CpuCharts(Charted):
 
     def charts(self, view: View) -> list[Chart]:
         """Return both."""
-        used = [second.cpu_use for second in view.timeline[-_SECONDS - 1 : -1]]
+        used = [second.cpu_use for second in view.timeline[:-1]]
         return [
             _share("cpu use", used),
             _share("some task waited for a CPU", view.lately.seconds.cpu_pressure, palette.WARN),

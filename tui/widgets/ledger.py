@@ -14,6 +14,8 @@ from perfwatch.tui.palette import UNACCOUNTED
 from perfwatch.tui.widgets.panel import joined
 
 if TYPE_CHECKING:
+    from textual.geometry import Size
+
     from perfwatch.agent.model import Ledger
     from perfwatch.tui.palette import Ink
 
@@ -27,9 +29,15 @@ class LedgerPanel(Widget):
 
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._title = title
+        self._first_title = title
+        self.begin()
+
+    def begin(self) -> None:
+        """Have no ledger yet."""
+        self._title = self._first_title
         self._ledger: Ledger | None = None
         self._beside: tuple[str, Ledger] | None = None
+        self._drawn: tuple[int, Text] | None = None
 
     def show(
         self,
@@ -39,12 +47,24 @@ class LedgerPanel(Widget):
     ) -> None:
         """Take another ledger, and one to set beside it, on its scale."""
         if (title, ledger, beside) != (self._title, self._ledger, self._beside):
-            self._title, self._ledger, self._beside = title, ledger, beside
+            self._title, self._ledger, self._beside, self._drawn = title, ledger, beside, None
             self.refresh(layout=True)
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
+        """Return how many lines there are."""
+        return self._lines(width).plain.count("\n") + 1
+
     def render(self) -> Text:
+        """Return bar and legend."""
+        return self._lines(self.size.width)
+
+    def _lines(self, width: int) -> Text:
+        if self._drawn is None or self._drawn[0] != width:
+            self._drawn = width, self._draw(max(1, width - 6))
+        return self._drawn[1]
+
+    def _draw(self, width: int) -> Text:
         """Draw bar and legend."""
-        width = max(1, self.size.width - 6)
         if self._ledger is None:
             return Text(f"   {self._title}", style=palette.STRONG)
         ledger = self._ledger

@@ -11,7 +11,7 @@ from perfwatch.agent.report_places import collector
 from perfwatch.tui import palette
 from perfwatch.tui.canvas import ACROSS, DOWN, Canvas, with_axis
 from perfwatch.tui.draw import gauge
-from perfwatch.tui.format import NONE, clean, percent, span
+from perfwatch.tui.format import NONE, clean, clock, percent, span
 from perfwatch.tui.widgets.sections import Section, SectionPanel, sentences, wrapped
 from perfwatch.tui.widgets.used import heat
 
@@ -51,9 +51,9 @@ class MemoryUse(SectionPanel):
             yield Section("memory", "", [Text(_why_not(frame), style=palette.WARN)])
         else:
             grown = wrapped(Text(), grows(memory.growth), width, palette.WARN if memory.growth else palette.QUIET)
-            yield Section("resident memory", _sum(memory), [*_chart(memory.total, width, high), *grown])
+            yield Section("resident memory", _sum(memory), [*_chart(memory.total, _ends(frame), width, high), *grown])
         yield Section("processes", _heading(width), [_process(one, width) for one in memory.processes[:_MOST]])
-        yield _collectors(view, width)
+        yield _collectors(view, frame.lately(), width)
         yield Section("limits", "", list(_limits(view, width)))
         yield Section("heap", "", sentences([_HEAP], width))
 
@@ -84,7 +84,7 @@ def grows(growth: Growth | None) -> str:
     return f"grows by {rate} a minute ({low} to {high}), over {span(growth.over_ns / _NS)}"
 
 
-def _chart(points: Sequence[tuple[int, int]], width: int, height: int) -> list[Text]:
+def _chart(points: Sequence[tuple[int, int]], ends: tuple[str, str], width: int, height: int) -> list[Text]:
     """Draw what it held since the first reading; the axis begins at 0 only where it came near."""
     if len(points) < 2:  # noqa: PLR2004 - a line
         return []
@@ -95,9 +95,19 @@ def _chart(points: Sequence[tuple[int, int]], width: int, height: int) -> list[T
     across = (room * ACROSS - 1) / max(points[-1][0] - first_ns, 1)
     up = (height * DOWN - 1) / max(high - low, 1)
     canvas.area([((at_ns - first_ns) * across, (value - low) * up) for at_ns, value in points], palette.LINE)
-    began = f"{span((points[-1][0] - first_ns) / _NS)} ago"
-    times = Text(" " * (width - room) + began + "now".rjust(max(room - len(began), 0)), style=palette.QUIET)
+    began, ended = ends
+    times = Text(" " * (width - room) + began + ended.rjust(max(room - len(began), 0)), style=palette.QUIET)
     return [*with_axis(canvas.lines(), *labels), times]
+
+
+def _ends(frame: Frame) -> tuple[str, str]:
+    """Say of when both ends of the chart are."""
+    points, info = frame.view.memory.total, frame.info
+    if len(points) < 2:  # noqa: PLR2004 - as above
+        return "", ""
+    if frame.position.window is None:
+        return f"{span((points[-1][0] - points[0][0]) / _NS)} ago", "now"
+    return clock(info.unix_s(points[0][0])), clock(info.unix_s(points[-1][0]))
 
 
 def _range(values: Sequence[int]) -> tuple[float, float]:
@@ -180,7 +190,7 @@ def _of_host(host: HostMemory) -> Iterator[str]:
 # --- collectors
 
 
-def _collectors(view: View, width: int) -> Section:
+def _collectors(view: View, since: str, width: int) -> Section:
     """Tell of the last 10 s and, below, of all; a pause that nobody saw has no length."""
     ever = {one.pid: one for one in view.queues_overall.interpreters}
     told = []
@@ -191,4 +201,4 @@ def _collectors(view: View, width: int) -> Section:
             told.append("  they are counted, but not seen one by one: how long they took is not known")
         if overall:
             told.append(f"  since attaching: {overall.partition(': ')[2].partition('; thresholds')[0]}")
-    return Section("garbage collectors", "over the last 10 s", sentences(told, width))
+    return Section("garbage collectors", f"over {since}", sentences(told, width))

@@ -82,12 +82,18 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
+        self._headline = ""
+        self._drawn: dict[tuple[str, bool, bool, int], tuple[Item, Strip]] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Be as if nothing had been shown yet."""
         self._rows: tuple[tuple[str, Item], ...] = ()
         self._cursor: str | None = None
         self._place = 0
         """Where the cursor was found last."""
-        self._headline = ""
-        self._drawn: dict[tuple[str, bool, bool, int], tuple[Item, Strip]] = {}
+        if self.is_mounted:
+            self.scroll_to(y=0, animate=False)
 
     # What a subclass says
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rich.text import Text
 
 from perfwatch.tui import palette
-from perfwatch.tui.charting import LEAST_HEIGHT, Chart, beside, drawn
+from perfwatch.tui.charting import LEAST_HEIGHT, Chart, beside, condensed, drawn, mean, peak
 from perfwatch.tui.draw import spark
 from perfwatch.tui.format import NONE, count, duration, percent, rate
 from perfwatch.tui.widgets.panel import Panel, joined
@@ -43,19 +43,22 @@ class Signals(Panel):
 
     def compose_text(self, frame: Frame, width: int) -> Text:
         """Draw as much as there is room for."""
-        height = self.size.height
-        return joined(tiled(frame.view, width) if height < LEAST_HEIGHT else charted(frame.view, width - 2, height))
+        height, whole = self.size.height, frame.position.window is not None
+        if height < LEAST_HEIGHT:
+            return joined(tiled(frame.view, width, whole=whole))
+        return joined(charted(frame.view, width - 2, height, whole=whole))
 
 
-def tiled(view: View, width: int) -> list[Text]:
+def tiled(view: View, width: int, *, whole: bool = False) -> list[Text]:
     """Share the width evenly; on a narrow terminal p50 is left out, and names are short."""
-    tiles = _tiles(view, short=width < _NARROW)
+    tiles = _tiles(view, _complete(view, whole=whole), short=width < _NARROW)
     if width < _WIDE:
         tiles = tiles[1:]
     each = (width - 2 - _GAP * (len(tiles) - 1)) // len(tiles)
     gap = " " * _GAP
     names = Text(gap).join([_title(tile, each) for tile in tiles])
-    lines = Text(gap).join([spark(tile.seconds, each, tile.style) for tile in tiles])
+    shown = [condensed(tile.seconds, each, peak) if whole else tile.seconds for tile in tiles]
+    lines = Text(gap).join([spark(seconds, each, tile.style) for tile, seconds in zip(tiles, shown, strict=True)])
     return [Text.assemble(" ", names), Text.assemble(" ", lines)]
 
 
@@ -64,8 +67,8 @@ def _title(tile: Tile, width: int) -> Text:
     return Text.assemble((tile.name, palette.QUIET), space, (tile.figure, palette.STRONG))
 
 
-def _tiles(view: View, *, short: bool) -> list[Tile]:
-    seconds, latency = _complete(view), view.latency_ms
+def _tiles(view: View, seconds: Sequence[Instant], *, short: bool) -> list[Tile]:
+    latency = view.latency_ms
     p50 = duration(latency.p50) if latency else NONE
     p95 = duration(latency.p95) if latency else NONE
     failed = percent(_failed(view), digits=0 if short else 1)
@@ -80,9 +83,9 @@ def _tiles(view: View, *, short: bool) -> list[Tile]:
     ]
 
 
-def charted(view: View, width: int, height: int) -> list[Text]:
+def charted(view: View, width: int, height: int, *, whole: bool = False) -> list[Text]:
     """Put the charts side by side, two by two, or below each other; what is in flight where it has room."""
-    charts = _charts(view)
+    charts = [chart._replace(is_whole=whole) for chart in _charts(view, _complete(view, whole=whole))]
     rows, columns = height // _CHART_HEIGHT, len(charts)
     if rows >= len(charts):
         rows, columns = len(charts), 1
@@ -97,9 +100,9 @@ def charted(view: View, width: int, height: int) -> list[Text]:
     return [Text.assemble(" ", line) for line in lines]
 
 
-def _charts(view: View) -> list[Chart]:
+def _charts(view: View, seconds: Sequence[Instant]) -> list[Chart]:
     """Return the four signals, and what is in flight."""
-    seconds, latency = _complete(view), view.latency_ms
+    latency = view.latency_ms
     slow = [second.slow > 0 for second in seconds]
     p50, p95 = (None, None) if latency is None else (latency.p50, latency.p95)
     return [
@@ -111,7 +114,13 @@ def _charts(view: View) -> list[Chart]:
             [second.p95_ms for second in seconds],
             slow,
         ),
-        Chart("throughput", [_strong(rate(view.throughput_rps))], rate, [second.requests for second in seconds]),
+        Chart(
+            "throughput",
+            [_strong(rate(view.throughput_rps))],
+            rate,
+            [second.requests for second in seconds],
+            joined=mean,
+        ),
         Chart(
             "errors",
             [_strong(percent(_failed(view), digits=1))],
@@ -126,9 +135,9 @@ def _charts(view: View) -> list[Chart]:
     ]
 
 
-def _complete(view: View) -> Sequence[Instant]:
-    """Return the last seconds without the present one."""
-    return view.timeline[-_SECONDS - 1 : -1]
+def _complete(view: View, *, whole: bool) -> Sequence[Instant]:
+    """Return the last seconds without the present one; of a window all that are complete."""
+    return view.timeline[0 if whole else -_SECONDS - 1 : -1]
 
 
 def _failed(view: View) -> float:

@@ -42,14 +42,18 @@ class StackRows(RowList[Row]):
         """Somebody wants to see more of the tree than one line."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        self._timer: Timer | None = None
         super().__init__(id=id)
+
+    def begin(self) -> None:
+        """Have no tree yet."""
+        super().begin()
         self._stacks: tuple[StackTime, ...] = ()
         self._branch: Branch | None = None
         self._shape = Shape()
         self._why_not = ""
         self._over = 1
         self._next_s = 0.0
-        self._timer: Timer | None = None
 
     def tell(self, stacks: tuple[StackTime, ...], why_not: str, *, over: int = 1, is_new: bool = False) -> None:
         """Take the stacks of so many requests, `over`: their mean is shown; without any, `why_not` says why.

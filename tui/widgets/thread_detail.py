@@ -68,10 +68,11 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
     figures = (NONE if share is None else percent(share, digits=1) for share in (thread.cpu, thread.wanted_cpu))
     cpu, wanted = figures
     gil = "" if thread.gil is None else f"   held the GIL in {percent(thread.gil)} of the readings"
-    yield _cut(Text(f"last 10 s   ran {cpu}   wanted a CPU {wanted}{gil}", style=palette.TEXT), width)
+    yield _cut(Text(f"{_of(frame, 'last 10 s')}   ran {cpu}   wanted a CPU {wanted}{gil}", style=palette.TEXT), width)
     waits, kept_ns = thread.kept
     if waits:
-        told = f"last minute  requests waited {duration_ns(kept_ns)} for locks that it had, in {counted(waits, 'wait')}"
+        since = _of(frame, "last minute")
+        told = f"{since}  requests waited {duration_ns(kept_ns)} for locks that it had, in {counted(waits, 'wait')}"
         yield _cut(Text(told, style=palette.WARN), width)
     for one in frame.view.deadlocks:
         if any((link.pid, link.tid) == (thread.pid, thread.tid) for link in one.members):
@@ -79,11 +80,15 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
             told = f"{clean(ring(one.members))}, for {_lasting(age_ns)}"
             yield from wrapped(Text(), told, width, f"bold {palette.ALARM}")
     if thread.past:
-        yield _cut(_minute(thread), width)
+        yield _cut(_past(thread, frame), width)
     yield Text()
 
 
-def _minute(thread: TargetThread) -> Text:
+def _of(frame: Frame, lately: str) -> str:
+    return lately if frame.position.window is None else "window"
+
+
+def _past(thread: TargetThread, frame: Frame) -> Text:
     """Say what it did in the time of its strip, and for how long."""
     spent: Counter[Doing | None] = Counter()
     for one in thread.past:
@@ -92,7 +97,7 @@ def _minute(thread: TargetThread) -> Text:
     lived_ns = max(spent.total(), 1)
     most = [(palette.ink_for(doing), ns) for doing, ns in spent.most_common()]
     told = [(f"  {ink.glyph} {ink.name} {percent(ns / lived_ns)}", ink.colour) for ink, ns in most]
-    return Text.assemble((f"last {span(lived_ns / _NS)}  ", palette.TEXT), stacked(most, _BAR), *told)
+    return Text.assemble((f"{_of(frame, 'last')} {span(lived_ns / _NS)}  ", palette.TEXT), stacked(most, _BAR), *told)
 
 
 def _stack(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:

@@ -48,7 +48,9 @@ def _lines(frame: Frame) -> Iterator[Text]:
     yield Text.assemble(*_states(view.threads))
     if keepers := sorted((one for one in view.threads if one.kept[0]), key=lambda one: -one.kept[1])[:_NAMED]:
         told = ", ".join(f"{clean(one.name)} {duration_ns(one.kept[1])} ({one.kept[0]}x)" for one in keepers)
-        yield Text.assemble(("locks  ", palette.QUIET), (f"in the last minute others waited for {told}", palette.TEXT))
+        yield Text.assemble(
+            ("locks  ", palette.QUIET), (f"in {frame.lately('minute')} others waited for {told}", palette.TEXT)
+        )
     for interpreter in view.queues.interpreters:
         threads = [one for one in view.threads if one.pid == interpreter.pid]
         wanted = [one for one in threads if one.doing == "gil"]

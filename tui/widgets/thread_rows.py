@@ -1,7 +1,8 @@
-"""The threads of the target: what each does now, and the last minute as a strip of cells."""
+"""The threads of the target: what each does now, and the last minute, or a window, as a strip of cells."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.text import Text
@@ -9,16 +10,17 @@ from rich.text import Text
 from perfwatch.agent.correlator.places import place_of
 from perfwatch.agent.correlator.wording import at
 from perfwatch.agent.model import TargetThread
+from perfwatch.agent.model_threads import Doing
 from perfwatch.tui import palette
 from perfwatch.tui.draw import runs
-from perfwatch.tui.format import NONE, clean, fit, fit_path, percent
+from perfwatch.tui.format import NONE, clean, clock, fit, fit_path, percent
 from perfwatch.tui.widgets.sorted_rows import Order, SortedRows
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from perfwatch.agent.model import View
     from perfwatch.agent.model_threads import Stretch
+    from perfwatch.tui.messages import Frame
 
 _CELL_NS: Final = 1_000_000_000
 _LONGEST: Final = 60
@@ -72,17 +74,30 @@ class ThreadRows(SortedRows[TargetThread]):
     _stuck: Collection[tuple[int | None, int | None]] = ()
     """Those that wait for each other in a ring."""
 
-    def take(self, view: View) -> None:
-        """Take the threads of a view."""
+    _window: tuple[int, int] | None = None
+    _ends = ("", "now")
+    """Of when both ends of the strips are, in a window."""
+
+    def take(self, frame: Frame) -> None:
+        """Take the threads of a frame."""
+        view, window = frame.view, frame.position.window
+        if window != self._window:
+            self._window = window
+            self._drawn.clear()
+            self.refresh()
+        if self._window is not None:
+            begin, end = (clock(frame.info.unix_s(at_ns)) for at_ns in self._window)
+            self._ends = begin, end
         self._stuck = {(link.pid, link.tid) for one in view.deadlocks for link in one.members}
         self.show([(f"{one.pid}/{one.tid}", one) for one in view.threads])
 
     def heading(self, width: int) -> Text:
         """Name the columns."""
         widths = _Widths.fitting(width)
-        ago, busy = f"{widths.strip} s ago  ", self.marked("busy")
-        left = widths.strip - len(ago) - len(busy)
-        strip = fit(f"{ago}{busy}{'now':>{left}}" if left > len("now") else busy, widths.strip)
+        begin, end = (f"{widths.strip} s ago", "now") if self._window is None else self._ends
+        busy = self.marked("busy")
+        left = widths.strip - len(begin) - 2 - len(busy)
+        strip = fit(f"{begin}  {busy}{end:>{left}}" if left > len(end) else busy, widths.strip)
         return Text.assemble(
             self.title("threads", widths.tid),
             (fit(self.marked("name"), widths.name), palette.QUIET),
@@ -109,7 +124,12 @@ class ThreadRows(SortedRows[TargetThread]):
         if widths.gil:
             mark = "◆" if item.holds_gil else ""
             text.append(f"{mark}{_share(item.gil):>{_FIGURES - len(mark)}}", palette.ALARM if mark else palette.TEXT)
-        text.append("  ").append_text(strip(item.past, widths.strip))
+        drawn = (
+            strip(item.past, widths.strip)
+            if self._window is None
+            else whole_strip(item.past, self._window, widths.strip)
+        )
+        text.append("  ").append_text(drawn)
         return text.append(fit(f"  {clean(where(item))}", widths.where), palette.QUIET)
 
     def empty(self) -> str:
@@ -126,6 +146,23 @@ def strip(past: tuple[Stretch, ...], width: int) -> Text:
         cells += [(ink.glyph, ink.colour)] * min(seconds, width)
     cells = cells[-width:] if width > 0 else []
     return runs([(" ", palette.FAINT)] * (width - len(cells)) + cells)
+
+
+def whole_strip(past: tuple[Stretch, ...], window: tuple[int, int], width: int) -> Text:
+    """Draw a window: each cell is what most of its part of it was; blank is when the thread was not seen."""
+    begin_ns, end_ns = window
+    each_ns = max((end_ns - begin_ns) / max(width, 1), 1)
+    spent = [Counter[Doing | None]() for _ in range(width)]
+    for one in past:
+        lasted_ns = max(one.until_ns - one.from_ns, 1)
+        first, last = (int((at_ns - begin_ns) / each_ns) for at_ns in (one.from_ns, one.until_ns - 1))
+        for cell in range(max(first, 0), min(last, width - 1) + 1):
+            from_ns = begin_ns + cell * each_ns
+            part = (min(from_ns + each_ns, one.until_ns) - max(from_ns, one.from_ns)) / lasted_ns
+            for doing, ns in one.spent:
+                spent[cell][doing] += round(ns * part)
+    inks = [palette.ink_for(cell.most_common(1)[0][0]) if cell else None for cell in spent]
+    return runs([(" ", palette.FAINT) if ink is None else (ink.glyph, ink.colour) for ink in inks])
 
 
 def where(thread: TargetThread) -> str:

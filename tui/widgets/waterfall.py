@@ -46,9 +46,13 @@ class Waterfall(RowList[Step]):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
+        self._room = _ROOM
+
+    def begin(self) -> None:
+        """Have no steps yet."""
+        super().begin()
         self._steps: tuple[Step, ...] = ()
         self._length_ns = 1
-        self._room = _ROOM
         self._is_each = False
 
     def plot(self, steps: Sequence[Step], length_ns: int, *, is_new: bool) -> None:

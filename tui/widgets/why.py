@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
 from rich.text import Text
 from textual.widget import Widget
 
 from perfwatch.agent.correlator.because import also, chain_lines, facts
 from perfwatch.tui import palette
 from perfwatch.tui.format import clean, percent
+from perfwatch.tui.widgets.panel import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from textual.geometry import Size
+
     from perfwatch.agent.model import Verdict
 
 _MAX_LINES: Final = 8
+_LABEL: Final = 6
+"""Cells that the words before the sentences take."""
 
 
 class WhyPanel(Widget):
@@ -27,7 +31,12 @@ class WhyPanel(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
+        self.begin()
+
+    def begin(self) -> None:
+        """Have nothing to say yet."""
         self._lines: tuple[tuple[str, Text], ...] = ()
+        self._wrapped: tuple[int, list[Text]] | None = None
 
     def show(
         self, verdict: Verdict | None, otherwise: str = "", gain: str | None = None, kept_by: tuple[str, ...] = ()
@@ -43,21 +52,31 @@ class WhyPanel(Widget):
             else tuple(_told(verdict, gain, kept_by))
         )
         if lines != self._lines:
-            self._lines = lines
+            self._lines, self._wrapped = lines, None
             self.refresh(layout=True)
 
     def as_text(self) -> list[str]:
         """Return the lines without colours."""
         return _plain(self._lines)
 
-    def render(self) -> Table:
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
+        """Return how many lines there are."""
+        return len(self._wrap(width))
+
+    def render(self) -> Text:
         """Lay the lines out."""
-        grid = Table.grid(padding=(0, 1), expand=True)
-        grid.add_column(width=6, justify="right", style=palette.QUIET)
-        grid.add_column(ratio=1, overflow="fold")
-        for label, sentence in self._lines:
-            grid.add_row(label, sentence)
-        return grid
+        return joined(self._wrap(self.size.width))
+
+    def _wrap(self, width: int) -> list[Text]:
+        """Put sentences beside their labels, lines below each other."""
+        if self._wrapped is None or self._wrapped[0] != width:
+            self._wrapped = width, [line for one in self._lines for line in self._beside(*one, width)]
+        return self._wrapped[1]
+
+    def _beside(self, label: str, sentence: Text, width: int) -> Iterator[Text]:
+        for line in sentence.wrap(self.app.console, max(1, width - _LABEL - 1), overflow="fold"):
+            yield Text.assemble((f"{label:>{_LABEL}} ", palette.QUIET), line)
+            label = ""
 
 
 def verdict_text(verdict: Verdict) -> list[str]:

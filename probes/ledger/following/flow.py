@@ -17,9 +17,9 @@ from perfwatch.probes.ledger.following.held import Held
 from perfwatch.probes.ledger.following.jobs import RUN_QUEUE, Job
 from perfwatch.probes.ledger.following.lanes import Lane
 from perfwatch.probes.ledger.following.owners import CALLS, Owners, acts_of
-from perfwatch.probes.ledger.following.ways import Came, Way
+from perfwatch.probes.ledger.following.ways import Came, Way, of_job
 from perfwatch.probes.ledger.following.witnesses import Witnesses, is_under_way
-from perfwatch.probes.ledger.following.workers import Handed, Workers, of_job
+from perfwatch.probes.ledger.following.workers import Handed, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _READS: Final = {steps.READ, steps.RECEIVED, steps.NOTICED}
 _HANDS: Final[Act] = (steps.HANDED, None, None)
+_AT_ONCE_NS: Final = 100_000
 _HANDS_SOME: Final = 0.1
 """So often a request of a kind hands work over at least, if it may be that it waited for a worker."""
 _SENDS: Final[Act] = (steps.SENT, None, None)
@@ -112,6 +113,13 @@ class Flow:
         if len(under_way) == 1 and not has_gone_on:
             self._witnesses.take(under_way[0], number, known, at_ns)
 
+    def look(self, ids: Iterable[int], at_ns: int, *, is_asleep: bool) -> None:
+        """Take in that one of some requests of the same client waited for an answer at a moment, or for a timer."""
+        under_way = [way for way in (self._ways[id_] for id_ in ids) if is_under_way(way, at_ns)]
+        if len(under_way) == 1:
+            asked = {key: one for key, one in self._connections.items() if one.asked_ns < at_ns and not one.is_answered}
+            self._witnesses.look(under_way[0], asked, is_asleep=is_asleep)
+
     def end(self, id_: int, at_ns: int, *, is_known: bool) -> None:
         """Take in that a request has ended; one that waited for a worker may still be had by one, if none is known."""
         way = self._ways.get(id_)
@@ -185,21 +193,25 @@ class Flow:
 
     def _named(self, lane: Lane, way: Way) -> Way:
         """Settle who acts: this one. Who stood before it in the loop's order has run before it, and left no trace."""
-        if way in lane.ready:
-            while (first := lane.ready.popleft()) is not way:
-                if isinstance(first, Way):
-                    lane.passed.append(first)
-                elif way.is_suspended and self._habits.may(way.kind, _HANDS):
-                    self._give(first, way)
-        elif way is not lane.actor and way.is_suspended:
+        is_next = way in lane.ready
+        if is_next:
+            _pass(lane, way)
+        if way.job and not way.job.is_over and any(map(_is_free, lane.ready)):
+            way.job.owner, way.job = None, None  # it went on with another one's
+        if way.is_suspended and (way is not lane.actor or is_next) and not way.is_resumed(lane.told_ns):
             self._explain(lane, way)
         return way
+
+    def _lacks_job(self, lane: Lane, way: Way) -> bool:
+        """Whether a request that goes on may have waited for a worker which has not told its end."""
+        may = (way.job or way.is_suspended) and self._habits.may(way.kind, _HANDS)
+        return may and not way.is_resumed(lane.told_ns)
 
     def _explain(self, lane: Lane, way: Way) -> None:
         """Find what came for a request that acts without any of it: it was thought to be for another."""
         for one in lane.ready:
             if isinstance(one, Job):
-                if self._habits.may(way.kind, _HANDS):
+                if one.lies_in(way.began_ns) and self._habits.may(way.kind, _HANDS):
                     lane.ready.remove(one)
                     self._give(one, way)
                     return
@@ -207,6 +219,10 @@ class Flow:
                 lane.ready.remove(one)
                 self._correct(one, way, came)
                 return
+        if came := next((came for came in lane.unclaimed if self._may_be_for(way, came)), None):
+            lane.unclaimed.remove(came)
+            self._claim(came, way)
+            return
         self._queue(lane, way)
 
     def _queue(self, lane: Lane, way: Way) -> None:
@@ -215,7 +231,7 @@ class Flow:
         uvloop joins what is told before it has looked. How long that work took is not known, only for what it waited.
         """
         hands = self._habits.often(way.kind, _HANDS) >= _HANDS_SOME and not way.done.get(_HANDS)
-        if hands and lane.freed_ns >= lane.polled_before_ns:
+        if hands and lane.freed_ns >= lane.polled_before_ns and not _had_worker(lane):
             way.came.append(Came(lane.freed_ns, "queue", certain=False))
             self._habits.did(way.kind, _HANDS)
             way.done[_HANDS] = 1
@@ -244,7 +260,10 @@ class Flow:
         taken.came.remove(came)
         if came.job:
             self._give(came.job, way)
-            return
+        else:
+            self._claim(came, way)
+
+    def _claim(self, came: Came, way: Way) -> None:
         way.came.append(came)
         known = self._connections.get(came.connection)
         if known:
@@ -277,7 +296,11 @@ class Flow:
         elif lane.is_worker:
             self._workers.answer(lane, way, step)
         else:
-            self._close(lane, step, way if way is lane.actor and not lane.ready else self._named(lane, way))
+            if way is not lane.actor or lane.ready:
+                self._named(lane, way)
+            if not way.has_answered and self._lacks_job(lane, way):
+                lane.wanting.append(way)
+            self._close(lane, step, way)
         way.answered(step.at_ns)
         lane.open.pop(way.id, None)
         if way in lane.passed:
@@ -289,7 +312,8 @@ class Flow:
         while lane.ready and _came_ns(lane.ready[0]) < step.since_ns:
             first = lane.ready.popleft()  # had its turn before the loop went idle
             if isinstance(first, Way):
-                lane.passed.append(first)
+                lane.had_turn(first, step.since_ns)
+        lane.unclaimed.clear()
         for one in lane.ready:
             if isinstance(one, Way):
                 one.woke(step.other)
@@ -390,6 +414,8 @@ class Flow:
             known.is_answered = True
         if way:
             self._deliver(lane, way, step)
+        elif known:
+            lane.unclaimed.append(self._came(step, known))
         self._turn(lane, step, way)
         return way
 
@@ -428,6 +454,27 @@ class Flow:
 def _runner(lane: Lane) -> Way | None:
     """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
     return None if lane.actor and lane.actor.job else lane.actor
+
+
+def _pass(lane: Lane, way: Way) -> None:
+    """Let a request have its turn, and those that stood before it; jobs stay, for their order is not known."""
+    jobs: list[Way | Job] = []
+    while (first := lane.ready.popleft()) is not way:
+        if isinstance(first, Way):
+            lane.had_turn(first, lane.told_ns)
+        else:
+            jobs.append(first)
+    lane.ready.extendleft(reversed(jobs))
+
+
+def _is_free(one: Way | Job) -> bool:
+    """Whether it is a job of which it is not known for whom it was."""
+    return isinstance(one, Job) and one.owner is None
+
+
+def _had_worker(lane: Lane) -> bool:
+    """Whether a worker of a loop had nothing to do before one became free."""
+    return any(since_ns < lane.freed_ns - _AT_ONCE_NS for since_ns in lane.rested.values())
 
 
 def _came_ns(one: Way | Job) -> int:

@@ -16,6 +16,9 @@ FIGURES = 16
 NOTHING = (0,) * FIGURES
 RUN_QUEUE = BUCKETS.index("run_queue")
 _LOCK, _GIL = BUCKETS.index("lock"), BUCKETS.index("gil")
+_IN_VAIN = (_LOCK, _GIL, RUN_QUEUE)
+VAIN_NS = 100_000
+"""A thread that was woken for work that another one took has run less, when it waits again."""
 
 
 class Job:
@@ -27,6 +30,8 @@ class Job:
         "done_ns",
         "handed_ns",
         "held",
+        "is_vain",
+        "lent",
         "owner",
         "ran_ns",
         "rested_ns",
@@ -46,6 +51,10 @@ class Job:
         self.rested_ns: int | None = None
         """When its thread waited for a lock last: was that for its next job, this one was done then."""
         self.booked_ns = [0] * FIGURES
+        self.is_vain = False
+        """Its thread found nothing to do: another one was faster."""
+        self.lent: Way | None = None
+        """Whose it was until its thread found nothing to do; it may have waited for a lock of its code."""
         self.certain = certain
         """Nobody else than the owner could have given it."""
         self.held: list[object] = []
@@ -54,6 +63,38 @@ class Job:
     def add(self, booked_ns: tuple[int, ...]) -> None:
         """Book what its thread did since the last step."""
         self.booked_ns = list(map(add, self.booked_ns, booked_ns))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was done, or nothing was found to do."""
+        return self.done_ns is not None or self.is_vain
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether its thread has done hardly more than to wait for a CPU, the interpreter, and a lock."""
+        return sum(self.booked_ns[:-2]) - sum(self.booked_ns[place] for place in _IN_VAIN) < VAIN_NS
+
+    def lies_in(self, since_ns: int) -> bool:
+        """Whether most of it was after a moment, when it was done."""
+        done_ns = self.done_ns or self.started_ns
+        return 2 * (done_ns - max(self.started_ns, since_ns)) >= done_ns - self.started_ns
+
+    def let_go(self) -> None:
+        """Take in that its thread found nothing to do: another one was faster."""
+        self.is_vain = True
+        if self.owner:
+            if self.owner.job is self:
+                self.owner.job = None
+            self.lent, self.owner = self.owner, None
+
+    def take_back(self) -> bool:
+        """Undo that nothing was found to do, if nobody else does it; whether it was undone."""
+        way, self.lent = self.lent, None
+        self.is_vain = False
+        if way is None or not way.is_suspended or way.has_answered:
+            return False
+        self.owner, way.job = way, self
+        return True
 
     def go_on(self, booked_ns: tuple[int, ...], since_ns: int, until_ns: int) -> None:
         """Take in that it was not done, but waited for a lock."""

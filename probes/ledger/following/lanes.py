@@ -10,7 +10,7 @@ from perfwatch.probes.ledger.step_events import LONG_NS
 
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.following.jobs import Job
-    from perfwatch.probes.ledger.following.ways import Way
+    from perfwatch.probes.ledger.following.ways import Came, Way
 
 MAX_STRETCHES: Final = 20_000
 RECENT: Final = 64
@@ -55,12 +55,18 @@ class Lane:
         stands for whoever waits for it."""
         self.passed: deque[Way] = deque(maxlen=MAX_PASSED)
         """Who had his turn and left no trace: it may still come, some turns of the loop later."""
+        self.unclaimed: deque[Came] = deque(maxlen=MAX_PASSED)
+        """Answers of which it is not known for whom they came, since the loop was idle."""
         self.open: dict[int, Way] = {}
         """Requests that have not answered, by id."""
         self.causes: tuple[Way | Job, ...] = ()
         """Whom something came for since the loop was idle, the first two: if it is one, all that is done is for it."""
         self.freed_ns = 0
         """When a worker of this loop was done with a job last; 0: the loop has had its turn since."""
+        self.rested: dict[int, int] = {}
+        """Workers of this loop that wait for work, and since when."""
+        self.wanting: deque[Way] = deque(maxlen=MAX_PASSED)
+        """Who answered while its worker had not told yet that its work was done: its loop may be faster than that."""
         self.is_worker = False
         self.job: Job | None = None
         """Of a worker: what it does."""
@@ -126,6 +132,11 @@ class Lane:
             self.ready.append(one)
         if one in self.passed:
             self.passed.remove(one)  # type: ignore[arg-type]  # a job is in none
+
+    def had_turn(self, way: Way, at_ns: int) -> None:
+        """Note that a request has had its turn, of which nothing was seen."""
+        way.turned_ns = at_ns
+        self.passed.append(way)
 
     def _until(self, at_ns: int, place: int) -> tuple[int, int]:
         """Tell how long it was busy, from the first stretch that is known until then, and how long without a CPU.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LONG_WAIT_NS: Final = 1_000_000
 MAX_GAPS: Final = 512
+MAX_PIECES: Final = 256
+"""Of a long answer; what is booked is not changed any more."""
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
 _LOOP: Final = _PLACE["loop"]
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
@@ -41,6 +43,15 @@ class Came(msgspec.Struct, frozen=True):
     """It can have been for no other."""
     asked_ns: int = 0
     """When what was answered was asked: before that, nobody waited for it."""
+
+
+def of_job(job: Job) -> Came:
+    """Make what comes of a worker's job, at its end."""
+    return Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain)
+
+
+def _resumes(came: Came) -> bool:
+    return came.job is not None or came.bucket == "calls"
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -68,6 +79,15 @@ class Piece(msgspec.Struct, frozen=True):
     polled_ns: int
     """Since when its loop can have known that it was ready, at most."""
     woken_ns: int | None
+    calling: tuple[Address | None, ...]
+    """Who had not answered it when it ended: one of them."""
+    turned_ns: int = 0
+    """When it had had a turn of its loop before, which left no trace; 0: it had none that is known of."""
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether its coroutine had waited for something that cannot be seen from outside."""
+        return not self.came or (self.turned_ns > 0 and not any(map(_resumes, self.came)))
 
 
 class SoFar(NamedTuple):
@@ -83,6 +103,7 @@ class Way:
     """A request, from its first byte to the last of its answer."""
 
     __slots__ = (
+        "_answered",
         "_pieces",
         "answered_by",
         "answered_ns",
@@ -96,6 +117,7 @@ class Way:
         "found_ns",
         "gaps",
         "id",
+        "is_seen",
         "is_whole",
         "job",
         "keepers",
@@ -103,6 +125,7 @@ class Way:
         "lane",
         "line",
         "peers",
+        "turned_ns",
     )
 
     def __init__(self, id_: int, connection: int, arrived_ns: int, lane: Lane, kind: int) -> None:
@@ -115,6 +138,8 @@ class Way:
         """Method and path, once they were told."""
         self.is_whole = True
         """No step of it was lost."""
+        self.is_seen = False
+        """It was seen to wait for an answer."""
         self.answered_ns = 0
         """When it answered last."""
         self.answered_by: int | None = None
@@ -132,14 +157,17 @@ class Way:
         """How often it acted so."""
         self.job: Job | None = None
         """That a worker does for it now."""
+        self.turned_ns = 0
+        """When it had had its turn, of which there is no trace; 0: it has left one since."""
         self.calling: dict[int, Address | None] = {}
         """Connections on which it waits for an answer."""
-        self._pieces: list[Piece] = []  # since its last answer: none of it, unless more is sent
+        self._pieces: list[Piece] = []
+        self._answered = 0  # so many of them belong to it: what came since its last answer does only if more is sent
 
     @property
     def is_suspended(self) -> bool:
         """Whether nothing that can be seen is under way for it, or came."""
-        return not (self.calling or self.job or any(came.job or came.bucket == "calls" for came in self.came))
+        return not (self.calling or self.job or any(map(_resumes, self.came)))
 
     @property
     def has_answered(self) -> bool:
@@ -153,7 +181,11 @@ class Way:
             came = tuple([one for one in self.came if one.at_ns <= started_ns])
             if came:  # else all was told before its loop's wait has ended
                 self.came = [one for one in self.came if one.at_ns > started_ns]
-        self._pieces.append(Piece(started_ns, ended_ns, booked_ns, came, lane, lane.polled_before_ns, lane.woken_ns))
+        polled_ns, woken_ns = lane.polled_before_ns, lane.woken_ns
+        turned_ns, self.turned_ns = self.turned_ns, 0
+        self._pieces.append(
+            Piece(started_ns, ended_ns, booked_ns, came, lane, polled_ns, woken_ns, self._called(), turned_ns)
+        )
 
     def woke(self, at_ns: int) -> None:
         """Note that what came has woken its loop; who does so tells of it a little later."""
@@ -169,16 +201,45 @@ class Way:
         return True
 
     def answered(self, at_ns: int) -> None:
-        """Book all so far: it belongs to the request."""
+        """Take in that all so far belongs to the request."""
         self.answered_ns = at_ns
-        for piece in self._pieces:
+        self._answered = len(self._pieces)
+        if self._answered >= MAX_PIECES:
+            self.book()
+
+    def was_done(self, job: Job) -> None:
+        """Take in what its worker told only after its loop had gone on with it."""
+        for place, piece in enumerate(self._pieces):
+            if piece.started_ns > job.started_ns and not piece.came:
+                came = msgspec.structs.replace(of_job(job), at_ns=piece.started_ns)
+                self._pieces[place] = msgspec.structs.replace(piece, came=(came,))
+                return
+
+    def is_resumed(self, at_ns: int) -> bool:
+        """Whether it has run without a break until then, since an answer or its worker's end came for it."""
+        for piece in reversed(self._pieces):
+            if piece.ended_ns != at_ns:
+                return False
+            if any(map(_resumes, piece.came)):
+                return True
+            at_ns = piece.started_ns
+        return False
+
+    def book(self) -> None:
+        """Book all that belongs to the request."""
+        for piece in self._pieces[: self._answered]:
             self._book(piece)
-        self._pieces.clear()
+        del self._pieces[: self._answered]
+        self._answered = 0
 
     def ended(self, at_ns: int) -> None:
         """Book all until its end, which was none of its own steps."""
         self.answered(at_ns)
-        self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None))
+        self.book()
+        self._fill(at_ns, Piece(at_ns, at_ns, NOTHING, tuple(self.came), self.lane, at_ns, None, self._called()))
+
+    def _called(self) -> tuple[Address | None, ...]:
+        return (next(iter(self.calling.values())),) if self.calling else ()
 
     @property
     def thread(self) -> int | None:
@@ -197,15 +258,17 @@ class Way:
         copy.peers, copy.keepers = {}, {}
         copy._pieces = list(self._pieces)  # noqa: SLF001 - its own
         copy.answered(now_ns)
+        copy.book()
         since_ns = copy.booked_until_ns
         lane = self.lane
         came = tuple(copy.came)
         if self.job and running_ns:
             came = (*came, Came(now_ns, "other", None, self.job.with_more(running_ns)))
+        polled_ns, calling = lane.polled_before_ns, self._called()
         if running_ns and not self.job:
-            copy._book(Piece(lane.told_ns, now_ns, running_ns, came, lane, lane.polled_before_ns, None))  # noqa: SLF001
+            copy._book(Piece(lane.told_ns, now_ns, running_ns, came, lane, polled_ns, None, calling))  # noqa: SLF001
         else:
-            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, came, lane, lane.polled_before_ns, None))  # noqa: SLF001
+            copy._fill(now_ns, Piece(now_ns, now_ns, NOTHING, came, lane, polled_ns, None, calling))  # noqa: SLF001
         state: Bucket = "calls" if self.calling else "loop" if self.came else "other"
         return SoFar(tuple(copy.booked_ns), state, since_ns, next(iter(self.calling.values()), None))
 
@@ -224,21 +287,26 @@ class Way:
 
     def _fill(self, until_ns: int, piece: Piece) -> None:
         """Book the gap before a piece."""
-        if piece.came:
-            for came in piece.came:
-                if came.job:
-                    self._work(came.job, until_ns, piece.lane)
-                else:
-                    if came.asked_ns:
-                        self._wait(min(came.asked_ns, came.at_ns, until_ns), "other", None, is_told=False)
-                    self._wait(min(came.at_ns, until_ns), came.bucket, came.peer)
-        elif self.calling:
-            self._wait(until_ns, "calls", next(iter(self.calling.values())))
+        for came in piece.came:
+            if came.job:
+                self._work(came.job, until_ns, piece)
+            else:
+                if came.asked_ns:
+                    self._wait(min(came.asked_ns, came.at_ns, until_ns), "other", None, is_told=False)
+                self._wait(min(came.at_ns, until_ns), came.bucket, came.peer)
+        if piece.is_suspended:
+            self._suspend(until_ns, piece)
+        self._take_turn(until_ns, piece)
+
+    def _suspend(self, until_ns: int, piece: Piece) -> None:
+        """Book the time in which its coroutine waited, until its loop can have known that it was ready."""
+        self._take_turn(min(piece.turned_ns, until_ns), piece)
+        if piece.calling:
+            self._wait(until_ns, "calls", piece.calling[0])
         elif piece.woken_ns is not None:
             self._wait(min(piece.woken_ns, until_ns), "sleep", None, is_told=False)
         else:
             self._wait(min(piece.polled_ns, until_ns), "other", None, is_told=False)
-        self._take_turn(until_ns, piece.lane)
 
     def _wait(self, until_ns: int, bucket: Bucket, peer: Address | None, *, is_told: bool = True) -> None:
         since_ns = self.booked_until_ns
@@ -254,10 +322,10 @@ class Way:
         if length >= LONG_WAIT_NS:
             self._keep(Gap(since_ns, until_ns, bucket, peer, None, self.lane, is_told))
 
-    def _work(self, job: Job, until_ns: int, lane: Lane) -> None:
+    def _work(self, job: Job, until_ns: int, piece: Piece) -> None:
         """Book what a worker did for it, and before that the wait for the worker: `queue`, if none was idle."""
         if job.handed_ns:
-            self._take_turn(min(job.handed_ns, until_ns), lane)
+            self._take_turn(min(job.handed_ns, until_ns), piece)
         else:
             self._wait(min(job.started_ns, until_ns), "queue", None)
         end_ns = min(job.done_ns or until_ns, until_ns)
@@ -267,12 +335,12 @@ class Way:
             self.booked_ns[place] += ns
         self.booked_until_ns = end_ns
 
-    def _take_turn(self, until_ns: int, lane: Lane) -> None:
+    def _take_turn(self, until_ns: int, piece: Piece) -> None:
         """Book the rest of a gap, in which it could have run: others kept the loop.
 
         A loop that waits for events has nothing to do for it: then there was something else that it waited for.
         """
-        since_ns = self.booked_until_ns
+        since_ns, lane = self.booked_until_ns, piece.lane
         length = until_ns - since_ns
         if length <= 0:
             return
@@ -284,10 +352,11 @@ class Way:
             self.booked_ns[RUN_QUEUE] += queued_ns  # a loop that has no CPU is nobody's fault
         idle_ns = length - busy_ns
         if idle_ns:
-            self.booked_ns[_PLACE[self._unseen]] += idle_ns
+            unseen = self._unseen(piece)
+            self.booked_ns[_PLACE[unseen]] += idle_ns
+            if idle_ns >= LONG_WAIT_NS:
+                self._keep(Gap(since_ns, since_ns + idle_ns, unseen, None, None, lane, is_told=False))
         self.booked_until_ns = until_ns
-        if idle_ns >= LONG_WAIT_NS:
-            self._keep(Gap(since_ns, since_ns + idle_ns, self._unseen, None, None, lane, is_told=False))
         if busy_ns - queued_ns < _NOBODYS_NS:
             return
         held: dict[Way | None, int] = {}
@@ -300,12 +369,11 @@ class Way:
         if length >= LONG_WAIT_NS:
             self._keep(Gap(since_ns, until_ns, "loop", None, keeper, lane, is_told=True))
 
-    @property
-    def _unseen(self) -> Bucket:
-        """What it waits for while its loop idles."""
+    def _unseen(self, piece: Piece) -> Bucket:
+        """Tell what it waits for while its loop idles."""
         if not any(self.booked_ns):
             return "queue"
-        return "calls" if self.calling else "other"
+        return "calls" if piece.calling else "other"
 
     def _keep(self, gap: Gap) -> None:
         if len(self.gaps) < MAX_GAPS:

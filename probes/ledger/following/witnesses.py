@@ -43,12 +43,25 @@ class Witnesses:
                 self._habits.did(way.kind, act)
         known.certain = True
 
-    def _take_from(self, taken: Way, way: Way, number: int, known: Connection) -> None:
+    def look(self, way: Way, asked: dict[int, Connection], *, is_asleep: bool) -> None:
+        """Settle that a request waited for an answer on one of those connections that had none, or for a timer."""
+        if is_asleep:
+            for number in [number for number in way.calling if number in asked and not asked[number].is_seen]:
+                self._take_from(way, None, number, asked[number])
+                asked[number].owner = None
+            return
+        acts = {one.act for one in asked.values()}
+        if len(acts) == 1 and not way.is_seen:
+            way.is_seen = True
+            for act in acts_of(acts.pop()):
+                self._habits.saw(way.kind, act)
+
+    def _take_from(self, taken: Way, way: Way | None, number: int, known: Connection) -> None:
         taken.calling.pop(number, None)
         if taken.done.get(known.act):
             taken.done[known.act] -= 1
         came = next((one for one in taken.came if one.connection == number), None)
-        if came:
+        if came and way:
             taken.came.remove(came)
             way.came.append(came)
         if known.certain:

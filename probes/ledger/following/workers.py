@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes.ledger import step_events as steps
 from perfwatch.probes.ledger.following.jobs import NOTHING, Job
-from perfwatch.probes.ledger.following.ways import Came
+from perfwatch.probes.ledger.following.ways import of_job
 
 if TYPE_CHECKING:
     from perfwatch.probes.ledger.following.held import Held
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 MAX_UNANSWERED: Final = 64
+LATE_NS: Final = 30_000_000
+"""So late, at most, a worker that has lost its CPU wakes its loop, which may have found before that it is done."""
 EARLY_NS: Final = 1_000_000
 """A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
 
@@ -52,7 +54,7 @@ class Workers:
 
     def go_on(self, lane: Lane, handed: Handed) -> None:
         """Take in that a thread was woken before it slept: in the midst of a job for a lock, else for a new one."""
-        if lane.job is None or lane.job.done_ns is not None:
+        if lane.job is None or lane.job.is_over:
             lane.is_worker = True
             _start(lane, handed, handed.at_ns)
 
@@ -62,10 +64,12 @@ class Workers:
             return self._take_next(lane, step)
         handed = self._handed.pop(step.tid, None)
         lane.is_worker = True
+        if lane.given_by:
+            lane.given_by.rested.pop(lane.tid, None)
         if handed is None or handed.lane.is_worker:
             lane.given_by = lane.given_by or (handed.lane.given_by if handed else None)
-            return _pass_lock(lane, step)
-        if lane.job and lane.job.done_ns is None:
+            return _woken_by_another(lane, step)
+        if lane.job and not lane.job.is_over:
             lane.job.add(step.booked_ns)
             self._finish(lane, lane.job, step.other)
         owner = _start(lane, handed, step.at_ns)
@@ -77,6 +81,9 @@ class Workers:
         """Take in that a worker tells its loop: the job is done."""
         job = _work(lane)
         job.add(step.booked_ns)
+        return self._done(lane, job, step)
+
+    def _done(self, lane: Lane, job: Job, step: StepEvent) -> Way | None:
         self._held.give(job)
         self._finish(lane, job, step.at_ns)
         lane.told_ns = step.at_ns
@@ -84,11 +91,17 @@ class Workers:
 
     def rest(self, lane: Lane, step: StepEvent) -> Way | None:
         """Take a worker's job for done: some servers tell their loop so in ways that cannot be seen."""
-        job = lane.job
-        if job and job.done_ns is None:
-            job.rested_ns = step.at_ns
-            return self.notify(lane, step)
-        return job.owner if job else None
+        if lane.given_by:
+            lane.given_by.rested[lane.tid] = step.at_ns
+        was_over = lane.job is None or lane.job.is_over
+        job = _work(lane)
+        job.rested_ns = step.at_ns
+        job.add(step.booked_ns)
+        if (was_over or job.owner) and job.did_nothing:
+            job.let_go()
+            lane.told_ns = step.at_ns
+            return None
+        return self._done(lane, job, step)
 
     def answer(self, lane: Lane, way: Way, step: StepEvent) -> None:
         """Settle that a worker's job was for the request that it answers itself; it goes on."""
@@ -140,8 +153,15 @@ class Workers:
         if lane.given_by:
             lane.given_by.freed_ns = at_ns
         way = job.owner
-        if way and way.answered_ns > job.started_ns:
-            return  # it was over before that was seen
+        if way and way.answered_ns > job.started_ns:  # it was over before that was seen
+            if way.job is job:
+                way.job = None
+            way = job.owner = None
+        if way is None and (late := _late(lane.given_by, job, at_ns)):
+            job.owner = late
+            late.was_done(job)
+            self._held.tell_job(job, late.id)
+            return
         if way:
             way.came.append(of_job(job))
             if way.job is job:
@@ -149,11 +169,6 @@ class Workers:
             self._held.tell_job(job, way.id)
         if lane.given_by:
             lane.given_by.expect(way or job)
-
-
-def of_job(job: Job) -> Came:
-    """Make what comes of a worker's job, at its end."""
-    return Came(job.done_ns or job.started_ns, "other", None, job, 0, job.certain)
 
 
 def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
@@ -164,6 +179,17 @@ def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
     if handed.owner:
         handed.owner.job = lane.job
     return handed.owner
+
+
+def _late(lane: Lane | None, job: Job, at_ns: int) -> Way | None:
+    """Find who has answered already, and waited for this job."""
+    if lane is None:
+        return None
+    for way in lane.wanting:
+        if way.answered_ns > job.started_ns and at_ns - way.answered_ns < LATE_NS and job.lies_in(way.began_ns):
+            lane.wanting.remove(way)
+            return way
+    return None
 
 
 def _was_swapped(job: Job) -> bool:
@@ -177,17 +203,24 @@ def _was_swapped(job: Job) -> bool:
     return True
 
 
-def _pass_lock(lane: Lane, step: StepEvent) -> Way | None:
-    """Go on with a worker that another one woke: it waited for a lock, in its job or before the next."""
+def _woken_by_another(lane: Lane, step: StepEvent) -> Way | None:
+    """Go on with a worker that another one woke: it waited for a lock in its job, or for the next in their queue."""
     job = lane.job
-    if job and job.rested_ns and job.owner and (job.owner.takes_back(job) or _was_swapped(job)):
+    if job and job.lent:
+        if job.take_back():
+            job.go_on(step.booked_ns, step.other, step.since_ns)
+        else:
+            job = None
+    elif job and job.rested_ns and job.owner and (job.owner.takes_back(job) or _was_swapped(job)):
         job.go_on(step.booked_ns, step.other, step.since_ns)
+    if job is None or job.is_over:  # an idle one is woken for what comes next in their queue
+        lane.job = Job(lane.tid, None, step.since_ns or step.at_ns, step.since_ns or step.at_ns, certain=False)
     lane.told_ns = step.at_ns
-    return job.owner if job else None
+    return lane.job.owner if lane.job else None
 
 
 def _work(lane: Lane) -> Job:
     """Return the job that a worker does; one that it took by itself began when the last was done."""
-    if lane.job is None or lane.job.done_ns is not None:
+    if lane.job is None or lane.job.is_over:
         lane.job = Job(lane.tid, None, None, lane.told_ns, certain=False)
     return lane.job

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfwatch.agent.correlator.latencies import Latencies, _middle, _step
+from perfwatch.agent.correlator.latencies import Latencies, middle_of, step_of
 from perfwatch.agent.correlator.recent import Recent
 
 NS = st.integers(0, 2**45)
@@ -19,12 +19,12 @@ def filled(durations):
 
 @given(NS)
 def test_the_middle_of_a_step_is_within_half_a_percent(duration):
-    assert abs(_middle(_step(duration)) - duration) <= duration * 0.004
+    assert abs(middle_of(step_of(duration)) - duration) <= duration * 0.004
 
 
 @given(NS, NS)
 def test_steps_are_in_order(one, other):
-    assert (_step(one) <= _step(other)) == (one <= other) or _step(one) == _step(other)
+    assert (step_of(one) <= step_of(other)) == (one <= other) or step_of(one) == step_of(other)
 
 
 @settings(max_examples=30)

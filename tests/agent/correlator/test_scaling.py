@@ -14,7 +14,7 @@ from perfwatch.agent.correlator.law import fitted, throughput
 from perfwatch.agent.correlator.scaling import scalability
 from perfwatch.agent.correlator.windows import Point, Windows
 from perfwatch.agent.report import build, correlate, to_text
-from perfwatch.agent.report_html import to_html
+from perfwatch.agent.report_html.document import Drawn, to_html
 
 SDM91 = {1: 64.9, 18: 995.9, 36: 1652.4, 72: 1853.2, 108: 1828.9, 144: 1775.0, 216: 1702.2}
 """Throughput by load of a SPARCcenter 2000 in SPEC SDM: the example of the R package `usl` 2.0 and later."""
@@ -111,7 +111,7 @@ def test_a_server_with_a_lock_is_as_serial_as_its_lock_is_held():
     text = to_text(report)
     assert "\nscalability   contention " in text
     assert "throughput is largest" in text
-    assert "<h2>Scalability</h2>" in to_html(report, (), "none")
+    assert "<h2>Scalability</h2>" in to_html(report, Drawn((), "none", {}))
     assert report.saturation.scalability == told
 
 

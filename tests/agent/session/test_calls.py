@@ -70,7 +70,7 @@ def test_a_call_costs_few_bytes_on_the_disk(tmp_path):
         calls = [[_quick(n, k) for k in range(calls_each)] for n in range(1000)]
         recorded(path, *(a.asks(request, *made) for request, made in zip(requests, calls, strict=True)))
         with sqlite3.connect(path) as db:
-            [(packed,)] = db.execute("SELECT sum(length(packed)) FROM dense").fetchall()
+            [(packed,)] = db.execute("SELECT sum(length(packed)) FROM packed").fetchall()
         db.close()
         return packed or 0
 

@@ -135,9 +135,9 @@ def test_a_file_that_was_cut_gives_what_is_left_or_is_refused(tmp_path, seconds)
 
 def test_damage_is_counted_in_one_line(tmp_path, seconds):
     db = sqlite3.connect(tmp_path / "whole")
-    db.execute("UPDATE requests SET lock_ns = lock_ns + 1 WHERE id = 20")
+    db.execute("UPDATE packed SET packed = substr(packed, 2) WHERE second = 2")
     db.execute("DELETE FROM seconds WHERE number = 5")
-    db.execute("DELETE FROM losses WHERE seq = (SELECT max(seq) FROM losses)")
+    db.execute("DELETE FROM packed WHERE second = (SELECT max(second) FROM packed)")
     db.commit()
     db.close()
     with SessionReader(tmp_path / "whole") as reader:
@@ -150,9 +150,9 @@ def test_damage_is_counted_in_one_line(tmp_path, seconds):
 def test_an_order_that_was_changed_is_damage(tmp_path, seconds):
     db = sqlite3.connect(tmp_path / "whole")
     db.executescript("""
-        UPDATE requests SET seq = -1 WHERE seq = 2;
-        UPDATE requests SET seq = 2 WHERE seq = 3;
-        UPDATE requests SET seq = 3 WHERE seq = -1;
+        UPDATE packed SET second = -1 WHERE second = 2;
+        UPDATE packed SET second = 2 WHERE second = 3;
+        UPDATE packed SET second = 3 WHERE second = -1;
     """)
     db.close()
     assert _examine(tmp_path / "whole", seconds) == "less"
@@ -198,4 +198,4 @@ def test_a_newer_session_is_refused_and_says_so(tmp_path):
     with sqlite3.connect(tmp_path / "s") as db:
         db.execute(f"PRAGMA user_version = {layout.VERSION + 1}")
     db.close()
-    assert _refused(tmp_path / "s") == "FILE was made by a newer perfwatch (format 4, this one reads 3)"
+    assert _refused(tmp_path / "s") == "FILE was made by a newer perfwatch (format 5, this one reads 4)"

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from perfwatch.agent.model import BUCKETS, StackTime
 from perfwatch.agent.trees.branches import branch_of
-from perfwatch.agent.trees.session import MAX_DEPTH, UNKNOWN, session_of
+from perfwatch.agent.trees.paths import MAX_DEPTH
+from perfwatch.agent.trees.reasons import UNKNOWN
+from perfwatch.agent.trees.session import session_of
 from perfwatch.probes.frames import Frame
 
 MS = 1_000_000

@@ -29,6 +29,11 @@ class Loop:
         self.now_ns += 10_000
         self.flow.witness([request], connection, at_ns or self.now_ns)
 
+    def finds(self, request, *, is_asleep):
+        """A task of a request is seen to wait for an answer, on whatever connection, or for a timer."""
+        self.now_ns += 10_000
+        self.flow.look([request], self.now_ns, is_asleep=is_asleep)
+
     def _step(self, step, connection, *, request=0, other=0, ends=None, size=40, asked=None):
         self.now_ns += 10_000
         event = StepEvent(self.now_ns, LOOP, LOOP, step, connection, request, 0, size, other, RAN, ends)
@@ -172,6 +177,36 @@ def test_who_was_seen_on_a_connection_before_it_was_used_anew_says_nothing_of_it
     loop.sees(2, 11, before_ns)
     assert not loop.moved
     assert loop.receives(11) == 1
+
+
+def test_a_kind_is_known_by_the_code_in_which_its_tasks_wait():
+    """Where their connections cannot be read: both kinds always came together, and one waits for timers."""
+    loop = Loop()
+    for number in range(100, 112, 2):
+        loop.reads(number, QUOTE)
+        loop.reads(number + 1)
+        loop.sends(11)
+        loop.idles()
+        loop.finds(number, is_asleep=True)
+        loop.finds(number + 1, is_asleep=False)
+        loop.receives(11)
+        loop.answers(number + 1)
+        loop.answers(number)
+        loop.idles()
+    loop.reads(1, QUOTE)
+    loop.reads(2)
+    assert loop.sends(11) == 2
+
+
+def test_a_call_is_not_that_of_one_who_sleeps_but_of_whoever_answers_when_it_was_answered(loop):
+    loop.reads(1)
+    loop.reads(2)
+    assert loop.sends(11) == 1
+    loop.idles()
+    loop.finds(1, is_asleep=True)
+    assert loop.receives(11) is None
+    loop.answers(2)
+    assert loop.moved == [(11, 2)]
 
 
 def test_a_request_that_began_later_or_has_answered_was_not_seen(loop):

@@ -61,7 +61,9 @@ class Process:
 
     def ledger(self, request):
         """Return where the time of a request went, in milliseconds."""
-        booked = zip(BUCKETS, self.flow.way(request).booked_ns, strict=False)
+        way = self.flow.way(request)
+        way.book()
+        booked = zip(BUCKETS, way.booked_ns, strict=False)
         return {bucket: round(ns / MS, 3) for bucket, ns in booked if ns}
 
     def idles(self, for_ms=10.0, woken_ms=0.0, since_ns=None):
@@ -188,6 +190,97 @@ def test_what_waits_behind_another_job_is_queued(process):
     ledger = process.answers(3)
     assert ledger["queue"] == pytest.approx(40, abs=0.5)
     assert ledger["sleep"] == pytest.approx(39, abs=0.5)
+
+
+def used_to_hand(process):
+    """Let requests of a kind hand over work, and no others be under way."""
+    for number in range(4):
+        worker = WORKERS[number % 2]
+        process.reads(500 + number)
+        process.notified(worker, process.hands(worker)[0], after_ms=5, spent={"sleep": 4})
+        process.answers(500 + number)
+        process.step(steps.RESTED, worker)
+        process.idles()
+
+
+def chained(process, worker, other):
+    """Let a worker wake another one that rests, for what else is in their queue."""
+    process.step(steps.HANDED, worker, other=other, after_ms=0.01)
+    process.last_ns[other] = process.now_ns
+    process.step(steps.TOOK, other, after_ms=0, since_ns=process.now_ns, other=process.now_ns)
+
+
+def test_a_worker_that_another_one_woke_does_the_next_job(process):
+    """Two were put in a queue before the first worker ran: it wakes the second, as CPython's SimpleQueue does."""
+    used_to_hand(process)
+    process.reads(2)
+    process.reads(3)
+    since_ns, _ = process.hands(WORKERS[0])
+    chained(process, *WORKERS)
+    process.step(steps.RESTED, WORKERS[0], after_ms=40, spent={"sleep": 40})
+    process.step(steps.RESTED, WORKERS[1], after_ms=0.1, spent={"sleep": 40})
+    process.idles(since_ns=since_ns)
+    process.step(steps.NOTICED)
+    for request in (2, 3):
+        ledger = process.answers(request)
+        assert ledger["sleep"] == pytest.approx(40, abs=0.5)
+        assert ledger.get("queue", 0) == pytest.approx(0, abs=0.5)
+
+
+def test_one_that_was_woken_for_what_another_took_has_no_job(process):
+    """A worker that was done just then took it; who was woken for it finds nothing, and waits again."""
+    used_to_hand(process)
+    process.reads(2)
+    since_ns, _ = process.hands(WORKERS[0])
+    process.step(steps.NOTIFIED, WORKERS[1], after_ms=0.01)  # done with what was before, and takes the next at once
+    process.step(steps.RESTED, WORKERS[0], after_ms=0.01)
+    process.step(steps.NOTIFIED, WORKERS[1], after_ms=40, spent={"sleep": 40})
+    process.idles(since_ns=since_ns)
+    process.step(steps.NOTICED)
+    ledger = process.answers(2)
+    assert ledger["sleep"] == pytest.approx(40, abs=0.5)
+
+
+def test_a_loop_may_go_on_before_its_worker_has_told_it(process):
+    """It finds in its own list that the job is done, while the worker waits for a CPU to wake it."""
+    used_to_hand(process)
+    process.reads(2)
+    since_ns, _ = process.hands(WORKERS[0])
+    process.now_ns += 40 * MS
+    process.idles(since_ns=since_ns)
+    process.step(steps.ANSWERED, request=2, connection=2)
+    process.step(steps.NOTIFIED, WORKERS[0], after_ms=3, spent={"sleep": 40, "run_queue": 3})
+    ledger = process.ledger(2)
+    assert ledger["sleep"] == pytest.approx(37, abs=1)  # the last 3 ms in proportion
+    assert ledger.get("other", 0) == 0
+
+
+def test_jobs_are_told_in_another_order_than_the_loop_goes_on(process):
+    used_to_hand(process)
+    process.reads(2)
+    process.reads(3)
+    since_ns, _ = process.hands(WORKERS[0])
+    chained(process, *WORKERS)
+    process.step(steps.NOTIFIED, WORKERS[1], after_ms=40, spent={"sleep": 40})
+    process.step(steps.NOTIFIED, WORKERS[0], after_ms=0.1, spent={"sleep": 40})
+    process.idles(since_ns=since_ns)
+    process.step(steps.NOTICED)
+    assert process.answers(2)["sleep"] == pytest.approx(40, abs=0.5)
+    assert process.answers(3)["sleep"] == pytest.approx(40, abs=0.5)
+
+
+def test_what_a_turn_without_a_trace_did_is_not_waited_for_until_the_next(process):
+    """It began to wait when those that stood behind it in the loop's order acted."""
+    process.reads(2)
+    process.reads(3)
+    process.answers(3)
+    process.idles(50)
+    process.reads(4)
+    process.answers(4, after_ms=30)
+    process.reads(5)
+    ledger = process.answers(2)
+    assert ledger["other"] == pytest.approx(50, abs=1)
+    assert ledger["loop"] == pytest.approx(30, abs=1)
 
 
 def test_of_two_workers_the_first_to_run_has_the_first_task_and_a_lock_in_the_other_goes_on(process):

@@ -1,0 +1,1 @@
+"""OpenTelemetry: requests as traces and as metrics, sent over HTTP to whatever takes OTLP."""

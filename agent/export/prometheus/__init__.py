@@ -1,0 +1,1 @@
+"""Prometheus: how things stand, for whoever asks by HTTP; off unless asked for."""

@@ -61,6 +61,8 @@ def record(  # noqa: PLR0913 - one for each option
     if choice.service:
         if pids or duration or output or overwrite:
             raise click.UsageError("--service takes --target and --dir, not --pid, --duration, --output or --overwrite")
+        if live.prometheus or live.otlp:
+            raise click.UsageError("--prometheus and --otlp tell of one recording, not of a --service")
         _serve(choice.settings(slow_ms, choices))
         return
     if not pids:

@@ -59,6 +59,8 @@ RULES: Final[dict[type, dict[str, str]]] = {
         "hostname": "host",
         "kernel": "release",
         "machine": "kernel",
+        "previous": "file",
     },
+    model.Container: {"id": "cgroup", "runtime": "kernel", "name": "process", "image": "file", "pod": "host"},
 }
 """By the struct, and its field."""

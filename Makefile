@@ -28,7 +28,7 @@ help:
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"
 	@echo "make reference  write docs/reference.md and docs/recording.md anew"
-	@echo "make picture    draw the README's picture of the screen anew"
+	@echo "make picture    draw the pictures of the screens and of the report anew"
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/perfwatch demo

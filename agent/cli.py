@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Final
 
 import click
@@ -67,7 +66,7 @@ Examples:
   perfwatch doctor               what can be measured here
 """,
 )
-@click.version_option(version("perfwatch"), prog_name="perfwatch")
+@click.version_option(package_name="perfwatch", prog_name="perfwatch")
 def cli() -> None:
     """See for every slow request of a running Python server where its time went, and why.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&!#$^]")
-_LIST: Final = re.compile(r"^(\d*)([-+=.)])")
+_LIST: Final = re.compile(r"^(\d*)([-+=.)])(?=[\s=-]|$)")
 """What would begin a list, or a line below a heading."""
 _REFERENCE: Final = re.compile(
     r"(?<=[@#!~%&$^])(?=[\w\"])|(?<=\w)(?=@)|(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=\bGH-)(?=\d)", re.IGNORECASE

@@ -28,7 +28,7 @@ _KNOWN: Final = 20_000
 
 
 class Trend:
-    """Takes the records of a recording in their order; costs about 2 us for each request."""
+    """Takes the records of a recording in their order; costs a thirtieth of what the correlator does."""
 
     def __init__(self, origin_ns: int) -> None:
         self._origin_ns = origin_ns
@@ -101,7 +101,11 @@ class Trend:
         past_ns = max(at_ns - self._origin_ns, 0)
         while past_ns // self._length_ns >= MAX_MOMENTS:
             self._fold()
-        return self._stretches.setdefault(past_ns // self._length_ns, _Stretch())
+        number = past_ns // self._length_ns
+        known = self._stretches.get(number)
+        if known is None:
+            known = self._stretches[number] = _Stretch()
+        return known
 
     def _fold(self) -> None:
         folded: dict[int, _Stretch] = {}

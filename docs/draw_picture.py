@@ -1,4 +1,4 @@
-"""Draw docs/overview.svg and docs/request.svg: the screens over a recording of the demo. Run by `make picture`."""
+"""Draw the docs' pictures: the screens, and the HTML report, over a recording of the demo. Run by `make picture`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import draw_report
 
 from perfwatch.agent.demo import start_demo
 from perfwatch.agent.replay import Replay
@@ -92,6 +94,7 @@ def main() -> None:
             command = [perfwatch, "record", "--pid", str(demo.pid), "--duration", str(SECONDS), "-o", str(file)]
             subprocess.run(command, check=True)
         asyncio.run(draw(file))
+        draw_report.draw(file)
 
 
 if __name__ == "__main__":

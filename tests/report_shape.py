@@ -286,6 +286,32 @@ CONTRACT = {
             }
         ],
     },
+    "timeline": [
+        {
+            **dict.fromkeys(("at", "length_s"), NUMBER),
+            **dict.fromkeys(("requests", "slow", "errors", "in_flight"), int),
+            **dict.fromkeys(("p50_ms", "p95_ms", "cpu", "cpu_pressure", "io_pressure"), FIGURE),
+        }
+    ],
+    "memory": {
+        "processes": [
+            {
+                **dict.fromkeys(("pid", "rss_bytes"), int),
+                **dict.fromkeys(("pss_bytes", "uss_bytes", "swap_bytes"), (int, MAYBE)),
+                "growth": (dict, MAYBE),
+            }
+        ],
+        "course": [{"at": NUMBER, "rss_bytes": int}],
+        **dict.fromkeys(("growth", "room"), (dict, MAYBE)),
+        "gc_longest": [
+            {
+                **dict.fromkeys(("at", "paused_ms"), NUMBER),
+                "pid": int,
+                **dict.fromkeys(("generation", "collected", "request"), (int, MAYBE)),
+                "serves": TEXT,
+            }
+        ],
+    },
     "saturation": {
         "cpu": FIGURE,
         "memory": FIGURE,

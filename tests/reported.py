@@ -11,7 +11,7 @@ import stacked
 from perfwatch.agent.model import Evidence, GcRuns, Link, StackTime, WhatIf
 from perfwatch.agent.model_memory import GcRun, Growth, MemoryState, ProcessMemoryUse, Room
 from perfwatch.agent.report import build, correlate
-from perfwatch.agent.report_flames import drawn_of
+from perfwatch.agent.report_drawn import drawn_of
 from perfwatch.agent.selection import latest
 from perfwatch.agent.trend import Trend
 from perfwatch.probes.frames import Frame

@@ -65,6 +65,11 @@ class Terminal:
         """What stands on the screen, as lines of plain text."""
         return self._tmux("capture-pane", "-p")
 
+    @property
+    def painted(self):
+        """The same with the sequences that colour it."""
+        return self._tmux("capture-pane", "-e", "-p")
+
     def press(self, *keys):
         """Press keys by their names: `Tab`, `Enter`, `Escape`, `q`."""
         for key in keys:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("agent", "examples", "probes", "tui")
-DATA = {".json", ".o", ".py", ".tcss"}
+DATA = {".css", ".js", ".json", ".o", ".py", ".tcss"}
 
 
 @pytest.fixture(name="wheel", scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -57,6 +58,9 @@ SCREENS: Final[dict[str, type[FrameScreen]]] = {
     "probes": ProbesScreen,
 }
 """Of each page but the overview, which always lies below."""
+_STYLES: Final = (Path(__file__).parent / "screens").glob("*.tcss")
+STYLES: Final[list[str | PurePath]] = [*sorted(_STYLES, key=lambda path: (path.name != "common.tcss", path.name))]
+"""Of all screens, what they share first: for a style sheet that comes later, Textual reads all again, for 25 ms."""
 
 
 class PerfwatchApp(Keeper):
@@ -64,7 +68,7 @@ class PerfwatchApp(Keeper):
 
     TITLE = "perfwatch"
     KEYS_OF = "the process that is watched"
-    CSS_PATH = "screens/common.tcss"
+    CSS_PATH = STYLES
     PAGE_KINDS = SCREENS
     DETAIL_KINDS: ClassVar[Mapping[type[DetailScreen[Any]], Any]] = {EndpointScreen: "", RequestScreen: -1}
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,5 +1,9 @@
 """How the interpreter that perfwatch runs in shares its time between keys, records and garbage.
 
+One thread at a time runs Python. The one that answers keys and paints works for some 10 ms now and then; the one that
+reads and judges records does so for longer, and may wait. Python treats them alike: who waits for the other gets its
+turn after an interval. So the interval is short while the first one waits for work, and long while it has some.
+
 Most of what is made here is freed when nothing refers to it any more. What is left to the garbage collector, cycles,
 is little; but whenever it looks through all objects, nothing else can run: with a session of 1,000 requests/s in
 memory, 0.1 s of every 5.
@@ -7,15 +11,35 @@ memory, 0.1 s of every 5.
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import selectors
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-_SWITCH_S: Final = 0.001
-"""How long the thread that judges may keep the interpreter from the one that answers keys; Python's own is 5 ms."""
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from selectors import SelectorKey
+
+_TO_ANSWER_S: Final = 0.000_2
+"""How long the one that answers waits for its turn; Python's own is 5 ms."""
+_TO_JUDGE_S: Final = 0.01
+"""How long others wait for theirs."""
 _GENERATIONS: Final = (10_000, 20, 50)
 """How many objects more than before make a young collection due, how many of these an older one, and so on; Python's
 own are 700, 10 and 10."""
+
+
+class _Turns(selectors.DefaultSelector):
+    """Waits for work for the thread that answers; what is between two waits is its work."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """Wait; be quick to go on."""
+        sys.setswitchinterval(_TO_ANSWER_S)
+        try:
+            return super().select(timeout)
+        finally:
+            sys.setswitchinterval(_TO_JUDGE_S)
 
 
 def load_soon() -> None:
@@ -23,12 +47,13 @@ def load_soon() -> None:
     gc.disable()
 
 
-def answer_soon() -> None:
-    """Let a key wait neither for a long turn of another thread nor for the garbage collector."""
-    sys.setswitchinterval(_SWITCH_S)
+def answering(screens: Coroutine[None, None, object]) -> None:
+    """Run the screens: no key waits for the garbage collector, nor long for another thread."""
     gc.set_threshold(*_GENERATIONS)
     gc.freeze()
     gc.enable()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Turns())) as runner:
+        runner.run(screens)
 
 
 def stand() -> None:

@@ -50,9 +50,12 @@ class Keeper(Traveller):
     async def _show_detail(self, message: DetailWanted[Any]) -> None:
         with self.batch_update():  # one paint, of the screen when it is whole
             screen = self._detail_of(message.kind, message.subject)
-            if screen.is_mounted:
+            is_made, is_half_made = screen.is_mounted, screen.is_running and not screen.is_mounted
+            if is_made:
                 screen.begin(message.subject, self.frame)
             await self.push_screen(screen)
+            if is_half_made:
+                screen.begin(message.subject, self.frame)
 
     def _detail_of(self, kind: type[DetailScreen[Any]], subject: object) -> DetailScreen[Any]:
         kept = self._details.get(kind)
@@ -86,12 +89,16 @@ class Keeper(Traveller):
         screen.post_message(ScreenSuspend())
         screen.post_message(Resize(self.size, self.size))
 
+    def kept_screens(self) -> tuple[FrameScreen, ...]:
+        """Return what was made so far."""
+        return (*self._pages.values(), *self._details.values())
+
     def drop_screens(self) -> None:
         """Remove all that is kept."""
         if self._making is not None:
             self._making.stop()
             self._making = None
-        for screen in (*self._pages.values(), *self._details.values()):
+        for screen in self.kept_screens():
             self.uninstall_screen(screen)
             screen.remove()
         self._pages.clear()

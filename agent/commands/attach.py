@@ -93,5 +93,4 @@ def show(
         if source is not None:
             source.close()
         raise
-    interpreter.answer_soon()
-    app.run()
+    interpreter.answering(app.run_async())

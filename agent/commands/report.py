@@ -29,10 +29,8 @@ Examples:
 """
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema perfwatch.report/1).")
-@click.option("--html", type=options.FILE, metavar="OUT", help="Write one HTML file with all of it, and flame graphs.")
-@click.option(
-    "--markdown", type=options.FILE, metavar="OUT", help="Write Markdown for an incident ticket; - prints it."
-)
+@click.option("--html", type=options.FILE, metavar="OUT", help="Write one HTML file with all of it; - prints it.")
+@click.option("--markdown", type=options.FILE, metavar="OUT", help="Write a ticket as Markdown; - prints it.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @tree_choice
 @recording
@@ -80,7 +78,7 @@ def _print_tree(read: Read, choice: TreeChoice) -> None:
 
 
 def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) -> None:
-    from perfwatch.agent.report_flames import drawn_of  # noqa: PLC0415 - not every report is a page
+    from perfwatch.agent.report_drawn import drawn_of  # noqa: PLC0415 - not every report is a page
     from perfwatch.agent.report_html.document import to_html  # noqa: PLC0415
 
     requests = (
@@ -95,15 +93,14 @@ def _write_page(read: Read, choice: TreeChoice, html: Path, *, overwrite: bool) 
 def _write_ticket(read: Read, markdown: Path, *, overwrite: bool) -> None:
     from perfwatch.agent.report_markdown import to_markdown  # noqa: PLC0415 - see above
 
-    text = to_markdown(read.report)
-    if markdown == Path("-"):
-        click.echo(text, nl=False)
-    else:
-        _write(markdown, text, overwrite=overwrite)
+    _write(markdown, to_markdown(read.report), overwrite=overwrite)
 
 
 def _write(file: Path, text: str, *, overwrite: bool) -> None:
-    """Write a file for its owner alone."""
+    """Write a file for its owner alone; - is the standard output."""
+    if file == Path("-"):
+        click.echo(text, nl=False)
+        return
 
     def fill(draft: Path) -> None:
         draft.write_text(text, encoding="utf-8")

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfwatch.agent.correlator.wording import file_name
-from perfwatch.agent.export.stacks import Path, summed
+from perfwatch.agent.export.stacks import Path, spelled, summed
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from perfwatch.agent.export.exported import Exported
-    from perfwatch.probes.frames import Frame
 
 
 def write(exported: Exported, out: BinaryIO) -> None:
@@ -26,14 +24,7 @@ def write(exported: Exported, out: BinaryIO) -> None:
 
 
 def _named(path: Path) -> str:
-    names = [path.endpoint, *map(_frame, path.frames)]
+    names = [path.endpoint, *map(spelled, path.frames)]
     if path.leaf is not None:
         names.append(path.leaf)
     return ";".join(name.replace(";", ":") for name in names)
-
-
-def _frame(frame: Frame) -> str:
-    if not frame.file:
-        return frame.function
-    place = file_name(frame.file)
-    return f"{frame.function} ({place}:{frame.line})" if frame.line else f"{frame.function} ({place})"

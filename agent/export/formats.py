@@ -33,6 +33,9 @@ FORMATS: Final[dict[str, Format]] = {
     "collapsed": Format("stacks with their times, for flamegraph.pl, inferno, speedscope", ".collapsed.txt"),
     "speedscope": Format("the same for speedscope, with a profile of each endpoint", ".speedscope.json"),
     "pprof": Format("the same for `go tool pprof`", ".pb.gz", is_text=False, extra="pprof"),
+    "perfetto": Format(
+        "requests, threads, calls and queues in time, for ui.perfetto.dev", ".pftrace", is_text=False, extra="perfetto"
+    ),
     "csv": Format("a table of requests, calls, waits or stacks, for spreadsheets and scripts", ".csv", has_rows=True),
     "parquet": Format("the same for data frames and databases", ".parquet", False, "parquet", has_rows=True),  # noqa: FBT003
 }

@@ -10,6 +10,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.wording import file_name
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.trees.absence import why_no_stacks
@@ -50,6 +51,14 @@ def summed(exported: Exported) -> Counter[Path]:
     if not is_known:
         raise PerfwatchError(*why_no_stacks(exported.info))
     return +spent
+
+
+def spelled(frame: Frame) -> str:
+    """Return a frame as py-spy spells it: `Cache.get (cache.py:61)`."""
+    if not frame.file:
+        return frame.function
+    place = file_name(frame.file)
+    return f"{frame.function} ({place}:{frame.line})" if frame.line > 0 else f"{frame.function} ({place})"
 
 
 @lru_cache(_KNOWN_FRAMES)

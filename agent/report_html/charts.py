@@ -6,30 +6,19 @@ its figures when it is pointed at.
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
+from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.report_html.curves import HEIGHT, WIDTH, Line, curve, round_up
 from perfwatch.agent.report_html.markup import Html, element, joined, lines
 from perfwatch.agent.report_layout import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_WIDTH: Final = 600.0
-_HEIGHT: Final = 120.0
 _TITLES: Final = 120
 """So many places can be pointed at."""
 _DAY_S: Final = 86_400
-_STEPS: Final = (1, 2, 2.5, 5, 10)
-
-
-class Line(NamedTuple):
-    """One figure over time, None where there is none."""
-
-    name: str
-    kind: str
-    """`area`, `line`, `dashed`: how it is drawn."""
-    values: Sequence[float | None]
 
 
 class Chart(NamedTuple):
@@ -44,6 +33,8 @@ class Chart(NamedTuple):
     """A name and the stretches in which that was: `slow requests`."""
     top: float | None = None
     """The end of the scale, where it does not go by the values."""
+    unit: float = 1.0
+    """Of what the end of the scale is a round number."""
 
 
 class Times(NamedTuple):
@@ -62,17 +53,17 @@ class Times(NamedTuple):
 def chart(one: Chart, times: Times) -> Html:
     """Draw a chart as a figure: its name and figure, its scale, the plot, the marks, the time."""
     largest = max((value for line in one.lines for value in line.values if value is not None), default=0.0)
-    top = one.top or _round(largest)
+    top = one.top or one.unit * round_up(largest / one.unit)
     words = _words(one, times)
     plot = element(
         "svg",
         element("title", one.title),
         element("desc", words),
         element("path", class_="grid", d="M0 0.5H600M0 60H600M0 119.5H600"),
-        *(_drawn(line, top) for line in one.lines),
+        *(curve(line, top) for line in one.lines),
         *_pointed(one, times),
         class_="plot",
-        viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
+        viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}",
         preserveAspectRatio="none",
         role="img",
     )
@@ -89,30 +80,10 @@ def chart(one: Chart, times: Times) -> Html:
     return element("figure", caption, scale, plot, _marks(one.marks, times), _time_axis(times), class_="chart")
 
 
-def _drawn(line: Line, top: float) -> Html:
-    """Draw a line, or an area down to the axis; where nothing is known it is interrupted."""
-    path = "".join(_pieces(line.values, top, is_area=line.kind == "area"))
-    return element("path", class_=line.kind, d=path) if path else Html()
-
-
-def _pieces(values: Sequence[float | None], top: float, *, is_area: bool) -> Iterator[str]:
-    width = _WIDTH / max(len(values), 1)
-    run: list[str] = []
-    for number, value in enumerate((*values, None)):
-        if value is not None:
-            y = _HEIGHT * (1 - min(value / top, 1.0)) if top > 0 else _HEIGHT
-            run.append(f"{number * width:.1f} {y:.1f}H{(number + 1) * width:.1f}")
-        elif run:
-            path = "L".join(run)
-            first = run[0].partition(" ")[0]
-            yield f"M{first} {_HEIGHT:g}L{path}V{_HEIGHT:g}Z" if is_area else f"M{path}"
-            run = []
-
-
 def _pointed(one: Chart, times: Times) -> Iterator[Html]:
     """Yield what shows the figures of a place when it is pointed at."""
     each = max(ceil(times.number / _TITLES), 1)
-    width = _WIDTH / max(times.number, 1)
+    width = WIDTH / max(times.number, 1)
     for number in range(0, times.number, each):
         told_values = (
             f"{line.name} {one.shown(max(known))}"
@@ -127,7 +98,7 @@ def _pointed(one: Chart, times: Times) -> Iterator[Html]:
             class_="point",
             x=round(number * width, 2),
             width=round(each * width, 2),
-            height=_HEIGHT,
+            height=HEIGHT,
         )
 
 
@@ -182,11 +153,3 @@ def _words(one: Chart, times: Times) -> str:
             )
     said += [f"{name} in {sum(where)} of {times.number} stretches" for name, where in one.marks]
     return "; ".join(said)
-
-
-def _round(value: float) -> float:
-    """Return the least round number that is not below a value."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** floor(log10(value))
-    return next(step * power for step in _STEPS if step * power >= value * 0.999)

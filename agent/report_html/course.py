@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.wording import percent
-from perfwatch.agent.report_html.charts import Chart, Line, Times, chart
+from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.report_html.charts import Chart, Times, chart
+from perfwatch.agent.report_html.curves import Line
 from perfwatch.agent.report_html.markup import Html, element, section
 from perfwatch.agent.report_layout import shown_ms
 
@@ -24,8 +25,9 @@ def course(report: Report) -> Html:
     if not moments:
         return Html()
     times = Times(moments[0].at, moments[0].length_s, len(moments))
-    drawn = (chart(one, times) for one in _charts(report, moments))
-    return section("course", "Over time", element("div", *drawn, class_="charts"))
+    about = f"Each stretch is {duration(times.length_s * 1e9)} long. Times are UTC."
+    drawn = element("div", *(chart(one, times) for one in _charts(report, moments)), class_="charts")
+    return section("course", "Over time", element("p", about, class_="quiet"), drawn)
 
 
 def _whole(moments: Sequence[Moment]) -> Sequence[Moment]:
@@ -49,7 +51,7 @@ def _charts(report: Report, moments: Sequence[Moment]) -> Iterator[Chart]:
     failed = totals.errors / totals.count if totals.count else 0.0
     yield Chart(
         "Errors",
-        f"{totals.errors}, {percent(failed)}",
+        f"{totals.errors} failed, {percent(failed)}",
         [Line("failed requests", "area", [one.errors / one.length_s for one in moments])],
         _rate,
         [("failed requests", [one.errors > 0 for one in moments])],
@@ -77,7 +79,7 @@ def _saturation(report: Report, moments: Sequence[Moment]) -> Iterator[Chart]:
 
 
 def _rate(value: float) -> str:
-    return f"{value:.0f}/s" if value >= 10 or value == int(value) else f"{value:.1f}/s"  # noqa: PLR2004
+    return f"{value:.0f}/s" if value >= 100 or value == int(value) else f"{value:.1f}/s"  # noqa: PLR2004
 
 
 def _count(value: float) -> str:

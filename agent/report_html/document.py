@@ -19,17 +19,18 @@ from perfwatch.agent.report_html.markup import Html, element, folded, told
 from perfwatch.agent.report_html.memory import memory
 from perfwatch.agent.report_html.queues import queues, resources
 from perfwatch.agent.report_html.recorded import in_flight, recorded
-from perfwatch.agent.report_html.requests import requests
+from perfwatch.agent.report_html.requests import Detail, requests
 from perfwatch.agent.report_html.summary import head, verdict
+from perfwatch.agent.report_slowest import slowest
 from perfwatch.agent.report_text import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from perfwatch.agent.course_step import Step
     from perfwatch.agent.report_contract import Report
 
 _TEXT_WIDTH: Final = 110
+MAX_REQUESTS: Final = 50
 _OWN: Final = Path(__file__).parent
 _CONTENTS: Final = (
     ("verdict", "Verdict"),
@@ -51,20 +52,22 @@ class Drawn(NamedTuple):
     flames: Sequence[Flame]
     absent: str
     """Why there are none."""
-    courses: Mapping[int, Sequence[Step]]
-    """The steps of some requests, by id."""
+    details: Mapping[int, Detail]
+    """Of some requests, by id."""
 
 
 def to_html(report: Report, drawn: Drawn) -> str:
     """Return the page."""
     style = Html(colours.css() + (_OWN / "page.css").read_text(encoding="utf-8"))
     script = Html((_OWN / "page.js").read_text(encoding="utf-8"))
+    slow = slowest(report, MAX_REQUESTS)
+    linked = {one.id for one in slow}
     sections = [
-        verdict(report),
+        verdict(report, linked),
         course(report),
-        endpoints(report),
+        endpoints(report, linked),
         opportunities(report),
-        requests(report, drawn.courses),
+        requests(report, slow, drawn.details),
         code(drawn.flames, drawn.absent),
         downstream(report),
         in_flight(report),

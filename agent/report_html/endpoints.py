@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_calls import in_each
+from perfwatch.agent.report_gains import gains
 from perfwatch.agent.report_html.bars import ledger, parts_of
 from perfwatch.agent.report_html.markup import Html, element, folded, joined, listed, section, table
 from perfwatch.agent.report_html.summary import badge, reasons
@@ -14,7 +15,7 @@ from perfwatch.agent.report_layout import shown_ms
 from perfwatch.agent.report_places import place_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from perfwatch.agent.report_contract import EndpointReport, Frame, Report
 
@@ -27,13 +28,13 @@ _LETTERS: Final = (
 )
 
 
-def endpoints(report: Report) -> Html:
+def endpoints(report: Report, linked: Container[int]) -> Html:
     """Return the endpoints, the one that costs its users most first."""
     told = report.endpoints[:_TOLD]
     left = len(report.endpoints) - len(told)
     more = element("p", f"and {left} more endpoints", class_="quiet") if left else None
     about = element("p", _LETTERS, class_="quiet")
-    return section("endpoints", "Endpoints", about, *map(_endpoint, told), more) if told else Html()
+    return section("endpoints", "Endpoints", about, *(_endpoint(one, linked) for one in told), more) if told else Html()
 
 
 def opportunities(report: Report) -> Html:
@@ -58,7 +59,7 @@ def places(frames: Iterable[Frame]) -> Html:
     return listed(place_words(frame) for frame in list(frames)[:_PLACES])
 
 
-def _endpoint(one: EndpointReport) -> Html:
+def _endpoint(one: EndpointReport, linked: Container[int]) -> Html:
     line = element(
         "div",
         badge(one.principle),
@@ -68,7 +69,7 @@ def _endpoint(one: EndpointReport) -> Html:
         class_="row",
     )
     bar = ledger(parts_of(one.ledger_ms, one.unaccounted_ms))
-    return element("article", line, bar, folded("why, and what to do", *_unfolded(one)), class_="endpoint")
+    return element("article", line, bar, folded("why, and what to do", *_unfolded(one, linked)), class_="endpoint")
 
 
 def _figures(one: EndpointReport) -> Iterator[tuple[str, str]]:
@@ -80,13 +81,13 @@ def _figures(one: EndpointReport) -> Iterator[tuple[str, str]]:
     yield "longest", shown_ms(one.latency_ms.max)
 
 
-def _unfolded(one: EndpointReport) -> Iterator[Html]:
+def _unfolded(one: EndpointReport, linked: Container[int]) -> Iterator[Html]:
     if one.mechanism:
         sure = (
             f"{one.principle}, {one.mechanism}: {percent(one.share)} of its time; confidence {percent(one.confidence)}"
         )
         yield element("p", sure, class_="quiet")
-    yield reasons(one, one.what_if, one.latency_ms)
+    yield reasons(one, linked, one.advice, gains(one.what_if, one.latency_ms))
     code, calls = places(one.frames), listed(in_each(one.downstream[:_CALLED]))
     if code:
         yield element("h4", "Where in the code")

@@ -73,7 +73,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[Child]], numbers: frozen
         return Html()
     head = element("thead", _row("th", heads, numbers))
     inner = element("table", head, element("tbody", body))
-    return element("div", inner, class_="scroll", tabindex="0", role="region", aria_label="table")
+    return element("div", inner, class_="scroll", tabindex="0", role="group", aria_label="table")
 
 
 def folded(title: Child, *children: Child, is_open: bool = False, class_: str | None = None) -> Html:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.wording import duration
-from perfwatch.agent.report_html.charts import Chart, Line, Times, chart
+from perfwatch.agent.report_html.charts import Chart, Times, chart
+from perfwatch.agent.report_html.curves import Line
 from perfwatch.agent.report_html.markup import Html, element, joined, listed, section, table
 from perfwatch.agent.report_layout import moment
 from perfwatch.agent.report_places import collector
@@ -52,7 +53,7 @@ def _chart(held: Memory) -> Html:
         return Html()
     each = (course[-1].at - course[0].at) / (len(course) - 1)
     line = Line("RSS", "area", [float(one.rss_bytes) for one in course])
-    drawn = Chart("Memory", f"{binary(course[-1].rss_bytes)} at the end", [line], binary)
+    drawn = Chart("Memory", f"{binary(course[-1].rss_bytes)} at the end", [line], binary, unit=float(1 << 20))
     return element("div", chart(drawn, Times(course[0].at, each, len(course))), class_="charts")
 
 

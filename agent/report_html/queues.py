@@ -32,18 +32,17 @@ def queues(report: Report) -> Html:
 
 def resources(report: Report) -> Html:
     """List the resources in the USE manner, and what more workers or cores would bring."""
-    heads = ("resource", "used", "", "saturated", "", "errors", "")
+    heads = ("resource", "used", "saturated", "errors", "that is")
     rows = (tuple(_resource(one)) for one in report.saturation.resources)
     scalability = report.saturation.scalability
     scales = () if scalability is None else (element("h3", "Scalability"), listed(scaling(scalability)))
-    return section("resources", "Resources", table(heads, rows, frozenset({1, 3, 5})), *scales)
+    return section("resources", "Resources", table(heads, rows, frozenset({3})), *scales)
 
 
 def _resource(one: Saturation) -> Iterator[str | Html]:
     yield one.resource
     for name, share in (("used", one.utilisation), ("saturated", one.saturation)):
         words = NONE if share is None else percent(share)
-        yield words
-        yield meter(share, f"{one.resource} {name} {words}")
+        yield joined((words, meter(share, f"{one.resource} {name} {words}")))
     yield NONE if one.errors is None else str(one.errors)
     yield one.text

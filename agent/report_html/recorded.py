@@ -29,7 +29,7 @@ def in_flight(report: Report) -> Html:
 
 def recorded(report: Report) -> Html:
     """Say how all this was measured, and what is missing of it."""
-    heads = ("probe", "state", "records", "lost", "every", "")
+    heads = ("probe", "state", "records", "lost", "every", "why")
     probes = table(heads, (tuple(_probe(one)) for one in report.session.probes), frozenset({2, 3, 4}))
     events = listed(f"{moment(one.at, '%H:%M:%S')} {one.text}" for one in report.events[-_EVENTS:])
     return section(

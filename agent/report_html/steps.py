@@ -26,7 +26,7 @@ def steps_of(steps: Sequence[Step], whole_ms: float) -> Html:
         return Html()
     rows = [_row(step, whole_ms) for step in fitted(steps, _ROWS)]
     heads = ("step", "took", f"when, of {shown_ms(whole_ms)}", "what it was")
-    return joined((element("h4", "Its course"), table(heads, rows, frozenset({1}))))
+    return joined((element("h3", "Its course"), table(heads, rows, frozenset({1}))))
 
 
 def _row(step: Step, whole_ms: float) -> tuple[Html, str, Html, str]:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.because import also, facts, is_told
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_gains import gains
-from perfwatch.agent.report_html.markup import Html, element, joined, listed, section
+from perfwatch.agent.report_html.markup import Html, element, joined, listed, section, told
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
 from perfwatch.agent.report_text import also_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
-    from perfwatch.agent.model import Latency, Principle, WhatIf
+    from perfwatch.agent.model import Principle
     from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Report, RequestReport
 
 _EVIDENCE: Final = 8
@@ -37,7 +37,7 @@ def head(report: Report) -> Html:
     )
 
 
-def verdict(report: Report) -> Html:
+def verdict(report: Report, linked: Container[int]) -> Html:
     """Say what is slow, why, and what to do."""
     one = report.verdict
     sure = f"{one.principle}, {one.mechanism}; confidence {percent(one.confidence)}" if one.mechanism else one.principle
@@ -46,26 +46,30 @@ def verdict(report: Report) -> Html:
         "div",
         element("p", badge(one.principle), element("strong", one.summary), class_="lead"),
         element("p", sure, class_="quiet"),
-        reasons(one, () if first is None else first.what_if, None if first is None else first.latency_ms),
+        reasons(one, linked, one.advice, () if first is None else gains(first.what_if, first.latency_ms)),
         class_=f"verdict edge-{one.principle}",
     )
     return section("verdict", "Verdict", _sampled(report), card, _signals(report), _deadlocks(report))
 
 
 def reasons(
-    one: Judgement | EndpointReport | RequestReport, what_if: Sequence[WhatIf] = (), latency_ms: Latency | None = None
+    one: Judgement | EndpointReport | RequestReport,
+    linked: Container[int],
+    advice: Sequence[str],
+    gained: Iterable[str] = (),
 ) -> Html:
-    """Say why: the chain of blame, the facts, what else it is, what to do, and what that would bring."""
-    told = [fact.text for fact in facts(one.evidence, _EVIDENCE)]
+    """Say why: the chain of blame, the facts, what else it is, what to do, and what that would bring.
+
+    `linked` are the requests that the page shows, by id: who is one of them is a link.
+    """
+    why = [fact.text for fact in facts(one.evidence, _EVIDENCE)]
     if others := also(one.causes, one.mechanism):
-        told.append(f"{'also' if one.mechanism else 'seen'}: {others}")
-    chain_told = Html() if is_told(one.chain) else chain(one.chain)
-    gained = () if latency_ms is None else gains(what_if, latency_ms)
-    advice = getattr(one, "advice", ())
+        why.append(f"{'also' if one.mechanism else 'seen'}: {others}")
+    chain_told = Html() if is_told(one.chain) else chain(one.chain, linked)
     return element(
         "dl",
         *_entry("who", chain_told),
-        *_entry("why", listed(told)),
+        *_entry("why", listed(why)),
         *_entry("what to do", listed(advice)),
         *_entry("what if", listed(gained)),
     )
@@ -78,12 +82,17 @@ def badge(principle: Principle) -> Html:
     )
 
 
-def chain(links: Sequence[ChainLink]) -> Html:
+def chain(links: Sequence[ChainLink], linked: Container[int]) -> Html:
     """Return a chain of blame as a list in a list in a list."""
     inner = Html()
     for link in reversed(links[:_LINKS]):
-        inner = element("ul", element("li", link.text, inner), class_="chain")
+        inner = element("ul", element("li", request_link(link.text, link.request, linked), inner), class_="chain")
     return inner
+
+
+def request_link(text: str, request: int | None, linked: Container[int]) -> Html:
+    """Return a text that leads to a request, where the page shows it."""
+    return element("a", text, href=f"#request-{request}") if request is not None and request in linked else told(text)
 
 
 def _entry(name: str, content: Html) -> Iterator[Html]:
@@ -107,7 +116,7 @@ def _signals(report: Report) -> Html:
 def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
     totals, latency, used = report.requests, report.requests.latency_ms, report.saturation
     if latency is not None:
-        rest = f"p50 {shown_ms(latency.p50)}, p99 {shown_ms(latency.p99)}, longest {shown_ms(latency.max)}"
+        rest = f"p50 {shown_ms(latency.p50)}, p99 {shown_ms(latency.p99)}, max {shown_ms(latency.max)}"
         yield "latency, p95", shown_ms(latency.p95), rest
     rate = f"{totals.throughput_rps:.1f}/s"
     yield "throughput", rate, f"{totals.count} requests, {totals.concurrency:.1f} at a time"

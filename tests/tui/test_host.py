@@ -50,7 +50,7 @@ async def test_every_queue_is_told(label, size):
         assert title in text
         for part in parts:
             assert part in text or part in unwrapped, f"{title}: {part}"
-    assert "host web-1   Linux 6.18.5 x86_64   2 CPUs   8.0 GiB" in text
+    assert "host web-1   over the last 10 s   2 CPUs   8.0 GiB   Linux 6.18.5 x86_64" in text
 
 
 @pytest.mark.parametrize("key", ["9", "1", "escape"])

@@ -11,12 +11,15 @@ import pytest
 import queued
 import runtimes
 import stacked
-from fakes import FakeSource, generate, session_info
+from fakes import SECOND, START_NS, FakeSource, generate, session_info
 from tui_driving import screen, settled, shows, until
 
+from perfwatch.agent.comparing import compare as compare_views
 from perfwatch.agent.model import Cause, View, WhatIf
+from perfwatch.agent.playing import Window
 from perfwatch.agent.target import Candidate
 from perfwatch.tui.app import PerfwatchApp
+from perfwatch.tui.screens.comparison import comparison_sheet
 
 REQUESTS = msgspec.json.decode((Path(__file__).parent / "fixtures" / "view_of_30_s.json").read_bytes(), type=View)
 VIEW = asking.with_order_calls(stacked.with_endpoint_stacks(queued.crowded(REQUESTS)))
@@ -95,6 +98,8 @@ async def shown(pilot):
         ("flame", (80, 24), ["8", "down", "down", "down"]),
         ("flame", (100, 30), ["8", "f"]),
         ("flame", (160, 45), ["8", "e", "x"]),
+        ("endpoint", (80, 24), ["enter"]),
+        ("endpoint", (300, 80), ["enter"]),
     ],
     ids=lambda value: sized(value) if isinstance(value, tuple) else None,
 )
@@ -126,6 +131,47 @@ def compare(snap_compare, name, size, keys):
         probes=(queued.LEDGER_LOST if sampled else queued.PROBES[0], *queued.PROBES[1:]),
     )
     app = PerfwatchApp(FakeSource(generate(30), info=info), judge_factory=lambda _: Stored(view))
+    assert snap_compare(app, terminal_size=size, run_before=drive)
+
+
+WINDOW = Window(START_NS + 4 * SECOND, START_NS + 26 * SECOND)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 30), (300, 80)], ids=sized)
+@pytest.mark.parametrize(("name", "keys"), [("overview", []), ("threads", ["3"]), ("memory", ["5"])])
+def test_window(snap_compare, name, keys, size):
+    """Everything on screen is of the window."""
+
+    async def drive(pilot):
+        await shown(pilot)
+        await pilot.press(*keys)
+        await settled(pilot)
+
+    view = runtimes.at_work(with_reasons(VIEW))
+    app = PerfwatchApp(Windowed(generate(30), info=session_info()), judge_factory=lambda _: Stored(view))
+    assert snap_compare(app, terminal_size=size, run_before=drive)
+
+
+class Windowed(FakeSource):
+    """A source that shows a window of what it has."""
+
+    def _position(self):
+        return msgspec.structs.replace(super()._position(), label="window", paused=True, window=WINDOW)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 30), (300, 80)], ids=sized)
+def test_comparison(snap_compare, size):
+    async def drive(pilot):
+        await shown(pilot)
+        slower = msgspec.structs.replace(VIEW.endpoints[1], latency_ms=VIEW.endpoints[0].latency_ms)
+        before = msgspec.structs.replace(VIEW, endpoints=VIEW.endpoints[:2])
+        after = msgspec.structs.replace(with_reasons(VIEW), endpoints=(VIEW.endpoints[0], slower, VIEW.endpoints[2]))
+        pilot.app.push_screen(
+            comparison_sheet(compare_views(before, after), ("10:15:00-10:15:30", "10:16:00-10:16:30"))
+        )
+        await settled(pilot)
+
+    app = PerfwatchApp(FakeSource(generate(30), info=session_info()), judge_factory=lambda _: Stored(VIEW))
     assert snap_compare(app, terminal_size=size, run_before=drive)
 
 

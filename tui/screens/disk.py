@@ -39,6 +39,7 @@ class DiskScreen(SectionedScreen):
         busiest = devices[0]
         busy = f"{clean(busiest.device)} {percent(busiest.utilisation)} busy"
         told.append(busy, palette.ALARM if busiest.utilisation >= FULL else palette.STRONG)
+        told.append(f" over {frame.lately()}", palette.QUIET)
         waited = sum(one.total_ms for one in frame.view.disk_waits)
         words = f"judged requests waited {duration(waited)} for it" if waited else "no judged request waited for a disk"
-        return told.append(f"   {words}   over {frame.lately()}", palette.QUIET)
+        return told.append(f"   {words}", palette.QUIET)

@@ -42,6 +42,6 @@ def _title(info: SessionInfo, lately: str) -> Text:
     return Text.assemble(
         ("host ", palette.QUIET),
         (clean(info.hostname), palette.STRONG),
-        (f"   {system}   {size}   over {lately}", palette.QUIET),
+        (f"   over {lately}   {size}   {system}", palette.QUIET),
         no_wrap=True,
     )

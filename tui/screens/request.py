@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from perfwatch.tui.screens.help import Sheet
 
 _FEWEST_ROWS: Final = 4
+_MARGIN: Final = 6
+"""Cells beside the title."""
 
 
 class RequestScreen(TreeScreen[int]):
@@ -99,7 +101,7 @@ class RequestScreen(TreeScreen[int]):
 
     def _show_finished(self, request: Request, frame: Frame) -> None:
         record = request.record
-        self._title(words.title_of(request, frame.info))
+        self._title(words.title_of(request, frame.info, self.size.width - _MARGIN))
         self._parts(course_of(request, frame.view.peers), request.ledger)
         self._tell_calls(request, frame.view)
         kept_by, gain = words.kept_by(request, frame.view), words.gain(request, frame.view)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from perfwatch.agent.correlator.keepers import keepers, told
@@ -25,8 +26,8 @@ _KEEPERS: Final = 2
 _SPOKEN: Final = {"http/2": "HTTP/2 ", "grpc": "gRPC "}
 
 
-def title_of(request: Request, info: SessionInfo) -> Text:
-    """Say which finished request it is, and how it went."""
+def title_of(request: Request, info: SessionInfo, width: int) -> Text:
+    """Say which finished request it is, and how it went; of what else there is, as much as has room."""
     record = request.record
     line = _line(record.method, record.target, duration_ns(request.ledger.total_ns))
     line.append("   sampled" if record.fidelity == "sampled" else "", palette.WARN)
@@ -34,9 +35,15 @@ def title_of(request: Request, info: SessionInfo) -> Text:
     bad = palette.ALARM if request.failed else palette.QUIET
     status = f"{status}, gRPC status {record.grpc_status}" if record.grpc_status else status
     line.append(f"   {clean(status)}", bad)
-    line.append(f"   {_thread(record.pid, record.tid)}   {clock(info.unix_s(record.ended_ns), ms=True)}", palette.QUIET)
-    line.append(f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out", palette.QUIET)
-    return line.append(f"   {_SPOKEN.get(record.protocol, '')}from {clean(record.remote)}", palette.QUIET)
+    further = (
+        f"   {_thread(record.pid, record.tid)}   {clock(info.unix_s(record.ended_ns), ms=True)}",
+        f"   {size(record.received_bytes)} in, {size(record.sent_bytes)} out",
+        f"   {_SPOKEN.get(record.protocol, '')}from {clean(record.remote)}",
+    )
+    for fact in further:
+        if line.cell_len + cell_len(fact) <= width:
+            line.append(fact, palette.QUIET)
+    return line
 
 
 def title_of_open(request: OpenRequest, age_ns: int) -> Text:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ADDRESS: Final = 22
 _PROTOCOL: Final = 12
+_ROOMY: Final = 80
 _PEERS: Final = 8
 _NOBODY: Final = "no judged request waited for a pooled connection or a permit"
 
@@ -34,8 +35,9 @@ class CalledPeers(SectionPanel):
         for one in view.downstream:
             by_peer.setdefault(one.peer, []).append(one)
         names = {one.address: f"{one.name}, pid {one.pid}" for one in view.peers}
-        head = f"{'':>{_ADDRESS + _PROTOCOL - 5}}{'open':>6}{'rtt':>9}{'asked now':>11}{'in all':>9}{'failed':>8}  who"
-        peers = [_peer(peer, kinds, view, names.get(peer)) for peer, kinds in list(by_peer.items())[:_PEERS]]
+        protocol = _PROTOCOL if width >= _ROOMY else 0
+        head = f"{'':>{_ADDRESS + protocol - 5}}{'open':>6}{'rtt':>9}{'asked now':>11}{'in all':>9}{'failed':>8}  who"
+        peers = [_peer(peer, kinds, view, names.get(peer), protocol) for peer, kinds in list(by_peer.items())[:_PEERS]]
         yield Section("peers", head, peers)
         lines = [line for one in view.permits for line in wait_lines(one, f"for {one.what}", width)]
         yield Section("pools and permits", "", lines or [Text(_NOBODY, style=palette.QUIET)])
@@ -43,7 +45,7 @@ class CalledPeers(SectionPanel):
         yield Section("opened lately", "", sentences(map(said.connections, opened), width))
 
 
-def _peer(peer: str, kinds: Sequence[Downstream], view: View, who: str | None) -> Text:
+def _peer(peer: str, kinds: Sequence[Downstream], view: View, who: str | None, room: int) -> Text:
     """Show a peer: its connections that are listed, the slowest round trip of them, who waits for it at this moment."""
     sockets = [one for one in view.queues.sockets if one.role == "connected" and one.peer == peer]
     rtt_ns = max((one.rtt_ns for one in sockets if one.rtt_ns is not None), default=None)
@@ -51,7 +53,7 @@ def _peer(peer: str, kinds: Sequence[Downstream], view: View, who: str | None) -
     failed = sum(one.failed for one in kinds)
     return Text.assemble(
         (fit_path(clean(peer), _ADDRESS) + " ", palette.TEXT),
-        (fit(kinds[0].protocol, _PROTOCOL), palette.QUIET),
+        (fit(kinds[0].protocol, room), palette.QUIET),
         (f"{count(len(sockets)) if sockets else NONE:>6}", palette.TEXT),
         (f"{NONE if rtt_ns is None else said.took(rtt_ns / 1e6):>9}", palette.TEXT),
         (f"{count(asked):>11}", palette.STRONG if asked else palette.FAINT),

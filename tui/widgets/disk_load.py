@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BAR: Final = 6
 _INDENT: Final = 11
+_ROOMY: Final = 80
 
 
 class DiskLoad(SectionPanel):
@@ -32,7 +33,8 @@ class DiskLoad(SectionPanel):
         queues = frame.view.queues
         head = f"{'busy':>15}{'now':>6}{'mean':>6}{'99 %':>9}"
         lines = [line for one in queues.disks for line in _disk(one, width)]
-        yield Section("devices", head + "   requests under way, and within what time", lines)
+        wide = "requests under way, and within what time"
+        yield Section("devices", f"{head}   {wide if width >= _ROOMY else 'under way, and time'}", lines)
         yield pressure(queues)
 
 

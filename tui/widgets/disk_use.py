@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BAR: Final = 8
 _FILES: Final = 12
+_ROOMY: Final = 80
 
 
 class DiskUse(SectionPanel):
@@ -32,9 +33,10 @@ class DiskUse(SectionPanel):
         view = frame.view
         moving = list(said.moving(view.queues.disk_users))
         total = sum(user.read_bytes_s + user.written_bytes_s for user in moving)
-        yield Section("who moves bytes", "of all processes that may be asked", [_user(one, total) for one in moving])
+        users = [_user(one, total, width) for one in moving]
+        yield Section("who moves bytes", "of all processes that may be asked", users)
         own = [_own(one) for one in view.lately.own_io]
-        yield Section("the target", f"{'read':>14}{'written':>13}   threads that waited for it, on average", own)
+        yield Section("the target", f"{'read':>14}{'written':>13}   threads that waited, on average", own)
         waits = [line for one in view.disk_waits for line in wait_lines(one, _place(one), width)]
         yield Section("waits for the disk", "of judged requests, by where in the code", waits)
         files = view.lately.files
@@ -42,11 +44,12 @@ class DiskUse(SectionPanel):
         yield Section("open files", f"of the target{more}", _files(files[:_FILES], width))
 
 
-def _user(user: DiskShare, total: float) -> Text:
+def _user(user: DiskShare, total: float, width: int) -> Text:
+    bar = _BAR if width >= _ROOMY else 0
     return Text.assemble(
         (f"{user.pid:>8}  ", palette.QUIET),
         (f"{fit(clean(user.name), 16)} ", palette.STRONG if user.is_target else palette.TEXT),
-        gauge((user.read_bytes_s + user.written_bytes_s) / total if total else 0.0, _BAR, palette.LINE),
+        gauge((user.read_bytes_s + user.written_bytes_s) / total if total else 0.0, bar, palette.LINE),
         (f"{said.octets(user.read_bytes_s) + '/s read':>14}", palette.TEXT),
         (f"{said.octets(user.written_bytes_s) + '/s written':>18}", palette.TEXT),
         ("  the target" if user.is_target else "", palette.ACCENT),

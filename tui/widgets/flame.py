@@ -9,16 +9,17 @@ from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.strip import Strip
 from textual.widget import Widget
 
 from perfwatch.tui import palette
 from perfwatch.tui.flames import Box, found, laid_out, paths
 from perfwatch.tui.format import clean, fit
 from perfwatch.tui.keys import Keyed
+from perfwatch.tui.strips import strip_of
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.strip import Strip
 
     from perfwatch.agent.flame import Block
     from perfwatch.tui.flames import Path
@@ -215,7 +216,7 @@ class FlameGraph(Keyed, Widget, can_focus=True):
             text.append(" " * (box.begin + _MARGIN - at))
             text.append(self._label(box), self._style(box))
             at = box.begin + _MARGIN + box.width
-        return Strip(text.render(self.app.console)).adjust_cell_length(width).apply_style(self.rich_style)
+        return strip_of(text, self.rich_style, width, self.app.console)
 
     def _label(self, box: Box) -> str:
         mark = _CURSOR if box.path == self._here else _HIT if box.path in self._hits else ""

@@ -40,7 +40,7 @@ class HostShare(SectionPanel):
 def pressure(queues: Queues) -> Section:
     """Say how long tasks of the host and of the target's cgroups were held up."""
     known = [one for one in queues.pressure if (one.cpu, one.memory, one.io) != (None, None, None)]
-    head = f"{'cpu':>6}{'memory':>14}{'io':>14}   of the time some, or all, tasks waited"
+    head = f"{'cpu':>6}{'memory':>14}{'io':>14}   some/all tasks waited"
     return Section("pressure", head, [_held_up(one) for one in known])
 
 

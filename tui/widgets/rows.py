@@ -14,16 +14,17 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from perfwatch.tui import palette
 from perfwatch.tui.format import count, fit
 from perfwatch.tui.keys import Keyed
+from perfwatch.tui.strips import strip_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual import events
+    from textual.strip import Strip
 
 Item = TypeVar("Item")
 _MARK: Final = "▶ "
@@ -83,6 +84,8 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._headline = ""
+        self._ground: Style | None = None
+        """What the rows are drawn on: it takes longer to find than to draw a row."""
         self._drawn: dict[tuple[str, bool, bool, int], tuple[Item, Strip]] = {}
         self.begin()
 
@@ -287,13 +290,14 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
         return strip
 
     def _strip(self, text: Text, style: Style, width: int) -> Strip:
-        text.no_wrap, text.overflow, text.end = True, "crop", ""
-        strip = Strip(text.render(self.app.console)).adjust_cell_length(width)
-        return strip.apply_style(self.rich_style + style) if style else strip.apply_style(self.rich_style)
+        if self._ground is None:
+            self._ground = self.rich_style
+        return strip_of(text, self._ground + style, width, self.app.console)
 
     def notify_style_update(self) -> None:
         """Draw rows in their new colours."""
         self._drawn.clear()
+        self._ground = None
         super().notify_style_update()
 
     def on_resize(self) -> None:

@@ -67,7 +67,7 @@ def _about(thread: TargetThread, frame: Frame, width: int) -> Iterator[Text]:
     )
     figures = (NONE if share is None else percent(share, digits=1) for share in (thread.cpu, thread.wanted_cpu))
     cpu, wanted = figures
-    gil = "" if thread.gil is None else f"   held the GIL in {percent(thread.gil)} of the readings"
+    gil = "" if thread.gil is None else f"   had the GIL in {percent(thread.gil)} of readings"
     yield _cut(Text(f"{_of(frame, 'last 10 s')}   ran {cpu}   wanted a CPU {wanted}{gil}", style=palette.TEXT), width)
     waits, kept_ns = thread.kept
     if waits:

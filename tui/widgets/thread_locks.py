@@ -45,7 +45,7 @@ def _lines(frame: Frame) -> Iterator[Text]:
         )
     if why := not_read(frame):
         yield Text(why, style=palette.WARN)
-    yield Text.assemble(*_states(view.threads))
+    yield Text.assemble(*_states(view.threads, "now" if frame.position.window is None else "at its end"))
     if keepers := sorted((one for one in view.threads if one.kept[0]), key=lambda one: -one.kept[1])[:_NAMED]:
         told = ", ".join(f"{clean(one.name)} {duration_ns(one.kept[1])} ({one.kept[0]}x)" for one in keepers)
         yield Text.assemble(
@@ -67,9 +67,9 @@ def not_read(frame: Frame) -> str:
     return f"stacks are not {'all ' if probe.status == 'limited' else ''}read: {clean(probe.reason or '')}{remedy}"
 
 
-def _states(threads: Sequence[TargetThread]) -> Iterator[tuple[str, str]]:
+def _states(threads: Sequence[TargetThread], when: str) -> Iterator[tuple[str, str]]:
     """Count what they do at present."""
-    yield "now  ", palette.QUIET
+    yield f"{when}  ", palette.QUIET
     counts: dict[str, int] = {}
     for one in threads:
         ink = palette.ink_for(one.doing)

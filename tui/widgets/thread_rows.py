@@ -56,8 +56,8 @@ class _Widths(NamedTuple):
 
 
 def _busy(thread: TargetThread) -> float:
-    """Count sixths of the minute; who never does a thing is last."""
-    seconds = sum(one.doing not in _RESTS for one in thread.past)
+    """Count by ten seconds; who never does a thing is last."""
+    seconds = sum(one.until_ns - one.from_ns for one in thread.past if one.doing not in _RESTS) // _CELL_NS
     rests = all(one.doing == "idle" for one in thread.past) and (thread.cpu or 0.0) < _NOTHING
     return seconds // 10 + (not rests) / 2
 

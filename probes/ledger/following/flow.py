@@ -198,8 +198,11 @@ class Flow:
             _pass(lane, way)
         if way.job and not way.job.is_over and any(map(_is_free, lane.ready)):
             way.job.owner, way.job = None, None  # it went on with another one's
-        if way.is_suspended and (way is not lane.actor or is_next) and not way.is_resumed(lane.told_ns):
-            self._explain(lane, way)
+        if way.is_suspended and not way.is_resumed(lane.told_ns):
+            if is_next:
+                self._explain_by_job(lane, way)
+            elif way is not lane.actor:
+                self._explain(lane, way)
         return way
 
     def _lacks_job(self, lane: Lane, way: Way) -> bool:
@@ -211,9 +214,7 @@ class Flow:
         """Find what came for a request that acts without any of it: it was thought to be for another."""
         for one in lane.ready:
             if isinstance(one, Job):
-                if one.lies_in(way.began_ns) and self._habits.may(way.kind, _HANDS):
-                    lane.ready.remove(one)
-                    self._give(one, way)
+                if self._claim_job(lane, one, way):
                     return
             elif came := next((came for came in one.came if self._may_be_for(way, came)), None):
                 lane.ready.remove(one)
@@ -224,6 +225,18 @@ class Flow:
             self._claim(came, way)
             return
         self._queue(lane, way)
+
+    def _explain_by_job(self, lane: Lane, way: Way) -> None:
+        """Find the job that was done for a request, for which something else came too."""
+        any(self._claim_job(lane, one, way) for one in tuple(lane.ready) if isinstance(one, Job))
+
+    def _claim_job(self, lane: Lane, job: Job, way: Way) -> bool:
+        """Give a job that nobody has to a request, if it can have been for that."""
+        if not (job.lies_in(way.began_ns) and self._habits.may(way.kind, _HANDS)):
+            return False
+        lane.ready.remove(job)
+        self._give(job, way)
+        return True
 
     def _queue(self, lane: Lane, way: Way) -> None:
         """Take it that its work stood behind other work of a worker, which told of all that it had done by one word.
@@ -452,8 +465,9 @@ class Flow:
 
 
 def _runner(lane: Lane) -> Way | None:
-    """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for already."""
-    return None if lane.actor and lane.actor.job else lane.actor
+    """Tell for whom a loop runs, unless that is shown by an act: not for one that a worker works for, or has since."""
+    way = lane.actor
+    return None if way and (way.job or any(came.job for came in way.came)) else way
 
 
 def _pass(lane: Lane, way: Way) -> None:

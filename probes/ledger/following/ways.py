@@ -26,6 +26,7 @@ MAX_PIECES: Final = 256
 """Of a long answer; what is booked is not changed any more."""
 _PLACE: Final = {bucket: place for place, bucket in enumerate(BUCKETS)}
 _LOOP: Final = _PLACE["loop"]
+_TELLING_NS: Final = 1_000_000
 _NOBODYS_NS: Final = 500_000  # less of the loop's time is not asked for its owners
 
 
@@ -52,6 +53,13 @@ def of_job(job: Job) -> Came:
 
 def _resumes(came: Came) -> bool:
     return came.job is not None or came.bucket == "calls"
+
+
+def _explains(came: Came, started_ns: int, ended_ns: int) -> bool:
+    """Whether it explains a stretch: a loop that was woken by another thing may be up before its worker is done."""
+    return came.at_ns <= started_ns or (
+        came.job is not None and came.job.started_ns <= started_ns < came.at_ns <= ended_ns
+    )
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -83,6 +91,11 @@ class Piece(msgspec.Struct, frozen=True):
     """Who had not answered it when it ended: one of them."""
     turned_ns: int = 0
     """When it had had a turn of its loop before, which left no trace; 0: it had none that is known of."""
+
+    @property
+    def begun_ns(self) -> int:
+        """When it began for its request; until then a loop that was woken early waits for that one's worker."""
+        return max([self.started_ns, *(one.at_ns for one in self.came)]) if self.came else self.started_ns
 
     @property
     def is_suspended(self) -> bool:
@@ -178,9 +191,9 @@ class Way:
         """Take in a stretch of its own."""
         came: tuple[Came, ...] = ()
         if self.came:
-            came = tuple([one for one in self.came if one.at_ns <= started_ns])
+            came = tuple([one for one in self.came if _explains(one, started_ns, ended_ns)])
             if came:  # else all was told before its loop's wait has ended
-                self.came = [one for one in self.came if one.at_ns > started_ns]
+                self.came = [one for one in self.came if not _explains(one, started_ns, ended_ns)]
         polled_ns, woken_ns = lane.polled_before_ns, lane.woken_ns
         turned_ns, self.turned_ns = self.turned_ns, 0
         self._pieces.append(
@@ -188,8 +201,11 @@ class Way:
         )
 
     def woke(self, at_ns: int) -> None:
-        """Note that what came has woken its loop; who does so tells of it a little later."""
-        self.came = [msgspec.structs.replace(one, at_ns=min(one.at_ns, at_ns)) for one in self.came]
+        """Note that what came has woken its loop, if it did: who does so tells of it a little later."""
+        self.came = [
+            msgspec.structs.replace(one, at_ns=at_ns) if 0 < one.at_ns - at_ns <= _TELLING_NS else one
+            for one in self.came
+        ]
 
     def takes_back(self, job: Job) -> bool:
         """Undo that a job was done, unless the request has gone on already; whether it was undone."""
@@ -273,8 +289,8 @@ class Way:
         return SoFar(tuple(copy.booked_ns), state, since_ns, next(iter(self.calling.values()), None))
 
     def _book(self, piece: Piece) -> None:
-        if piece.started_ns > self.booked_until_ns:
-            self._fill(piece.started_ns, piece)
+        if piece.begun_ns > self.booked_until_ns:
+            self._fill(piece.begun_ns, piece)
         late_ns = self.booked_until_ns - piece.started_ns  # beside other work of its own
         length = piece.ended_ns - piece.started_ns
         if late_ns >= length > 0:

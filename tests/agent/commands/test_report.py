@@ -132,6 +132,7 @@ def test_a_page_without_stacks_is_written_all_the_same(file, tmp_path):
     text = (tmp_path / "shop.html").read_text()
     assert "no stacks were recorded" in text
     assert "POST /order/{}" in text
+    assert printed(file, "--html", "-") == text
 
 
 @pytest.mark.parametrize(

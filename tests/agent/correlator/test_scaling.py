@@ -111,7 +111,7 @@ def test_a_server_with_a_lock_is_as_serial_as_its_lock_is_held():
     text = to_text(report)
     assert "\nscalability   contention " in text
     assert "throughput is largest" in text
-    assert "<h2>Scalability</h2>" in to_html(report, Drawn((), "none", {}))
+    assert "<h3>Scalability</h3>" in to_html(report, Drawn((), "none", {}))
     assert report.saturation.scalability == told
 
 

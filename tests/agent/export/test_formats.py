@@ -2,14 +2,19 @@
 
 import stat
 import sys
+from contextlib import suppress
 
 import exporting
 import fake_records
 import pytest
+import sessions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.export import formats
 from perfwatch.agent.export.formats import FORMATS, Format, load
+from perfwatch.probes.records import ServedRequest
 
 
 @pytest.fixture
@@ -66,3 +71,12 @@ def test_a_missing_library_is_one_line_with_its_remedy(monkeypatch):
     monkeypatch.setitem(formats.FORMATS, "collapsed", Format("", ""))
     with pytest.raises(ModuleNotFoundError):
         load("collapsed")
+
+
+@settings(max_examples=25)
+@given(st.lists(sessions.ANY_RECORD, max_size=4), st.lists(sessions._of(ServedRequest), min_size=1, max_size=3))
+def test_any_recording_is_written_or_refused_in_one_line(tmp_path_factory, records, requests):
+    path = exporting.recorded(tmp_path_factory.mktemp("any") / "session", [*records, *requests])
+    for name in FORMATS:
+        with suppress(PerfwatchError):
+            assert exporting.exported(path, name)

@@ -53,8 +53,9 @@ def told(*arguments):
 
 
 def reports_of(file, folder, *options):
-    """Everything that is made of a recording by commands: text, JSON, page, trees, exports."""
+    """Everything that is made of a recording by commands: text, ticket, JSON, page, trees, exports."""
     yield told("report", file, *options)
+    yield told("report", file, "--markdown", "-", *options)
     yield told("report", file, "--json", *options)
     told("report", file, "--html", folder / "page", "--overwrite", *options)
     yield (folder / "page").read_bytes()

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from pathlib import Path
 
 import pytest
 import reported
@@ -13,6 +14,7 @@ from driving import browser
 from perfwatch.agent.report_html.document import to_html
 
 pytestmark = needs_browser
+AXE = Path(__file__).parents[3] / ".venv/npm/node_modules/axe-core/axe.min.js"
 FIRST = "document.querySelector('.flame')"
 SHOWN = f"[...{FIRST}.querySelectorAll('.block')].filter((one) => one.checkVisibility({{checkVisibilityCSS: true}}))"
 """The blocks of the first graph that can be seen."""
@@ -60,6 +62,19 @@ def test_everything_is_styled_and_folds(shop):
 def test_it_is_light_or_dark_as_one_likes(shop, scheme, colour):
     shop.look(scheme=scheme)
     assert shop.value("getComputedStyle(document.documentElement).backgroundColor") == colour
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs npm's axe-core: run tests/install-tools")
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_axe_finds_no_fault_in_it(shop, scheme):
+    """Deque's rules for WCAG 2.1, A and AA, and its best practices; all unfolded, but only a few of what is alike."""
+    shop.look(scheme=scheme)
+    alike = ".request:nth-of-type(n+3), .chart:nth-of-type(n+3), #text"
+    shop.value(f"document.querySelectorAll('{alike}').forEach((one) => one.remove())")
+    shop.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    shop.value(AXE.read_text() + "; true")
+    found = shop.value("axe.run().then((told) => told.violations.map((one) => [one.id, one.nodes[0].html]))")
+    assert found == []
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])

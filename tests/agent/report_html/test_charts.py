@@ -2,7 +2,8 @@
 
 import re
 
-from perfwatch.agent.report_html.charts import Chart, Line, Times, chart
+from perfwatch.agent.report_html.charts import Chart, Times, chart
+from perfwatch.agent.report_html.curves import Line
 
 TIMES = Times(1_790_000_000.0, 1.0, 4)
 

@@ -3,42 +3,19 @@
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 
 import asking as a
 import making as m
 import msgspec
 import pytest
 import reported
+from wholeness import Elements
 
 from perfwatch.agent.report import build, correlate
 from perfwatch.agent.report_html.document import Drawn, to_html
 
 BARE = Drawn((), "no stacks <here>", {})
 REFERRING = {"src", "action", "data", "srcset", "background", "poster", "xlink:href", "formaction"}
-VOID = {"meta", "input"}
-
-
-class Elements(HTMLParser):
-    """The elements of a page, what stands in its style and script, and whether all that is opened is closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.found, self.own, self._open = [], {}, []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] in {"style", "script"}:
-            self.own[self._open[-1]] = data
 
 
 def page_of(made):
@@ -82,9 +59,22 @@ def test_it_refers_to_nothing_outside_and_runs_only_what_it_names(make):
     assert not [text for text in elements.own.values() if "http" in text or "@import" in text or "url(" in text]
 
 
-def test_links_lead_to_sections_that_are_there():
+def test_links_lead_to_sections_and_requests_that_are_there():
     html = page_of(reported.shop())
-    assert set(re.findall(r'href="#([\w-]+)"', html)) <= set(sections(html))
+    links = re.findall(r'href="#([\w-]+)"', html)
+    assert set(links) <= set(re.findall(r' id="([\w-]+)"', html))
+
+
+def test_who_is_to_blame_is_a_link_where_the_page_shows_it():
+    held = m.served(1, 1000, lock=600, waits=(m.wait("lock", 600, waker=m.waker(2)),), target="/waits")
+    holder = m.served(2, 1010, sleep=700, target="/holds")
+    view, judged = correlate(m.info(), [held, holder])
+    report = build(m.info(), view, judged)
+    one = next(one for one in report.slow_requests if one.id == 1)
+    assert [link.request for link in one.chain] == [2]
+    html = to_html(report, BARE)
+    assert 'href="#request-2"' in html
+    assert 'href="#request-2"' not in to_html(msgspec.structs.replace(report, slow_requests=[one]), BARE)
 
 
 def test_hostile_names_are_text_in_every_place():
@@ -137,5 +127,5 @@ def test_it_stays_small_whatever_was_recorded():
     large = msgspec.structs.replace(report, endpoints=endpoints, slow_requests=requests)
     html = to_html(large, drawn._replace(flames=flames))
     assert "and 400 more endpoints" in html
-    assert "The slowest 50 of 10000 judged requests" in html
+    assert "50 of 10000 judged requests: " in html
     assert len(html) < 4_000_000

@@ -255,6 +255,17 @@ def test_a_loop_may_go_on_before_its_worker_has_told_it(process):
     assert ledger.get("other", 0) == 0
 
 
+def test_a_loop_that_something_else_has_woken_waits_for_its_worker(process):
+    """A timer ends its wait while the worker has the interpreter: nobody has to wake it when the job is done."""
+    used_to_hand(process)
+    process.reads(2)
+    process.hands(WORKERS[0])
+    process.idles(30)
+    process.step(steps.RESTED, WORKERS[0], after_ms=5, spent={"sleep": 35})
+    ledger = process.answers(2, after_ms=0.5, spent={"gil": 5})
+    assert ledger["sleep"] == pytest.approx(35, abs=0.5)
+
+
 def test_jobs_are_told_in_another_order_than_the_loop_goes_on(process):
     used_to_hand(process)
     process.reads(2)

@@ -1,4 +1,4 @@
-"""What an HTML report draws of judged requests beside the report: flame graphs, and the courses of the slowest."""
+"""What an HTML report tells of judged requests beside the report: flame graphs; of the slowest their courses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import msgspec
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.course import course_of
 from perfwatch.agent.flame import flame_of
-from perfwatch.agent.report_html.document import Drawn
+from perfwatch.agent.report_html.document import MAX_REQUESTS, Drawn
 from perfwatch.agent.report_html.flames import Flame
+from perfwatch.agent.report_html.requests import Detail
 from perfwatch.agent.report_slowest import slowest
 from perfwatch.agent.trees.absence import is_code_known, why_no_stacks
 from perfwatch.agent.trees.spent import spent_on
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 
 _FLAMES: Final = 12
 """So many endpoints get a graph of their own."""
-_COURSES: Final = 30
 
 
 def drawn_of(report: Report, info: SessionInfo, view: View, requests: Sequence[Request]) -> Drawn:
     """Return what is drawn of these requests: where some code is known, all together and each endpoint."""
     known = {request.record.id: request for request in requests}
-    told = (known.get(one.id) for one in slowest(report, _COURSES))
-    courses = {one.record.id: course_of(one, view.peers) for one in told if one is not None}
-    return Drawn(_flames(requests), ". ".join(why_no_stacks(info)), courses)
+    told = (known.get(one.id) for one in slowest(report, MAX_REQUESTS))
+    details = {one.record.id: _detail(one, view) for one in told if one is not None}
+    return Drawn(_flames(requests), ". ".join(why_no_stacks(info)), details)
+
+
+def _detail(request: Request, view: View) -> Detail:
+    return Detail(course_of(request, view.peers), request.verdict.advice if request.verdict else ())
 
 
 def _flames(requests: Sequence[Request]) -> list[Flame]:

@@ -8,6 +8,7 @@ also from a container with the host's PIDs.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -21,7 +22,6 @@ from perfwatch.probes.readers.cgroups import members, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_BYTES: Final = 8 << 20
 MAX_CHARS: Final = 200
@@ -33,10 +33,13 @@ _BY_NAME: Final = re.compile(
 _POD: Final = re.compile(r"(?:^|[/-])pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?(?=/|$)")
 _RUNTIMES: Final = {"cri-containerd": "containerd", "crio": "cri-o", "libpod": "podman", "docker": "docker"}
 _DOCKER: Final = "var/lib/docker/containers/{id}/config.v2.json"
-_STORAGE: Final = ("var/lib/containers/storage/overlay-containers/containers.json",)
+_STORAGE: Final = tuple(
+    f"var/lib/containers/storage/{driver}-containers/containers.json" for driver in ("overlay", "vfs", "btrfs", "zfs")
+)
 _BUNDLES: Final = (
     "run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json",
     "run/containers/storage/overlay-containers/{id}/userdata/config.json",
+    "run/containers/storage/vfs-containers/{id}/userdata/config.json",
 )
 _NAMES: Final = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name")
 _IMAGES: Final = ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "io.kubernetes.cri-o.Image")
@@ -48,8 +51,8 @@ _SPACES: Final = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.name
 class Seen(msgspec.Struct, frozen=True):
     """Where a process is."""
 
-    cgroup: str
-    """Path of its cgroup, v2 or that of the CPU controller; empty where that is not known."""
+    cgroups: tuple[str, ...]
+    """Paths of its cgroups, of all hierarchies, without repetition; none where that is not known."""
     container: Container | None
 
 
@@ -76,11 +79,13 @@ def seen(pid: int) -> Seen:
     """Return the cgroup and the container of a process, as far as they can be told."""
     try:
         (membership,) = members([pid])
-        seat = membership.seat("cpu")
     except (ProbeError, OSError, ValueError):
-        return Seen("", None)
-    path = "" if seat is None else shown(seat.path)
-    return Seen(path, container_of(path, roots.PROC / "1" / "root"))
+        return Seen((), None)
+    paths = dict.fromkeys((*([] if membership.v2 is None else [membership.v2]), *(path for _, path in membership.v1)))
+    cgroups = tuple(map(shown, paths))
+    host = _host()
+    found = (container_of(path, host) for path in cgroups)
+    return Seen(cgroups, next(filter(None, found), None))
 
 
 def container_of(cgroup: str, host: Path) -> Container | None:
@@ -95,6 +100,16 @@ def container_of(cgroup: str, host: Path) -> Container | None:
     told = next((one for one in _told(number, host) if one.name or one.image), Container(number))
     uid = None if pod is None else pod[1].replace("_", "-")
     return msgspec.structs.replace(told, runtime=told.runtime or _RUNTIMES.get(word), pod=told.pod or uid)
+
+
+def _host() -> Path:
+    """Return the root of process 1, and this process's own where that may not be looked into."""
+    root = roots.PROC / "1" / "root"
+    try:
+        root.stat()
+    except OSError:
+        return Path("/")
+    return root
 
 
 def _told(number: str, host: Path) -> Iterator[Container]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from perfwatch.agent.model_container import Container  # noqa: TC001 - msgspec reads the annotations
+from perfwatch.agent.model_container import Container as Container  # noqa: PLC0414, TC001
 from perfwatch.agent.model_lately import Lately, Waits
 from perfwatch.agent.model_memory import GcRuns, MemoryState
 from perfwatch.agent.model_queues import OwnCost, Queues, Saturation

@@ -21,7 +21,7 @@ from perfwatch.probes.readers.interpreter import Interpreter, find_interpreter
 from perfwatch.probes.readers.sock_diag import LISTENING, SockDiag
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
 MAX_COMMAND_CHARS: Final = 500
 _SECRET_NAME: Final = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|credential|auth)")
@@ -143,11 +143,18 @@ def python_processes(among: Container[int] | None = None) -> tuple[Candidate, ..
             continue
         if interpreter and process.pid != psutil.Process().pid:
             found[process.pid] = (process, interpreter)
-    candidates = [
-        _candidate(process, interpreter, found)
+    parents = {process.pid: _parent(process) for process in psutil.process_iter()} if found else {}
+    servers = [
+        (process, interpreter)
         for process, interpreter in found.values()
-        if not (_parent(process) in found and _same_program(process, found[_parent(process)][0]))
+        if not ((parent := found.get(parents.get(process.pid, 0))) and _same_program(process, parent[0]))
     ]
+    families: dict[int, list[psutil.Process]] = {process.pid: [process] for process, _ in servers}
+    for pid, (process, _) in found.items():
+        for above in _ancestors(pid, parents):
+            if above in families:
+                families[above].append(process)
+    candidates = [_candidate(interpreter, families[process.pid]) for process, interpreter in servers]
     return tuple(sorted(candidates, key=lambda one: (not one.listeners, one.pid)))
 
 
@@ -250,18 +257,23 @@ def _same_program(one: psutil.Process, other: psutil.Process) -> bool:
         return False
 
 
-def _candidate(
-    process: psutil.Process, interpreter: Interpreter, found: dict[int, tuple[psutil.Process, Interpreter]]
-) -> Candidate:
+def _ancestors(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """Yield the PIDs above a process, the nearest first."""
+    seen = {0}
+    while (pid := parents.get(pid, 0)) not in seen:
+        seen.add(pid)
+        yield pid
+
+
+def _candidate(interpreter: Interpreter, family: list[psutil.Process]) -> Candidate:
+    """Describe the first of a family, which the others are below."""
+    process = family[0]
     words: list[str] = []
-    user, workers = "?", 0
+    user = "?"
     started_unix_s: float | None = None
-    family = [process]
     try:
         with process.oneshot():
             words, user, started_unix_s = process.cmdline(), process.username(), process.create_time()
-            family += [child for child in process.children(recursive=True) if child.pid in found]
-            workers = len(family) - 1
     except psutil.Error:
         pass  # it has ended, or may not be asked: what is known is shown
     cpu_s, rss_bytes = _used(family)
@@ -275,7 +287,7 @@ def _candidate(
         server=server or loaded.server,
         listeners=listeners,
         user=user,
-        workers=workers,
+        workers=len(family) - 1,
         inner_pid=inner_pid(process.pid),
         cpu_s=cpu_s,
         rss_bytes=rss_bytes,

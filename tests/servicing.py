@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 import serving
 import sessions
@@ -126,6 +127,16 @@ def _has_marks(path):
     return bookmarks.beside(path).exists()
 
 
+def busy_second(number, requests):
+    """All records of a second that does not compress away: each request's path is another."""
+    return [
+        msgspec.structs.replace(record, target=f"/{os.urandom(400).hex()}")
+        if isinstance(record, ServedRequest)
+        else record
+        for record in sessions.second_of(number, requests)
+    ]
+
+
 @contextlib.contextmanager
 def open_segments(path, **settings):
     """Segments of one recording, and what they said."""
@@ -139,8 +150,8 @@ if __name__ == "__main__":  # a recorder that writes as fast as it can, and says
     segments.COMMIT_S = 0.0
     with open_segments(sys.argv[1], total_bytes=int(sys.argv[2]), segment_bytes=MB) as (many, told):
         many._label, total = sys.argv[3], 0
-        for second in range(150):
-            batch = sessions.second_of(second, 300)
+        for second in range(80):
+            batch = busy_second(second, 300)
             many.take(batch)
             total += len(batch)
         many.close("over")

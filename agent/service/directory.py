@@ -81,10 +81,16 @@ class Directory:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only service that records into it."""
-        fd = os.open(_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._fd)
+        """Be the only service that records into it; the file that is locked says its PID, for who would signal it."""
+        try:
+            fd = os.open(_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._fd)
+        except OSError as error:
+            raise PerfwatchError(f"cannot record into {self.path}: {error.strerror}", "choose another --dir") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(OSError):  # a full disk is no reason not to begin
+                os.truncate(fd, 0)
+                os.write(fd, f"{os.getpid()}\n".encode())
             yield
         except BlockingIOError:
             raise PerfwatchError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,10 +15,12 @@ from perfwatch.agent.target import python_processes
 from perfwatch.probes.readers import proc
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from perfwatch.agent.service.wanted import Wanted
     from perfwatch.agent.target import Candidate
 
-_UNFIT: Final = re.compile(r"[^A-Za-z0-9._]+")
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARS: Final = 40
 FIRST_S: Final = 1.0
 GROWS: Final = 1.5
@@ -37,8 +38,8 @@ class Finder:
         self._wanted = wanted
         self._known: dict[int, _Look] = {}
 
-    def look(self) -> tuple[Candidate, ...]:
-        """Return the servers that are meant, of those whose turn it is; none below another or this process."""
+    def look(self, own: Collection[int] = ()) -> tuple[Candidate, ...]:
+        """Return the servers that are meant, of those whose turn it is; none below another, nor one's `own`."""
         now_s = time.monotonic()
         known = {pid: self._known.get(pid, _Look(0.0, FIRST_S)) for pid in proc.processes()}
         due = {pid for pid, look in known.items() if look.due_s <= now_s}
@@ -49,8 +50,8 @@ class Finder:
         ask = functools.cache(seen)  # a process may be asked twice in one look
         candidates = python_processes(due | set(map(_parent, due)))
         meant = {one.pid: one for one in candidates if is_wanted(one, self._wanted, ask)}
-        taken = {os.getpid(), *meant}
-        return tuple(one for one in meant.values() if taken.isdisjoint(_above(one.pid)))
+        taken = {*own, *meant}
+        return tuple(one for one in meant.values() if one.pid not in own and taken.isdisjoint(_above(one.pid)))
 
     def again(self, pid: int, in_s: float) -> None:
         """Look at a process again after a time."""
@@ -69,7 +70,7 @@ def label_of(candidate: Candidate) -> str:
     names = [name for name in names_of(candidate) if not name.startswith("python")]
     name = (container and container.name) or next(iter(names), "python")
     port = [one.rpartition(":")[2] for one in candidate.listeners[:1]]
-    parts = [_UNFIT.sub("_", part)[:_NAME_CHARS].strip("._") for part in (name, *port)]
+    parts = [_UNFIT.sub("_", part)[:_NAME_CHARS].strip("._-") for part in (name, *port)]
     return "-".join((*filter(None, parts), str(candidate.pid)))
 
 

@@ -57,11 +57,12 @@ class Keeping:
         if self._triggers and record.at_ns >= self._next_ns and self._count < MAX_MARKS:
             why = triggers.found(self._triggers, record, judged)
             if why is not None:
-                self._note(why, record.at_ns)
+                self.note(why, record.at_ns)
 
-    def ask(self, why: str, at_ns: int) -> None:
-        """Keep the segment because somebody says so."""
-        self._note(why, at_ns)
+    def note(self, why: str, at_ns: int) -> None:
+        """Keep the segment, for that reason."""
+        self._new.append(Bookmark(at_ns, why[: bookmarks.MAX_NOTE_CHARS]))
+        self._next_ns = at_ns + _APART_NS
 
     def mark(self, segment: OpenSegment) -> None:
         """Set the bookmarks that are due; raises PerfwatchError where there is no room for them."""
@@ -77,10 +78,6 @@ class Keeping:
             self._say(f"kept for good: {segment.path.name} ({self._new[0].note})")
         self._count += len(self._new)
         self._new = []
-
-    def _note(self, why: str, at_ns: int) -> None:
-        self._new.append(Bookmark(at_ns, why[: bookmarks.MAX_NOTE_CHARS]))
-        self._next_ns = at_ns + _APART_NS
 
     def _refuses(self) -> bool:
         """Whether what is kept has its share already; that is told once, until there is room again."""

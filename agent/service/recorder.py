@@ -38,6 +38,8 @@ class Assignment(msgspec.Struct, frozen=True):
     """What the names of its files begin with."""
     settings: Settings
     parent: int
+    is_again: bool = False
+    """It could not be recorded before, and that was told."""
 
 
 def main() -> None:
@@ -49,7 +51,8 @@ def main() -> None:
     try:
         _record(assignment)
     except PerfwatchError as error:
-        say(f"cannot record process {assignment.pid}: {error}")
+        if not assignment.is_again:
+            say(f"cannot record process {assignment.pid}: {error}")
         sys.exit(1)
 
 

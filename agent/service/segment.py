@@ -6,6 +6,7 @@ Its verdicts rest on what is in it, so a replay of the file gives the same.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from perfwatch.agent.correlator.engine import Correlator
@@ -60,7 +61,8 @@ class OpenSegment:
         """Leave the file as of the last commit; one without any is removed."""
         self.writer.abandon()
         if self._is_empty:
-            place.remove(self.path)
+            with suppress(OSError):
+                place.remove(self.path)
 
     def is_over(self, settings: Settings) -> bool:
         """Whether it is as long, or as large, as a segment is to be."""

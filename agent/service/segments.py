@@ -73,12 +73,13 @@ class Segments:
 
     def keep(self, why: str) -> None:
         """Keep the segment that is being written for good, whatever is in it."""
-        self._keeping.ask(why, time.monotonic_ns())
+        self._keeping.note(why, time.monotonic_ns())
 
     def close(self, ended: str) -> None:
         """Write what is left, and finish the file."""
-        self._settle()
-        if self._open is not None:
+        if self._open is None:
+            self._retry()
+        if self._open is not None and self._commit(self._open):
             if self._live is not None:
                 self._live.finish(self._open.correlator)
             self._end(self._open, ended)
@@ -104,6 +105,9 @@ class Segments:
         except PerfwatchError as why:
             self._interrupt(segment, why)
             return False
+        if self._is_short:
+            self._is_short = False
+            self._say(f"there is room again: {self._label} is recorded into {segment.path.name}")
         return True
 
     def _take(self, record: Record) -> None:
@@ -161,9 +165,8 @@ class Segments:
             self._take(Loss(time.monotonic_ns(), "recorder", lost, "there was no room for them"))
         for record in waiting:
             self._take(record)
-        if self._open is segment and self._commit(segment) and self._is_short:
-            self._is_short = False
-            self._say(f"there is room again: {self._label} is recorded into {segment.path.name}")
+        if self._open is segment:
+            self._commit(segment)
 
     def _started(self) -> OpenSegment:
         previous = self._keeping.last

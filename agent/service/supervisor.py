@@ -64,6 +64,7 @@ class Service:
         self._room = Room(directory, settings)
         self._finder = Finder(settings.wanted)
         self._recorders: dict[int, _Recorder] = {}  # by the PID of whom they record
+        self._failed: set[int] = set()  # PIDs that could not be recorded, which was told
         self._is_idle_told = False
 
     def run(self, stop: threading.Event) -> None:
@@ -97,17 +98,21 @@ class Service:
                 recorder.process.wait()
 
     def _look(self) -> None:
-        for candidate in self._finder.look():
+        own = {recorder.process.pid for recorder in self._recorders.values()}
+        for candidate in self._finder.look(own):
             if candidate.pid not in self._recorders:
                 self._begin(candidate)
         self._tell_idle()
 
     def _begin(self, candidate: Candidate) -> None:
+        is_again = candidate.pid in self._failed
         if len(self._recorders) >= MAX_RECORDERS:
-            say(f"{MAX_RECORDERS} servers are recorded already: not process {candidate.pid}")
+            self._failed.add(candidate.pid)
+            if not is_again:
+                say(f"{MAX_RECORDERS} servers are recorded already: not process {candidate.pid}")
             return
         label = label_of(candidate)
-        assignment = Assignment(candidate.pid, label, self._settings, os.getpid())
+        assignment = Assignment(candidate.pid, label, self._settings, os.getpid(), is_again=is_again)
         self._recorders[candidate.pid] = _Recorder(_started(assignment), label)
 
     def _reap(self) -> bool:
@@ -117,6 +122,7 @@ class Service:
             del self._recorders[pid]
             code = recorder.process.returncode
             self._finder.again(pid, _FAILED_S if code > 0 else _KILLED_S)
+            (self._failed.add if code > 0 else self._failed.discard)(pid)
             if code < 0:
                 say(f"the recorder of {recorder.label} was killed by signal {-code}; what it committed is safe")
         return bool(ended)

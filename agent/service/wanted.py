@@ -86,7 +86,7 @@ def _holds(term: Term, candidate: Candidate, seen: Callable[[int], Seen]) -> boo
         case "command":
             return fnmatchcase(candidate.command, term.pattern)
         case "cgroup":
-            return fnmatchcase(seen(candidate.pid).cgroup, term.pattern)
+            return any(fnmatchcase(path, term.pattern) for path in seen(candidate.pid).cgroups)
         case "container":
             found = seen(candidate.pid).container
             return found is not None and any(fnmatchcase(name, term.pattern) for name in found.names)

@@ -12,7 +12,7 @@ import threading
 import pytest
 import servicing
 import sessions
-from servicing import MB, blocks_bytes, files, kept, open_segments
+from servicing import MB, blocks_bytes, busy_second, files, kept, open_segments
 from waiting import until
 
 from perfwatch.agent.service import segments as of_segments
@@ -30,8 +30,8 @@ def at_once(monkeypatch):
 
 
 def test_a_recording_in_pieces_holds_every_record_once_in_order(tmp_path):
-    with open_segments(tmp_path / "r", segment_bytes=400_000) as (segments, said):
-        given = [sessions.second_of(number, 40) for number in range(60)]
+    with open_segments(tmp_path / "r", segment_bytes=200_000) as (segments, said):
+        given = [busy_second(number, 40) for number in range(60)]
         for batch in given:
             segments.take(batch)
         segments.close("over")
@@ -42,7 +42,7 @@ def test_a_recording_in_pieces_holds_every_record_once_in_order(tmp_path):
     for before, part in itertools.pairwise(parts):
         with sessions.SessionReader(part) as reader:
             assert (reader.finished, reader.info.previous) == (True, before.name)
-        assert part.stat().st_size < 800_000
+        assert part.stat().st_size < 400_000
 
 
 def _used_bytes(disk):
@@ -73,7 +73,7 @@ def test_the_size_holds_at_every_moment_while_several_record(tmp_path):
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
-            command = [sys.executable, servicing.__file__, str(disk / "r"), str(10 * MB)]
+            command = [sys.executable, servicing.__file__, str(disk / "r"), str(8 * MB)]
             writers = [
                 subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in ("a", "b", "c")
             ]
@@ -85,7 +85,7 @@ def test_the_size_holds_at_every_moment_while_several_record(tmp_path):
         written = sum(int(count) for count, *_ in said)
         left = sum(len(sessions.read(path)) for path in files(disk / "r"))
     assert written > 2 * left > 0  # much was removed again
-    assert 7 * MB < most[0] <= 10 * MB
+    assert 5 * MB < most[0] <= 8 * MB
 
 
 @needs_mount
@@ -96,18 +96,18 @@ def test_a_disk_that_fills_loses_nothing_and_what_waited_is_written_when_there_i
         with open_segments(disk / "r") as (segments, said):
             given = []
             while not said:
-                given.append(sessions.second_of(len(given), 40))
+                given.append(busy_second(len(given), 40))
                 segments.take(given[-1])
             assert said[0].startswith("the disk is full: nothing more can be recorded into")
             safe = [record for path in files(disk / "r") for record in sessions.read(path)]
             assert safe == list(itertools.chain(*given))[: len(safe)]
             assert len(safe) >= len(list(itertools.chain(*given[:-1])))
             for _ in range(20):
-                given.append(sessions.second_of(len(given), 40))
+                given.append(busy_second(len(given), 40))
                 segments.take(given[-1])
             assert len(said) == 1
             ballast.unlink()
-            given.append(sessions.second_of(len(given), 40))
+            given.append(busy_second(len(given), 40))
             segments.take(given[-1])
             assert said[1:] == [f"there is room again: shop is recorded into {files(disk / 'r')[-1].name}"]
             segments.close("over")
@@ -135,42 +135,40 @@ def test_what_waits_too_long_for_room_is_told_as_lost(tmp_path, monkeypatch):
 
 
 def test_what_is_kept_is_never_removed_and_leaves_the_rest_its_half(tmp_path):
-    settings = {"segment_bytes": MB, "total_bytes": 16 * MB, "keep_on": (parse("slow"),)}
+    settings = {"segment_bytes": MB // 2, "total_bytes": 8 * MB, "keep_on": (parse("slow"),)}
     with open_segments(tmp_path / "r", **settings) as (segments, said):
         number, at_least = 0, set()
         while "half of --max-size" not in said[-1] if said else True:
             segments.keep("because")
-            segments.take(sessions.second_of(number, 200))
+            segments.take(busy_second(number, 200))
             number += 1
         at_least = set(kept(tmp_path / "r"))
-        for _ in range(60):
-            segments.take(sessions.second_of(number, 200))
+        for _ in range(30):
+            segments.take(busy_second(number, 200))
             number += 1
         segments.close("over")
     assert at_least <= set(files(tmp_path / "r"))
     assert len(at_least) > 3
-    assert blocks_bytes(tmp_path / "r") <= 16 * MB
+    assert blocks_bytes(tmp_path / "r") <= 8 * MB
 
 
 def test_what_is_too_old_goes_with_the_next_segment_and_what_is_kept_or_live_stays(tmp_path):
-    with open_segments(tmp_path / "r", segment_bytes=400_000, retain_s=3600.0) as (segments, _):
+    with open_segments(tmp_path / "r", segment_bytes=200_000, retain_s=3600.0) as (segments, _):
         numbers = itertools.count()
 
         def fill(count):
             while len(files(tmp_path / "r")) < count:
-                segments.take(sessions.second_of(next(numbers), 40))
+                segments.take(busy_second(next(numbers), 40))
 
         fill(2)
         segments.keep("because")
-        segments.take(sessions.second_of(next(numbers), 40))
+        segments.take(busy_second(next(numbers), 40))
         fill(5)
         old = files(tmp_path / "r")
         for path in tmp_path.glob("r/*"):
             os.utime(path, (0, 0))
-        segments.take(sessions.second_of(next(numbers), 40))  # the live one is new again
-        until(
-            lambda: segments.take(sessions.second_of(next(numbers), 40)) or len(set(files(tmp_path / "r")) - set(old))
-        )
+        segments.take(busy_second(next(numbers), 40))  # the live one is new again
+        until(lambda: segments.take(busy_second(next(numbers), 40)) or len(set(files(tmp_path / "r")) - set(old)))
         segments.close("over")
     assert set(old[:2]) == set(kept(tmp_path / "r"))
     assert set(files(tmp_path / "r")) & set(old) == {*old[:2], old[4]}

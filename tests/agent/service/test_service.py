@@ -54,7 +54,7 @@ def test_several_servers_are_recorded_and_no_others(tmp_path):
         service(
             tmp_path / "r",
             "--target",
-            "name:gunicorn",
+            f"name:gunicorn port:{first.address.rpartition(':')[2]}",
             "--target",
             f"name:faulty.py port:{second.address[-5:].strip(':')}",
         ) as running,

@@ -7,7 +7,7 @@ CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
 # Tests of what is pure, of files, of screens and of the command line run on all CPUs at once. What holds measured figures to
 # others runs alone, after them: in tests/agent that is what stands here first.
-ALONE := tests/agent/middleware tests/agent/test_collector.py
+ALONE := tests/agent/middleware tests/agent/service tests/agent/test_collector.py
 BESIDE := $(filter-out $(ALONE) %/__pycache__,$(wildcard tests/agent/*)) tests/probes/cpython/test_hostile_site.py \
 	tests/probes/cpython/test_site.py tests/probes/ledger/test_calls.py tests/probes/ledger/test_ways.py \
 	tests/probes/protocols tests/probes/readers/test_span_messages.py tests/probes/wire/test_parsers.py \

@@ -69,6 +69,7 @@ class Live:
         self._closed = False
         self._ended: str | None = None
         self._now_ns = 0
+        self._clocks: list[ClockReading] = []  # not in what is told of the session yet
         try:
             self._info = self._attach(order)
         except BaseException:
@@ -78,6 +79,8 @@ class Live:
     @property
     def info(self) -> SessionInfo:
         """What is watched, and how."""
+        if self._clocks:
+            self._info, self._clocks = self._info.with_clocks(self._clocks), []
         return self._info
 
     def pull(self, timeout_s: float) -> Batch:
@@ -254,8 +257,7 @@ class Live:
             self._ring.append(received.packed, message.records)
             for record in message.records:
                 self.marks.take(record)
-                if isinstance(record, ClockReading):
-                    self._info = self._info.with_clocks((record,))
+            self._clocks += [record for record in message.records if isinstance(record, ClockReading)]
         elif isinstance(message, Failed):
             raise PerfwatchError(message.problem, message.remedy)
         elif isinstance(message, Ended):

@@ -9,7 +9,7 @@ from perfwatch.agent.model_queues import Queues
 from perfwatch.tui.screens.disk import DiskScreen
 
 SAID = (
-    "nvme0n1 93 % busy   judged requests waited 620 ms for it",
+    "nvme0n1 93 % busy over the last 10 s   judged requests waited 620 ms for it",
     "nvme0n1 ██████ 93 % 6 4.2 64 ms",
     "read 14/s 0.4 ms each 1.2 MB/s",
     "written 322/s 13 ms each 88 MB/s",

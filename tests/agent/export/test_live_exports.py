@@ -138,8 +138,9 @@ class Kept:
 
 
 def test_a_service_tells_each_request_once_whichever_file_it_is_in(tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "COMMIT_S", 0.0)
-    kept, settings = Kept(), Settings(str(tmp_path), segment_s=0, segment_bytes=10**6, total_bytes=32 * 10**6)
+    for pause in ("COMMIT_S", "RETRY_S"):
+        monkeypatch.setattr(segments, pause, 0.0)
+    kept, settings = Kept(), Settings(str(tmp_path), segment_s=0, segment_bytes=10**4, total_bytes=32 * 10**6)
     with contextlib.closing(Directory(tmp_path)) as directory:
         follow = Live(sessions.INFO, [kept])
         many = segments.Segments("shop", sessions.INFO, directory, settings, print, live=follow)

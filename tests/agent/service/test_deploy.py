@@ -14,6 +14,7 @@ import yaml
 
 from perfwatch.agent.commands.record import record
 from perfwatch.agent.commands.service_options import ServiceChoice
+from perfwatch.agent.export.audience import Audience
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 MANIFESTS = sorted(DEPLOY.glob("*.yaml"))
@@ -28,7 +29,7 @@ def settings_of(arguments):
     assert arguments[:2] == ["record", "--service"]
     given = record.make_context("record", arguments[1:]).params
     choice = ServiceChoice(**{name: given[name] for name in ServiceChoice._fields})
-    return choice.settings(given["slow_ms"], None)
+    return choice.settings(given["slow_ms"], None, Audience())
 
 
 @pytest.mark.parametrize("version", KUBERNETES)

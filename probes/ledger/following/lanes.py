@@ -65,6 +65,8 @@ class Lane:
         """When a worker of this loop was done with a job last; 0: the loop has had its turn since."""
         self.rested: dict[int, int] = {}
         """Workers of this loop that wait for work, and since when."""
+        self.told_jobs = self.untold_jobs = 0
+        """How many of its workers' jobs ended with a word to it, and how many only with the worker's rest."""
         self.wanting: deque[Way] = deque(maxlen=MAX_PASSED)
         """Who answered while its worker had not told yet that its work was done: its loop may be faster than that."""
         self.is_worker = False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_UNANSWERED: Final = 64
 LATE_NS: Final = 30_000_000
 """So late, at most, a worker that has lost its CPU wakes its loop, which may have found before that it is done."""
+_USUALLY: Final = 4
 EARLY_NS: Final = 1_000_000
 """A worker that answers is done with one request so long after its answer, at most, before it turns to the next."""
 
@@ -81,6 +82,12 @@ class Workers:
         """Take in that a worker tells its loop: the job is done."""
         job = _work(lane)
         job.add(step.booked_ns)
+        if job.owner is None and job.handed_ns and job.did_nothing:  # it was kept from telling what it did before
+            job.let_go()
+            lane.told_ns = step.at_ns
+            return None
+        if lane.given_by:
+            lane.given_by.told_jobs += 1
         return self._done(lane, job, step)
 
     def _done(self, lane: Lane, job: Job, step: StepEvent) -> Way | None:
@@ -97,10 +104,12 @@ class Workers:
         job = _work(lane)
         job.rested_ns = step.at_ns
         job.add(step.booked_ns)
-        if (was_over or job.owner) and job.did_nothing:
+        if (was_over or job.handed_ns) and job.did_nothing:
             job.let_go()
             lane.told_ns = step.at_ns
             return None
+        if lane.given_by:
+            lane.given_by.untold_jobs += 1
         return self._done(lane, job, step)
 
     def answer(self, lane: Lane, way: Way, step: StepEvent) -> None:
@@ -192,6 +201,20 @@ def _late(lane: Lane | None, job: Job, at_ns: int) -> Way | None:
     return None
 
 
+def _is_taken_back(job: Job) -> bool:
+    """Whether its owner has not gone on, or not with it."""
+    return job.owner is not None and (job.owner.takes_back(job) or _was_swapped(job))
+
+
+def _is_untold(lane: Lane, job: Job) -> bool:
+    """Undo that a job was done that nobody has, where workers usually tell their loop; whether it was undone."""
+    loop = lane.given_by
+    if loop is None or job not in loop.ready or loop.told_jobs <= _USUALLY * loop.untold_jobs:
+        return False
+    loop.ready.remove(job)
+    return True
+
+
 def _was_swapped(job: Job) -> bool:
     """Whether another worker answered a job's owner: of two that were woken the first to run took the first task.
 
@@ -211,7 +234,7 @@ def _woken_by_another(lane: Lane, step: StepEvent) -> Way | None:
             job.go_on(step.booked_ns, step.other, step.since_ns)
         else:
             job = None
-    elif job and job.rested_ns and job.owner and (job.owner.takes_back(job) or _was_swapped(job)):
+    elif job and job.rested_ns and (_is_untold(lane, job) or _is_taken_back(job)):
         job.go_on(step.booked_ns, step.other, step.since_ns)
     if job is None or job.is_over:  # an idle one is woken for what comes next in their queue
         lane.job = Job(lane.tid, None, step.since_ns or step.at_ns, step.since_ns or step.at_ns, certain=False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.because import also, facts, is_told
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.markdown_text import bullets, code, prose, table
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_gains import gains
-from perfwatch.agent.report_layout import moment, shown_ms
+from perfwatch.agent.report_layout import moment, shown_ms, time_of_day
 from perfwatch.agent.report_places import place_words
 from perfwatch.agent.report_queues import cost_notes
 from perfwatch.agent.report_slowest import slowest
@@ -131,10 +132,9 @@ def _requests(report: Report) -> Iterator[list[str]]:
 
 
 def _request(one: RequestReport) -> tuple[str, ...]:
-    at = moment(one.start, "%H:%M:%S.%f")[:12]
     status = f"grpc {one.grpc_status}" if one.grpc_status else str(one.status or one.outcome)
     cause = one.mechanism or one.principle
-    return (at, _asked(one), shown_ms(one.duration_ms), status, cause, prose(one.summary))
+    return (time_of_day(one.start), _asked(one), shown_ms(one.duration_ms), status, cause, prose(one.summary))
 
 
 def _recording(report: Report) -> list[str]:
@@ -158,7 +158,7 @@ def _name(one: EndpointReport) -> str:
 
 
 def _asked(one: RequestReport) -> str:
-    return code(f"{one.method or '?'} {one.target or '(path not seen)'}")
+    return code(asked_for(one.method, one.target))
 
 
 def _spent(ledger_ms: Mapping[Bucket, float], unaccounted_ms: float) -> str:

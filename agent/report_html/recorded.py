@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.report_html.markup import Html, element, folded, listed, section, table
 from perfwatch.agent.report_layout import moment, shown_ms
@@ -76,7 +77,7 @@ def _probe(one: Probe) -> Iterator[str]:
 
 def _open(one: OpenReport) -> Iterator[str]:
     yield shown_ms(one.age_ms)
-    yield f"{one.method or '?'} {one.target or '(path not seen)'}"
+    yield asked_for(one.method, one.target)
     yield f"{one.state} for {one.peer}" if one.peer else one.state
     yield place_in(one.frames) or one.call or ""
     yield f"pid {one.pid}, thread {one.tid}"

@@ -10,7 +10,7 @@ from perfwatch.agent.report_html.markup import Html, element, folded, listed, se
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_places import place_in
 from perfwatch.agent.report_queues import cost_notes
-from perfwatch.agent.report_text import gap_of
+from perfwatch.agent.report_text import gap_of, host_size, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def recorded(report: Report) -> Html:
         "recording",
         "The recording",
         element("dl", *(part for name, text in _facts(report) for part in (element("dt", name), element("dd", text)))),
-        listed(_notes(report)),
+        listed((*lacking(report), *cost_notes(report))),
         listed(map(gap_of, (one for one in report.session.probes if one.status != "running"))),
         folded(f"{len(report.session.probes)} probes, what each read and lost", probes) if probes else None,
         *((element("h3", "Events"), events) if events else ()),
@@ -46,10 +46,7 @@ def recorded(report: Report) -> Html:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     session, host = report.session, report.session.host
-    yield (
-        "host",
-        f"{host.hostname}, Linux {host.kernel} {host.machine}, {host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB",
-    )
+    yield "host", f"{host.hostname}, Linux {host.kernel} {host.machine}, {host_size(host)}"
     yield "listening on", ", ".join(session.listeners) or "no socket"
     yield "fidelity", session.fidelity
     yield "lasted", duration(session.duration_s * 1e9)
@@ -57,13 +54,6 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     adaptive = "over 3 times its endpoint's median or over 500 ms, and at least 20 ms"
     yield "slow is", adaptive if limit is None else f"at least {limit:g} ms"
     yield "recorded by", f"perfwatch {session.perfwatch_version}"
-
-
-def _notes(report: Report) -> list[str]:
-    session = report.session
-    gone = [session.target_gone] if session.target_gone else []
-    lost = f"{report.lost} events were lost" if report.lost else "no events were lost"
-    return [*report.notes, *gone, lost, *cost_notes(report)]
 
 
 def _probe(one: Probe) -> Iterator[str]:

@@ -12,9 +12,10 @@ from perfwatch.agent.buckets import PART_GLYPH
 from perfwatch.agent.call_bars import drawn, stretches
 from perfwatch.agent.correlator.call_times import PARTS, alike
 from perfwatch.agent.correlator.keepers import doing, name
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.report_cells import cells, clean, fit
-from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_layout import block, rule, shown_ms, time_of_day
 from perfwatch.agent.report_sentences import counted, octets, took
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ def _kind(one: Downstream, width: int) -> str:
 
 
 def _request(one: RequestReport, width: int) -> Iterator[str]:
-    when = moment(one.start, "%H:%M:%S.%f")[:12]
-    what = f"{one.method or '?'} {one.target or '(path not seen)'}"
+    when = time_of_day(one.start)
+    what = asked_for(one.method, one.target)
     yield fit(clean(f"{when}  #{one.id}  {what}  {shown_ms(one.duration_ms)}"), width)
     if one.culprits:
         yield from block(f"   loop  {shown_ms(one.ledger_ms['loop'])}, ", kept_by(one.culprits), width)

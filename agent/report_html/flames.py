@@ -21,7 +21,6 @@ _LEAST: Final = 0.002
 """Of the whole: about a pixel of a wide screen."""
 _DEEPEST: Final = 48
 _ROW: Final = 20
-_NAMED: Final = 0.02
 _LISTED: Final = 0.01
 _LINES: Final = 150
 _MAX_NAME: Final = 80

@@ -62,7 +62,6 @@ def reports_of(file, folder, *options):
     yield told("report", file, *options)
     yield told("report", file, "--markdown", "-", *options)
     yield told("report", file, "--json", *options)
-    yield told("report", file, "--markdown", "-", *options)
     told("report", file, "--html", folder / "page", "--overwrite", *options)
     yield (folder / "page").read_bytes()
     for form in next(one.type.choices for one in report.params if one.name == "form"):

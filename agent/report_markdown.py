@@ -118,7 +118,7 @@ def _endpoint(one: EndpointReport) -> tuple[str, ...]:
 
 def _requests(report: Report) -> Iterator[list[str]]:
     """Yield the table of the slowest requests, then the evidence for the first of them."""
-    told = slowest(report, _REQUESTS)
+    told = slowest(report.slow_requests, _REQUESTS)
     if told:
         heads = ("At (UTC)", "Request", "Took:", "Status", "Cause", "Why")
         judged = len(report.slow_requests) + report.slow_requests_omitted

@@ -64,7 +64,8 @@ def command_contexts(
     command: click.Command = cli, name: str = "perfwatch", parent: click.Context | None = None
 ) -> Iterator[click.Context]:
     """Yield a command, then those below it, each in its context."""
-    context = click.Context(command, parent, name, max_content_width=WIDTH, terminal_width=WIDTH)
+    settings = command.context_settings | {"max_content_width": WIDTH, "terminal_width": WIDTH}
+    context = click.Context(command, parent, name, **settings)
     yield context
     if isinstance(command, click.Group):
         for below in command.list_commands(context):

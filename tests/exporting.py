@@ -8,7 +8,7 @@ import making as m
 import msgspec
 from click.testing import CliRunner
 
-from perfwatch.agent.commands.export import export
+from perfwatch.agent.cli import cli
 from perfwatch.agent.export.exported import Exported
 from perfwatch.agent.export.formats import load
 from perfwatch.agent.selection import Selection
@@ -66,7 +66,7 @@ def exported(path, name, table="requests", **selection):
 
 def run(*arguments):
     """Run the command."""
-    return CliRunner().invoke(export, [str(one) for one in arguments], catch_exceptions=False)
+    return CliRunner().invoke(cli, ["export", *map(str, arguments)], catch_exceptions=False)
 
 
 def changed(record, **fields):

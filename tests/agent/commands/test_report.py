@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from recording import PERFWATCH, SPARE_S, recording
 
 from perfwatch.agent import report_reading
-from perfwatch.agent.commands import report as command
+from perfwatch.agent.cli import cli
+from perfwatch.agent.commands.tree_options import wants_color
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report import correlate
 from perfwatch.agent.report_trees import tree_of
@@ -46,7 +47,7 @@ def _with_stacks(monkeypatch):
 
 
 def run(*arguments):
-    return CliRunner().invoke(command.report, [str(one) for one in arguments], catch_exceptions=False)
+    return CliRunner().invoke(cli, ["report", *map(str, arguments)], catch_exceptions=False)
 
 
 def printed(*arguments):
@@ -167,9 +168,9 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch, name, value, colo
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert command.wants_color() is coloured
+    assert wants_color() is coloured
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
-    assert command.wants_color() is False
+    assert wants_color() is False
 
 
 @pytest.mark.ledger

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from recording import PERFWATCH, SPARE_S
 from sessions import INFO, START_NS, judged, read, record_session, request, second_of
 
-from perfwatch.agent.commands.session import session
+from perfwatch.agent.cli import cli
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.session.reader import SessionReader
 from perfwatch.agent.session.stored import StoredVerdict
@@ -30,7 +30,7 @@ EACH = len(second_of(0))
 
 
 def run(*arguments):
-    return CliRunner().invoke(session, [str(one) for one in arguments], catch_exceptions=False)
+    return CliRunner().invoke(cli, ["session", *map(str, arguments)], catch_exceptions=False)
 
 
 def failed(*arguments):

@@ -20,7 +20,7 @@ from recording import recording
 from waiting import until
 
 from perfwatch.agent import open_session
-from perfwatch.agent.commands.record import record
+from perfwatch.agent.cli import cli
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.export.live import Live
@@ -154,8 +154,8 @@ def test_a_service_tells_each_request_once_whichever_file_it_is_in(tmp_path, mon
 
 @pytest.mark.parametrize("given", ["--prometheus x", "--prometheus ::1:9", "--service-name shop"])
 def test_wrong_usage(given):
-    assert CliRunner().invoke(record, ["--service", "--prometheus", "9464"]).exit_code == 2
-    assert CliRunner().invoke(record, ["--pid", "1", *given.split()]).exit_code == 2
+    assert CliRunner().invoke(cli, ["record", "--service", "--prometheus", "9464"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["record", "--pid", "1", *given.split()]).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_a_missing_library_is_one_line_with_its_remedy(option, library, extra, m
             monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(PerfwatchError, match=rf"needs {library}\S*, which is not installed .*perfwatch\[{extra}\]"):
-        CliRunner().invoke(record, ["--pid", str(os.getpid()), *option.split()], catch_exceptions=False)
+        CliRunner().invoke(cli, ["record", "--pid", str(os.getpid()), *option.split()], catch_exceptions=False)

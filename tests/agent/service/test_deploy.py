@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from perfwatch.agent.cli import cli
 from perfwatch.agent.commands.record import record
 from perfwatch.agent.commands.service_options import ServiceChoice
 from perfwatch.agent.export.audience import Audience
@@ -27,7 +28,8 @@ INSTALLED = "/usr/local/bin/perfwatch"
 def settings_of(arguments):
     """What the command line makes of the arguments of `perfwatch`."""
     assert arguments[:2] == ["record", "--service"]
-    given = record.make_context("record", arguments[1:]).params
+    program = cli.make_context("perfwatch", [*arguments])
+    given = record.make_context("record", arguments[1:], program).params
     choice = ServiceChoice(**{name: given[name] for name in ServiceChoice._fields})
     return choice.settings(given["slow_ms"], None, Audience())
 

@@ -37,7 +37,7 @@ class SelectionChoice:
     def selection(self, info: SessionInfo, first_ns: int, last_ns: int) -> Selection:
         """Return which requests are meant of a session that lies between the two; a usage error for what is no time."""
         begin, end = (
-            _moment(text, option, info, (first_ns, last_ns))
+            None if text is None else moment(text, option, info, first_ns, last_ns)
             for text, option in ((self.begin, "--from"), (self.end, "--to"))
         )
         if begin is not None and end is not None and begin > end:
@@ -68,11 +68,8 @@ def selection_choice(command: Callable[..., _Result]) -> Callable[..., _Result]:
     return given_as(SelectionChoice, SELECTION_OPTIONS)(command)
 
 
-def _moment(text: str | None, option: str, info: SessionInfo, session: tuple[int, int]) -> int | None:
+def moment(text: str, option: str, info: SessionInfo, first_ns: int, last_ns: int) -> int:
     """Understand a time as the screen does, but that + counts from the start, and times of day are UTC."""
-    if text is None:
-        return None
-    first_ns, last_ns = session
     now_ns = first_ns if text.lstrip().startswith("+") else last_ns
     position = Position("report", now_ns, first_ns, last_ns, paused=True, seekable=True)
     found = moments.parse(text, position, info, is_utc=True)

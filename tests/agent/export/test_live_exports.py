@@ -131,10 +131,8 @@ class Kept:
     def __init__(self):
         self.requests, self.standings = [], []
 
-    def served(self, requests, schemes):
+    def take(self, requests, _schemes, standing):
         self.requests += requests
-
-    def stands(self, standing):
         self.standings.append(standing)
 
 

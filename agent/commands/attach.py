@@ -10,16 +10,15 @@ import click
 
 from perfwatch.agent.commands import options
 from perfwatch.agent.errors import PerfwatchError
-from perfwatch.agent.live import Live
-from perfwatch.agent.target import python_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from perfwatch.agent.choices import Choices
     from perfwatch.agent.doctor import Diagnosis
     from perfwatch.agent.source import Source
+    from perfwatch.agent.target import Candidate
 
 _ESCAPE_MS: Final = "25"
 """How long it is waited whether an escape is the key or the beginning of another one; Textual's own is 100."""
@@ -49,8 +48,9 @@ def attach(  # noqa: PLR0913 - one for each option
     choices: Choices,
 ) -> None:
     """Watch a running server in the terminal; without a PID, choose one."""
+    from perfwatch.agent.live import Live  # noqa: PLC0415 - a replay has `show` from here, and no need of it
 
-    def source(*chosen: int) -> Live:
+    def source(*chosen: int) -> Source:
         return Live(*chosen, slow_ms=slow_ms, output=output, overwrite=overwrite, choices=choices)
 
     need_terminal("perfwatch record --pid PID, then perfwatch report, work without one")
@@ -62,6 +62,13 @@ def need_terminal(instead: str) -> None:
     """Raise PerfwatchError where there is no terminal to draw on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise PerfwatchError("the terminal interface needs a terminal", instead)
+
+
+def candidates() -> Sequence[Candidate]:
+    """List the processes to choose among."""
+    from perfwatch.agent.target import python_processes  # noqa: PLC0415 - it reads interpreters; only the picker asks
+
+    return python_processes()
 
 
 def diagnosed(pid: int) -> Diagnosis:
@@ -87,7 +94,7 @@ def show(
 
     try:
         app = PerfwatchApp(
-            source, attach=attach_to, candidates=python_processes, diagnose=diagnose, habits=Habits.of(os.environ)
+            source, attach=attach_to, candidates=candidates, diagnose=diagnose, habits=Habits.of(os.environ)
         )
     except BaseException:
         if source is not None:

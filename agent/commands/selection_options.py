@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
 from perfwatch.agent import moments
+from perfwatch.agent.commands.options import given_as
 from perfwatch.agent.selection import Selection
 from perfwatch.agent.source import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from perfwatch.agent.model import SessionInfo
 
@@ -43,24 +43,6 @@ class SelectionChoice:
         if begin is not None and end is not None and begin > end:
             raise click.UsageError("--from is later than --to")
         return Selection(self.endpoint, self.request, begin, end)
-
-
-def given_as(
-    kind: type[SelectionChoice], options: Iterable[Callable[..., Any]]
-) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
-    """Give a command these options; it gets them as `choice`, a value of that kind."""
-
-    def decorated(command: Callable[..., _Result]) -> Callable[..., _Result]:
-        @functools.wraps(command)
-        def chosen(*args: Any, **given: Any) -> _Result:
-            choice = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-            return command(*args, choice=choice, **given)
-
-        for option in reversed(tuple(options)):
-            chosen = option(chosen)
-        return chosen
-
-    return decorated
 
 
 def selection_choice(command: Callable[..., _Result]) -> Callable[..., _Result]:

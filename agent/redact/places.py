@@ -92,6 +92,6 @@ class Places:
     def process(self, name: str) -> str:
         """Return the name of a well-known program, or of an unnamed pool of threads; else a pseudonym."""
         bare = unnumbered(name)
-        if not name or PROGRAMS & {bare, bare.rpartition("/")[0]} or THREAD.fullmatch(name) or THREAD.fullmatch(bare):
+        if not name or bare in PROGRAMS or THREAD.fullmatch(name) or THREAD.fullmatch(bare):
             return name
         return self._names.of("name", name)

@@ -49,7 +49,8 @@ EXTENSIONS: Final = frozenset(_FILES.split())
 PROGRAMS: Final = frozenset(_PROGRAMS.split())
 THREAD: Final = re.compile(
     r"MainThread|Dummy|Thread|Worker|worker|Timer|asyncio|ThreadPoolExecutor|AnyIO worker thread|QueueFeederThread|"
-    r"ExecutorManagerThread|waitress|grpc[\w-]*|grpc_global_tim|Thread-\d+ \([\w.<>]{1,64}\)?|iou-wrk|jemalloc_bg_thd"
+    r"ExecutorManagerThread|waitress|grpc[\w-]*|grpc_global_tim|Thread-\d+ \([\w.<>]{1,64}\)?|iou-wrk|jemalloc_bg_thd|"
+    r"kworker/(?:u?\d+:\d+H?|R)[\w:+.-]*"
 )
 CGROUPS: Final = re.compile(
     r"(?:system|user|machine|kubepods|init|app|session|background|kubepods-besteffort|kubepods-burstable)"

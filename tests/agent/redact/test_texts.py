@@ -148,6 +148,8 @@ def test_source_files_are_told_by_their_module_and_stay_of_their_kind(file, hidd
         ("Thread-7 (refresh_prices)", "Thread-7 (refresh_prices)"),
         ("acme-importer", "name-1"),
         ("letters-of-ann", "name-1"),
+        ("kworker/u8:2-events", "kworker/u8:2-events"),
+        ("celery/ann", "name-1"),
     ],
 )
 def test_processes_and_threads(name, hidden):

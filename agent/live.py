@@ -69,9 +69,9 @@ class Live:
         self._closed = False
         self._ended: str | None = None
         self._now_ns = 0
-        self._clocks: list[ClockReading] = []  # not in what is told of the session yet
+        self._info: SessionInfo
         try:
-            self._info = self._attach(order)
+            self._attach(order)
         except BaseException:
             self.close()
             raise
@@ -79,8 +79,6 @@ class Live:
     @property
     def info(self) -> SessionInfo:
         """What is watched, and how."""
-        if self._clocks:
-            self._info, self._clocks = self._info.with_clocks(self._clocks), []
         return self._info
 
     def pull(self, timeout_s: float) -> Batch:
@@ -200,7 +198,7 @@ class Live:
         os.close(self._wake_read)
         os.close(self._wake_write)
 
-    def _attach(self, order: Order) -> SessionInfo:
+    def _attach(self, order: Order) -> None:
         if self._process.stdin is None:
             raise AssertionError
         try:
@@ -208,17 +206,16 @@ class Live:
                 pipe.write(msgspec.json.encode(order))
         except BrokenPipeError:
             raise _ended_early() from None
-        info = None
+        is_attached = False
         for message in self._receive(ATTACH_S):
-            if isinstance(message.message, Hello):
-                info = message.message.info
+            if isinstance(message.message, Hello):  # before all records
+                self._info, is_attached = message.message.info, True
             else:
                 self._take(message)
-        if info is None and self._ended is not None:
+        if not is_attached and self._ended is not None:
             raise _ended_early()
-        if info is None:
+        if not is_attached:
             raise PerfwatchError(f"the collector did not attach within {ATTACH_S:.0f} s", "perfwatch doctor")
-        return info
 
     def _receive(self, timeout_s: float) -> list[_Received]:
         """Read what the pipe holds; at least one whole message, unless the time is over or a control woke it."""
@@ -257,7 +254,8 @@ class Live:
             self._ring.append(received.packed, message.records)
             for record in message.records:
                 self.marks.take(record)
-            self._clocks += [record for record in message.records if isinstance(record, ClockReading)]
+                if isinstance(record, ClockReading):
+                    self._info = self._info.with_clocks((record,))
         elif isinstance(message, Failed):
             raise PerfwatchError(message.problem, message.remedy)
         elif isinstance(message, Ended):

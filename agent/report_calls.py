@@ -12,10 +12,12 @@ from perfwatch.agent.buckets import PART_GLYPH
 from perfwatch.agent.call_bars import drawn, stretches
 from perfwatch.agent.correlator.call_times import PARTS, alike
 from perfwatch.agent.correlator.keepers import doing, name
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.report_cells import cells, clean, fit
-from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_layout import block, rule, shown_ms, time_of_day
 from perfwatch.agent.report_sentences import counted, octets, took
+from perfwatch.agent.report_slowest import slowest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from perfwatch.agent.report_contract_calls import Call, Culprit
 
 UNKNOWN: Final = "(operation not known)"
-REQUESTS: Final = 5
+_REQUESTS: Final = 5
 ROWS: Final = 8
 _KINDS: Final = 12
 _CULPRITS: Final = 3
@@ -53,25 +55,13 @@ def downstream_section(report: Report, width: int) -> list[str]:
 
 def called_section(report: Report, width: int) -> list[str]:
     """Draw the calls of the slowest requests, and say who kept their event loop."""
-    slowest = slowest_calling(report)
-    if not slowest:
+    told = slowest((one for one in report.slow_requests if one.calls or one.culprits), _REQUESTS)
+    if not told:
         return []
     lines = [rule("the slowest requests: their calls, and who kept their loop", width)]
-    lines += [line for one in slowest for line in _request(one, width)]
+    lines += [line for one in told for line in _request(one, width)]
     used = ", ".join(f"{glyph} {part}" for part, glyph in PART_GLYPH.items())
-    return [*lines, *(block("   ", used, width) if any(one.calls for one in slowest) else [])]
-
-
-def slowest_calling(report: Report) -> list[RequestReport]:
-    """Return the slowest requests of which something is known to say here: of each endpoint one, then what is left."""
-    telling = sorted((one for one in report.slow_requests if one.calls or one.culprits), key=_fastest_last)
-    firsts = {(one.method, one.route): one.id for one in reversed(telling)}
-    ranked = sorted(telling, key=lambda one: firsts[one.method, one.route] != one.id)
-    return sorted(ranked[:REQUESTS], key=_fastest_last)
-
-
-def _fastest_last(one: RequestReport) -> float:
-    return -one.duration_ms
+    return [*lines, *(block("   ", used, width) if any(one.calls for one in told) else [])]
 
 
 def peer_processes(peers: Iterable[PeerProcess]) -> dict[str, str]:
@@ -127,8 +117,8 @@ def _kind(one: Downstream, width: int) -> str:
 
 
 def _request(one: RequestReport, width: int) -> Iterator[str]:
-    when = moment(one.start, "%H:%M:%S.%f")[:12]
-    what = f"{one.method or '?'} {one.target or '(path not seen)'}"
+    when = time_of_day(one.start)
+    what = asked_for(one.method, one.target)
     yield fit(clean(f"{when}  #{one.id}  {what}  {shown_ms(one.duration_ms)}"), width)
     if one.culprits:
         yield from block(f"   loop  {shown_ms(one.ledger_ms['loop'])}, ", kept_by(one.culprits), width)

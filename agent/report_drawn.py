@@ -30,7 +30,7 @@ _FLAMES: Final = 12
 def drawn_of(report: Report, info: SessionInfo, view: View, requests: Sequence[Request]) -> Drawn:
     """Return what is drawn of these requests: where some code is known, all together and each endpoint."""
     known = {request.record.id: request for request in requests}
-    told = (known.get(one.id) for one in slowest(report, MAX_REQUESTS))
+    told = (known.get(one.id) for one in slowest(report.slow_requests, MAX_REQUESTS))
     details = {one.record.id: _detail(one, view) for one in told if one is not None}
     return Drawn(_flames(requests), ". ".join(why_no_stacks(info)), details)
 

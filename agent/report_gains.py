@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from perfwatch.agent.model import Latency, Mechanism, Scalability, View, WhatIf
+    from perfwatch.agent.report_contract import Report
 
 _TEN: Final = 9.95
 
@@ -23,6 +24,13 @@ def gains(what_if: Sequence[WhatIf], latency_ms: Latency) -> Iterator[str]:
 def gain_of(mechanism: Mechanism | None, what_if: Sequence[WhatIf], latency_ms: Latency) -> str | None:
     """Say what an endpoint would take without one mechanism; None where nothing is predicted of it."""
     return next((f"without it: {_falls(one, latency_ms)}" for one in what_if if one.mechanism == mechanism), None)
+
+
+def gains_of_verdict(report: Report) -> Iterator[str]:
+    """Say what the verdict's advice would bring its costliest endpoint; nothing where that is not predicted."""
+    if report.endpoints and report.verdict.what_if_p95_ms is not None:
+        first = report.endpoints[0]
+        yield from gains(first.what_if, first.latency_ms)
 
 
 def gain_of_all(view: View) -> str | None:

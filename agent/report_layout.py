@@ -30,3 +30,8 @@ def moment(unix_s: float, form: str) -> str:
         return datetime.fromtimestamp(unix_s, UTC).strftime(form)
     except (OverflowError, ValueError, OSError):
         return "?"
+
+
+def time_of_day(unix_s: float) -> str:
+    """Return a time of day (UTC) to the millisecond."""
+    return moment(unix_s, "%H:%M:%S.%f")[:12]

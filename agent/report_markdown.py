@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.because import also, facts, is_told
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.markdown_text import bullets, code, prose, table
 from perfwatch.agent.model import told_route
-from perfwatch.agent.report_gains import gains
-from perfwatch.agent.report_layout import moment, shown_ms
+from perfwatch.agent.report_gains import gains_of_verdict
+from perfwatch.agent.report_layout import moment, shown_ms, time_of_day
 from perfwatch.agent.report_places import place_words
 from perfwatch.agent.report_queues import cost_notes
 from perfwatch.agent.report_slowest import slowest
-from perfwatch.agent.report_text import gap_of
+from perfwatch.agent.report_text import gap_of, host_size, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,10 +92,9 @@ def _why(one: Judgement) -> list[str]:
 
 def _do(report: Report) -> list[str]:
     """Say what to do, what that would bring, and what hangs."""
-    one, first = report.verdict, next(iter(report.endpoints), None)
+    one = report.verdict
     steps = [f"{number}. {prose(advice)}" for number, advice in enumerate(one.advice, 1)]
-    predicted = first is not None and one.what_if_p95_ms is not None
-    gained = [prose(gain) for gain in gains(first.what_if, first.latency_ms)] if first is not None and predicted else []
+    gained = [prose(gain) for gain in gains_of_verdict(report)]
     stuck = [prose(lock.summary) for lock in report.deadlocks]
     lines = ["## What to do", "", *steps] if steps else []
     lines += ["", "What that would bring, predicted:", "", *bullets(gained)] if gained else []
@@ -118,7 +118,7 @@ def _endpoint(one: EndpointReport) -> tuple[str, ...]:
 
 def _requests(report: Report) -> Iterator[list[str]]:
     """Yield the table of the slowest requests, then the evidence for the first of them."""
-    told = slowest(report, _REQUESTS)
+    told = slowest(report.slow_requests, _REQUESTS)
     if told:
         heads = ("At (UTC)", "Request", "Took:", "Status", "Cause", "Why")
         judged = len(report.slow_requests) + report.slow_requests_omitted
@@ -131,23 +131,19 @@ def _requests(report: Report) -> Iterator[list[str]]:
 
 
 def _request(one: RequestReport) -> tuple[str, ...]:
-    at = moment(one.start, "%H:%M:%S.%f")[:12]
     status = f"grpc {one.grpc_status}" if one.grpc_status else str(one.status or one.outcome)
     cause = one.mechanism or one.principle
-    return (at, _asked(one), shown_ms(one.duration_ms), status, cause, prose(one.summary))
+    return (time_of_day(one.start), _asked(one), shown_ms(one.duration_ms), status, cause, prose(one.summary))
 
 
 def _recording(report: Report) -> list[str]:
     """Say how this was measured, and what is missing of it."""
     session, host = report.session, report.session.host
-    size = f"{host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
-    lost = f"{report.lost} events were lost" if report.lost else "no events were lost"
-    gone = [session.target_gone] if session.target_gone else []
     gaps = [gap_of(probe) for probe in session.probes if probe.status != "running"]
-    texts = (*report.notes, *gone, lost, *gaps, *cost_notes(report))
+    texts = (*lacking(report), *gaps, *cost_notes(report))
     facts_told = (
         f"{session.fidelity}, Python {prose(session.python or '?')}, perfwatch {prose(session.perfwatch_version)}",
-        f"Linux {prose(host.kernel)} {prose(host.machine)}, {size}",
+        f"Linux {prose(host.kernel)} {prose(host.machine)}, {host_size(host)}",
         f"listening on {', '.join(map(code, session.listeners)) or 'no socket'}",
     )
     return ["## The recording", "", *bullets((*facts_told, *map(prose, texts)))]
@@ -158,7 +154,7 @@ def _name(one: EndpointReport) -> str:
 
 
 def _asked(one: RequestReport) -> str:
-    return code(f"{one.method or '?'} {one.target or '(path not seen)'}")
+    return code(asked_for(one.method, one.target))
 
 
 def _spent(ledger_ms: Mapping[Bucket, float], unaccounted_ms: float) -> str:

@@ -11,7 +11,7 @@ from perfwatch.agent.correlator.places import telling
 from perfwatch.agent.correlator.wording import at, cut, percent
 from perfwatch.agent.model import Frame, told_route
 from perfwatch.agent.report_cells import clean, fit
-from perfwatch.agent.report_layout import moment, rule
+from perfwatch.agent.report_layout import rule, time_of_day
 from perfwatch.agent.report_sentences import counted, share, took
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def code_section(report: Report, width: int) -> list[str]:
     slowest = sorted(report.slow_requests, key=lambda one: -one.duration_ms)[:_REQUESTS]
     for one in slowest:
         if told := "; ".join(map(place_words, _notable(one.frames))):
-            when = moment(one.start, "%H:%M:%S.%f")[:12]
+            when = time_of_day(one.start)
             lines.append(fit(clean(f"{when}  {told}"), width))
     return [rule("where in the code", width), *lines] if lines else []
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from perfwatch.agent.report_contract import Report, RequestReport
+    from collections.abc import Iterable
+
+    from perfwatch.agent.report_contract import RequestReport
 
 
-def slowest(report: Report, most: int) -> list[RequestReport]:
-    """Return the slowest judged requests: of each endpoint its slowest, then what is left; the slowest first."""
-    ranked = sorted(report.slow_requests, key=_fastest_last)
+def slowest(requests: Iterable[RequestReport], most: int) -> list[RequestReport]:
+    """Return the slowest of some requests: of each endpoint its slowest, then what is left; the slowest first."""
+    ranked = sorted(requests, key=_fastest_last)
     firsts = {(one.method, one.route, one.service): one.id for one in reversed(ranked)}
     chosen = sorted(ranked, key=lambda one: firsts[one.method, one.route, one.service] != one.id)[:most]
     return sorted(chosen, key=_fastest_last)

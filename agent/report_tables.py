@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import percent
 from perfwatch.agent.model import told_route
 from perfwatch.agent.report_cells import bar, cells, clean, fit
-from perfwatch.agent.report_layout import block, moment, rule, shown_ms
+from perfwatch.agent.report_layout import block, rule, shown_ms, time_of_day
 from perfwatch.agent.report_places import place_in
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def request_table(requests: Sequence[RequestReport], width: int) -> list[str]:
     numbered = max(len(f"#{one.id}") for one in slowest)
     lines = [rule(f"slowest requests ({len(slowest)} of {len(requests)} judged)", width)]
     for one in slowest:
-        at = moment(one.start, "%H:%M:%S.%f")[:12]
+        at = time_of_day(one.start)
         name = fit(_name(one), named)
         status = f"grpc {one.grpc_status}" if one.grpc_status else one.status
         status = status or ("-" if one.outcome == "answered" else one.outcome)
@@ -105,7 +106,7 @@ def _open(one: OpenReport, width: int) -> str:
 
 
 def _name(one: RequestReport | OpenReport) -> str:
-    return clean(f"{one.method or '?'} {one.target or '(path not seen)'}")
+    return clean(asked_for(one.method, one.target))
 
 
 def _count(number: int) -> str:

@@ -13,7 +13,7 @@ from perfwatch.agent.correlator.wording import duration, percent
 from perfwatch.agent.report_calls import called_section, downstream_section
 from perfwatch.agent.report_cells import clean, fit
 from perfwatch.agent.report_chances import chances_section, normal_section
-from perfwatch.agent.report_gains import gain_of, gains
+from perfwatch.agent.report_gains import gain_of, gains_of_verdict
 from perfwatch.agent.report_layout import block, moment, rule, shown_ms
 from perfwatch.agent.report_places import code_section
 from perfwatch.agent.report_queues import cost_notes, queue_section, resource_section
@@ -22,7 +22,7 @@ from perfwatch.agent.report_tables import LETTERS, endpoint_table, open_table, r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from perfwatch.agent.report_contract import ChainLink, EndpointReport, Judgement, Probe, Report, Session
+    from perfwatch.agent.report_contract import ChainLink, EndpointReport, Host, Judgement, Probe, Report, Session
 
 LEAST_WIDTH: Final = 72
 _EXPLAINED: Final = 4
@@ -61,13 +61,17 @@ def _head(report: Report, width: int) -> list[str]:
     session, host = report.session, report.session.host
     python = f"Python {session.python}" if session.python else "Python ?"
     what = " · ".join((f"pid {session.pid}", session.server or "unknown server", python, session.fidelity))
-    size = f"{host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
-    where = f"on {host.hostname} (Linux {host.kernel} {host.machine}, {size})"
+    where = f"on {host.hostname} (Linux {host.kernel} {host.machine}, {host_size(host)})"
     started = moment(session.started_at, "%Y-%m-%d %H:%M:%S")
     when = f"{started} UTC, {duration(session.duration_s * 1e9)}, {where}"
     ports = ", ".join(session.listeners) or "no socket"
     lines = [f"perfwatch report · {what}", session.command, *also_watched(session), when, f"listening on {ports}"]
     return [fit(clean(line), width) for line in lines]
+
+
+def host_size(host: Host) -> str:
+    """Say how large a host is: `16 CPUs, 31.2 GiB`."""
+    return f"{host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
 
 
 def also_watched(session: Session) -> list[str]:
@@ -103,9 +107,7 @@ def _verdict(report: Report, width: int) -> list[str]:
     lines += _because(verdict, _EVIDENCE, width)
     for advice in verdict.advice:
         lines += block("   do   ", advice, width)
-    for one in report.endpoints[:1] if verdict.what_if_p95_ms is not None else ():
-        lines += [line for gain in gains(one.what_if, one.latency_ms) for line in block("   gain ", gain, width)]
-    return lines
+    return lines + [line for gain in gains_of_verdict(report) for line in block("   gain ", gain, width)]
 
 
 def _because(one: Judgement | EndpointReport, most: int, width: int) -> list[str]:
@@ -187,6 +189,12 @@ def _notes(report: Report, width: int) -> list[str]:
 def _is_told(report: Report, probe: Probe) -> bool:
     """Tell whether the top of the report has said of this probe why it did not run."""
     return report.session.fidelity == "sampled" and probe.name == "ledger"
+
+
+def lacking(report: Report) -> list[str]:
+    """Say what a recording lacks as a whole, or that no event does; untrusted."""
+    gone = [report.session.target_gone] if report.session.target_gone else []
+    return [*report.notes, *gone, f"{report.lost} events were lost" if report.lost else "no events were lost"]
 
 
 def gap_of(probe: Probe) -> str:

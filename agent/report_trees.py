@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.report_layout import block, rule
@@ -54,6 +55,6 @@ def _name(requests: Sequence[Request]) -> str:
     """Name what the requests have in common."""
     record = requests[0].record
     if len(requests) == 1:
-        return f"{record.method or '?'} {record.target or '(path not seen)'}"
+        return asked_for(record.method, record.target)
     endpoints = {request.endpoint for request in requests}
     return " ".join(next(iter(endpoints))) if len(endpoints) == 1 else f"{len(endpoints)} endpoints"

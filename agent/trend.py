@@ -10,7 +10,7 @@ from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from perfwatch.agent.correlator.latencies import middle_of, step_of
+from perfwatch.agent.correlator.latencies import at_ranks, step_of
 from perfwatch.agent.model import arrival_of, has_failed
 from perfwatch.agent.report_contract_timeline import Moment
 from perfwatch.probes.records import HostSample, InFlight, ServedRequest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_MOMENTS: Final = 480
 _SECOND_NS: Final = 1_000_000_000
+_QUANTILES: Final = (0.50, 0.95)
 _KNOWN: Final = 20_000
 """So many of the newest requests may still be corrected."""
 
@@ -147,26 +148,22 @@ class _Stretch:
 
     def moment(self, at: float, length_s: float) -> Moment:
         whole_ns = self.busy_ns + self.idle_ns
+        p50_ms, p95_ms = self._quantiles_ms()
         return Moment(
             at=at,
             length_s=length_s,
             requests=self.durations.total(),
             slow=self.slow,
             errors=self.errors,
-            p50_ms=self._quantile_ms(0.50),
-            p95_ms=self._quantile_ms(0.95),
+            p50_ms=p50_ms,
+            p95_ms=p95_ms,
             in_flight=self.in_flight,
             cpu=self.busy_ns / whole_ns if whole_ns else None,
             cpu_pressure=min(self.for_cpu_ns / self.passed_ns, 1.0) if self.passed_ns else None,
             io_pressure=min(self.for_io_ns / self.passed_ns, 1.0) if self.passed_ns else None,
         )
 
-    def _quantile_ms(self, quantile: float) -> float | None:
-        left = ceil(quantile * self.durations.total())
-        if left < 1:
-            return None
-        for step in sorted(self.durations):
-            left -= self.durations[step]
-            if left <= 0:
-                return middle_of(step) / 1e6
-        return None
+    def _quantiles_ms(self) -> Iterable[float | None]:
+        count = self.durations.total()
+        ranks = [ceil(quantile * count) for quantile in _QUANTILES]
+        return [ns / 1e6 for ns in at_ranks(self.durations, ranks)] if count else (None, None)

@@ -13,12 +13,12 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import serving
+from calling import accepting
 from recording import PERFWATCH, SPARE_S
 from waiting import until
 
@@ -139,20 +139,8 @@ def listening(where, serve):
     else:
         listener = socket.create_server((where, 0))
         at = f"{where}:{listener.getsockname()[1]}"
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
+    with accepting(listener, serve):
         yield at
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 def database(client):

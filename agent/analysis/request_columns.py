@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from perfwatch.agent.analysis.columns import Column, attributes, judgement_columns, ledger_columns, ms, place_columns
 from perfwatch.agent.correlator.call_times import PARTS, is_new_connection, spent
 from perfwatch.agent.correlator.places import telling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from perfwatch.agent.analysis.columns import Columns, Value
     from perfwatch.agent.correlator.call_times import Part
     from perfwatch.agent.model import Call, Frame, Request, SessionInfo, StackTime, Wait
+
+RowKind: TypeAlias = Literal["requests", "calls", "waits", "stacks"]
+
+
+class Rows(NamedTuple):
+    """What the rows of one kind are: their columns, and those that one request has."""
+
+    columns: Callable[[SessionInfo], Columns]
+    of: Callable[[Request], Iterable[Any]]
 
 
 class CallOf(NamedTuple):
@@ -35,6 +44,11 @@ class StackOf(NamedTuple):
 
     request: Request
     stack: StackTime
+
+
+def calls_of(request: Request) -> Iterator[CallOf]:
+    """Yield each call of a request that is told one by one."""
+    return (CallOf(request, call) for call in request.record.calls)
 
 
 def request_columns(info: SessionInfo) -> Columns:
@@ -91,7 +105,7 @@ def wait_columns(info: SessionInfo) -> Columns:
     )
 
 
-def stack_columns() -> Columns:
+def stack_columns(_: SessionInfo) -> Columns:
     """Return the columns of time by stack: those of one request add up to its latency."""
     return (
         Column("request", "int", lambda one: one.request.record.id),
@@ -109,3 +123,12 @@ def _part_ms(part: Part) -> Callable[[CallOf], Value]:
 
 def _where(request: Request, stack: int | None) -> Frame | None:
     return telling(request.record.code.stack(stack))
+
+
+ROWS: Final[dict[RowKind, Rows]] = {
+    "requests": Rows(request_columns, lambda request: (request,)),
+    "calls": Rows(call_columns, calls_of),
+    "waits": Rows(wait_columns, lambda request: (WaitOf(request, wait) for wait in request.record.waits)),
+    "stacks": Rows(stack_columns, lambda request: (StackOf(request, one) for one in request.stacks)),
+}
+"""What a row of requests can be of."""

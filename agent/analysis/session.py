@@ -110,9 +110,9 @@ class Session:
 
     def calls(self) -> Iterator[CallOf]:
         """Yield what the requests asked of other processes: pairs of `request` and `call`."""
-        from perfwatch.agent.analysis.tables import calls_of  # noqa: PLC0415 - needed by few
+        from perfwatch.agent.analysis.request_columns import calls_of  # noqa: PLC0415 - needed by few
 
-        return calls_of(self)
+        return (call for request in self.requests() for call in calls_of(request))
 
     @overload
     def records(self) -> Iterator[Record]: ...

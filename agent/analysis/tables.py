@@ -7,15 +7,7 @@ import typing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perfwatch.agent.analysis.columns import Column, attributes, judgement_columns, ledger_columns
-from perfwatch.agent.analysis.request_columns import (
-    CallOf,
-    StackOf,
-    WaitOf,
-    call_columns,
-    request_columns,
-    stack_columns,
-    wait_columns,
-)
+from perfwatch.agent.analysis.request_columns import ROWS
 from perfwatch.agent.model import Latency
 from perfwatch.probes import frames, records, samples
 
@@ -23,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from perfwatch.agent.analysis.columns import Columns, Kind
+    from perfwatch.agent.analysis.request_columns import Rows
     from perfwatch.agent.analysis.session import Session
     from perfwatch.agent.model import SessionInfo
     from perfwatch.probes.records import Record
@@ -57,21 +50,6 @@ class Table(NamedTuple):
 
     columns: Callable[[SessionInfo], Columns]
     rows: Callable[[Session], Iterator[Any]]
-
-
-def calls_of(session: Session) -> Iterator[CallOf]:
-    """Yield each call that is told one by one, by request."""
-    return (CallOf(request, call) for request in session.requests() for call in request.record.calls)
-
-
-def waits_of(session: Session) -> Iterator[WaitOf]:
-    """Yield each wait of at least 1 ms, by request."""
-    return (WaitOf(request, wait) for request in session.requests() for wait in request.record.waits)
-
-
-def stacks_of(session: Session) -> Iterator[StackOf]:
-    """Yield the time of each judged request, by stack and reason."""
-    return (StackOf(request, stack) for request in session.requests() for stack in request.stacks)
 
 
 def _endpoint_columns(_: SessionInfo) -> Columns:
@@ -114,11 +92,12 @@ def _of_record(kind: type[Record]) -> Table:
     return Table(_record_columns(kind), lambda session: session.records(kind))
 
 
+def _of_requests(rows: Rows) -> Table:
+    return Table(rows.columns, lambda session: (row for request in session.requests() for row in rows.of(request)))
+
+
 TABLES: Final = {
-    "requests": Table(request_columns, lambda session: session.requests()),
-    "calls": Table(call_columns, calls_of),
-    "waits": Table(wait_columns, waits_of),
-    "stacks": Table(lambda _: stack_columns(), stacks_of),
+    **{name: _of_requests(rows) for name, rows in ROWS.items()},
     "endpoints": Table(_endpoint_columns, lambda session: iter(session.endpoints)),
     "recorded_verdicts": Table(_recorded_columns, lambda session: session.recorded_verdicts()),
     **{name: _of_record(kind) for name, kind in _RECORDS.items()},

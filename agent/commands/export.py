@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from perfwatch.agent.analysis.request_columns import RowKind
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.otlp_options import OtlpChoice, otlp_options
 from perfwatch.agent.commands.redaction_options import Recording, recording
 from perfwatch.agent.commands.selection_options import SelectionChoice, selection_choice
-from perfwatch.agent.export.exported import Exported, Table
+from perfwatch.agent.export.exported import Exported
 from perfwatch.agent.export.formats import FORMATS, load
 from perfwatch.agent.session.place import make
 
@@ -39,7 +40,7 @@ Examples:
 """
 )
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), help="One of those below.")
-@click.option("--table", type=click.Choice(get_args(Table)), help="What a row is; for csv and parquet.")
+@click.option("--table", type=click.Choice(get_args(RowKind)), help="What a row is; for csv and parquet.")
 @otlp_options
 @click.option("-o", "--output", type=options.FILE, metavar="OUT", help="Write to this file instead of the output.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
@@ -49,7 +50,7 @@ def export(  # noqa: PLR0913 - one for each option
     recording: Recording,
     *,
     name: str | None,
-    table: Table | None,
+    table: RowKind | None,
     otlp: OtlpChoice | None,
     output: Path | None,
     overwrite: bool,
@@ -66,7 +67,7 @@ def export(  # noqa: PLR0913 - one for each option
             _write_to(output, exported, load(name), overwrite=overwrite)
 
 
-def _check(file: Path, name: str | None, table: Table | None, output: Path | None, *, is_sent: bool) -> None:
+def _check(file: Path, name: str | None, table: RowKind | None, output: Path | None, *, is_sent: bool) -> None:
     """Raise a usage error for options that do not go together."""
     if (name is None) != is_sent:
         raise click.UsageError("give either --format or --otlp")
@@ -80,7 +81,7 @@ def _check(file: Path, name: str | None, table: Table | None, output: Path | Non
 
 
 @contextmanager
-def _opened(recording: Recording, choice: SelectionChoice, table: Table) -> Iterator[Exported]:
+def _opened(recording: Recording, choice: SelectionChoice, table: RowKind) -> Iterator[Exported]:
     """Open what is meant of a recording; tell at the end what was missing in it."""
     with recording.opened() as session:
         exported = Exported(session, choice.selection(session.info, session.first_ns, session.last_ns), table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from perfwatch.agent.correlator.places import place_of
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import at, duration
 from perfwatch.agent.model import FrameShare
 
@@ -33,7 +34,7 @@ def name(method: str | None, target: str | None, request: int | None) -> str:
     """Say who it was: `GET /block`, `the loop itself`; untrusted."""
     if request is None and method is None and target is None:
         return "the loop itself"
-    return f"{method or '?'} {target or '(path not seen)'}"
+    return asked_for(method, target)
 
 
 def doing(function: str, file: str, line: int, called: str | None) -> str:

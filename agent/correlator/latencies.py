@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from perfwatch.agent.model import Latency
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Number = TypeVar("Number", int, float)
 WINDOW: Final = 256
@@ -105,17 +105,8 @@ class Latencies:
         if len(self._sorted) == self.count:
             found = [self._sorted[rank - 1] for rank in ranks]
         else:
-            found = [min(duration_ns, self.max_ns) for duration_ns in self._at(ranks)]
+            found = [min(duration_ns, self.max_ns) for duration_ns in at_ranks(self._counts, ranks)]
         return Latency(*(round(duration_ns / 1e6, 6) for duration_ns in (*found, self.max_ns)))
-
-    def _at(self, ranks: list[int]) -> list[int]:
-        found: list[int] = []
-        passed = 0
-        for step in sorted(self._counts):
-            passed += self._counts[step]
-            while len(found) < len(ranks) and passed >= ranks[len(found)]:
-                found.append(middle_of(step))
-        return found
 
     def _largest(self) -> int:
         if not self._counts:
@@ -129,6 +120,17 @@ class Latencies:
 def nearest_rank(ordered: Sequence[Number], quantile: float) -> Number:
     """Return the quantile of a sorted list that is not empty."""
     return ordered[max(ceil(quantile * len(ordered)), 1) - 1]
+
+
+def at_ranks(counts: Mapping[int, int], ranks: Sequence[int]) -> list[int]:
+    """Return the durations at some ranks, given in rising order, of durations that were counted by their steps."""
+    found: list[int] = []
+    passed = 0
+    for step in sorted(counts):
+        passed += counts[step]
+        while len(found) < len(ranks) and passed >= ranks[len(found)]:
+            found.append(middle_of(step))
+    return found
 
 
 def step_of(duration_ns: int) -> int:

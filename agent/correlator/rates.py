@@ -115,6 +115,11 @@ def per_second(count: int | None, passed_ns: int) -> float | None:
     return count * 1e9 / passed_ns if count is not None and passed_ns > 0 else None
 
 
+def spent_part(spent_ns: int | None, passed_ns: int) -> float | None:
+    """Return how much of a stretch was spent, 1.0 for one CPU all along; None where absent or no time passed."""
+    return spent_ns / passed_ns if spent_ns is not None and passed_ns > 0 else None
+
+
 def cpu_rate(before: CpuSample, after: CpuSample) -> CpuRate | None:
     """Return how busy the CPUs were; `iowait` is idle time, which the kernel may also count backwards."""
     shares = [_times(old, new) for old, new in zip(before.cpus, after.cpus, strict=False)]
@@ -201,9 +206,9 @@ def cgroup_rate(before: CgroupSample, after: CgroupSample) -> CgroupRate:
     periods = grown(before.periods, after.periods)
     throttled = grown(before.throttled_periods, after.throttled_periods)
     return CgroupRate(
-        used_cpus=_seconds(grown(before.cpu_ns, after.cpu_ns), passed_ns),
+        used_cpus=spent_part(grown(before.cpu_ns, after.cpu_ns), passed_ns),
         throttled=part(throttled, periods) if periods is not None and throttled is not None else None,
-        throttled_s=_seconds(grown(before.throttled_ns, after.throttled_ns), passed_ns),
+        throttled_s=spent_part(grown(before.throttled_ns, after.throttled_ns), passed_ns),
         limit_hits=grown(before.limit_hits, after.limit_hits),
         oom_kills=grown(before.oom_kills, after.oom_kills),
     )
@@ -268,7 +273,3 @@ def _or_0(before: int, after: int) -> int:
 
 def _each_ms(spent_ns: int, count: int) -> float | None:
     return spent_ns / count / 1e6 if count else None
-
-
-def _seconds(spent_ns: int | None, passed_ns: int) -> float | None:
-    return spent_ns / passed_ns if spent_ns is not None and passed_ns > 0 else None

@@ -32,6 +32,11 @@ _VALUE: Final = re.compile(
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
+def asked_for(method: str | None, target: str | None) -> str:
+    """Name a request by what it asks for: `GET /block`; untrusted."""
+    return f"{method or '?'} {target or NOT_SEEN}"
+
+
 class Routes:
     """Folds, and remembers the paths that it folded last (a look-up instead of 2-10 us)."""
 

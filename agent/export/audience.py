@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.export.extras import needing
 from perfwatch.agent.export.prometheus.address import Address  # noqa: TC001 - msgspec reads the annotations
 from perfwatch.agent.export.receivers import receiver_at
 
@@ -60,11 +60,8 @@ def _live(info: SessionInfo, told: list[Told]) -> Live | None:
 
 @contextmanager
 def _scraped(where: Address, say: Callable[[str], None]) -> Iterator[Told]:
-    try:
+    with needing("prometheus", "--prometheus"):
         from perfwatch.agent.export.prometheus.scraped import scraped  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        problem = f"--prometheus needs {error.name}, which is not installed"
-        raise PerfwatchError(problem, "pip install 'perfwatch[prometheus]'") from None
     with scraped(where) as (told, bound):
         say(f"metrics at {bound.url}" + ("" if bound.is_loopback else ", for everybody who can reach it"))
         yield told

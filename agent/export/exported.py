@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from perfwatch.agent.analysis.served import served
 from perfwatch.agent.correlator.engine import Correlator
@@ -11,19 +11,18 @@ from perfwatch.agent.selection import Selection, picked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from perfwatch.agent.analysis.request_columns import RowKind
     from perfwatch.agent.model import Record, Request, SessionInfo
     from perfwatch.agent.session.reader import SessionReader
-
-Table: TypeAlias = Literal["requests", "calls", "waits", "stacks"]
 
 
 class Exported:
     """Streams of what is meant; each reads the recording anew, and keeps little of it in memory."""
 
-    def __init__(self, session: SessionReader, selection: Selection | None = None, table: Table = "requests") -> None:
+    def __init__(self, session: SessionReader, selection: Selection | None = None, rows: RowKind = "requests") -> None:
         self._session = session
         self.selection = selection or Selection()
-        self.table: Table = table
+        self.rows: RowKind = rows
         """What a row is, where the format has rows."""
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
-from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.export.extras import needing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +44,7 @@ FORMATS: Final[dict[str, Format]] = {
 
 def load(name: str) -> Write:
     """Import what writes a format; PerfwatchError where a library that it needs is not installed."""
-    try:
+    extra = FORMATS[name].extra
+    with needing(extra, f"--format {name}") if extra is not None else nullcontext():
         module = import_module(f"perfwatch.agent.export.{name}")
-    except ModuleNotFoundError as error:
-        extra = FORMATS[name].extra
-        if extra is None:
-            raise
-        remedy = f"pip install 'perfwatch[{extra}]'"
-        raise PerfwatchError(f"--format {name} needs {error.name}, which is not installed", remedy) from None
     return cast("Write", module.write)

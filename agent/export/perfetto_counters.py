@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfwatch.agent.correlator.rates import cpu_rate, disk_rate, grown, part
+from perfwatch.agent.correlator.interpreters import gil_rate
+from perfwatch.agent.correlator.rates import cpu_rate, disk_rate, grown, spent_part
 from perfwatch.probes.frames import PythonSample
 from perfwatch.probes.records import HostSample, InFlight, ListenerSample, ProcessSample
 from perfwatch.probes.samples import CpuSample, DiskSample, MemorySample, SocketsSample
@@ -49,44 +50,15 @@ class Counters:
             case HostSample() if (CpuSample, None) not in self._earlier:
                 yield at_ns, "run queue", "threads", record.runnable
             case CpuSample():
-                yield from self._cpu(record, self._before(record))
+                yield from _cpu(record, self._before(record))
             case DiskSample():
-                earlier = self._before(record, record.device)
-                rate = disk_rate(earlier, record) if earlier is not None else None
-                if rate is not None:
-                    yield at_ns, f"disk queue {record.device}", "requests", rate.depth
-            case ProcessSample() | PythonSample():
-                yield from self._process(record)
+                yield from _disk(record, self._before(record, record.device))
+            case ProcessSample():
+                yield from _process(record, self._before(record, record.pid))
+            case PythonSample():
+                yield from _interpreter(record, self._before(record, record.pid))
             case _:
                 pass
-
-    def _cpu(self, record: CpuSample, earlier: CpuSample | None) -> Iterator[Value]:
-        if earlier is None:
-            return
-        rate = cpu_rate(earlier, record)
-        if rate is not None:
-            yield record.at_ns, "CPU busy", "%", rate.busy * 100
-        passed_ns, readings = record.at_ns - earlier.at_ns, record.runnable
-        for number, runnable in enumerate(readings, 1):
-            yield earlier.at_ns + passed_ns * number // len(readings), "run queue", "threads", runnable
-
-    def _process(self, record: ProcessSample | PythonSample) -> Iterator[Value]:
-        earlier = self._before(record, record.pid)
-        if isinstance(record, ProcessSample):
-            yield record.at_ns, f"memory of {record.role} {record.pid}", "bytes", record.rss_bytes
-            used_ns = None if not isinstance(earlier, ProcessSample) else grown(earlier.cpu_ns, record.cpu_ns)
-            if earlier is not None and used_ns is not None and record.at_ns > earlier.at_ns:
-                yield (
-                    record.at_ns,
-                    f"CPU of {record.role} {record.pid}",
-                    "%",
-                    used_ns * 100 / (record.at_ns - earlier.at_ns),
-                )
-        elif isinstance(earlier, PythonSample):
-            readings = grown(earlier.gil_readings, record.gil_readings)
-            free = grown(earlier.gil_free, record.gil_free)
-            if readings and free is not None:
-                yield record.at_ns, f"interpreter lock held in {record.pid}", "%", 100 - 100 * part(free, readings)
 
     def _before(self, record: _Sample, subject: object = None) -> _Sample | None:
         """Return the record of this kind and subject before this one."""
@@ -94,3 +66,36 @@ class Counters:
         earlier = self._earlier.get(key)
         self._earlier[key] = record
         return earlier if isinstance(earlier, type(record)) else None
+
+
+def _cpu(record: CpuSample, earlier: CpuSample | None) -> Iterator[Value]:
+    if earlier is None:
+        return
+    rate = cpu_rate(earlier, record)
+    if rate is not None:
+        yield record.at_ns, "CPU busy", "%", rate.busy * 100
+    passed_ns, readings = record.at_ns - earlier.at_ns, record.runnable
+    for number, runnable in enumerate(readings, 1):
+        yield earlier.at_ns + passed_ns * number // len(readings), "run queue", "threads", runnable
+
+
+def _disk(record: DiskSample, earlier: DiskSample | None) -> Iterator[Value]:
+    rate = disk_rate(earlier, record) if earlier is not None else None
+    if rate is not None:
+        yield record.at_ns, f"disk queue {record.device}", "requests", rate.depth
+
+
+def _process(record: ProcessSample, earlier: ProcessSample | None) -> Iterator[Value]:
+    at_ns, process = record.at_ns, f"{record.role} {record.pid}"
+    yield at_ns, f"memory of {process}", "bytes", record.rss_bytes
+    if earlier is None:
+        return
+    used = spent_part(grown(earlier.cpu_ns, record.cpu_ns), at_ns - earlier.at_ns)
+    if used is not None:
+        yield at_ns, f"CPU of {process}", "%", used * 100
+
+
+def _interpreter(record: PythonSample, earlier: PythonSample | None) -> Iterator[Value]:
+    rate = gil_rate(earlier, record) if earlier is not None else None
+    if rate is not None:
+        yield record.at_ns, f"interpreter lock held in {record.pid}", "%", rate.held * 100

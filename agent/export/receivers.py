@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from perfwatch.agent.errors import PerfwatchError
+from perfwatch.agent.export.extras import needing
 
 if TYPE_CHECKING:
     from perfwatch.agent.export.otlp.sending import Receiver
@@ -16,11 +17,8 @@ HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 
 def receiver_at(url: str) -> Receiver:
     """Return the receiver; PerfwatchError for what is no address, or where a library is not installed."""
-    try:
+    with needing("otlp", "--otlp"):
         from perfwatch.agent.export.otlp.sending import Receiver  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        problem = f"--otlp needs {error.name}, which is not installed"
-        raise PerfwatchError(problem, "pip install 'perfwatch[otlp]'") from None
     return Receiver(url, headers_of(os.environ.get(HEADERS, "")))
 
 

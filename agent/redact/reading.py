@@ -58,9 +58,9 @@ class RedactedReader(SessionReader):
 
     @property
     def note(self) -> str | None:
-        """What is missing; without the name of the file."""
+        """What is missing; without the name of the file, which may be one that a link leads to."""
         note = super().note
-        return None if note is None else note.replace(self._path.name, "FILE")
+        return None if note is None else note.replace(self._path.resolve().name, "FILE")
 
     def index(self, marks: Marks) -> NoReturn:
         """Refuse: marks are read past the records."""

@@ -41,9 +41,7 @@ class Targets:
 
     def route(self, route: str) -> str:
         """Return a route as its framework spells it: the names of parameters are code."""
-        return "/".join(
-            part if re.fullmatch(r"[<{][\w:, ]+[>}]", part) else self._part(part) for part in route.split("/")
-        )
+        return "/".join(part if _PARAMETER.fullmatch(part) else self._part(part) for part in route.split("/"))
 
     def method(self, method: str) -> str:
         """Return a known method; another one came from a client, and may be anything."""

@@ -60,7 +60,7 @@ def to_html(report: Report, drawn: Drawn) -> str:
     """Return the page."""
     style = Html(colours.css() + (_OWN / "page.css").read_text(encoding="utf-8"))
     script = Html((_OWN / "page.js").read_text(encoding="utf-8"))
-    slow = slowest(report, MAX_REQUESTS)
+    slow = slowest(report.slow_requests, MAX_REQUESTS)
     linked = {one.id for one in slow}
     sections = [
         verdict(report, linked),

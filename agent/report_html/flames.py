@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from perfwatch.agent.correlator.wording import duration, percent
+from perfwatch.agent.correlator.wording import cut, duration, percent
 from perfwatch.agent.report_html.markup import Html, element, folded, joined, lines, section
 
 if TYPE_CHECKING:
@@ -21,10 +21,9 @@ _LEAST: Final = 0.002
 """Of the whole: about a pixel of a wide screen."""
 _DEEPEST: Final = 48
 _ROW: Final = 20
-_NAMED: Final = 0.02
 _LISTED: Final = 0.01
 _LINES: Final = 150
-_MAX_NAME: Final = 80
+_MAX_NAME: Final = 81
 _HINT: Final = (
     "The wider a block, the longer: the server's own code is filled, libraries are framed, and why it waited stands in "
     "brackets. Order and height mean nothing."
@@ -102,8 +101,7 @@ def _block(one: _Placed, whole_ns: int) -> Html:
 
 
 def _named(block: Block) -> str:
-    name = f"[{block.name}]" if block.kind == "reason" else block.name
-    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
+    return cut(f"[{block.name}]" if block.kind == "reason" else block.name, _MAX_NAME)
 
 
 def _list(root: Block) -> Html:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from perfwatch.agent.correlator.wording import cut
 from perfwatch.agent.report_cells import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _VOID: Final = frozenset({"meta", "input"})
-_MAX_TEXT: Final = 2_000
+_MAX_TEXT: Final = 2_001
 """Characters of one untrusted text; a longer one is cut."""
 
 
@@ -30,8 +31,7 @@ Value: TypeAlias = "str | float | bool | None"
 
 def told(text: str) -> Html:
     """Return untrusted text as HTML: harmless, and of a bounded length."""
-    kept = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
-    return Html(escape(clean(kept)))
+    return Html(escape(clean(cut(text, _MAX_TEXT))))
 
 
 def element(name: str, /, *children: Child, **attributes: Value) -> Html:

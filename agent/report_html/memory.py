@@ -8,7 +8,7 @@ from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.report_html.charts import Chart, Times, chart
 from perfwatch.agent.report_html.curves import Line
 from perfwatch.agent.report_html.markup import Html, element, joined, listed, section, table
-from perfwatch.agent.report_layout import moment
+from perfwatch.agent.report_layout import time_of_day
 from perfwatch.agent.report_places import collector
 from perfwatch.agent.report_sentences import binary, took
 
@@ -78,6 +78,5 @@ def _grown(one: Growth) -> str:
 
 
 def _run(one: GcRun) -> tuple[str, ...]:
-    at = moment(one.at, "%H:%M:%S.%f")[:12]
     generation, freed = ("?" if figure is None else str(figure) for figure in (one.generation, one.collected))
-    return (at, took(one.paused_ms), generation, freed, str(one.pid), one.serves or "")
+    return (time_of_day(one.at), took(one.paused_ms), generation, freed, str(one.pid), one.serves or "")

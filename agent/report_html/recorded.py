@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import duration
 from perfwatch.agent.report_html.markup import Html, element, folded, listed, section, table
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_places import place_in
 from perfwatch.agent.report_queues import cost_notes
-from perfwatch.agent.report_text import gap_of
+from perfwatch.agent.report_text import gap_of, host_size, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def recorded(report: Report) -> Html:
         "recording",
         "The recording",
         element("dl", *(part for name, text in _facts(report) for part in (element("dt", name), element("dd", text)))),
-        listed(_notes(report)),
+        listed((*lacking(report), *cost_notes(report))),
         listed(map(gap_of, (one for one in report.session.probes if one.status != "running"))),
         folded(f"{len(report.session.probes)} probes, what each read and lost", probes) if probes else None,
         *((element("h3", "Events"), events) if events else ()),
@@ -45,10 +46,7 @@ def recorded(report: Report) -> Html:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     session, host = report.session, report.session.host
-    yield (
-        "host",
-        f"{host.hostname}, Linux {host.kernel} {host.machine}, {host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB",
-    )
+    yield "host", f"{host.hostname}, Linux {host.kernel} {host.machine}, {host_size(host)}"
     yield "listening on", ", ".join(session.listeners) or "no socket"
     yield "fidelity", session.fidelity
     yield "lasted", duration(session.duration_s * 1e9)
@@ -56,13 +54,6 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     adaptive = "over 3 times its endpoint's median or over 500 ms, and at least 20 ms"
     yield "slow is", adaptive if limit is None else f"at least {limit:g} ms"
     yield "recorded by", f"perfwatch {session.perfwatch_version}"
-
-
-def _notes(report: Report) -> list[str]:
-    session = report.session
-    gone = [session.target_gone] if session.target_gone else []
-    lost = f"{report.lost} events were lost" if report.lost else "no events were lost"
-    return [*report.notes, *gone, lost, *cost_notes(report)]
 
 
 def _probe(one: Probe) -> Iterator[str]:
@@ -76,7 +67,7 @@ def _probe(one: Probe) -> Iterator[str]:
 
 def _open(one: OpenReport) -> Iterator[str]:
     yield shown_ms(one.age_ms)
-    yield f"{one.method or '?'} {one.target or '(path not seen)'}"
+    yield asked_for(one.method, one.target)
     yield f"{one.state} for {one.peer}" if one.peer else one.state
     yield place_in(one.frames) or one.call or ""
     yield f"pid {one.pid}, thread {one.tid}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.agent.correlator.routes import asked_for
 from perfwatch.agent.correlator.wording import at, percent
 from perfwatch.agent.report_calls import kept_by
 from perfwatch.agent.report_html.bars import ledger, parts_of
@@ -12,7 +13,7 @@ from perfwatch.agent.report_html.endpoints import figures, places
 from perfwatch.agent.report_html.markup import Html, element, folded, listed, section
 from perfwatch.agent.report_html.steps import steps_of
 from perfwatch.agent.report_html.summary import badge, reasons, request_link
-from perfwatch.agent.report_layout import moment, shown_ms
+from perfwatch.agent.report_layout import shown_ms, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ def requests(report: Report, told: Sequence[RequestReport], details: Mapping[int
 
 
 def _request(one: RequestReport, detail: Detail, linked: Container[int]) -> Html:
-    name = f"{one.method or '?'} {one.target or '(path not seen)'}"
+    name = asked_for(one.method, one.target)
     line = element(
         "span",
         badge(one.principle),
@@ -57,9 +58,8 @@ def _request(one: RequestReport, detail: Detail, linked: Container[int]) -> Html
 
 def _figures(one: RequestReport) -> Iterator[tuple[str, str]]:
     yield "took", shown_ms(one.duration_ms)
-    status = f"grpc {one.grpc_status}" if one.grpc_status else str(one.status or "")
-    yield "status", status or one.outcome
-    yield "at", moment(one.start, "%H:%M:%S.%f")[:12]
+    yield "status", f"grpc {one.grpc_status}" if one.grpc_status else str(one.status or one.outcome)
+    yield "at", time_of_day(one.start)
 
 
 def _unfolded(one: RequestReport, detail: Detail, linked: Container[int]) -> Iterator[Html]:

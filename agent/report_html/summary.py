@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.correlator.because import also, facts, is_told
 from perfwatch.agent.correlator.wording import duration, percent
-from perfwatch.agent.report_gains import gains
+from perfwatch.agent.report_gains import gains_of_verdict
 from perfwatch.agent.report_html.markup import Html, element, joined, listed, section, told
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_tables import LETTERS
@@ -41,12 +41,11 @@ def verdict(report: Report, linked: Container[int]) -> Html:
     """Say what is slow, why, and what to do."""
     one = report.verdict
     sure = f"{one.principle}, {one.mechanism}; confidence {percent(one.confidence)}" if one.mechanism else one.principle
-    first = report.endpoints[0] if report.endpoints and one.what_if_p95_ms is not None else None
     card = element(
         "div",
         element("p", badge(one.principle), element("strong", one.summary), class_="lead"),
         element("p", sure, class_="quiet"),
-        reasons(one, linked, one.advice, () if first is None else gains(first.what_if, first.latency_ms)),
+        reasons(one, linked, one.advice, gains_of_verdict(report)),
         class_=f"verdict edge-{one.principle}",
     )
     return section("verdict", "Verdict", _sampled(report), card, _signals(report), _deadlocks(report))

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MAX_SIGHTS: Final = 4096
 MAX_REMOTES: Final = 8192
-
-
 _ANSWER: Final = (
     ("_wait_for_data", "asyncio/streams.py"),
     ("receive", "anyio/_backends/_asyncio.py"),
@@ -56,7 +54,7 @@ class Sights:
         sights = list(islice(_seen(samples), MAX_SIGHTS))
         if not sights:
             return
-        opened = flow.opened(self._unix_name)
+        opened = flow.opened(self._unix_name) if any(sight.used for sight in sights) else {}
         clients = self._clients(flow, remote_of)
         for sight in sights:
             ids = clients.get((sight.pid, sight.client), ())
@@ -81,26 +79,19 @@ class Sights:
 
 def _seen(samples: Sequence[TasksSample]) -> Iterator[Sight]:
     for sample in samples:
-        waits = _Waits(sample.table)
         for task in sample.tasks:
             if not task.client:
                 continue
-            is_asleep = waits.is_in(task.stack, _TIMER)
-            if task.used or is_asleep or waits.is_in(task.stack, _ANSWER):
+            is_asleep = _is_in(sample.table, task.stack, _TIMER)
+            if task.used or is_asleep or _is_in(sample.table, task.stack, _ANSWER):
                 yield Sight(sample.at_ns, sample.pid, task.client, task.used, is_asleep)
 
 
-class _Waits:
-    """In which function each stack of a reading waits."""
-
-    def __init__(self, table: StackTable) -> None:
-        self._table = table
-
-    def is_in(self, place: int, functions: Sequence[tuple[str, str]]) -> bool:
-        """Tell whether a task waits in one of some functions, by their bare names and what their files end with."""
-        stack = self._table.stacks[place]
-        if not stack:
-            return False
-        frame = self._table.frames[stack[0]]
-        bare = frame.function.rpartition(".")[2]
-        return any(bare == function and frame.file.endswith(file) for function, file in functions)
+def _is_in(table: StackTable, place: int, functions: Sequence[tuple[str, str]]) -> bool:
+    """Tell whether a task waits in one of some functions, by their bare names and what their files end with."""
+    stack = table.stacks[place]
+    if not stack:
+        return False
+    frame = table.frames[stack[0]]
+    bare = frame.function.rpartition(".")[2]
+    return any(bare == function and frame.file.endswith(file) for function, file in functions)

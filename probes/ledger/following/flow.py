@@ -117,8 +117,7 @@ class Flow:
         """Take in that one of some requests of the same client waited for an answer at a moment, or for a timer."""
         under_way = [way for way in (self._ways[id_] for id_ in ids) if is_under_way(way, at_ns)]
         if len(under_way) == 1:
-            asked = {key: one for key, one in self._connections.items() if one.asked_ns < at_ns and not one.is_answered}
-            self._witnesses.look(under_way[0], asked, is_asleep=is_asleep)
+            self._witnesses.look(under_way[0], self._connections, at_ns, is_asleep=is_asleep)
 
     def end(self, id_: int, at_ns: int, *, is_known: bool) -> None:
         """Take in that a request has ended; one that waited for a worker may still be had by one, if none is known."""
@@ -164,7 +163,9 @@ class Flow:
                 self._forget_lane(tid)
 
     def _forget_lane(self, tid: int) -> None:
-        del self._lanes[tid]
+        loop = self._lanes.pop(tid).given_by
+        if loop:
+            loop.rested.pop(tid, None)
         self._held.forget(tid)
         self._workers.forget(tid)
 
@@ -228,7 +229,9 @@ class Flow:
 
     def _explain_by_job(self, lane: Lane, way: Way) -> None:
         """Find the job that was done for a request, for which something else came too."""
-        any(self._claim_job(lane, one, way) for one in tuple(lane.ready) if isinstance(one, Job))
+        for one in lane.ready:
+            if isinstance(one, Job) and self._claim_job(lane, one, way):
+                return
 
     def _claim_job(self, lane: Lane, job: Job, way: Way) -> bool:
         """Give a job that nobody has to a request, if it can have been for that."""

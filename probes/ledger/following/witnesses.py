@@ -43,18 +43,20 @@ class Witnesses:
                 self._habits.did(way.kind, act)
         known.certain = True
 
-    def look(self, way: Way, asked: dict[int, Connection], *, is_asleep: bool) -> None:
-        """Settle that a request waited for an answer on one of those connections that had none, or for a timer."""
+    def look(self, way: Way, connections: dict[int, Connection], at_ns: int, *, is_asleep: bool) -> None:
+        """Settle that a request waited at a moment for one of the answers that were due then, or for a timer."""
         if is_asleep:
-            for number in [number for number in way.calling if number in asked and not asked[number].is_seen]:
-                self._take_from(way, None, number, asked[number])
-                asked[number].owner = None
-            return
-        acts = {one.act for one in asked.values()}
-        if len(acts) == 1 and not way.is_seen:
-            way.is_seen = True
-            for act in acts_of(acts.pop()):
-                self._habits.saw(way.kind, act)
+            for number in list(way.calling):
+                known = connections.get(number)
+                if known and _is_asked(known, at_ns) and not known.is_seen:
+                    self._take_from(way, None, number, known)
+                    known.owner = None
+        elif not way.is_seen:
+            acts = {known.act for known in connections.values() if _is_asked(known, at_ns)}
+            if len(acts) == 1:
+                way.is_seen = True
+                for act in acts_of(acts.pop()):
+                    self._habits.saw(way.kind, act)
 
     def _take_from(self, taken: Way, way: Way | None, number: int, known: Connection) -> None:
         taken.calling.pop(number, None)
@@ -79,6 +81,11 @@ class Witnesses:
         for kept in (way.lane.ready, way.lane.passed):
             if way in kept and not way.came:
                 kept.remove(way)
+
+
+def _is_asked(known: Connection, at_ns: int) -> bool:
+    """Whether an answer was due on a connection."""
+    return known.asked_ns < at_ns and not known.is_answered
 
 
 def is_under_way(way: Way, at_ns: int) -> bool:

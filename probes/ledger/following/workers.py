@@ -83,8 +83,7 @@ class Workers:
         job = _work(lane)
         job.add(step.booked_ns)
         if job.owner is None and job.handed_ns and job.did_nothing:  # it was kept from telling what it did before
-            job.let_go()
-            lane.told_ns = step.at_ns
+            _in_vain(lane, job, step)
             return None
         if lane.given_by:
             lane.given_by.told_jobs += 1
@@ -105,8 +104,7 @@ class Workers:
         job.rested_ns = step.at_ns
         job.add(step.booked_ns)
         if (was_over or job.handed_ns) and job.did_nothing:
-            job.let_go()
-            lane.told_ns = step.at_ns
+            _in_vain(lane, job, step)
             return None
         if lane.given_by:
             lane.given_by.untold_jobs += 1
@@ -188,6 +186,12 @@ def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
     if handed.owner:
         handed.owner.job = lane.job
     return handed.owner
+
+
+def _in_vain(lane: Lane, job: Job, step: StepEvent) -> None:
+    """Take in that a worker found nothing to do."""
+    job.let_go()
+    lane.told_ns = step.at_ns
 
 
 def _late(lane: Lane | None, job: Job, at_ns: int) -> Way | None:

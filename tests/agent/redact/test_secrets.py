@@ -14,9 +14,9 @@ from planting import NAMED, NEVER, leaked
 from tui_driving import opened, scenario, settled
 
 from perfwatch.agent import PerfwatchError, open_session
+from perfwatch.agent.analysis.request_columns import RowKind
 from perfwatch.agent.cli import cli
 from perfwatch.agent.commands.report import report
-from perfwatch.agent.export.exported import Table
 from perfwatch.agent.export.formats import FORMATS
 from perfwatch.agent.replay import Replay
 from perfwatch.agent.session.reader import SessionReader
@@ -62,13 +62,12 @@ def reports_of(file, folder, *options):
     yield told("report", file, *options)
     yield told("report", file, "--markdown", "-", *options)
     yield told("report", file, "--json", *options)
-    yield told("report", file, "--markdown", "-", *options)
     told("report", file, "--html", folder / "page", "--overwrite", *options)
     yield (folder / "page").read_bytes()
     for form in next(one.type.choices for one in report.params if one.name == "form"):
         yield told("report", file, "--tree", "--as", form, *options)
     for form, one in FORMATS.items():
-        for table in get_args(Table) if one.has_rows else (None,):
+        for table in get_args(RowKind) if one.has_rows else (None,):
             out = folder / "exported"
             rows = () if table is None else ("--table", table)
             told("export", file, "--format", form, *rows, "-o", out, "--overwrite", *options)

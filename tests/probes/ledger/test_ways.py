@@ -210,13 +210,19 @@ def chained(process, worker, other):
     process.step(steps.TOOK, other, after_ms=0, since_ns=process.now_ns, other=process.now_ns)
 
 
-def test_a_worker_that_another_one_woke_does_the_next_job(process):
-    """Two were put in a queue before the first worker ran: it wakes the second, as CPython's SimpleQueue does."""
+def hands_two(process):
+    """Let two requests hand over work at once; return since when."""
     used_to_hand(process)
     process.reads(2)
     process.reads(3)
     since_ns, _ = process.hands(WORKERS[0])
     chained(process, *WORKERS)
+    return since_ns
+
+
+def test_a_worker_that_another_one_woke_does_the_next_job(process):
+    """Two were put in a queue before the first worker ran: it wakes the second, as CPython's SimpleQueue does."""
+    since_ns = hands_two(process)
     process.step(steps.RESTED, WORKERS[0], after_ms=40, spent={"sleep": 40})
     process.step(steps.RESTED, WORKERS[1], after_ms=0.1, spent={"sleep": 40})
     process.idles(since_ns=since_ns)
@@ -267,11 +273,7 @@ def test_a_loop_that_something_else_has_woken_waits_for_its_worker(process):
 
 
 def test_jobs_are_told_in_another_order_than_the_loop_goes_on(process):
-    used_to_hand(process)
-    process.reads(2)
-    process.reads(3)
-    since_ns, _ = process.hands(WORKERS[0])
-    chained(process, *WORKERS)
+    since_ns = hands_two(process)
     process.step(steps.NOTIFIED, WORKERS[1], after_ms=40, spent={"sleep": 40})
     process.step(steps.NOTIFIED, WORKERS[0], after_ms=0.1, spent={"sleep": 40})
     process.idles(since_ns=since_ns)

@@ -47,11 +47,11 @@ class Figure(NamedTuple):
             return Piece("")
         more = after - before
         if self.told is percent:
-            return Piece(f"{more * 100:+.1f} pts", self._tone(more, abs(more) >= _NOTABLE_POINTS))
+            return Piece(f"{more * 100:+.1f} pts", self._tone(more, is_notable=abs(more) >= _NOTABLE_POINTS))
         part = more / before if before else 0.0
-        return Piece(f"{part * 100:+.0f} %", self._tone(more, abs(part) >= _NOTABLE))
+        return Piece(f"{part * 100:+.0f} %", self._tone(more, is_notable=abs(part) >= _NOTABLE))
 
-    def _tone(self, more: float, is_notable: bool) -> Tone:  # noqa: FBT001 - the other one of two
+    def _tone(self, more: float, *, is_notable: bool) -> Tone:
         if not is_notable:
             return "quiet"
         return "plain" if not self.is_worse else "worse" if more > 0 else "better"

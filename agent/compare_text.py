@@ -49,6 +49,13 @@ def _fate(moved: Moved) -> str:
     return f"p95 times {p95.after / p95.before:.2f}" if p95.before else ""
 
 
+def _parts(moved: Moved) -> Iterator[tuple[str, Part]]:
+    """Yield what was spent in which way, and its label: beside the first of a kind also that."""
+    for kind, parts in (("time", moved.buckets), ("code", moved.code)):
+        for number, part in enumerate(parts):
+            yield f"{kind if not number else '':<4}  {clean(part.name)}", part
+
+
 # --- side by side
 
 
@@ -66,9 +73,8 @@ def _beside(comparison: Comparison, width: int) -> Iterator[Line]:
         )
         yield from _figure_rows(moved.figures, room)
         yield _row("   cause", moved.causes[0] or "-", moved.causes[1] or "-", Piece(""), room)
-        for kind, parts in (("time", moved.buckets), ("code", moved.code)):
-            for number, part in enumerate(parts):
-                yield from _part_row(f"   {kind if not number else '':<4}  {clean(part.name)}", part, room)
+        for label, part in _parts(moved):
+            yield from _part_row(f"   {label}", part, room)
 
 
 def _figure_rows(figures: Figures, room: int) -> Iterator[Line]:
@@ -103,9 +109,8 @@ def _stacked(comparison: Comparison, width: int) -> Iterator[Line]:
         fate = _fate(moved)
         yield (Piece(fit(clean(moved.name), width - cells(fate) - 1), "strong"), Piece(f" {fate}", "quiet"))
         yield from _sides(moved.figures, told, moved.causes)
-        for kind, parts in (("time", moved.buckets), ("code", moved.code)):
-            for number, part in enumerate(parts):
-                yield from _stacked_part(kind if not number else "", part, width)
+        for label, part in _parts(moved):
+            yield from _stacked_part(f"  {label}", part, width)
 
 
 def _sides(figures: Figures, told: Sequence[Figure], causes: tuple[str | None, str | None]) -> Iterator[Line]:
@@ -119,9 +124,9 @@ def _sides(figures: Figures, told: Sequence[Figure], causes: tuple[str | None, s
         yield (Piece(f"{'  change':{_STACKED_NAME}}", "quiet"), *row)
 
 
-def _stacked_part(kind: str, part: Part, width: int) -> Iterator[Line]:
+def _stacked_part(label: str, part: Part, width: int) -> Iterator[Line]:
     before, after, more = spent(part)
-    figures, label = f"{before} → {after}   ", f"  {kind:<4}  {clean(part.name)}"
+    figures = f"{before} → {after}   "
     room = width - cells(figures) - cells(more.text) - 1
     if cells(label) > room:
         yield from ((Piece(("  " if number else "") + line),) for number, line in enumerate(_broken(label, width)))

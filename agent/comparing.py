@@ -97,11 +97,13 @@ def compare(before: View, after: View) -> Comparison:
     ends = [{(end.method, end.place): end for end in view.endpoints} for view in (before, after)]
     sides = (_side(before), _side(after))
     spans_s = (sides[0].seconds, sides[1].seconds)
-    names = sorted(ends[0].keys() | ends[1].keys(), key=lambda name: _weight(ends[0].get(name), ends[1].get(name)))
+    names = sorted(
+        ends[0].keys() | ends[1].keys(), key=lambda name: (-_weight(ends[0].get(name), ends[1].get(name)), name)
+    )
     return Comparison(
         sides,
         _figures((before, after), spans_s),
-        tuple(_moved(ends[0].get(name), ends[1].get(name), spans_s) for name in names[::-1][:MAX_ENDPOINTS]),
+        tuple(_moved(ends[0].get(name), ends[1].get(name), spans_s) for name in names[:MAX_ENDPOINTS]),
     )
 
 

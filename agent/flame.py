@@ -15,7 +15,7 @@ import msgspec
 from perfwatch.agent.correlator.places import kind_of, module_of
 from perfwatch.agent.correlator.wording import file_name
 from perfwatch.agent.model import Mechanism  # noqa: TC001 - msgspec reads the annotations
-from perfwatch.agent.trees.reasons import UNKNOWN, Reason, meaning, reason_of
+from perfwatch.agent.trees.reasons import RAN, UNKNOWN, Reason, meaning, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,6 @@ MAX_STACKS: Final = 512
 _MAX_DEPTH: Final = 200
 _FOLDED_FROM: Final = 3
 """So many functions of libraries that only call one another make one block."""
-_RAN: Final = frozenset({"on_cpu", "gc"})
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -80,7 +79,7 @@ def choices_of(stacks: Iterable[StackTime]) -> tuple[Choice, ...]:
     spent: Counter[Reason | Mechanism] = Counter()
     for stack in stacks:
         spent[cause_of(stack)] += stack.spent_ns
-    ran = frozenset(cause for cause in spent if cause in _RAN)
+    ran = frozenset(cause for cause in spent if cause in RAN)
     groups = [("on-CPU", ran), ("off-CPU", frozenset(spent) - ran)]
     groups += [(cause.replace("_", " "), frozenset({cause})) for cause, _ in spent.most_common() if cause != "on_cpu"]
     some = (Choice(name, sum(spent[one] for one in causes), causes) for name, causes in groups)

@@ -31,8 +31,8 @@ class Replay:
     due when that time has reached its own; all keep their order of delivery. A seek forward makes what lies between due
     at once, as far as it is not more than one looks back; any other begins anew, with `restarted`, some time before
     that moment (see `playing`). Either may take several batches. At its end it says so with every batch, and can be
-    sought still. One that is still being recorded goes on: what is committed
-    comes, and at its end it follows the recorder.
+    sought still. One that is still being recorded goes on: what is committed comes, and at its end it follows the
+    recorder.
     """
 
     def __init__(self, path: Path, *, speed: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:

@@ -142,6 +142,10 @@ class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where in its code the waker was when it ended the wait; None also where that runs no known Python."""
 
 
+CONNECTION_ONLY: Final = "(connection only)"
+"""Stands for what was asked where a connection was made, and used later, or by another request."""
+
+
 class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One exchange with another process, made for a request: what was sent, and the answer to it.
 

@@ -41,9 +41,10 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 def condensed(values: Sequence[T], most: int, joined: Callable[[Sequence[T]], T]) -> Sequence[T]:
     """Return at most so many values in place of many: each is made of as many as the others, or one more."""
-    if len(values) <= max(most, 1):
+    most = max(most, 1)
+    if len(values) <= most:
         return values
-    ends = [place * len(values) // max(most, 1) for place in range(max(most, 1) + 1)]
+    ends = [place * len(values) // most for place in range(most + 1)]
     return [joined(values[begin:end]) for begin, end in pairwise(ends)]
 
 

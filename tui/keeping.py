@@ -84,7 +84,6 @@ class Keeper(Traveller):
 
     def _make(self, screen: Screen[Any]) -> None:
         """Mount a screen and lay it out where nobody sees it, as one that was left."""
-        self._load_screen_css(screen)
         self._get_screen(screen)
         screen.post_message(ScreenSuspend())
         screen.post_message(Resize(self.size, self.size))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _SECOND_NS: Final = 1_000_000_000
 END_NS: Final = 1 << 62
+_AT_THE_END: Final = ("live", "following")
+"""What goes on there, as more comes."""
 """A moment after all others."""
 SPEEDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SAVED_NAME: Final = "perfwatch-%Y%m%d-%H%M%S.perfwatch"
@@ -184,11 +186,8 @@ class Traveller(HabitualApp):
         if self._source is None or self.frame is None or self.frame.position.window is None:
             return False
         left, self._left = self._left or self.frame.position, None
-        if left.label == "live":
-            self._seek(END_NS)
-        else:
-            self._seek(left.now_ns)
-            self._source.pause(paused=left.paused)
+        self._seek(END_NS if left.label in _AT_THE_END else left.now_ns)
+        self._source.pause(paused=left.paused)
         return True
 
     def _select(self, begin_ns: int, end_ns: int) -> None:

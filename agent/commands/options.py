@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
@@ -13,7 +14,7 @@ from perfwatch.agent.choices import DEFAULT_BUDGET, FidelityChoice, chosen, remo
 from perfwatch.probes.table import ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _Result = TypeVar("_Result")
@@ -75,6 +76,24 @@ def made(command: _Command) -> _Command:
     """`-o`, `--overwrite`: the file that comes of others; the command is given `output`."""
     command = click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")(command)
     return click.option("-o", "--output", type=FILE, metavar="OUT", required=True, help="Write this file.")(command)
+
+
+def given_as(
+    kind: Callable[..., object], options: Sequence[Callable[..., Any]]
+) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
+    """Give a command these options; it gets them as `choice`, a value of that kind: its fields have their names."""
+
+    def decorated(command: Callable[..., _Result]) -> Callable[..., _Result]:
+        @functools.wraps(command)
+        def chosen(*args: Any, **given: Any) -> _Result:
+            choice = kind(**{name: given.pop(name) for name in signature(kind).parameters})
+            return command(*args, choice=choice, **given)
+
+        for option in reversed(options):
+            chosen = option(chosen)
+        return chosen
+
+    return decorated
 
 
 def choices(command: Callable[..., _Result]) -> Callable[..., _Result]:

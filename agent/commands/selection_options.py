@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
 from perfwatch.agent import moments
+from perfwatch.agent.commands.options import given_as
 from perfwatch.agent.selection import Selection
 from perfwatch.agent.source import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from perfwatch.agent.model import SessionInfo
 
@@ -37,7 +37,7 @@ class SelectionChoice:
     def selection(self, info: SessionInfo, first_ns: int, last_ns: int) -> Selection:
         """Return which requests are meant of a session that lies between the two; a usage error for what is no time."""
         begin, end = (
-            _moment(text, option, info, (first_ns, last_ns))
+            None if text is None else moment(text, option, info, first_ns, last_ns)
             for text, option in ((self.begin, "--from"), (self.end, "--to"))
         )
         if begin is not None and end is not None and begin > end:
@@ -45,34 +45,13 @@ class SelectionChoice:
         return Selection(self.endpoint, self.request, begin, end)
 
 
-def given_as(
-    kind: type[SelectionChoice], options: Iterable[Callable[..., Any]]
-) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
-    """Give a command these options; it gets them as `choice`, a value of that kind."""
-
-    def decorated(command: Callable[..., _Result]) -> Callable[..., _Result]:
-        @functools.wraps(command)
-        def chosen(*args: Any, **given: Any) -> _Result:
-            choice = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-            return command(*args, choice=choice, **given)
-
-        for option in reversed(tuple(options)):
-            chosen = option(chosen)
-        return chosen
-
-    return decorated
-
-
 def selection_choice(command: Callable[..., _Result]) -> Callable[..., _Result]:
     """Give a command the options of a selection; it gets them as `choice`."""
     return given_as(SelectionChoice, SELECTION_OPTIONS)(command)
 
 
-def _moment(text: str | None, option: str, info: SessionInfo, session: tuple[int, int]) -> int | None:
+def moment(text: str, option: str, info: SessionInfo, first_ns: int, last_ns: int) -> int:
     """Understand a time as the screen does, but that + counts from the start, and times of day are UTC."""
-    if text is None:
-        return None
-    first_ns, last_ns = session
     now_ns = first_ns if text.lstrip().startswith("+") else last_ns
     position = Position("report", now_ns, first_ns, last_ns, paused=True, seekable=True)
     found = moments.parse(text, position, info, is_utc=True)

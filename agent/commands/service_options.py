@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from perfwatch.agent.commands.options import given_as
 from perfwatch.agent.service import amounts
 
 if TYPE_CHECKING:
@@ -63,15 +63,7 @@ class ServiceChoice(NamedTuple):
 
 def service_choice(command: Callable[..., _Result]) -> Callable[..., _Result]:
     """Give a command the options of the service; it gets them as `choice`."""
-
-    @functools.wraps(command)
-    def chosen(*args: Any, **given: Any) -> _Result:
-        choice = ServiceChoice(**{name: given.pop(name) for name in ServiceChoice._fields})
-        return command(*args, choice=choice, **given)
-
-    for option in reversed(_OPTIONS):
-        chosen = option(chosen)
-    return chosen
+    return given_as(ServiceChoice, _OPTIONS)(command)
 
 
 def default_directory() -> Path:

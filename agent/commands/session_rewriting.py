@@ -9,11 +9,11 @@ import click
 
 from perfwatch.agent import moments
 from perfwatch.agent.commands import options
+from perfwatch.agent.commands.selection_options import moment
 from perfwatch.agent.report_sentences import counted
 from perfwatch.agent.session import rewriting
 from perfwatch.agent.session.merging import merge as merge_sessions
 from perfwatch.agent.session.reader import SessionReader
-from perfwatch.agent.source import Position
 
 
 @click.command(
@@ -56,7 +56,10 @@ def cut(file: Path, begin: str, end: str, output: Path, *, overwrite: bool) -> N
     Times of day stay what they were.
     """
     with SessionReader(file) as reader:
-        begin_ns, end_ns = _moment(begin, "--from", reader), _moment(end, "--to", reader)
+        begin_ns, end_ns = (
+            moment(text, option, reader.info, reader.first_ns, reader.last_ns)
+            for text, option in ((begin, "--from"), (end, "--to"))
+        )
     if begin_ns > end_ns:
         raise click.UsageError("--from is later than --to")
     count = rewriting.cut(file, output, begin_ns, end_ns, overwrite=overwrite)
@@ -99,13 +102,3 @@ def compact(file: Path, output: Path, *, overwrite: bool) -> None:
 
 
 COMMANDS: Final = (repair, cut, merge, compact)
-
-
-def _moment(text: str, option: str, reader: SessionReader) -> int:
-    """Understand a time; + counts from the start, as in `perfwatch report`."""
-    now_ns = reader.first_ns if text.lstrip().startswith("+") else reader.last_ns
-    position = Position("", now_ns, reader.first_ns, reader.last_ns, paused=True, seekable=True)
-    found = moments.parse(text, position, reader.info, is_utc=True)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is not a time; try {moments.EXAMPLES}", param_hint=option)
-    return found

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import click
 
-from perfwatch.agent.commands.selection_options import SELECTION_OPTIONS, SelectionChoice, given_as
+from perfwatch.agent.commands.options import given_as
+from perfwatch.agent.commands.selection_options import SELECTION_OPTIONS, SelectionChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,11 +24,8 @@ PERIOD_S: Final = 2.0
 class Told(Protocol):
     """Somebody who is told."""
 
-    def served(self, requests: Sequence[Request], schemes: Schemes) -> None:
-        """Take requests that nothing changes any more, each once."""
-
-    def stands(self, standing: Standing) -> None:
-        """Take how things stand now."""
+    def take(self, requests: Sequence[Request], schemes: Schemes, standing: Standing, /) -> None:
+        """Take requests that nothing changes any more, each once, and how things stand now."""
 
 
 class Live:
@@ -58,5 +55,4 @@ class Live:
     def _tell(self, requests: Sequence[Request], correlator: Correlator) -> None:
         standing = Standing(self._info, self._tally.totals.copy(), correlator.view(glance=True))
         for one in self._told:
-            one.served(requests, self._tally.schemes)
-            one.stands(standing)
+            one.take(requests, self._tally.schemes, standing)

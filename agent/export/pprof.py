@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.export.pprof_messages import Message, new_profile
 from perfwatch.agent.export.stacks import Path, summed
 from perfwatch.agent.report_cells import clean
+from perfwatch.agent.trees.reasons import RAN
 from perfwatch.probes.frames import Frame
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from perfwatch.agent.export.exported import Exported
 
 _TYPES: Final = ("latency", "on_cpu", "waited")
-_RAN: Final = frozenset({"on_cpu", "gc"})
 
 
 def write(exported: Exported, out: BinaryIO) -> None:
@@ -51,7 +51,7 @@ class _Profile:
 
     def add(self, path: Path, spent_ns: int) -> None:
         """Take the time of a path."""
-        has_run = path.reason in _RAN
+        has_run = path.reason in RAN
         sample = self.message.sample.add(value=(spent_ns, spent_ns * has_run, spent_ns * (not has_run)))
         frames = [*path.frames, *((Frame(path.leaf, "", 0),) if path.leaf is not None else ())]
         sample.location_id.extend(self._location(frame) for frame in reversed(frames))

@@ -8,7 +8,7 @@ from perfwatch.agent.export.conventions import kind_of
 from perfwatch.agent.export.schemes import Schemes
 from perfwatch.agent.export.settling import Settling
 from perfwatch.agent.export.totals import Totals
-from perfwatch.probes.records import ServedRequest
+from perfwatch.probes.records import Loss, ServedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +32,8 @@ class Tally:
         self.schemes.take(record)
         if isinstance(record, ServedRequest) and correlator.served is not None:
             self._settling.put(correlator.served, self._now_ns)
+        elif isinstance(record, Loss):
+            self.totals.lost_events += max(record.lost, 0)
         for request in judged:
             self._settling.renew(request)
 

@@ -80,6 +80,8 @@ class Totals:
         self.kinds: dict[Kind, Sums] = {}
         self.verdicts: Counter[tuple[Principle, Mechanism | None]] = Counter()
         """Requests that were judged: the slow ones, and the usual ones of an endpoint that is always slow."""
+        self.lost_events = 0
+        """Those that could not be recorded."""
         self.late_corrections = 0
         """They came when their request was counted: what it was corrected by is in no figure."""
 
@@ -97,6 +99,7 @@ class Totals:
         made = Totals()
         made.kinds = self.summed(lambda kind: kind)
         made.verdicts = self.verdicts.copy()
+        made.lost_events = self.lost_events
         made.late_corrections = self.late_corrections
         return made
 

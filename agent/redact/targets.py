@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from perfwatch.agent.correlator.routes import fold
 from perfwatch.agent.redact.words import ending, split_target
 from perfwatch.probes.protocols.http1 import METHODS
+from perfwatch.probes.records import CONNECTION_ONLY
 
 if TYPE_CHECKING:
     from perfwatch.agent.redact.names import Names
@@ -49,7 +50,7 @@ class Targets:
 
     def operation(self, protocol: str, operation: str) -> str:
         """Return what was asked, without what names anybody."""
-        if operation == "(connection only)":
+        if operation == CONNECTION_ONLY:
             return operation
         verb, _, rest = operation.partition(" ")
         if protocol in _SQL:

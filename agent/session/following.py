@@ -41,8 +41,7 @@ class Following:
     def records(self, start_ns: int | None = None) -> Iterator[Record | None]:
         """Yield the sound records in order of delivery; None where no more has come yet."""
         number = self._reader.last_number
-        for second in self._reader.seconds(start_ns):
-            yield from (record for record in second.records if start_ns is None or record.at_ns >= start_ns)
+        yield from self._reader.records(start_ns)
         is_live = True
         while is_live:
             is_live = self._reader.is_live  # before the look: what was committed at the very end is not missed

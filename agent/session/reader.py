@@ -178,8 +178,8 @@ class SessionReader:
             yield from (record for record in second.records if record.at_ns >= start_ns)
 
     def seconds(self, start_ns: int | None = None) -> Iterator[Second]:
-        """Yield the sound seconds, in order; from the one of a moment on, or the one before it."""
-        return self._sound(self._places.numbers if start_ns is None else self._places.since(start_ns))
+        """Yield the sound seconds that are known now, in order; from the one of a moment on, or the one before it."""
+        return self._sound(self._places.numbers[:] if start_ns is None else self._places.since(start_ns))
 
     def begin(self, at_ns: int, reach: Reach) -> int:
         """Return where to begin, to know what lay within reach before a moment; by the rows, unchecked."""

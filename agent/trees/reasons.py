@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Reason: TypeAlias = Bucket | Literal["gc"]
 UNKNOWN: Final = "[code not known]"
 """What stands for the code of time without a stack."""
+RAN: Final[frozenset[Reason]] = frozenset({"on_cpu", "gc"})
+"""Not waits: the thread had a CPU."""
 _REASONS: Final = frozenset((*get_args(Bucket), "gc"))
 _MARK: Final = "w"
 """First letter of the attribute that pyinstrument keeps with such a branch; its own are c, h and l."""

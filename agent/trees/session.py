@@ -16,7 +16,7 @@ from pyinstrument.session import Session
 from perfwatch.agent.report_cells import clean
 from perfwatch.agent.trees.origin import Files
 from perfwatch.agent.trees.paths import path_of
-from perfwatch.agent.trees.reasons import Reason, attribute, meaning, reason_of
+from perfwatch.agent.trees.reasons import RAN, Reason, attribute, meaning, reason_of
 from perfwatch.probes.frames import MAX_FRAME_CHARS
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Place:
 
     def on_cpu_ns(self) -> int:
         """Return the time on a CPU, here and in what was called."""
-        here = sum(ns for (reason, _), ns in self.spent.items() if reason in {"on_cpu", "gc"})
+        here = sum(ns for (reason, _), ns in self.spent.items() if reason in RAN)
         return here + sum(place.on_cpu_ns() for place in self.calls.values())
 
 

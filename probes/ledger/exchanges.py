@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from perfwatch.probes.records import Call
+from perfwatch.probes.records import CONNECTION_ONLY, Call
 
 if TYPE_CHECKING:
     from perfwatch.probes.records import Protocol
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 CONVERSATION: Final = struct.Struct("=QQQQQQQqQQIIII")
 """`struct conversation` of layout.bpf.h."""
-CONNECTION_ONLY: Final = "(connection only)"
-"""Stands for what was asked where a connection was made, and used later, or by another request."""
 _ANSWERING: Final = 2  # enum turn
 
 

@@ -13,6 +13,7 @@ import perfwatch.agent.playing as module
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.playing import MAX_SPEED, MIN_SPEED
 from perfwatch.agent.replay import Replay
+from perfwatch.agent.session.following import LOOK_S
 from perfwatch.agent.session.writer import SessionWriter
 from perfwatch.probes.records import Loss
 
@@ -450,6 +451,23 @@ def test_a_session_that_is_still_being_recorded_goes_on_as_it_does(tmp_path):
         records, ended = records + list(batch.records), batch.ended
     assert records == second_of(3)
     assert (ended, batch.position.note) == ("end of the recording: the time was over", None)
+    replay.close()
+
+
+def test_what_is_committed_while_the_beginning_is_played_comes_once(tmp_path, clock):
+    with SessionWriter(tmp_path / "s", INFO) as writer:
+        for number in range(3):
+            _commit(writer, number)
+        replay = Replay(tmp_path / "s", clock=clock)
+        seen = list(replay.pull(0).records)
+        for number in range(3, 5):
+            _commit(writer, number)
+        time.sleep(LOOK_S)
+        for _ in range(60):
+            clock.now_s += 0.1
+            seen += replay.pull(0).records
+        writer.close("the time was over")
+    assert seen == [record for number in range(5) for record in second_of(number)]
     replay.close()
 
 

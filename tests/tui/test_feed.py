@@ -138,7 +138,17 @@ def test_the_end_is_told(started):
     assert frames.wait(lambda frame: frame.ended is not None).ended == "end of the recording"
 
 
+def imported_by(code):
+    """Names of the modules that are loaded when an interpreter has run this."""
+    command = [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
 def test_the_first_screen_does_not_wait_for_the_correlator_to_be_imported():
-    asked = "import sys, perfwatch.tui.app; print('perfwatch.agent.correlator.engine' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert told.stdout == "False\n"
+    assert "perfwatch.agent.correlator.engine" not in imported_by("import perfwatch.tui.app")
+
+
+def test_a_replay_waits_for_nothing_that_looks_into_processes():
+    loaded = imported_by("import perfwatch.agent.commands.replay, perfwatch.tui.app")
+    assert {"perfwatch.agent.replay", "perfwatch.agent.commands.attach"} <= loaded
+    assert not {"perfwatch.agent.live", "perfwatch.agent.target", "perfwatch.probes.cpython"} & loaded

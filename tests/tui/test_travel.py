@@ -117,6 +117,29 @@ async def test_escape_leaves_the_filter_then_the_window_then_the_page(replay):
 
 
 @scenario
+async def test_from_a_window_one_comes_back_to_the_end_of_what_is_still_being_recorded(tmp_path):
+    tmp_path.chmod(0o700)
+    half = len(RECORDS) // 2
+    with SessionWriter(tmp_path / "s.perfwatch", session_info()) as writer:
+        for record in RECORDS[:half]:
+            writer.write(record)
+        writer.commit()
+        replay = Replay(tmp_path / "s.perfwatch", speed=0.01)
+        replay.seek(LAST)
+        async with opened(replay) as pilot:
+            await shows(pilot, "● following")
+            pilot.app._window_wanted(WindowWanted(FIRST + 2 * SECOND, FIRST + 4 * SECOND))
+            await shows(pilot, "▶ window")
+            for record in RECORDS[half:]:
+                writer.write(record)
+            writer.commit()
+            await until(pilot, lambda: pilot.app.frame.position.last_ns == LAST)
+            await pilot.press("escape")
+            await shows(pilot, "● following")
+            assert pilot.app.frame.position.now_ns == LAST
+
+
+@scenario
 async def test_a_window_is_selected_by_dragging_over_the_timeline(replay):
     async with opened(replay) as pilot:
         timeline = pilot.app.screen.query_one(Timeline)

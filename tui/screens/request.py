@@ -76,7 +76,7 @@ class RequestScreen(TreeScreen[int]):
         yield Header().data_bind(FrameScreen.frame)
         yield NoticeLine().data_bind(FrameScreen.frame)
         yield Static(id="title")
-        yield Waterfall(id="waterfall")
+        yield Waterfall()
         yield Static(id="step")
         yield LedgerPanel("ledger")
         yield WhyPanel()

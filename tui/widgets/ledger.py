@@ -27,8 +27,8 @@ class LedgerPanel(Widget):
 
     ALLOW_SELECT = False
 
-    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
+    def __init__(self, title: str) -> None:
+        super().__init__()
         self._first_title = title
         self.begin()
 

@@ -51,7 +51,7 @@ class MemoryUse(SectionPanel):
             yield Section("memory", "", [Text(_why_not(frame), style=palette.WARN)])
         else:
             grown = wrapped(Text(), grows(memory.growth), width, palette.WARN if memory.growth else palette.QUIET)
-            yield Section("resident memory", _sum(memory), [*_chart(memory.total, _ends(frame), width, high), *grown])
+            yield Section("resident memory", _sum(memory), [*_chart(frame, width, high), *grown])
         yield Section("processes", _heading(width), [_process(one, width) for one in memory.processes[:_MOST]])
         yield _collectors(view, frame.lately(), width)
         yield Section("limits", "", list(_limits(view, width)))
@@ -84,8 +84,9 @@ def grows(growth: Growth | None) -> str:
     return f"grows by {rate} a minute ({low} to {high}), over {span(growth.over_ns / _NS)}"
 
 
-def _chart(points: Sequence[tuple[int, int]], ends: tuple[str, str], width: int, height: int) -> list[Text]:
+def _chart(frame: Frame, width: int, height: int) -> list[Text]:
     """Draw what it held since the first reading; the axis begins at 0 only where it came near."""
+    points = frame.view.memory.total
     if len(points) < 2:  # noqa: PLR2004 - a line
         return []
     low, high = _range([value for _, value in points])
@@ -95,19 +96,17 @@ def _chart(points: Sequence[tuple[int, int]], ends: tuple[str, str], width: int,
     across = (room * ACROSS - 1) / max(points[-1][0] - first_ns, 1)
     up = (height * DOWN - 1) / max(high - low, 1)
     canvas.area([((at_ns - first_ns) * across, (value - low) * up) for at_ns, value in points], palette.LINE)
-    began, ended = ends
+    began, ended = _ends(frame)
     times = Text(" " * (width - room) + began + ended.rjust(max(room - len(began), 0)), style=palette.QUIET)
     return [*with_axis(canvas.lines(), *labels), times]
 
 
 def _ends(frame: Frame) -> tuple[str, str]:
     """Say of when both ends of the chart are."""
-    points, info = frame.view.memory.total, frame.info
-    if len(points) < 2:  # noqa: PLR2004 - as above
-        return "", ""
+    first_ns, last_ns = (at_ns for at_ns, _ in (frame.view.memory.total[0], frame.view.memory.total[-1]))
     if frame.position.window is None:
-        return f"{span((points[-1][0] - points[0][0]) / _NS)} ago", "now"
-    return clock(info.unix_s(points[0][0])), clock(info.unix_s(points[-1][0]))
+        return f"{span((last_ns - first_ns) / _NS)} ago", "now"
+    return clock(frame.info.unix_s(first_ns)), clock(frame.info.unix_s(last_ns))
 
 
 def _range(values: Sequence[int]) -> tuple[float, float]:

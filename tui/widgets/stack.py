@@ -41,9 +41,7 @@ class StackRows(RowList[Row]):
     class RoomWanted(Message):
         """Somebody wants to see more of the tree than one line."""
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        self._timer: Timer | None = None
-        super().__init__(id=id)
+    _timer: Timer | None = None
 
     def begin(self) -> None:
         """Have no tree yet."""

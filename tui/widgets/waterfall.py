@@ -44,9 +44,7 @@ class Waterfall(RowList[Step]):
             super().__init__()
             self.detail = detail
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self._room = _ROOM
+    _room = _ROOM
 
     def begin(self) -> None:
         """Have no steps yet."""

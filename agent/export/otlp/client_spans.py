@@ -9,6 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from perfwatch.agent.correlator.call_times import spent, unread_ns
 from perfwatch.agent.export.otlp import places
 from perfwatch.agent.export.otlp.values import attributes, unix_ns
+from perfwatch.probes.records import CONNECTION_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _DATABASES: Final = frozenset({"postgresql", "mysql", "redis", "mongodb", "memcached"})
 _QUEUES: Final = {"kafka": "kafka", "amqp": "rabbitmq", "nats": "nats"}
 _HTTP: Final = frozenset({"http/1", "http/2"})
-CONNECTION_ONLY: Final = "(connection only)"
 
 
 def client_spans(info: SessionInfo, ids: Ids, request: Request) -> Iterator[Span]:

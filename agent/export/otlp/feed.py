@@ -82,15 +82,10 @@ class Feed:
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="perfwatch-otlp", daemon=True)
 
-    def served(self, requests: Sequence[Request], schemes: Schemes) -> None:
-        """Take requests that nothing changes any more."""
-        self._schemes = schemes
+    def take(self, requests: Sequence[Request], schemes: Schemes, standing: Standing) -> None:
+        """Take requests that nothing changes any more, and how things stand now."""
+        self._schemes, self._standing = schemes, standing
         self._waiting.put(requests)
-        self._news.set()
-
-    def stands(self, standing: Standing) -> None:
-        """Take how things stand now."""
-        self._standing = standing
         self._news.set()
 
     def __enter__(self) -> Self:

@@ -133,7 +133,8 @@ def _others(totals: Totals, view: View, at: _Moment) -> Iterator[Metric]:
         yield _sum("perfwatch.verdicts", "{request}", "Requests that were judged, by the verdict on each.", verdicts)
     late = [at.point(totals.late_corrections, {})]
     yield _sum("perfwatch.late_corrections", "{request}", "Corrections of requests that were counted already.", late)
-    yield _sum("perfwatch.lost_events", "{event}", "Events that could not be recorded.", [at.point(view.lost, {})])
+    lost = [at.point(totals.lost_events, {})]
+    yield _sum("perfwatch.lost_events", "{event}", "Events that could not be recorded.", lost)
     for (name, unit, about), same in groupby(gauges(view), key=lambda one: one[:3]):
         points = [at.point(one.value, {f"perfwatch.{label}": value for label, value in one.labels}) for one in same]
         yield Metric(name=name, unit=unit, description=about, gauge=Gauge(data_points=points))

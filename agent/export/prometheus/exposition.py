@@ -53,14 +53,14 @@ class _Families(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        info, totals, view = self._standing
+        info, totals, _ = self._standing
         about = {"version": info.perfwatch_version, "fidelity": info.fidelity}
         yield InfoMetricFamily("perfwatch_build", "The perfwatch that measures.", about)
         yield _durations(totals)
         yield _ledger(totals)
         yield _verdicts(totals)
         lost = "Events that could not be recorded."
-        yield CounterMetricFamily("perfwatch_lost_events", lost, view.lost)
+        yield CounterMetricFamily("perfwatch_lost_events", lost, totals.lost_events)
         late = "Corrections of requests that were counted already."
         yield CounterMetricFamily("perfwatch_late_corrections", late, totals.late_corrections)
         yield from _gauges(self._standing)

@@ -25,11 +25,8 @@ class Scraped:
         self._standing: Standing | None = None
         self._made: tuple[Standing, bytes] | None = None
 
-    def served(self, requests: Sequence[Request], schemes: Schemes) -> None:
-        """Need no single request: the totals have them."""
-
-    def stands(self, standing: Standing) -> None:
-        """Take how things stand now."""
+    def take(self, _requests: Sequence[Request], _schemes: Schemes, standing: Standing) -> None:
+        """Take how things stand now; the totals have all requests."""
         self._standing = standing
 
     def text(self) -> bytes | None:

@@ -31,6 +31,7 @@ from perfwatch.agent.service.directory import Directory
 from perfwatch.agent.service.settings import Settings
 from perfwatch.examples.http_client import Call
 from perfwatch.examples.load import Endpoint
+from perfwatch.probes.records import Loss
 
 LOAD = (Endpoint("sleep", Call("/sleep/7"), 2), Endpoint("fast", Call("/fast/7"), 2))
 CALLS = 12
@@ -130,10 +131,8 @@ class Kept:
     def __init__(self):
         self.requests, self.standings = [], []
 
-    def served(self, requests, schemes):
+    def take(self, requests, _schemes, standing):
         self.requests += requests
-
-    def stands(self, standing):
         self.standings.append(standing)
 
 
@@ -150,6 +149,8 @@ def test_a_service_tells_each_request_once_whichever_file_it_is_in(tmp_path, mon
     assert len(servicing.files(tmp_path)) >= 2
     assert [request.record.id for request in kept.requests] == list(range(1, 25))
     assert sum(sums.count for sums in kept.standings[-1].totals.kinds.values()) == 24
+    lost = [one.lost for second in range(6) for one in sessions.second_of(second) if isinstance(one, Loss)]
+    assert kept.standings[-1].totals.lost_events == sum(lost) > kept.standings[-1].view.lost
 
 
 @pytest.mark.parametrize("given", ["--prometheus x", "--prometheus ::1:9", "--service-name shop"])

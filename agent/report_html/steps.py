@@ -38,11 +38,16 @@ def _row(step: Step, whole_ms: float) -> tuple[Html, str, Html, str]:
 
 
 def _drawn(step: Step, colour: str) -> list[tuple[str, float, float, str]]:
+    """Return where it lies; a sum is only marked, for it is somewhere there; of a rest what is no sum."""
+    if step.parts:
+        parts = (part for part in step.parts if not part.is_sum)
+        return [stretch for part in parts for stretch in _drawn(part, part.bucket or "unaccounted")]
     stretches = step.stretches
     if len(stretches) > _STRETCHES:
         stretches = ((stretches[0][0], stretches[-1][1]),)
     title = f"{colour} {took(step.spent_ns / 1e6)}"
-    return [(colour, since / 1e6, until / 1e6, title) for since, until in stretches]
+    style, title = (f"{colour} sum", f"{title}, somewhere here") if step.is_sum else (colour, title)
+    return [(style, since / 1e6, until / 1e6, title) for since, until in stretches]
 
 
 def _counted(step: Step, name: str) -> str:

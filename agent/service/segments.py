@@ -79,10 +79,13 @@ class Segments:
         """Write what is left, and finish the file."""
         if self._open is None:
             self._retry()
-        if self._open is not None and self._commit(self._open):
+        segment = self._open
+        if segment is not None:
+            is_written = self._commit(segment)
             if self._live is not None:
-                self._live.finish(self._open.correlator)
-            self._end(self._open, ended)
+                self._live.finish(segment.correlator)
+            if is_written:
+                self._end(segment, ended)
         if self._waiting:
             self._say(f"{len(self._waiting)} records of {self._label} could not be written: there was no room")
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.service.directory import SUFFIX
 from perfwatch.agent.session import place
-from perfwatch.agent.session.lock import wal_of
 from perfwatch.agent.session.writer import SessionWriter
 
 if TYPE_CHECKING:
@@ -68,17 +67,10 @@ class OpenSegment:
         """Whether it is as long, or as large, as a segment is to be."""
         if time.monotonic() - self._began_s >= settings.segment_s:
             return True
-        return self.writer.bytes_written + _size(wal_of(self.path)) >= settings.segment_bytes
+        return self.writer.bytes_written + self.writer.wal_bytes >= settings.segment_bytes
 
 
 def _moment(unix_ns: int) -> str:
     """`20261127T131205.123Z`: names sort by time."""
     whole, rest = divmod(unix_ns // 1_000_000, _MS)
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(whole))}.{rest:03d}Z"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -34,11 +34,7 @@ def compress(data: bytes, *, at_leisure: bool = False) -> bytes:
 def decompress(blob: bytes, most: int) -> bytes:
     """Return what was compressed, never more than `most` bytes; Damaged for anything else."""
     if blob[:1] == b"z":
-        unzip = zlib.decompressobj()
-        data = unzip.decompress(memoryview(blob)[1:], most)
-        if not unzip.eof or unzip.unused_data:
-            raise Damaged
-        return data
+        return unzip(memoryview(blob)[1:], most)
     if blob[:1] != b"x":
         raise Damaged
     if lzma is None:
@@ -51,6 +47,15 @@ def decompress(blob: bytes, most: int) -> bytes:
     if not expand.eof or expand.unused_data:
         raise Damaged
     return data
+
+
+def unzip(data: bytes | memoryview, most: int) -> bytes:
+    """Return what zlib compressed, never more than `most` bytes; Damaged, or zlib.error, for anything else."""
+    expand = zlib.decompressobj()
+    expanded = expand.decompress(data, most)
+    if not expand.eof or expand.unused_data:
+        raise Damaged
+    return expanded
 
 
 def _filters(preset: int = _LZMA_PRESET) -> list[dict[str, int]]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Packed: TypeAlias = list[object]
 FORMS: Final = frozenset("cvdr")
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_FEW: Final = 4
 _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 64) - 1
 """What msgpack can say."""
@@ -31,21 +30,19 @@ _MARGIN: Final = 4
 
 
 def pack(values: Sequence[int], earlier: Sequence[Sequence[int]] = ()) -> Packed | None:
-    """Return a column; None where nothing is gained. `earlier`: columns of the same rows."""
-    if len(values) < _FEW:
-        return None
+    """Return a column of two values or more; None where nothing is gained. `earlier`: columns of the same rows."""
     if values.count(values[0]) == len(values):
         return ["c", values[0]]
     best: Packed = ["v", None]
     span, kept = _span(values), values
     steps = list(map(sub, values[1:], values))
-    if _span(steps) * _MARGIN < span:
-        best, span, kept = ["d", values[0]], _span(steps), steps
+    if (narrower := _span(steps)) * _MARGIN < span:
+        best, span, kept = ["d", values[0]], narrower, steps
     for place, column in enumerate(earlier):
         more = list(map(sub, values, column))
-        if _span(more) * _MARGIN < span:
-            best, span, kept = ["r", place], _span(more), more
-    planes = _planes(kept)
+        if (narrower := _span(more)) * _MARGIN < span:
+            best, span, kept = ["r", place], narrower, more
+    planes = _planes(kept, span)
     return None if planes is None else [*best, planes]
 
 
@@ -67,8 +64,8 @@ def unpack(packed: Sequence[object], count: int, earlier: Sequence[Sequence[int]
     return values
 
 
-def _planes(values: Sequence[int]) -> Packed | None:
-    least, span = min(values), _span(values)
+def _planes(values: Sequence[int], span: int) -> Packed | None:
+    least = min(values)
     width = next((width for width in _CODES if span < 1 << 8 * width), None)
     if width is None:
         return None

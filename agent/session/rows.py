@@ -6,11 +6,14 @@ It is read only. Unpacking trusts nothing, as in `second`.
 from __future__ import annotations
 
 import zlib
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perfwatch.agent.session.format import MAX_SECOND_BYTES, VERDICT_TABLE, Format, Row, encode_row
+from perfwatch.agent.session.compression import unzip
+from perfwatch.agent.session.format import MAX_SECOND_BYTES, VERDICT_TABLE, Format, Row
+from perfwatch.agent.session.format import checksum as checksum_of
 from perfwatch.agent.session.second import in_order, is_whole, span
 from perfwatch.agent.session.stored import Damaged, Dense, Head, Parts, Second, StoredVerdict
 from perfwatch.probes.records import BUCKETS, PeerProcess, Record, ServedRequest
@@ -34,7 +37,7 @@ def unpack(layout: Format, head: Head, rows: Mapping[str, Sequence[Row]], blob: 
     """Build a second of its `rows`, by table; `Damaged` unless all is there, as it was written."""
     if checksum(layout, msgspec.structs.astuple(head)[:_HEAD], rows, blob) != head.crc32:
         raise Damaged
-    dense = _unpack_dense(blob) if blob else Dense((), (), ())
+    dense = _dense_decoder.decode(unzip(blob, MAX_SECOND_BYTES)) if blob else Dense((), (), ())
     records = dict(dense.records)
     parts = {part.seq: part for part in dense.parts}
     for record_type, table in layout.record_tables.items():
@@ -56,11 +59,8 @@ def unpack(layout: Format, head: Head, rows: Mapping[str, Sequence[Row]], blob: 
 
 def checksum(layout: Format, head: Row, rows: Mapping[str, Sequence[Row]], blob: bytes) -> int:
     """CRC-32 as format 3 lays down."""
-    crc = zlib.crc32(encode_row(head))
-    for table in layout.checked:
-        for row in rows.get(table.name, ()):
-            crc = zlib.crc32(encode_row(row), crc)
-    return zlib.crc32(blob, crc)
+    told = chain.from_iterable(rows.get(table.name, ()) for table in layout.checked)
+    return zlib.crc32(blob, checksum_of((head, *told)))
 
 
 def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | None) -> Record:
@@ -75,15 +75,6 @@ def _record(record_type: type[Record], fields: Sequence[object], parts: Parts | 
     if answers:
         fields = [_told(value) if place in answers else value for place, value in enumerate(fields)]
     return msgspec.convert((record_type.__struct_config__.tag, *fields), record_type)
-
-
-def _unpack_dense(blob: bytes) -> Dense:
-    """Decompress within `MAX_SECOND_BYTES`, and decode."""
-    unzip = zlib.decompressobj()
-    data = unzip.decompress(blob, MAX_SECOND_BYTES)
-    if not unzip.eof or unzip.unused_data:
-        raise Damaged
-    return _dense_decoder.decode(data)
 
 
 def _told(value: object) -> bool | None:

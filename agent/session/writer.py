@@ -80,16 +80,20 @@ class SessionWriter:
         return self._bytes
 
     @property
+    def wal_bytes(self) -> int:
+        """What its newest commits take beside it, until they are folded into the file."""
+        try:
+            return lock.wal_of(self._path).stat().st_size
+        except OSError:
+            return 0
+
+    @property
     def most_bytes(self) -> int:
         """What the next commit, or the end of the recording, may take on the disk at most, beyond what it takes now.
 
         A page may be written to the WAL twice, and folding the WAL into the file takes as much again.
         """
-        try:
-            wal = lock.wal_of(self._path).stat().st_size
-        except OSError:
-            wal = 0
-        return wal + 2 * (_TIMES_PACKED * self.uncommitted_bytes + _PAGES_BEGUN_BYTES)
+        return self.wal_bytes + 2 * (_TIMES_PACKED * self.uncommitted_bytes + _PAGES_BEGUN_BYTES)
 
     @property
     def uncommitted_bytes(self) -> int:

@@ -85,7 +85,7 @@ def test_the_size_holds_at_every_moment_while_several_record(tmp_path):
         written = sum(int(count) for count, *_ in said)
         left = sum(len(sessions.read(path)) for path in files(disk / "r"))
     assert written > 2 * left > 0  # much was removed again
-    assert 5 * MB < most[0] <= 8 * MB
+    assert 3 * MB < most[0] <= 8 * MB  # a commit claims up to 5 MB, and takes less
 
 
 @needs_mount

@@ -79,7 +79,7 @@ class Run(msgspec.Struct, frozen=True):
     mend: str | None = None
     mend_of: str | None = None
     mended: dict[str, tuple[float, float]] = {}
-    """p50 and p95 of each endpoint without the fault."""
+    """p50 and p95 without the fault, of each endpoint that answered."""
     skipped: str | None = None
 
     @property
@@ -174,7 +174,7 @@ class Runner:
         )
 
     def _mended(self, plan: Plan) -> dict[str, tuple[float, float]]:
-        """Return what each endpoint takes without the fault, by its clients' clock: p50 and p95."""
+        """Return what each endpoint that answered takes without the fault, by its clients' clock: p50 and p95."""
         case = labelled.mended(plan.varied)
         with self._served(case) as (server, _), Load(server.address, case.load, seed=plan.seed) as load:
             load.wait(WARM_S)
@@ -182,7 +182,7 @@ class Runner:
             load.wait(MENDED_S)
             load.stop()
             seen = Seen(load.samples, begun_ns, begun_ns, time.monotonic_ns())
-            return {party.route: _quantiles(seen.of(party)) for party in case.parties}
+            return {party.route: _quantiles(mine) for party in case.parties if (mine := seen.of(party))}
 
     @contextlib.contextmanager
     def _served(self, case: Case) -> Iterator[tuple[serving.Server, dict[str, str]]]:

@@ -355,6 +355,11 @@ def test_run_of_what_is_no_program():
     assert "Traceback" not in ended.stderr
 
 
+def heed_hangups():
+    """Let what is started be told of hangups, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def kills_itself_slowly(number):
     """Source of a program that takes a second to clean up after a signal, and counts the signals that came."""
     return f"""
@@ -412,7 +417,7 @@ def running(*command, **options):
 
 @ledger
 def test_each_signal_to_run_is_passed_on():
-    with running("--", sys.executable, "-c", kills_itself_slowly(1)) as process:
+    with running("--", sys.executable, "-c", kills_itself_slowly(1), preexec_fn=heed_hangups) as process:
         process.send_signal(signal.SIGHUP)
         time.sleep(0.3)  # the second comes while the program cleans up after the first
         process.send_signal(signal.SIGTERM)

@@ -6,6 +6,7 @@ process that calls so often that it would cost more than a fiftieth of a CPU is 
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from contextlib import suppress
@@ -118,8 +119,7 @@ class ClearText:
 
     def forget(self, pid: int) -> None:
         """Take the probes of a process away, if it has any."""
-        for link in self._links.pop(pid, ()):
-            os.close(link)
+        uprobes.detach(self._links.pop(pid, ()))
         if self._calls:
             self._calls.delete(struct.pack("=I", pid))
         self._counted.pop(pid, None)
@@ -129,8 +129,8 @@ class ClearText:
 
     def close(self) -> None:
         """Take all away."""
-        for pid in list(self._links):
-            self.forget(pid)
+        uprobes.detach(itertools.chain.from_iterable(self._links.values()))
+        self._links.clear()
 
     def _total(self, pid: int) -> int:
         value = self._calls.get(struct.pack("=I", pid)) if self._calls else None

@@ -6,12 +6,14 @@ its end). A program that collects thousands of times a second would pay for that
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from perfwatch.probes import roots
 from perfwatch.probes.cpython.site import Site, collector_site
+from perfwatch.probes.readers import uprobes
 from perfwatch.probes.readers.mapped_file import open_mapped
 from perfwatch.probes.readers.uprobes import Uprobe
 
@@ -74,13 +76,12 @@ class Collectors:
 
     def forget(self, pid: int) -> None:
         """Take the probes of a process away, if it has any."""
-        for link in self._links.pop(pid, ()):
-            os.close(link)
+        uprobes.detach(self._links.pop(pid, ()))
 
     def close(self) -> None:
         """Take all away."""
-        for pid in list(self._links):
-            self.forget(pid)
+        uprobes.detach(itertools.chain.from_iterable(self._links.values()))
+        self._links.clear()
 
 
 class _Probe(NamedTuple):

@@ -99,14 +99,17 @@ static __always_inline int miss_frame(struct http2 *h)
 	return 0;
 }
 
-/* Tells of a connection, or of the frame under way, and what was kept of its header block. */
-static __noinline int tell_frame(struct http2 *h, u32 way, u32 type)
+/* Tells of a connection, or of the frame under way, and what was kept of its header block. Not static: verified once. */
+__noinline int tell_frame(struct http2 *h, u32 way, u32 type)
 {
-	struct way *w = way & FROM_SERVER ? &h->from_server : &h->from_client;
 	u64 ids = bpf_get_current_pid_tgid();
 	struct thread *t = followed_thread(ids);
 	struct passed_frame *frame;
+	struct way *w;
 
+	if (!h)
+		return 0;
+	w = way & FROM_SERVER ? &h->from_server : &h->from_client;
 	frame = bpf_ringbuf_reserve(&events, sizeof(*frame), 0);
 	if (!frame)
 		return miss_frame(h);

@@ -328,10 +328,14 @@ static __noinline int end_idling(struct thread *t, u64 until, u64 now)
 	return 0;
 }
 
-static __noinline int book_wait(struct thread *t, u64 until, u64 now)
+/* Not static: verified once. */
+__noinline int book_wait(struct thread *t, u64 until, u64 now)
 {
-	u64 throttled = throttled_in_wait(t, now - until);
+	u64 throttled;
 
+	if (!t)
+		return 0;
+	throttled = throttled_in_wait(t, now - until);
 	if (t->state == BLOCKED && (t->idles || t->handed_ns))
 		return end_idling(t, until, now);
 	if (t->state == BLOCKED) {
@@ -434,12 +438,14 @@ static __noinline int note_rest(struct thread *t)
 	return 0;
 }
 
-/* Of method and path, without digits: what is alike does alike. FNV-1a. */
-static __noinline u64 line_hash(const struct request *r)
+/* Of method and path, without digits: what is alike does alike. FNV-1a. Not static: verified once. */
+__noinline u64 line_hash(const struct request *r)
 {
 	u64 hash = 0xcbf29ce484222325;
 	u32 spaces = 0;
 
+	if (!r)
+		return 0;
 	for (u32 i = 0; i < HASHED_BYTES && i < r->head_length; i++) {
 		u8 c = r->head[i];
 

@@ -72,11 +72,14 @@ static __noinline u32 occurs(const char *in, u32 length, u64 wanted)
 	return s.found;
 }
 
-/* How many heads of requests end in what is kept of the text, with something behind them. It is asked of every answer. */
-static __noinline u32 heads_ended(const struct request *r)
+/* How many heads of requests end in what is kept of the text, with something behind them. It is asked of every answer.
+ * Not static: verified once. */
+__noinline u32 heads_ended(const struct request *r)
 {
 	u32 found = 0, last = 0;
 
+	if (!r)
+		return 0;
 	for (u32 i = 0; i < HEAD_BYTES - 1 && i + 1 < r->head_length; i++) {
 		last = last >> 8 | (u32)(u8)r->head[i] << 24;
 		found += last == HEAD_END;

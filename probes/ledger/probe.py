@@ -110,7 +110,7 @@ class LedgerProbe:
         self._told_listeners: dict[str, tuple[int, int, int | None]] = {}
 
     def availability(self) -> Availability:
-        """Load the program and unload it: what the kernel allows, it alone knows. About 0.05 s."""
+        """Load the program and unload it: what the kernel allows, it alone knows. About 0.3 s."""
         try:
             _need_first_pid_namespace()
             with self._object() as bpf:

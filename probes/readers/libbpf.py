@@ -191,7 +191,7 @@ class BpfObject:
         self.close()
 
     def load(self) -> None:
-        """Have the kernel verify and load all programs; 5 to 50 ms."""
+        """Have the kernel verify and load all programs; the ledger's take 0.3 s."""
         result = self._lib.bpf_object__load(self._object)
         if result == 0:
             return

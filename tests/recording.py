@@ -17,7 +17,7 @@ from perfwatch.examples.starting import has_ended
 PERFWATCH = Path(sys.executable).parent / "perfwatch"
 SPARE_S = 60
 ATTACHED_S = 30
-SETTLE_S = 0.5
+SETTLE_S = 0.1
 POLL_S = 0.02
 
 

@@ -229,7 +229,7 @@ os.execv(sys.executable, [sys.executable, {str(app)!r}, sys.argv[1]])
 def test_a_full_disk_keeps_what_was_committed(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "tmpfs", disk], check=True)
     try:
         with loaded_server() as server:
             ended = run("record", "--pid", server.pid, "--duration", 20, "-o", disk / "x")
@@ -452,7 +452,7 @@ def test_run_does_not_start_a_program_that_it_cannot_record(tmp_path):
 def test_run_goes_on_on_a_full_disk_and_says_so_at_once(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "tmpfs", disk], check=True)
     try:
         server = f"""
 import sys

@@ -82,7 +82,7 @@ FAULTS = (
     LOCK("lock", LOCKED, where="a lock held by refresh() at planted.py:", quick=True),
     LOCK("flock", FLOCKED, where="a lock held by flock_hold() at planted.py:", around=DISK),
     LOCK("lock-http-server", LOCKED, where="a lock held by refresh() at planted.py:", server=THREADING),
-    LOCK("kept-lock", (clients("/kept-lock/{n}?ms=60", 3),), where="a lock held by _keep() at coding.py:", quick=True),
+    LOCK("kept-lock", (clients("/kept-lock/{n}?ms=60", 3),), where="a lock held by _keep() at coding.py:"),
     Fault(
         "sleep",
         (clients("/sleep/{n}"),),

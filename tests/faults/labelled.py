@@ -151,6 +151,9 @@ TWINS = {
 UNMENDED = {"gil", "gil-http-server", "major-fault"}
 """Another interpreter for each thread would mend the first: more CPUs than this takes. The last one does as much as its
 faults leave time for: without them it would do more."""
+LONG = {"gil", "gil-http-server", "sort", "throttle"}
+"""Their requests take so long that in two seconds too few of them end."""
+LONG_S = 4.0
 ALONE = {"queue", "run-queue", "throttle", "gil", "gil-http-server"}
 """What they lack, everybody lacks: no endpoint is innocent there."""
 
@@ -165,7 +168,8 @@ def _of_threads(fault):
     if fault.name not in ALONE and fault.server in (GTHREAD, THREADING):
         parties.append(healthy("/fast/{n}"))
     mend = None if fault.name in UNMENDED else QUICKER.get(fault.name, Mend())
-    return Case(fault.name, tuple(parties), fault.server, fault.around, mend)
+    seconds = LONG_S if fault.name in LONG else SECONDS
+    return Case(fault.name, tuple(parties), fault.server, fault.around, mend, seconds=seconds)
 
 
 def _of_chain(planted):

@@ -11,8 +11,8 @@ from faults.observing import observe
 from recording import record_and_report
 
 pytestmark = [pytest.mark.fault, pytest.mark.ledger]
-QUICK = {"lock", "call-timeout", "gil", "throttle"}
-"""In the default run: one of each kind, and those that are told by other means than the rest."""
+QUICK = {"lock", "throttle"}
+"""In the default run: one of a kind, and one that is told by other means than the rest."""
 LEFT_OUT = ("--without", "stacks")
 """What names the code says nothing of the principle, and takes as much CPU as the rest: here it is taken twice."""
 ATTEMPTS = 3

@@ -98,7 +98,7 @@ class Generation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LockedThread(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A thread that has stood still for a second, holds locks that it took by `with`, and waits for one."""
+    """A thread that has stood still for a second, holds locks, and waits for one."""
 
     tid: int
     since_ns: int
@@ -129,7 +129,7 @@ class PythonSample(msgspec.Struct, frozen=True, array_like=True, tag="python"):
     threads: tuple[ThreadName, ...] = ()
     """Those whose names are known."""
     locked: tuple[LockedThread, ...] = ()
-    """Python 3.11 to 3.13 only; empty before."""
+    """Up to Python 3.13; empty later."""
 
 
 class GcPause(msgspec.Struct, frozen=True, array_like=True, tag="gc"):
@@ -194,7 +194,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     waits_for: int = 0
     """Address of the asyncio.Lock that it has waited for since a second or longer; 0: it does not."""
     holds: tuple[int, ...] = ()
-    """Addresses of the locks that it has entered by `async with`, meanwhile; Python 3.11 and later only."""
+    """Addresses of the locks that it holds meanwhile."""
     since_ns: int = 0
     """Since when it has been seen there; 0 where it waits for none."""
     target: str | None = None

@@ -1,11 +1,13 @@
 """Threads and tasks that wait for each other in a ring, as the newest readings of each process tell.
 
-Each holds, by `with`, a lock that the one before waits for; all have stood still for a second. What holds a lock in
-another way (`acquire()` alone, Python before 3.11) is not seen, so a ring may be missed; none is made up.
+Each holds a lock that the one before waits for; all have stood still for a second. An RLock says who has it; that
+another is held is seen where it was taken by `with`, or by `acquire()` in a function that still runs and is to give it
+back. What was taken otherwise is not seen, so a ring may be missed; none is made up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from perfwatch.agent.correlator.findings import named, thread_name
@@ -74,9 +76,14 @@ class Deadlocks:
 
 
 def rings(members: Iterable[Member]) -> Iterator[list[Member]]:
-    """Yield those who wait for each other, each for the next; nobody is in two rings."""
+    """Yield those who wait for each other, each for the next; nobody is in two rings.
+
+    Of a lock that two are told to hold, nobody knows which of them does.
+    """
     known = {id_of(one): one for one in members}
-    holder = {lock: id_of(one) for one in known.values() for lock in one.holds}
+    told = [(lock, id_of(one)) for one in known.values() for lock in set(one.holds)]
+    times = Counter(lock for lock, _ in told)
+    holder = {lock: one for lock, one in told if times[lock] == 1}
     seen: set[int] = set()
     for start in known:
         path: dict[int, None] = {}

@@ -16,8 +16,9 @@ import msgspec
 OPCODES: Final = Path(__file__).with_name("opcodes.json")
 MAX_CODE_BYTES: Final = 1 << 14
 """Of a code object so much is looked into: some 600 lines."""
+UNKNOWN: Final = "?"
+"""Name of what this version has no instruction for."""
 _EXTENDED: Final = "EXTENDED_ARG"
-_UNKNOWN: Final = "?"
 _UNIT_BYTES: Final = 2
 _MAX_ARGUMENT: Final = (1 << 32) - 1
 
@@ -81,7 +82,7 @@ def instructions(known: InstructionSet, code: bytes) -> list[Instruction]:
     at = extended = 0
     unit = _UNIT_BYTES if known.minor >= (3, 10) else 1
     while at + 1 < len(code):
-        name, facts = known.by_number.get(code[at], (_UNKNOWN, None))
+        name, facts = known.by_number.get(code[at], (UNKNOWN, None))
         argument = extended | code[at + 1]
         behind = at + _UNIT_BYTES * (1 + (facts.caches if facts else 0))
         if name == _EXTENDED:

@@ -30,6 +30,7 @@ _ENTERED: Final = {
 _GLOBAL: Final = frozenset({"LOAD_NAME", "LOAD_GLOBAL"})
 _LOCAL: Final = frozenset({"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF", "LOAD_CLASSDEREF"})
 _ATTRIBUTE: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_FLAGGED_SINCE: Final = {"LOAD_GLOBAL": (3, 11), "LOAD_ATTR": (3, 12)}
 _WITH_SELF: Final = _ATTRIBUTE | {"LOAD_GLOBAL", "LOAD_SUPER_ATTR"}
 """They may put `self`, or nothing, on the stack with what they are named after."""
 _TWO_LOCALS: Final = frozenset({"LOAD_FAST_LOAD_FAST", "STORE_FAST_LOAD_FAST"})
@@ -42,7 +43,7 @@ _ONLY_PUT: Final = ("LOAD_", "BUILD_", "PUSH_NULL")
 _EXCHANGED: Final = {"ROT_TWO": 2, "ROT_THREE": 3, "ROT_FOUR": 4}
 _MOVE: Final = frozenset({"SWAP", "ROT_N"})
 _NULL: Final = "PUSH_NULL"
-_NO_WAY_ON: Final = frozenset(
+NO_WAY_ON: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_ABSOLUTE", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"}
     | {"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"}
 )
@@ -83,6 +84,18 @@ def called(minor: tuple[int, int], code: Sequence[Instruction], index: int, name
     return search.name(place) if search.is_callable(place) else None
 
 
+def loaded(minor: tuple[int, int], instruction: Instruction, names: Names) -> str | None:
+    """Return the name of the one variable or attribute that an instruction loads."""
+    kind, number = instruction.name, instruction.argument
+    if kind in _LOCAL:
+        return names.of_local(number, cell="DEREF" in kind)
+    if kind == "LOAD_SUPER_ATTR":
+        return names.of_global(number >> 2)
+    # The lowest bit may say that a second thing is pushed, for a call.
+    has_flag = minor >= _FLAGGED_SINCE.get(kind, (4, 0))
+    return names.of_global(number >> has_flag) if kind in _GLOBAL or kind in _ATTRIBUTE else None
+
+
 def _above_callable(minor: tuple[int, int], instruction: Instruction) -> int | None:
     """Return how many things lie above the callable; None where nothing is called.
 
@@ -117,18 +130,12 @@ class _Search:
         kind, number = instruction.name, instruction.argument
         if kind in _ATTRIBUTE:
             owner = self.name(_Place(found.behind - 1, 0), attributes + 1) if attributes < MAX_ATTRIBUTES else None
-            return _dotted(owner, self._names.of_global(number >> self._has_flag(instruction)))
+            return _dotted(owner, loaded(self._minor, instruction, self._names))
         if kind == "LOAD_SUPER_ATTR":
-            return _dotted(None, self._names.of_global(number >> 2))
-        return self._variable(instruction, found.above)
-
-    def _variable(self, instruction: Instruction, above: int) -> str | None:
-        kind, number = instruction.name, instruction.argument
-        if kind in _GLOBAL:
-            return self._names.of_global(number >> self._has_flag(instruction))
+            return _dotted(None, loaded(self._minor, instruction, self._names))
         if kind in _TWO_LOCALS:
-            return self._names.of_local(number >> 4 if above else number & 15, cell=False)
-        return self._names.of_local(number, cell="DEREF" in kind) if kind in _LOCAL else None
+            return self._names.of_local(number >> 4 if found.above else number & 15, cell=False)
+        return loaded(self._minor, instruction, self._names)
 
     def is_callable(self, place: _Place) -> bool:
         """Whether what lies at the place of a callable is one.
@@ -145,11 +152,6 @@ class _Search:
         return kind == _NULL or (
             below.above == 1 and (kind in _ATTRIBUTE or kind in {"LOAD_GLOBAL", "LOAD_SUPER_ATTR"})
         )
-
-    def _has_flag(self, instruction: Instruction) -> bool:
-        """Whether the lowest bit of its argument says that it pushes a second thing, for a call."""
-        since = {"LOAD_GLOBAL": (3, 11), "LOAD_ATTR": (3, 12)}.get(instruction.name)
-        return since is not None and self._minor >= since
 
     def _producer(self, place: _Place) -> _Place | None:
         """Return the instruction that put it there, and what that put above it."""
@@ -171,7 +173,7 @@ class _Search:
 
     def _before(self, index: int, above: int) -> _Place | None:
         """Go back over one instruction, or over a jump to behind it where there is no way on from it."""
-        jumps = self._code[index].name in _NO_WAY_ON
+        jumps = self._code[index].name in NO_WAY_ON
         if jumps:
             sources = self._jumps_to(index + 1)
             if not sources:
@@ -188,7 +190,7 @@ class _Search:
         if kind in _MOVE or kind in _EXCHANGED:
             return _EXCHANGED.get(kind, instruction.argument)
         is_jump = instruction.target is not None and kind not in _JUMPS_THAT_PUT
-        if is_jump or kind in _NOTHING or kind in _NO_WAY_ON or kind.startswith(_ONLY_TAKE):
+        if is_jump or kind in _NOTHING or kind in NO_WAY_ON or kind.startswith(_ONLY_TAKE):
             return 0
         if kind == _NULL and self._minor >= (3, 13):
             return 0  # it lies above the callable, which is looked for

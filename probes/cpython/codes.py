@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from perfwatch.probes.cpython.body import Body
 from perfwatch.probes.cpython.bytecode import instruction_set
-from perfwatch.probes.cpython.callees import Callee
 from perfwatch.probes.cpython.lines import MAX_TABLE_BYTES, Lines
 from perfwatch.probes.cpython.objects import Objects, integer
 from perfwatch.probes.frames import Frame
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 64 << 20
 """About so much is kept; then all is forgotten."""
-MAX_CALLEES: Final = 64
+MAX_BODIES: Final = 64
 """Of so many code objects the instructions are kept, until all are forgotten."""
 _CODE_BYTES, _POSITION_BYTES, _LINE_BYTES = 1500, 200, 8
 CHECKED_FOR_NS: Final = 1_000_000_000
@@ -77,7 +77,7 @@ class Codes:
         self._distances = _distances(layout.minor)
         self._code_type = 0
         self._known: dict[int, _Code] = {}
-        self._callees: dict[int, Callee] = {}
+        self._bodies: dict[int, Body] = {}
         self._bytes = 0
 
     def frame(self, code: int, at: int) -> Frame | None:
@@ -105,7 +105,7 @@ class Codes:
             return None
         offset = self.offset(code, at)
         if offset not in known.calls:
-            known.calls[offset] = self._callee(code).at(offset)
+            known.calls[offset] = self._body(code).called(offset)
             self._count(_POSITION_BYTES)
         return known.calls[offset]
 
@@ -135,7 +135,7 @@ class Codes:
             known.checked_ns = now_ns
             return known
         self._known.pop(address, None)
-        self._callees.pop(address, None)
+        self._bodies.pop(address, None)
         known = self._new(head) if head else None
         if known is not None:
             known.checked_ns = now_ns
@@ -149,14 +149,14 @@ class Codes:
         if self._bytes > MAX_BYTES:
             self._bytes = 0
             self._known.clear()
-            self._callees.clear()
+            self._bodies.clear()
 
-    def _callee(self, address: int) -> Callee:
-        if address not in self._callees:
-            if len(self._callees) >= MAX_CALLEES:
-                self._callees.clear()
-            self._callees[address] = Callee(self._python, self._objects, address)
-        return self._callees[address]
+    def _body(self, address: int) -> Body:
+        if address not in self._bodies:
+            if len(self._bodies) >= MAX_BODIES:
+                self._bodies.clear()
+            self._bodies[address] = Body(self._python, self._objects, address)
+        return self._bodies[address]
 
     def _new(self, head: _Head) -> _Code | None:
         """Read what belongs to a code object; None if it is not what it should be."""

@@ -1,58 +1,28 @@
 """What a frame has entered by `with`, or `async with`, and not left: locks that it holds, among others.
 
-While a block runs, the bound `__exit__` of what guards it lies on the frame's stack of values. How high that stack is
-at an instruction, the code's table of exception handlers tells for every instruction within a `with` or `try`: what
-lies below that height is alive for certain, whatever was left above it. Only from 3.11 on; before, nothing is told.
-What is held by `acquire()` alone leaves no trace in a frame.
-
-The table is made of entries of four numbers in 6 bits a byte, the highest first (bit 6: more follows; bit 7: an entry
-begins): start, length and target in units of two bytes, and the height twice, its lowest bit another's. Source:
-Objects/exception_handling_notes.txt of CPython. Cost: 60 us for a code object that is new, 5 us a frame within a block.
+While a block runs, the bound `__exit__` of what guards it lies on the frame's stack of values. What lies there below
+where the block began is alive for certain, whatever was left above it. That height stands, up to 3.10, in the frame, on
+its stack of blocks; from 3.11 on the code's table of exception handlers has it for every instruction within a `with` or
+`try`. Cost: 60 us for a code object that is new, 5 us a frame within a block.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from perfwatch.probes.cpython.handlers import MAX_TABLE_BYTES, Block, blocks
 from perfwatch.probes.cpython.kept import Kept
 from perfwatch.probes.cpython.objects import POINTER, Objects, integer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from perfwatch.probes.cpython.kinds import Kinds
     from perfwatch.probes.cpython.python import Python
 
-MAX_TABLE_BYTES: Final = 1 << 14
 MAX_HEIGHT: Final = 64
-_UNIT: Final = 2
+MAX_BLOCKS: Final = 20
 _INT: Final = 4
-_MORE, _BITS = 1 << 6, 6
-_BOUND: Final = {"builtin_function_or_method": "builtin.self", "method": "method.self"}
-
-
-class Block(NamedTuple):
-    """A stretch of code, in bytes, in which the stack of values is at least so high."""
-
-    start: int
-    end: int
-    height: int
-
-
-def blocks(table: bytes) -> Iterator[Block]:
-    """Yield the stretches of a table of exception handlers, as far as it makes sense. Pure."""
-    numbers = _numbers(table)
-    for start, length, _, height in zip(numbers, numbers, numbers, numbers, strict=False):
-        yield Block(start * _UNIT, (start + length) * _UNIT, height >> 1)
-
-
-def _numbers(table: bytes) -> Iterator[int]:
-    value = 0
-    for byte in table:
-        value = value << _BITS | byte & (_MORE - 1)
-        if not byte & _MORE:
-            yield value
-            value = 0
+BOUND: Final = {"builtin_function_or_method": "builtin.self", "method": "method.self"}
+"""Where bound methods have whose they are."""
 
 
 class Entered:
@@ -66,28 +36,38 @@ class Entered:
         self._table = layout.get("co.exceptiontable")
         self._start = layout.get("co.code_adaptive") or 0
         self._known = Kept(self._read)
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether this version has such tables."""
-        return self._table is not None
+        self.is_possible = self._table is not None or layout.get("f.blocks") is not None
+        """Whether it is known of this version."""
 
     def by(self, code: int, position: int, variables: int) -> tuple[int, ...]:
         """Return the addresses of what a frame has entered; `variables` is where its first variable lies."""
-        if self._table is None:
-            return ()
-        count, known = self._known.of(code)
-        offset = position - code - self._start
-        height = max((one.height for one in known if one.start <= offset < one.end), default=0)
+        start, height = self._by_table(code, position, variables) if self._table else self._by_blocks(variables)
         if not 0 < height <= MAX_HEIGHT:
             return ()
-        data = self._memory.read(variables + count * POINTER, height * POINTER)
+        data = self._memory.read(start, height * POINTER)
         values = [integer(data, at) for at in range(0, len(data), POINTER)] if data else []
         return tuple(thing for value in values if value and (thing := self._guard(value)))
 
+    def _by_table(self, code: int, position: int, variables: int) -> tuple[int, int]:
+        """Return where the stack of values begins, and how high it is at least."""
+        count, known = self._known.of(code)
+        offset = position - code - self._start
+        height = max((one.height for one in known if one.start <= offset < one.end), default=0)
+        return variables + count * POINTER, height
+
+    def _by_blocks(self, variables: int) -> tuple[int, int]:
+        """Return the same of a frame of 3.10 or earlier, by its innermost block."""
+        layout = self._layout
+        frame = self._memory.read(variables - layout["f.localsplus"], layout["f.localsplus"]) or b""
+        count = integer(frame, layout["f.block_count"], _INT)
+        if not 0 < count <= MAX_BLOCKS:
+            return 0, 0
+        innermost = layout["f.blocks"] + (count - 1) * layout["sz.block"]
+        return integer(frame, layout["f.value_stack"]), integer(frame, innermost + layout["block.height"], _INT)
+
     def _guard(self, value: int) -> int | None:
         """Return whose method something is; None if it is no bound method."""
-        field = _BOUND.get(self._kinds.name_of(value))
+        field = BOUND.get(self._kinds.name_of(value))
         return self._memory.word(value + self._layout[field]) if field else None
 
     def _read(self, code: int) -> tuple[int, tuple[Block, ...]]:

@@ -18,14 +18,15 @@ V = TypeVar("V")
 class Kept(Generic[K, V]):
     """What `read` says of each key; raises what that does. It is never None."""
 
-    def __init__(self, read: Callable[[K], V]) -> None:
+    def __init__(self, read: Callable[[K], V], most: int = MAX_KEPT) -> None:
         self._read = read
+        self._most = most
         self._known: dict[K, V] = {}
         self._until_ns = 0
 
     def of(self, key: K) -> V:
         """Return what was read of a key within the last second."""
-        if time.monotonic_ns() > self._until_ns or len(self._known) > MAX_KEPT:
+        if time.monotonic_ns() > self._until_ns or len(self._known) > self._most:
             self._known.clear()
             self._until_ns = time.monotonic_ns() + KEPT_FOR_NS
         known = self._known.get(key)

@@ -143,7 +143,12 @@ static void print_frame(void) {
     AT("f.lasti", Frame, f_lasti);
     AT("f.lineno", Frame, f_lineno);
     AT("f.localsplus", Frame, f_localsplus);
+    AT("f.block_count", Frame, f_iblock);
+    AT("f.blocks", Frame, f_blockstack);
+    AT("block.height", PyTryBlock, b_level);
+    VALUE("sz.block", sizeof(PyTryBlock));
 #endif
+    AT("f.globals", Frame, f_globals);
     VALUE("sz.frame", sizeof(Frame));
 }
 
@@ -232,6 +237,8 @@ static void print_instances(void) {
     AT("type.base", PyTypeObject, tp_base);
     AT("type.dict_offset", PyTypeObject, tp_dictoffset);
     AT("type.members", PyTypeObject, tp_members);
+    AT("type.dict", PyTypeObject, tp_dict);
+    AT("type.mro", PyTypeObject, tp_mro);
     AT("type.cached_keys", PyHeapTypeObject, ht_cached_keys);
     AT("member.name", struct PyMemberDef, name);
     AT("member.offset", struct PyMemberDef, offset);
@@ -248,12 +255,12 @@ static void print_coroutines(void) {
 #else
     AT("coro.frame", PyGenObject, gi_frame);
     AT("f.coro", Frame, f_gen);
+    AT("f.value_stack", Frame, f_valuestack);
 #endif
 #if PY_VERSION_HEX >= 0x030D0000
     VALUE("FRAME_SUSPENDED_YIELD_FROM", (unsigned char)FRAME_SUSPENDED_YIELD_FROM);
 #elif PY_VERSION_HEX >= 0x030A0000 && PY_VERSION_HEX < 0x030B0000
     AT("f.state", Frame, f_state);
-    AT("f.value_stack", Frame, f_valuestack);
     AT("f.stack_depth", Frame, f_stackdepth);
     VALUE("FRAME_SUSPENDED", (unsigned char)FRAME_SUSPENDED);
     VALUE("FRAME_EXECUTING", (unsigned char)FRAME_EXECUTING);

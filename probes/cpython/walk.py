@@ -99,6 +99,8 @@ class Walker:
             if thread.tid is not None:
                 watched = known.get((thread.address, thread.id)) or Watched(thread, self._memory, self._copier)
                 watched.thread = thread
+                # One that had not begun when it was listed had its creator's id.
+                watched.told = watched.told._replace(tid=thread.tid)
                 self._watched.append(watched)
         self._tids = {watched.thread.address: watched.told.tid for watched in self._watched}
         newest = {thread.interpreter: thread.address for thread in reversed(threads)}

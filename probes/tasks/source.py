@@ -13,6 +13,7 @@ from perfwatch.probes.cpython.codes import Codes
 from perfwatch.probes.cpython.kinds import Kinds
 from perfwatch.probes.cpython.memory import Places
 from perfwatch.probes.cpython.objects import POINTER, Objects
+from perfwatch.probes.cpython.passing import BUDGET_NS
 from perfwatch.probes.cpython.python import open_python
 from perfwatch.probes.cpython.task_list import TaskList
 from perfwatch.probes.cpython.variables import Variables
@@ -164,8 +165,11 @@ class TaskSource:
         """Ask those that have come to rest what they hold; it is told as soon as they were seen to rest on."""
         rested_ns = time.monotonic_ns() - RESTED_NS
         resting = (each for each in self._watched.values() if each.chain and each.locked is None)
+        until_ns = time.thread_time_ns() + BUDGET_NS
         for each in islice((each for each in resting if each.rests_ns <= rested_ns), MAX_ASKED):
-            each.locked = self._locks.of(each.chain, each.rests_ns) if each.chain else None
+            if time.thread_time_ns() > until_ns:
+                break
+            each.locked = self._locks.of(each.chain, each.rests_ns, until_ns) if each.chain else None
 
     def _sample(self, now_ns: int) -> TasksSample:
         living = [each for each in self._watched.values() if not each.is_left_out]

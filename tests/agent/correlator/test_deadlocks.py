@@ -77,6 +77,8 @@ RINGS = {
     "three": ((thread(1, 20, 10), thread(2, 30, 20), thread(3, 10, 30)), [[1, 2, 3]]),
     "two rings": ((thread(1, 20, 10), thread(2, 10, 20), thread(3, 40, 30), thread(4, 30, 40)), [[1, 2], [3, 4]]),
     "itself": ((thread(1, 10, 10, 11),), [[1]]),
+    "told twice of one": ((thread(1, 20, 10, 10), thread(2, 10, 20)), [[1, 2]]),
+    "a lock that two would hold": ((thread(1, 20, 10), thread(2, 10, 20), thread(3, 30, 10)), []),
     "a line": ((thread(1, 20, 10), thread(2, 30, 20)), []),
     "a second one behind": ((thread(3, 10, 30), thread(1, 20, 10), thread(2, 10, 20)), [[1, 2]]),
 }

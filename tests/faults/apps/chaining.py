@@ -117,4 +117,45 @@ def _take_first():
         return b"never"
 
 
-CHAINING = (report, needs_report, back, middle, front, kept_query, forward, backward)
+_third, _fourth = threading.Lock(), threading.RLock()
+_both_met = threading.Barrier(2)
+
+
+class Both:
+    """Two locks that are taken without `with`."""
+
+    def __init__(self):
+        self._lock = _third
+
+    def take_other(self):
+        """Take both, one after the other."""
+        self._lock.acquire()
+        try:
+            _both_met.wait()
+            _fourth.acquire()
+            _fourth.release()
+        finally:
+            self._lock.release()
+        return b"never"
+
+
+def acquire_forward(seconds, body):
+    """Take two locks by `acquire()`, one after the other, once `acquire_backward` has the other."""
+    return Both().take_other()
+
+
+def acquire_backward(seconds, body):
+    """Take the same two in the opposite order; the first in a function that has returned."""
+    _take_fourth()
+    _both_met.wait()
+    _third.acquire()
+    _third.release()
+    _fourth.release()
+    return b"never"
+
+
+def _take_fourth():
+    _fourth.acquire(timeout=60)
+
+
+CHAINING = (report, needs_report, back, middle, front, kept_query, forward, backward, acquire_forward, acquire_backward)

@@ -230,6 +230,35 @@ async def backward(seconds):
             return b"never"
 
 
+@functools.lru_cache(None)
+def other_both():
+    """Return two more."""
+    return asyncio.Lock(), asyncio.Lock(), asyncio.Event()
+
+
+async def acquire_forward(seconds):
+    """Take two locks by `await acquire()`, one after the other, once `acquire_backward` has the other."""
+    first, second, taken = other_both()
+    await first.acquire()
+    try:
+        await taken.wait()
+        async with second:
+            return b"never"
+    finally:
+        first.release()
+
+
+async def acquire_backward(seconds):
+    """Take the same two in the opposite order."""
+    first, second, taken = other_both()
+    await second.acquire()
+    taken.set()
+    await first.acquire()
+    first.release()
+    second.release()
+    return b"never"
+
+
 def _sleep(seconds):
     time.sleep(seconds)
 
@@ -239,6 +268,7 @@ SUSPENDING = {
     for function in (
         *(fast, nap, block, burn, collect, blocking_call, blocking_requests, call, gather, transfer),
         *(hold_permit, permit, hold_lock, locked, long_job, job, thread, thread_burn, forward, backward),
+        *(acquire_forward, acquire_backward),
         *(calls_in_turn, calls_at_once),
     )
 }

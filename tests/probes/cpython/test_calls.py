@@ -5,7 +5,9 @@ import re
 
 from pythons import EACH, EACH_AT_LENGTH, opened
 
+from perfwatch.probes.cpython.body import Body
 from perfwatch.probes.cpython.codes import Codes
+from perfwatch.probes.cpython.objects import Objects
 
 # Prints for each code object its address and [offset of a call, names that it may have, whether it should have one].
 # From 3.11 on a call is known by its place in the text, before that by its line. At the same place is the call of a
@@ -156,14 +158,12 @@ def test_an_expression_that_branches_is_followed_and_one_whose_callable_does_has
 
 
 @EACH
-def test_instructions_of_garbage_name_nothing_and_end(python, monkeypatch):
+def test_instructions_of_garbage_name_nothing_and_end(python):
     with opened(COMPILE, python=python, arguments=[json.dumps(["f(1)"])]) as (read, _, told):
         code, _ = json.loads(told)
-        codes = Codes(read)
-        callee = codes._callee(code)
         for garbage in (b"", b"\0", b"\xff" * 65536, bytes(range(256)) * 256, bytes(65536)):
-            monkeypatch.setattr(callee, "_code", lambda garbage=garbage: garbage)
-            monkeypatch.setattr(callee, "_instructions", None)
+            body = Body(read, Objects(read.memory, read.layout), code)
+            vars(body)["_code"] = garbage
             for at in (-2, 0, 2, 1 << 15, 65534, 1 << 40):
-                name = callee.at(at)
+                name = body.called(at)
                 assert name is None or len(name) < 1000

@@ -130,7 +130,7 @@ def test_an_address_that_another_code_object_took_is_noticed(python, monkeypatch
 
 def test_what_is_kept_is_bounded(monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 10_000)
-    monkeypatch.setattr(module, "MAX_CALLEES", 3)
+    monkeypatch.setattr(module, "MAX_BODIES", 3)
     with opened(PLACES) as (read, _, told):
         codes = Codes(read)
         for _ in range(3):
@@ -140,4 +140,4 @@ def test_what_is_kept_is_bounded(monkeypatch):
                     codes.native_call(code, position(read, code, lasti + further))
                 assert sum(len(known.frames) for known in codes._known.values()) <= 50
                 assert len(codes._known) <= 6
-                assert len(codes._callees) <= 3
+                assert len(codes._bodies) <= 3

@@ -331,3 +331,13 @@ def test_memory_that_makes_no_sense_costs_a_stack_and_little_time(python):
             process.wait()
             with pytest.raises(Vanished):
                 walker.read()
+
+
+def test_a_thread_that_was_listed_before_it_began_is_told_by_its_own_id_later():
+    with opened("import sys; print(); sys.stdin.read()") as (read, process, _):
+        walker = Walker(read)
+        listed = walker._threads.read
+        walker._threads.read = lambda: [thread._replace(tid=1) for thread in listed()]
+        assert [tid for tid, _ in walker.read().threads] == [1]
+        walker._threads.read, walker._listed = listed, None
+        assert [tid for tid, _ in walker.read().threads] == [process.pid]

@@ -17,8 +17,9 @@ struct collections { /* struct gc_generation_stats of each generation */
 
 struct run { /* under way */
 	u64 started_ns;
-	u64 on_cpu_ns; /* of its thread's request, then */
+	u64 on_cpu_ns; /* of its thread's ledger, then */
 	u64 request;   /* 0: none is followed */
+	u32 lane;      /* of a thread that is followed by steps: whose the step is, user space knows */
 	struct collections before;
 };
 
@@ -71,8 +72,9 @@ int on_gc_start(struct pt_regs *regs)
 
 	if (!read_collections(ids >> 32, &run.before))
 		return 0;
-	if (t && !t->answered) {
-		run.request = t->request;
+	if (t && (t->lane || !t->answered)) {
+		run.lane = t->lane;
+		run.request = t->lane ? 0 : t->request;
 		run.on_cpu_ns = on_cpu_until_now(t);
 	}
 	bpf_map_update_elem(&runs, &tid, &run, BPF_ANY);
@@ -107,7 +109,7 @@ int on_gc_done(struct pt_regs *regs)
 		return 0;
 	pause.started_ns = run->started_ns;
 	pause.ended_ns = bpf_ktime_get_ns();
-	if (t && run->request && t->request == run->request) {
+	if (t && t->lane == run->lane && (run->lane || (run->request && t->request == run->request))) {
 		pause.request = run->request;
 		pause.is_followed = 1;
 		pause.cpu_ns = ran_since(t, run, pause.ended_ns - pause.started_ns);

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import serving
+import serving_loops
 from ledgering import attached, requests_of, script
 
 from perfwatch.examples.http_client import Call
@@ -125,6 +126,19 @@ def test_collections_are_told_and_booked(watched):
         assert sum(pause.cpu_ns for pause in own) == request.gc_ns
         assert request.gc_ns <= request.booked_ns[1]
         assert request.gc_ns > 0.5 * request.booked_ns[1]
+
+
+def test_collections_in_an_event_loop_are_booked_to_the_request_that_kept_it():
+    with serving_loops.uvicorn() as server, attached(server.pid) as ledger:
+        with loaded(server, "/collect/4?ms=40", "/fast/5"):
+            collecting = slow(ledger, "/collect/4", lambda each: each.gc_ns)
+        others = [each for each in requests_of(ledger.records) if each.target == "/fast/5"]
+    for request in collecting:
+        assert request.threads == "followed"
+        assert 0.5 * request.booked_ns[1] < request.gc_ns <= request.booked_ns[1]
+    assert sum(each.gc_ns > 0 for each in others) < 0.1 * len(others)
+    pauses = [record for record in ledger.records if isinstance(record, GcPause)]
+    assert all(0 < pause.cpu_ns <= pause.paused_ns for pause in pauses[len(pauses) // 2 :])
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,6 @@ SECURE_WEB = os.environ.get("FAULTY_SECURE_WEB", "")
 WEB = os.environ.get("FAULTY_WEB", "")
 AUTHORITY = os.environ.get("FAULTY_AUTHORITY", "")
 TIMEOUT_S = 30
-SOON_S = 0.001
-"""Redis takes 0 for never."""
 _kept = threading.local()
 ITEM = "SELECT name, pg_sleep(0.001) FROM items WHERE id = %s"
 ITEMS = "SELECT name FROM items, pg_sleep(0.001) WHERE id = ANY(%s)"
@@ -91,9 +89,9 @@ def sqlalchemy_quick(seconds, body):
 
 
 def redis_hold(seconds, body):
-    """Have the only connection to Redis, waiting for a list that stays empty."""
+    """Have the only connection to Redis, waiting for a list that stays empty. A timeout of 0 would be none."""
     with measured("calls"):
-        _redis().blpop(["nothing"], timeout=max(seconds, SOON_S))
+        _redis().blpop(["nothing"], timeout=seconds) if seconds else _redis().get("nothing")
     return b"ok"
 
 

@@ -72,13 +72,3 @@ def test_and_so_are_those_of_other_interpreters(version):
 @pytest.mark.parametrize("version", ["3.9", "3.12"])
 def test_and_so_are_coroutines_of_other_interpreters(version):
     assert_told(hung(serving_loops.uvicorn(python=equipped(version))), TASKS)
-
-
-def test_a_lock_that_nobody_gives_back_is_no_deadlock():
-    load = (Endpoint(Call("/hung/{n}"), clients=2), FAST)
-    with GTHREAD() as server, recording(server.pid) as recorder, Load(server.address, load) as asked:
-        asked.wait(SECONDS)
-        report = recorder.finish()
-        asked.stop(grace_s=0)
-    assert len(report["in_flight"]) == 2
-    assert report["deadlocks"] == []

@@ -9,7 +9,8 @@ from perfwatch.examples.load import Endpoint, Load
 
 pytestmark = [pytest.mark.fault, pytest.mark.ledger]
 HUNG = 3
-SECONDS = 2.0
+SECONDS = 3.5
+"""A deadlock would be told by then."""
 
 
 def test_a_lock_that_is_never_released_shows_in_flight():
@@ -28,7 +29,7 @@ def test_a_lock_that_is_never_released_shows_in_flight():
 
     hung = {request["target"]: request for request in report["in_flight"]}
     assert hung.keys() == cut_off.keys()
-    assert report["deadlocks"] == []  # nobody gives it back, but nobody waits for who waits
+    assert report["deadlocks"] == []
     for path, request in hung.items():
         assert request["method"] == "GET"
         assert (SECONDS - 1.2) * 1e3 < request["age_ms"] < cut_off[path].latency_ms

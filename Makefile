@@ -23,7 +23,7 @@ help:
 	@echo "make test       install what the tests need, and run them (about 22 minutes)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
-	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (40 minutes)"
+	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (50 minutes)"
 	@echo "make benchmark  measure what everything costs, and write docs/benchmarks*.md"
 	@echo "make bpf        build the BPF object (clang 14, libbpf-dev)"
 	@echo "make offsets    derive where an interpreter keeps its fields (the interpreters of pyenv, a C compiler)"

@@ -26,6 +26,9 @@ from perfwatch.agent.session.reader import SessionReader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rows import Row
+    from runs import Run
+
     from perfwatch.agent.model import Record, SessionInfo, View
 
 HERE: Final = Path(__file__).parent
@@ -69,13 +72,17 @@ def parts(info: SessionInfo, records: list[Record]) -> Iterator[View]:
         yield correlator.view()
 
 
-def given() -> Iterator[Given]:
-    """Yield the verdicts on endpoints whose label is known to be true."""
+def labelled() -> list[tuple[Run, dict[str, Row]]]:
+    """Return all runs, each with the endpoints whose label is known to be true."""
     from rows import rows_of  # noqa: PLC0415 - found beside faults.py
     from runs import kept  # noqa: PLC0415
 
-    for run in kept():
-        true = {row.true.route: row for row in rows_of([run]) if row.is_there}
+    return [(run, {row.true.route: row for row in rows_of([run]) if row.is_there}) for run in kept()]
+
+
+def given(runs: Iterable[tuple[Run, dict[str, Row]]]) -> Iterator[Given]:
+    """Yield the verdicts on these endpoints."""
+    for run, true in runs:
         with SessionReader(run.place / "session.perfwatch") as session:
             views = list(parts(session.info, list(session.records())))
         for endpoint in (each for view in views for each in view.endpoints):
@@ -101,8 +108,9 @@ def steps(verdicts: Iterable[Given]) -> list[Step]:
 def main() -> int:
     """Print what was found."""
     sys.path[:1] = [str(HERE / "accuracy"), str(HERE.parent / "tests")]
+    runs = labelled()  # judged as ever, and kept so
     certainty.STEPS = ((0.0, 0.0), (1.0, 1.0))
-    verdicts = list(given())
+    verdicts = list(given(runs))
     by_raw = Counter((int(one.raw * 10) / 10, one.right) for one in verdicts)
     for raw in sorted({raw for raw, _ in by_raw}):
         right, wrong = by_raw[raw, True], by_raw[raw, False]

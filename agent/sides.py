@@ -46,9 +46,9 @@ class Sides:
             raise
 
     def begin(self, now_s: float, apart_s: float) -> None:
-        """Set the beat of their readings: not all in one moment of each second."""
+        """Set the beat of their readings: not all in one moment of each second, and each within its first period."""
         for place, reading in enumerate(self.readings):
-            reading.begin(now_s + place * apart_s)
+            reading.begin(now_s + place * apart_s % (reading.period_ns / 1e9))
 
     def meet(self, records: Sequence[Record]) -> None:
         """Show the stream to the probe that looks for whom the target calls, if it runs."""

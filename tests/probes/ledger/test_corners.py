@@ -9,6 +9,7 @@ import pytest
 from cornering import LOOPS, SERVERS, THREADED, Client, agree, is_near, latency_of, request
 from ledgering import attached, booked, requests_of
 
+from perfwatch.probes.ledger import events as ev
 from perfwatch.probes.records import InFlight, Loss
 
 pytestmark = pytest.mark.ledger
@@ -41,11 +42,19 @@ def watch(server):
                 client.ask("/ok?fence", headers="Connection: close\r\n")
             before = len(requests_of(ledger.records))
             ledger.until(lambda records: any(is_fence(each) for each in requests_of(records)[before:]))
+            ledger.until(lambda _: is_all_told(ledger.probe))
             return [each for each in requests_of(ledger.records) if not is_fence(each)]
 
         seen.ledger = ledger
         seen.address = running.address
         yield seen
+
+
+def is_all_told(probe):
+    """Whether each answered request was told: some are when their server closes the connection, or after a while."""
+    stages = [ev.parse_stage(data) for _, data in probe._requests.entries()]
+    answered = [each for each in stages if each.flags & ev.ANSWERED and not each.flags & ev.FINAL]
+    return all(map(probe._assembler.is_told, answered))
 
 
 def is_fence(served):

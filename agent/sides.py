@@ -48,7 +48,7 @@ class Sides:
     def begin(self, now_s: float, apart_s: float) -> None:
         """Set the beat of their readings: not all in one moment of each second, and each within its first period."""
         for place, reading in enumerate(self.readings):
-            reading.begin(now_s + place * apart_s % (reading.period_ns / 1e9))
+            reading.begin(now_s + place * apart_s % reading.probe.period_s)
 
     def meet(self, records: Sequence[Record]) -> None:
         """Show the stream to the probe that looks for whom the target calls, if it runs."""

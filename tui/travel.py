@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _SECOND_NS: Final = 1_000_000_000
 END_NS: Final = 1 << 62
+"""A moment after all others."""
 _AT_THE_END: Final = ("live", "following")
 """What goes on there, as more comes."""
-"""A moment after all others."""
 SPEEDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SAVED_NAME: Final = "perfwatch-%Y%m%d-%H%M%S.perfwatch"
 

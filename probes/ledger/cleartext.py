@@ -6,7 +6,6 @@ process that calls so often that it would cost more than a fiftieth of a CPU is 
 
 from __future__ import annotations
 
-import itertools
 import os
 import struct
 from contextlib import suppress
@@ -119,7 +118,7 @@ class ClearText:
 
     def forget(self, pid: int) -> None:
         """Take the probes of a process away, if it has any."""
-        uprobes.detach(self._links.pop(pid, ()))
+        uprobes.detach(self._links, (pid,))
         if self._calls:
             self._calls.delete(struct.pack("=I", pid))
         self._counted.pop(pid, None)
@@ -129,8 +128,7 @@ class ClearText:
 
     def close(self) -> None:
         """Take all away."""
-        uprobes.detach(itertools.chain.from_iterable(self._links.values()))
-        self._links.clear()
+        uprobes.detach(self._links, tuple(self._links))
 
     def _total(self, pid: int) -> int:
         value = self._calls.get(struct.pack("=I", pid)) if self._calls else None

@@ -6,7 +6,6 @@ its end). A program that collects thousands of times a second would pay for that
 
 from __future__ import annotations
 
-import itertools
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -76,12 +75,11 @@ class Collectors:
 
     def forget(self, pid: int) -> None:
         """Take the probes of a process away, if it has any."""
-        uprobes.detach(self._links.pop(pid, ()))
+        uprobes.detach(self._links, (pid,))
 
     def close(self) -> None:
         """Take all away."""
-        uprobes.detach(itertools.chain.from_iterable(self._links.values()))
-        self._links.clear()
+        uprobes.detach(self._links, tuple(self._links))
 
 
 class _Probe(NamedTuple):

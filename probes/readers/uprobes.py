@@ -84,7 +84,12 @@ def attach(program_fd: int, probe: Uprobe) -> int:
     return int(fd)
 
 
-def detach(descriptors: Iterable[int]) -> None:
-    """Close what `attach` returned: each takes the kernel 20 ms, until no CPU is in it, and so do all at once."""
-    with ThreadPoolExecutor(_AT_ONCE, "detach") as pool:
-        pool.map(os.close, descriptors)
+def detach(links: dict[int, list[int]], pids: Iterable[int]) -> None:
+    """Take away the links of some processes, by their PIDs, where they have any.
+
+    Each takes the kernel 20 ms, until no CPU is in it, and so do all at once.
+    """
+    descriptors = [link for pid in pids for link in links.pop(pid, ())]
+    if descriptors:
+        with ThreadPoolExecutor(_AT_ONCE, "detach") as pool:
+            pool.map(os.close, descriptors)

@@ -6,6 +6,8 @@ import functools
 import math
 import time
 
+from textual import events, keys
+
 from perfwatch.tui.app import PerfwatchApp
 
 DEADLINE_S = 30.0
@@ -58,6 +60,12 @@ async def until(pilot, condition):
     while not condition():
         assert time.monotonic() < limit, f"did not come true; the screen says:\n{screen(pilot)}"
         await pilot.pause(0.005)
+
+
+def type_ahead(pilot, text):
+    """Send all keys of a text at once, as one who types faster than the app paints, or pastes."""
+    for character in text:
+        pilot.app.post_message(events.Key(keys._character_to_key(character), character))
 
 
 async def open_page(pilot, key, kind):

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 from fakes import FakeSource, generate
-from tui_driving import opened, scenario, screen, shows, until
+from tui_driving import opened, scenario, screen, shows, type_ahead, until
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.target import Candidate
@@ -116,7 +116,7 @@ async def test_it_says_what_each_uses_once_it_was_looked_at_twice_and_finds_by_t
         await until(pilot, lambda: "300 MiB" in screen(pilot) and " 0 % " in screen(pilot))
         shop = next(line for line in screen(pilot).splitlines() if "shop.wsgi" in line)
         assert re.search(r" \d{4,} % +300 MiB +2h 01m ", shop)
-        await pilot.press("/", *"8000")
+        type_ahead(pilot, "/8000")
         await until(pilot, lambda: "backup.py" not in screen(pilot))
         assert "shop.wsgi" in screen(pilot)
         await pilot.press(*"x")

@@ -2,7 +2,7 @@
 
 import pytest
 from fakes import FakeSource, generate
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import opened, scenario, screen, settled, shows, type_ahead, until
 
 from perfwatch.tui.choices import Choices
 from perfwatch.tui.screens.overview import OverviewScreen
@@ -114,6 +114,19 @@ async def test_the_filter_holds_on_both_pages_and_escape_lifts_it_then_leads_bac
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         await until(pilot, lambda: len(pilot.app.screen.query_one(EndpointRows).keys) == 3)
+
+
+@pytest.mark.parametrize("page", ["1", "2"])
+@scenario
+async def test_a_filter_that_is_typed_ahead_goes_into_its_line(page):
+    async with opened(source(), size=(120, 30)) as pilot:
+        await pilot.press(page)
+        await settled(pilot)
+        shown = pilot.app.screen
+        type_ahead(pilot, "//order/ p")
+        await until(pilot, lambda: pilot.app.choices.filter == "/order/ p")
+        assert pilot.app.screen is shown
+        assert not pilot.app.frame.position.paused
 
 
 @scenario

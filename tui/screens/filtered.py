@@ -87,4 +87,4 @@ class FilteredScreen(FrameScreen):
 
     @on(FilterBox.Left)
     def _filter_left(self) -> None:
-        self.query(self.AUTO_FOCUS or "RowList").first().focus()
+        self.set_focus(self.query(self.AUTO_FOCUS or "RowList").first())

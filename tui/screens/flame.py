@@ -167,7 +167,7 @@ class FlameScreen(FrameScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """Let the box have its own slashes."""
-        return action != "search" or not (self.is_mounted and self.query_one("#search", Input).has_focus)
+        return action != "search" or not (self.is_mounted and self.focused is self.query_one("#search", Input))
 
     @on(Input.Changed, "#search")
     def _search_changed(self, event: Input.Changed) -> None:

@@ -88,5 +88,5 @@ class OverviewScreen(FilteredScreen):
 
     def show_moment(self, at_ns: int) -> None:
         """Point at a slow request, and let `enter` open it."""
-        self.query_one(RequestRows).focus()
+        self.set_focus(self.query_one(RequestRows))
         super().show_moment(at_ns)

@@ -180,7 +180,7 @@ class PickerScreen(SizedScreen):
         """Let the box have its own slashes; go back only where there is something to go back to."""
         box = self.query_one("#filter", Input) if self.is_mounted else None
         if action == "filter":
-            return box is not None and not box.has_focus
+            return box is not None and self.focused is not box
         return action != "back" or self._watched is not None or (box is not None and box.display)
 
     def action_back(self) -> None:

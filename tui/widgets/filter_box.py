@@ -39,17 +39,17 @@ class FilterBox(Vertical, can_focus=False):
     @property
     def is_typed_in(self) -> bool:
         """Whether keys go into it."""
-        return self.is_mounted and self.query_one(Input).has_focus
+        return self.is_mounted and self.screen.focused is self.query_one(Input)
 
     def open(self) -> None:
-        """Let somebody type."""
+        """Let somebody type, at once: `Input.focus()` leaves keys that were typed ahead to the screen."""
         self.display = True
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))
 
     def show(self, text: str) -> None:
         """Show the filter that holds; none leaves the line to the screen."""
         box = self.query_one(Input)
-        if not box.has_focus:
+        if not self.is_typed_in:
             with box.prevent(Input.Changed):
                 box.value = text
             self._tell("")

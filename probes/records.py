@@ -109,7 +109,8 @@ class Waker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     """The thread's name in the kernel, at most 15 characters; untrusted."""
     request: int | None
-    """Id of the request that the waker was serving at that moment."""
+    """Id of the request that the waker was serving at that moment. None: it served none, or it was not known yet which:
+    of some workers that shows when they answer."""
 
 
 class Wait(msgspec.Struct, frozen=True, array_like=True, gc=False):

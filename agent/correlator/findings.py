@@ -128,7 +128,7 @@ def released(wait: Wait | None, context: Context) -> tuple[Evidence, ...]:
         return ()
     waker = wait.waker
     thread = f"{thread_name(waker, context)} (pid {waker.pid}, tid {waker.tid})"
-    idle = "" if waker.request is not None else ", which served no request then"
+    idle = "" if waker.request is not None else ", which served no known request then"
     told = Evidence("waker", thread, f"the longest wait was ended by thread {thread}{idle}")
     return (told, *serving(request_of(waker, context)))
 

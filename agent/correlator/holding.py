@@ -67,7 +67,7 @@ def explain_holder(held: Sequence[Holding], spent_ns: int, did: str, context: Co
     """
     for one in held[:1]:
         thread = f"thread {thread_name(one.holder, context)} (tid {one.holder.tid})"
-        idle = "" if one.holder.request is not None else ", which served no request,"
+        idle = "" if one.holder.request is not None else ", which served no known request,"
         text = f"{milliseconds(one.kept_ns):.1f} ms of it until {thread}{idle} {did} in {one.place}"
         yield Evidence(_name(one.kept_ns, spent_ns), one.place, text)
         yield from serving(request_of(one.holder, context))

@@ -310,11 +310,18 @@ class Assembler:
                 way.ended(event.ended_ns)
             if event.flags & ev.FINAL:
                 self._flow.forget(event.id)
-            return accounts.of_way(way, event, waits, self._naming)
+            return accounts.of_way(way, event, [self._settled(wait) for wait in waits], self._naming)
         if event.flags & (ev.SHARED | ev.SEVERAL):
             self._flow.forget(event.id)
             return accounts.unknown(event, "shared" if event.flags & ev.SHARED else "several")
         return accounts.of_thread(event, waits, self._unix_name)
+
+    def _settled(self, wait: Wait) -> Wait:
+        """Say whom a worker served when it ended a wait, which shows later."""
+        if wait.waker is None or wait.waker.request is not None:
+            return wait
+        served = self._flow.served_by(wait.waker.tid, wait.started_ns + wait.blocked_ns)
+        return wait if served is None else replace(wait, waker=replace(wait.waker, request=served))
 
     def thread_of(self, event: ev.RequestEvent) -> int | None:
         """Tell which thread works for a request that has not ended; None: none does, it waits."""

@@ -351,7 +351,8 @@ struct thread {
 	struct wait pending; /* a wait after the answer: inside the request only if more is sent */
 	struct stack waits_at; /* where in its code the wait under way began */
 	u32 rest_depth; /* of a STREAM_LANE: as many frames it has where it waits for its next; 0: not seen yet */
-	u32 has_ended; /* streams, since it rested */
+	u16 has_ended; /* streams, since it rested */
+	u16 handed_by; /* enum lane: what woke it at handed_ns */
 };
 
 enum thread_state { RUNNING, BLOCKED, PREEMPTED };

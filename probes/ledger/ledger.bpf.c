@@ -306,14 +306,16 @@ static __always_inline u64 throttled_in_wait(const struct thread *t, u64 waited)
 }
 
 /* A loop that waited for events, or a worker for work: not a part of any request. `other` is when it could have run, of a
- * worker since when it waited. */
-static __noinline int end_idling(struct thread *t, u64 until, u64 now)
+ * worker since when it waited. One that another worker woke may have waited for its lock in the midst of a request. */
+static __noinline int end_idling(struct thread *t, u64 until, u64 now, u64 throttled)
 {
 	struct told told = { .since_ns = t->since_ns, .other = until };
 	u32 kind = STEP_IDLED;
 
 	if (!t->idles) {
 		kind = STEP_TOOK;
+		if (t->handed_by == WORKER_LANE && now - t->since_ns >= LONG_WAIT_NS)
+			tell_wait(t, until, now, throttled);
 		until = t->handed_ns < until ? t->handed_ns : until; /* on its way to a CPU from there on */
 		told.since_ns = until;
 		told.other = t->since_ns;
@@ -321,7 +323,8 @@ static __noinline int end_idling(struct thread *t, u64 until, u64 now)
 	}
 	tell_step(t, kind, now, &told);
 	t->ledger.booked[RUN_QUEUE] += now - until;
-	t->idles = t->handed_ns = 0;
+	t->ledger.booked[THROTTLED] += throttled;
+	t->idles = t->handed_ns = t->handed_by = 0;
 	t->ahead.pid = 0;
 	t->since_ns = now;
 	t->state = RUNNING;
@@ -337,7 +340,7 @@ __noinline int book_wait(struct thread *t, u64 until, u64 now)
 		return 0;
 	throttled = throttled_in_wait(t, now - until);
 	if (t->state == BLOCKED && (t->idles || t->handed_ns))
-		return end_idling(t, until, now);
+		return end_idling(t, until, now, throttled);
 	if (t->state == BLOCKED) {
 		if (t->bucket == OTHER && t->woken_by_child && t->woken_ns > t->since_ns)
 			t->bucket = CHILD;
@@ -708,7 +711,7 @@ static __noinline int hand_over(struct thread *from, struct task_struct *task)
 	if (told.bytes)
 		t->state = RUNNING;
 	else
-		t->handed_ns = now;
+		t->handed_ns = now, t->handed_by = from->lane;
 	book_running(from, now);
 	return tell_step(from, STEP_HANDED, now, &told);
 }

@@ -221,7 +221,7 @@ TWO = {
         HOGGED,
     ),
     "gc-and-call": (second(computes("/garbage/{n}?ms=70&also=call:30", "gc"), "dependency", "calls"), THREADING, PEER),
-    "cpu-and-fsync": (second(computes("/cpu/{n}?ms=70&also=fsync:35"), "disk", "disk"), plain("3.12"), HOGGED),
+    "cpu-and-fsync": (second(computes("/cpu/{n}?ms=90&also=fsync:35"), "disk", "disk"), plain("3.12"), ()),
     "nap-and-call": (
         second(does("/nap/{n}?ms=70&also=call:35", EFFICIENCY, "sleep", "sleep"), "dependency", "calls"),
         *(UVICORN, (WEB,)),
@@ -252,7 +252,7 @@ SOUND = {
     "gevent": (GEVENT, "/sleep/{n}?ms=4", ()),
     "gthread-calls": (GTHREAD, "/call-timeout/{n}?ms=4", PEER),
 }
-QUICK = {"lock-of-hasher", "sleep-and-call", "healthy-uvicorn", "lock-3.13"}
+QUICK = {"lock-of-hasher", "sleep-and-call", "healthy-uvicorn", "lock-3.13", "lock-waitress"}
 
 
 def _cases():

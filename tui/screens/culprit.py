@@ -82,5 +82,5 @@ def _threads(steps: Iterable[Step]) -> list[str]:
 
 
 def _thread(one: Waker, spent_ns: int) -> str:
-    serving = "served no request" if one.request is None else f"served request {one.request}"
+    serving = "served no known request" if one.request is None else f"served request {one.request}"
     return f"{one.name} (pid {one.pid}, tid {one.tid}), which {serving}: {duration_ns(spent_ns)}"

@@ -96,6 +96,11 @@ class Flow:
         """Return what is known of a request."""
         return self._ways.get(id_)
 
+    def served_by(self, tid: int, at_ns: int) -> int | None:
+        """Return the request that a worker served at a moment; None if none, or if it is not known yet whose."""
+        lane = self._lanes.get(tid)
+        return lane.served(at_ns) if lane else None
+
     def served(self) -> list[tuple[int, int, int]]:
         """Return the requests that are followed: process, id, and the connection that they came on."""
         return [(way.lane.pid, way.id, way.connection) for way in self._ways.values()]

@@ -18,6 +18,7 @@ RECENT: Final = 64
 MAX_READY: Final = 1024
 MAX_PASSED: Final = 256
 MAX_CAUSES: Final = 2
+MAX_JOBS: Final = 64
 
 
 class Kept(NamedTuple):
@@ -72,6 +73,7 @@ class Lane:
         self.is_worker = False
         self.job: Job | None = None
         """Of a worker: what it does."""
+        self._jobs: deque[Job] = deque(maxlen=MAX_JOBS)
         self.given_by: Lane | None = None
         """Of a worker: the loop that woke it last."""
         self._ends: list[int] = []
@@ -79,6 +81,20 @@ class Lane:
         self._busy_sum_ns = self._queued_sum_ns = 0
         self._before = (0, 0)  # the same, until the first that is remembered
         self._long: list[Kept] = []
+
+    def take_up(self, job: Job) -> Job:
+        """Let a worker have its next job."""
+        self.job = job
+        self._jobs.append(job)
+        return job
+
+    def served(self, at_ns: int) -> int | None:
+        """Tell which request a worker served at a moment, by its id, if that is known for sure by now."""
+        job = next((job for job in reversed(self._jobs) if job.started_ns <= at_ns), None)
+        if job is None or job.owner is None:
+            return None
+        is_known = at_ns <= job.done_ns if job.done_ns else job.certain and job.handed_ns is not None
+        return job.owner.id if is_known else None
 
     def close(self, until_ns: int, owner: Way | None, queued_ns: int) -> None:
         """End the stretch that began when the last one was told; for `queued_ns` of it, it had no CPU."""

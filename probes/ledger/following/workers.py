@@ -124,7 +124,7 @@ class Workers:
         self._held.give(job)
         self._finish(lane, job, step.at_ns)
         way.ran(step.at_ns, step.at_ns, NOTHING, lane)
-        lane.job = Job(lane.tid, None if step.other & steps.IS_ALL else way, None, step.at_ns, certain=True)
+        lane.take_up(Job(lane.tid, None if step.other & steps.IS_ALL else way, None, step.at_ns, certain=True))
         lane.told_ns = step.at_ns
 
     def act(self, lane: Lane, step: StepEvent) -> Way | None:
@@ -150,7 +150,7 @@ class Workers:
     def _take_next(self, lane: Lane, step: StepEvent) -> Way | None:
         """Begin what a worker does that has waited for a request to answer."""
         lane.is_worker = True
-        lane.job = Job(lane.tid, None, None, step.since_ns, certain=False)
+        lane.take_up(Job(lane.tid, None, None, step.since_ns, certain=False))
         lane.told_ns = step.since_ns
         self._held.forget(lane.tid)
         return None
@@ -181,10 +181,11 @@ class Workers:
 def _start(lane: Lane, handed: Handed, at_ns: int) -> Way | None:
     """Begin a job that a loop has handed over."""
     lane.given_by = handed.lane
-    lane.job = Job(lane.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
+    job = Job(lane.tid, handed.owner, handed.at_ns, handed.at_ns, certain=handed.is_certain)
+    lane.take_up(job)
     lane.told_ns = at_ns
     if handed.owner:
-        handed.owner.job = lane.job
+        handed.owner.job = job
     return handed.owner
 
 
@@ -241,13 +242,15 @@ def _woken_by_another(lane: Lane, step: StepEvent) -> Way | None:
     elif job and job.rested_ns and (_is_untold(lane, job) or _is_taken_back(job)):
         job.go_on(step.booked_ns, step.other, step.since_ns)
     if job is None or job.is_over:  # an idle one is woken for what comes next in their queue
-        lane.job = Job(lane.tid, None, step.since_ns or step.at_ns, step.since_ns or step.at_ns, certain=False)
+        since_ns = step.since_ns or step.at_ns
+        job = Job(lane.tid, None, since_ns, since_ns, certain=False)
+        lane.take_up(job)
     lane.told_ns = step.at_ns
-    return lane.job.owner if lane.job else None
+    return job.owner
 
 
 def _work(lane: Lane) -> Job:
     """Return the job that a worker does; one that it took by itself began when the last was done."""
     if lane.job is None or lane.job.is_over:
-        lane.job = Job(lane.tid, None, None, lane.told_ns, certain=False)
+        return lane.take_up(Job(lane.tid, None, None, lane.told_ns, certain=False))
     return lane.job

@@ -47,11 +47,11 @@ def test_a_lock_names_its_holder_with_file_and_line():
 
 def test_a_thread_that_holds_a_lock_outside_of_any_request_is_named_too():
     verdict = judge(locked(held(80, waker=m.waker(None))), c.python(-500))
-    assert "thread refresher (tid 4321), which served no request, released it" in text(verdict, "holder")
+    assert "thread refresher (tid 4321), which served no known request, released it" in text(verdict, "holder")
     without_stacks = m.served(1, 0, lock=80, waits=(m.wait("lock", 80, waker=m.waker(None)),))
     verdict = judge(without_stacks, c.python(-500))
     assert facts(verdict)["waker"] == "refresher (pid 4313, tid 4321)"
-    assert text(verdict, "waker").endswith("tid 4321), which served no request then")
+    assert text(verdict, "waker").endswith("tid 4321), which served no known request then")
 
 
 def test_of_several_holders_the_one_that_was_waited_for_longest_is_named():
@@ -76,7 +76,7 @@ def test_of_those_that_stood_in_line_before_it_the_one_that_kept_the_lock_is_nam
     verdict = judge(locked(wait), before, last)
     assert verdict.summary == "waited 70 ms for a lock held by refresh_cache() at cache.py:88 (78 %)"
     assert text(verdict, "holder") == (
-        "66.0 ms of it until thread worker-3 (tid 4321), which served no request, "
+        "66.0 ms of it until thread worker-3 (tid 4321), which served no known request, "
         "released it in refresh_cache() at cache.py:88"
     )
     assert "culprit" not in facts(verdict)

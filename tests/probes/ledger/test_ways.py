@@ -317,6 +317,22 @@ def test_of_two_workers_the_first_to_run_has_the_first_task_and_a_lock_in_the_ot
         assert ledger.get("queue", 0) == pytest.approx(0, abs=0.5)
 
 
+def test_whom_a_worker_served_at_a_moment_shows_when_it_answers(process):
+    worker, _ = WORKERS
+    process.step(steps.FOUND, request=2, connection=2)
+    process.step(steps.TOOK, worker, since_ns=process.now_ns, other=process.now_ns)
+    process.now_ns += 20 * MS
+    released_ns = process.now_ns
+    assert process.flow.served_by(worker, released_ns) is None
+    process.answers(2, worker, after_ms=5)
+    process.step(steps.RESTED, worker)
+    process.step(steps.TOOK, worker, since_ns=process.now_ns, other=process.now_ns)
+    assert process.flow.served_by(worker, released_ns) == 2
+    assert process.flow.served_by(worker, process.now_ns) is None
+    assert process.flow.served_by(LOOP, released_ns) is None
+    assert process.flow.served_by(worker, released_ns - 100 * MS) is None
+
+
 def test_jobs_that_are_told_by_one_word_were_queued_behind_the_first(process):
     """uvloop joins wake-ups: the worker has done three jobs when the loop looks, and told it of the first."""
     for number in range(4):

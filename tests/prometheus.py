@@ -18,6 +18,7 @@ needed = pytest.mark.skipif(
     not (shutil.which("prometheus") and shutil.which("promtool")), reason="needs prometheus: run tests/install-tools"
 )
 STARTED_S = 60
+RESULT_S = 60
 CONFIG = """
 global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
 scrape_configs:
@@ -45,6 +46,15 @@ class Prometheus:
             )
             for one in found
         }
+
+    def await_result(self, expression, result):
+        """Wait until an instant query gives this."""
+        until(
+            lambda: self.query(expression) == result,
+            pause_s=0.1,
+            patience_s=RESULT_S,
+            told=lambda: f"{expression}: {self.query(expression)}, not {result}",
+        )
 
     def is_up(self):
         with contextlib.suppress(OSError):

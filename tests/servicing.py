@@ -51,6 +51,11 @@ class Running:
 
         until(is_said, pause_s=0.05, patience_s=END_S, told=lambda: f"{words!r} in {self.said}")
 
+    def said_with(self, words):
+        """What it has said when it has said some words."""
+        self.await_said(words)
+        return self.said
+
     def await_recorded(self, *paths):
         """Wait until requests are in the files."""
         wanted = set(paths)

@@ -37,6 +37,7 @@ Examples:
   perfwatch record --pid 4312 --prometheus 9464 --otlp http://localhost:4318
   perfwatch record --service --target name:gunicorn --retain 7d --max-size 10GB
   perfwatch record --service --target port:8000 --flight 10m --keep-on 500ms --keep-on lock
+  perfwatch record --service --prometheus 9464     the metrics of all servers at one address
 """
 )
 @options.pids()
@@ -62,8 +63,6 @@ def record(  # noqa: PLR0913 - one for each option
     if choice.service:
         if pids or duration or output or overwrite:
             raise click.UsageError("--service takes --target and --dir, not --pid, --duration, --output or --overwrite")
-        if audience.prometheus is not None:
-            raise click.UsageError("--prometheus tells of one recording; with --service, send metrics with --otlp")
         _serve(choice.settings(slow_ms, choices, audience))
         return
     if not pids:

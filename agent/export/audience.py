@@ -29,13 +29,14 @@ class Audience(msgspec.Struct, frozen=True):
     """What the server is called there."""
 
     @contextmanager
-    def opened(self, say: Callable[[str], None]) -> Iterator[Callable[[SessionInfo], Live | None]]:
+    def opened(self, say: Callable[[str], None], *also: Told) -> Iterator[Callable[[SessionInfo], Live | None]]:
         """Open what is needed, before anything is measured; gives what follows a session, if anybody is to be told.
 
-        PerfwatchError where an address cannot be used, or a library is not installed. `say` is told a line an event.
+        PerfwatchError where an address cannot be used, or a library is not installed. `say` is told a line an event;
+        `also` are told besides.
         """
         with ExitStack() as stack:
-            told: list[Told] = []
+            told = [*also]
             if self.prometheus is not None:
                 told.append(stack.enter_context(_scraped(self.prometheus, say)))
             receiver = receiver_at(self.otlp) if self.otlp is not None else None
@@ -63,5 +64,5 @@ def _scraped(where: Address, say: Callable[[str], None]) -> Iterator[Told]:
     with needing("prometheus", "--prometheus"):
         from perfwatch.agent.export.prometheus.scraped import scraped  # noqa: PLC0415 - an extra
     with scraped(where) as (told, bound):
-        say(f"metrics at {bound.url}" + ("" if bound.is_loopback else ", for everybody who can reach it"))
+        say(bound.notice)
         yield told

@@ -65,13 +65,21 @@ class _Look(NamedTuple):
 
 
 def label_of(candidate: Candidate) -> str:
-    """Name its files: `gunicorn-8000-4312`, `shop-8000-4312` in a container; nothing that a path could mean."""
+    """Name its files: `gunicorn-8000-4312`, `shop-8000-4312` in a container."""
+    return f"{name_of(candidate)}-{candidate.pid}"
+
+
+def name_of(candidate: Candidate) -> str:
+    """Name a server: `gunicorn-8000`, `shop-8000` in a container; it has the same name when it is started again.
+
+    There is nothing in it that a path could mean.
+    """
     container = seen(candidate.pid).container
     names = [name for name in names_of(candidate) if not name.startswith("python")]
     name = (container and container.name) or next(iter(names), "python")
     port = [one.rpartition(":")[2] for one in candidate.listeners[:1]]
     parts = [_UNFIT.sub("_", part)[:_NAME_CHARS].strip("._-") for part in (name, *port)]
-    return "-".join((*filter(None, parts), str(candidate.pid)))
+    return "-".join(filter(None, parts))
 
 
 def _above(pid: int) -> list[int]:

@@ -10,9 +10,9 @@ import ctypes
 import os
 import signal
 import sys
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,11 +20,15 @@ from perfwatch.agent.collector import Collector
 from perfwatch.agent.containers import seen
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.service.directory import Directory
+from perfwatch.agent.service.metrics import Sender
 from perfwatch.agent.service.saying import say
 from perfwatch.agent.service.segments import Segments
 from perfwatch.agent.service.settings import Settings  # noqa: TC001 - msgspec reads the annotations
 from perfwatch.agent.stopping import stop_on_signals
 from perfwatch.agent.target import find_target
+
+if TYPE_CHECKING:
+    from perfwatch.agent.export.live import Told
 
 ASKED: Final = "asked for by SIGUSR1"
 _PR_SET_PDEATHSIG: Final = 1
@@ -40,6 +44,8 @@ class Assignment(msgspec.Struct, frozen=True):
     parent: int
     is_again: bool = False
     """It could not be recorded before, and that was told."""
+    metrics: int | None = None
+    """The descriptor of the socket that takes its metrics."""
 
 
 def main() -> None:
@@ -60,10 +66,11 @@ def _record(assignment: Assignment) -> None:
     settings, asked = assignment.settings, _asked_by_signal()
     target = find_target(assignment.pid)
     with (
+        ExitStack() as stack,
         stop_on_signals() as stop,
         Collector(target, slow_ms=settings.slow_ms, choices=settings.choices) as collector,
         closing(Directory(Path(settings.directory))) as directory,
-        settings.audience.opened(say) as follow,
+        settings.audience.opened(say, *_told(assignment, stack)) as follow,
     ):
         info = msgspec.structs.replace(collector.info, container=seen(target.pid).container)
         segments = Segments(assignment.label, info, directory, settings, say, live=follow(info))
@@ -77,6 +84,11 @@ def _record(assignment: Assignment) -> None:
         segments.close(collector.ended or "the service stopped")
         if collector.ended:
             say(f"{assignment.label} has ended: {collector.ended}")
+
+
+def _told(assignment: Assignment, stack: ExitStack) -> tuple[Told, ...]:
+    """Return the service, where it wants metrics."""
+    return () if assignment.metrics is None else (stack.enter_context(closing(Sender(assignment.metrics))),)
 
 
 def _asked_by_signal() -> list[int]:

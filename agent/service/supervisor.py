@@ -19,7 +19,8 @@ import msgspec
 
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.service.directory import Directory
-from perfwatch.agent.service.finding import Finder, label_of
+from perfwatch.agent.service.finding import Finder, label_of, name_of
+from perfwatch.agent.service.metrics import served
 from perfwatch.agent.service.recorder import Assignment
 from perfwatch.agent.service.room import Room
 from perfwatch.agent.service.saying import say
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
+    from perfwatch.agent.service.metrics import Metrics
     from perfwatch.agent.service.settings import Settings
     from perfwatch.agent.target import Candidate
 
@@ -44,12 +46,19 @@ _STOP_S: Final = 20.0
 class _Recorder(NamedTuple):
     process: subprocess.Popen[bytes]
     label: str
+    measured_as: str | None
+    """The name of its server's metrics."""
 
 
 def serve(settings: Settings) -> None:
     """Record until SIGTERM or Ctrl-C; raises PerfwatchError where the directory cannot be used."""
-    with closing(Directory(Path(settings.directory))) as directory, directory.alone(), stop_on_signals() as stop:
-        service = Service(settings, directory)
+    with (
+        closing(Directory(Path(settings.directory))) as directory,
+        directory.alone(),
+        stop_on_signals() as stop,
+        served(settings.audience.prometheus, say) as metrics,
+    ):
+        service = Service(settings, directory, metrics)
         try:
             service.run(stop)
         finally:
@@ -59,8 +68,11 @@ def serve(settings: Settings) -> None:
 class Service:
     """The recorders that run. `run` in the main thread; `stop` ends them."""
 
-    def __init__(self, settings: Settings, directory: Directory) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, directory: Directory, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
+        # It listens itself, for all of them.
+        audience = msgspec.structs.replace(settings.audience, prometheus=None)
+        self._settings = msgspec.structs.replace(settings, audience=audience)
         self._room = Room(directory, settings)
         self._finder = Finder(settings.wanted)
         self._recorders: dict[int, _Recorder] = {}  # by the PID of whom they record
@@ -82,6 +94,8 @@ class Service:
                 if now_s >= sweep_s:
                     sweep_s = now_s + _SWEEP_S
                     self._sweep()
+                if self._metrics is not None:
+                    self._metrics.look()
                 stop.wait(_TURN_S)
 
     def stop(self) -> None:
@@ -113,13 +127,21 @@ class Service:
             return
         label = label_of(candidate)
         assignment = Assignment(candidate.pid, label, self._settings, os.getpid(), is_again=is_again)
-        self._recorders[candidate.pid] = _Recorder(_started(assignment), label)
+        if self._metrics is None:
+            self._recorders[candidate.pid] = _Recorder(_started(assignment), label, None)
+            return
+        name, end = self._metrics.join(name_of(candidate))
+        with end:
+            process = _started(msgspec.structs.replace(assignment, metrics=end.fileno()))
+        self._recorders[candidate.pid] = _Recorder(process, label, name)
 
     def _reap(self) -> bool:
         """Take note of the recorders that have ended; whether there was one."""
         ended = [(pid, one) for pid, one in self._recorders.items() if one.process.poll() is not None]
         for pid, recorder in ended:
             del self._recorders[pid]
+            if self._metrics is not None and recorder.measured_as is not None:
+                self._metrics.leave(recorder.measured_as)
             code = recorder.process.returncode
             self._finder.again(pid, _FAILED_S if code > 0 else _KILLED_S)
             (self._failed.add if code > 0 else self._failed.discard)(pid)
@@ -155,6 +177,7 @@ def _started(assignment: Assignment) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the service's to answer
+            pass_fds=() if assignment.metrics is None else (assignment.metrics,),
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

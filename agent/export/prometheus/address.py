@@ -33,6 +33,11 @@ class Address(NamedTuple):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/metrics"
 
+    @property
+    def notice(self) -> str:
+        """What is said when it is listened there."""
+        return f"metrics at {self.url}" + ("" if self.is_loopback else ", for everybody who can reach it")
+
 
 def parse(text: str) -> Address:
     """Read an address; ValueError where it is none."""

@@ -10,7 +10,7 @@ from perfwatch.agent.export.prometheus.endpoint import Endpoint
 from perfwatch.agent.export.prometheus.exposition import CONTENT_TYPE, exposition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from perfwatch.agent.export.prometheus.address import Address
     from perfwatch.agent.export.schemes import Schemes
@@ -40,9 +40,16 @@ class Scraped:
 
 
 @contextmanager
+def serving(address: Address, text: Callable[[], bytes | None]) -> Iterator[Address]:
+    """Answer scrapes with what `text` returns, in a thread; gives where it listens. PerfwatchError where it cannot."""
+    listener, bound = listen(address)
+    with Endpoint(listener, text, CONTENT_TYPE):
+        yield bound
+
+
+@contextmanager
 def scraped(address: Address) -> Iterator[tuple[Scraped, Address]]:
     """Listen for scrapes; gives whom to tell, and where it listens. PerfwatchError where it cannot."""
-    listener, bound = listen(address)
     one = Scraped()
-    with Endpoint(listener, one.text, CONTENT_TYPE):
+    with serving(address, one.text) as bound:
         yield one, bound

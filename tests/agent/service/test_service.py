@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import stat
 import subprocess
 
+import prometheus
+import psutil
 import pytest
 import serving
 from recording import PERFWATCH
@@ -94,6 +97,35 @@ def test_a_flight_recorder_keeps_what_was_slow_what_came_before_and_what_it_is_a
     assert reasons[slow][0].startswith("GET /sleep/2 took 4")
     assert {before, slow} < set(files(tmp_path / "r"))
     assert {"/fast/1", "/sleep/2"} <= recorded(tmp_path / "r")
+
+
+@prometheus.needed
+def test_one_address_has_the_metrics_of_all_servers_by_their_names(tmp_path):
+    counted = "sum by (server) (perfwatch_http_request_duration_seconds_count)"
+    with (
+        serving.gunicorn("faulty:app") as first,
+        serving.http_server() as second,
+        service(
+            *(tmp_path / "r", "--target", f"pid:{first.pid}", "--target", f"pid:{second.pid}", "--prometheus", "0"),
+        ) as running,
+    ):
+        first_name, second_name = (
+            f"{name}-{server.address.rpartition(':')[2]}"
+            for name, server in (("gunicorn", first), ("http.server", second))
+        )
+        address = re.search(r"metrics at http://(127\.0\.0\.1:\d+)/metrics\n", running.said_with("metrics at"))[1]
+        for server in (first, second):
+            running.await_said(f"recording process {server.pid} as")
+            serving.get(server.address, "/fast/1")
+        serving.get(second.address, "/fast/2")
+        with prometheus.scraping(address, tmp_path) as one:
+            one.await_result(counted, {(first_name,): 1, (second_name,): 2})
+            one.await_result("perfwatch_recorded_servers", {(address, "perfwatch"): 2})
+            assert prometheus.checked(serving.get(address, "/metrics")[1]) == ""
+            psutil.Process(second.pid).terminate()
+            one.await_result("perfwatch_recorded_servers", {(address, "perfwatch"): 1})
+            one.await_result("perfwatch_target_up", {(address, "perfwatch", first_name): 1})
+        running.stop()
 
 
 def test_one_directory_is_of_one_service(tmp_path):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perfwatch.agent import heap
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.feeder_messages import Ended, Failed, Hello, Message, Order, Records, framed
@@ -102,6 +103,7 @@ def main() -> None:
     try:
         targets = find_targets(order.pids)
         with stop_on_signals() as stop, Collector(*targets, slow_ms=order.slow_ms, choices=order.choices) as collector:
+            heap.settle()
             outbox.put(Hello(collector.info))
             _feed(order, outbox, collector, stop)
         if collector.ended:

@@ -4,9 +4,7 @@ One thread at a time runs Python. The one that answers keys and paints works for
 reads and judges records does so for longer, and may wait. Python treats them alike: who waits for the other gets its
 turn after an interval. So the interval is short while the first one waits for work, and long while it has some.
 
-Most of what is made here is freed when nothing refers to it any more. What is left to the garbage collector, cycles,
-is little; but whenever it looks through all objects, nothing else can run: with a session of 1,000 requests/s in
-memory, 0.1 s of every 5.
+The garbage collector would keep both from running (`heap.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +15,8 @@ import selectors
 import sys
 from typing import TYPE_CHECKING, Final
 
+from perfwatch.agent import heap
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from selectors import SelectorKey
@@ -25,9 +25,6 @@ _TO_ANSWER_S: Final = 0.000_2
 """How long the one that answers waits for its turn; Python's own is 5 ms."""
 _TO_JUDGE_S: Final = 0.01
 """How long others wait for theirs."""
-_GENERATIONS: Final = (10_000, 20, 50)
-"""How many objects more than before make a young collection due, how many of these an older one, and so on; Python's
-own are 700, 10 and 10."""
 
 
 class _Turns(selectors.DefaultSelector):
@@ -49,8 +46,7 @@ def load_soon() -> None:
 
 def answering(screens: Coroutine[None, None, object]) -> None:
     """Run the screens: no key waits for the garbage collector, nor long for another thread."""
-    gc.set_threshold(*_GENERATIONS)
-    gc.freeze()
+    heap.settle()
     gc.enable()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Turns())) as runner:
         runner.run(screens)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from perfwatch.agent import heap
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.commands import options
 from perfwatch.agent.commands.audience_options import audience_options, say
@@ -75,6 +76,7 @@ def record(  # noqa: PLR0913 - one for each option
         Collector(*targets, slow_ms=slow_ms, choices=choices) as collector,
         SessionWriter(path, collector.info, overwrite=overwrite) as writer,
     ):
+        heap.settle()
         click.echo(f"recording {_named(targets)} to {path}; Ctrl-C ends it", err=True)
         tell_lacks(collector.info)
         for state, _ in recorded(collector, writer, stop, duration, live=follow(collector.info)):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perfwatch.agent import heap
 from perfwatch.agent.collector import Collector
 from perfwatch.agent.containers import seen
 from perfwatch.agent.errors import PerfwatchError
@@ -72,6 +73,7 @@ def _record(assignment: Assignment) -> None:
         closing(Directory(Path(settings.directory))) as directory,
         settings.audience.opened(say, *_told(assignment, stack)) as follow,
     ):
+        heap.settle()
         info = msgspec.structs.replace(collector.info, container=seen(target.pid).container)
         segments = Segments(assignment.label, info, directory, settings, say, live=follow(info))
         where = f" in {info.container.named}" if info.container else ""

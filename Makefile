@@ -5,13 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
-# Tests of what is pure, of files, of screens and of the command line run on all CPUs at once. What holds measured figures to
-# others runs alone, after them: in tests/agent that is what stands here first.
-ALONE := tests/agent/middleware tests/agent/service tests/agent/test_collector.py
-BESIDE := $(filter-out $(ALONE) %/__pycache__,$(wildcard tests/agent/*)) tests/probes/cpython/test_hostile_site.py \
+# Tests of what is pure, of files, of screens, of the command line and of whatever may take its time run beside each other,
+# one more than there are CPUs: many wait. What holds measured figures to others runs alone, after them: in tests/agent that
+# is what stands here first.
+ALONE := tests/agent/middleware tests/agent/test_collector.py
+BESIDE := $(filter-out $(ALONE) %/__pycache__,$(wildcard tests/agent/*)) tests/examples/test_services.py \
+	tests/faults/test_deadlocks.py tests/probes/cpython/test_held.py tests/probes/cpython/test_hostile_site.py \
 	tests/probes/cpython/test_site.py tests/probes/ledger/test_calls.py tests/probes/ledger/test_ways.py \
-	tests/probes/protocols tests/probes/readers/test_span_messages.py tests/probes/wire/test_parsers.py \
-	tests/test_docs.py tests/test_packaging.py tests/test_terminal.py tests/tui
+	tests/probes/protocols tests/probes/readers/test_span_messages.py tests/probes/tasks/test_servers.py \
+	tests/probes/wire/test_parsers.py tests/test_docs.py tests/test_packaging.py tests/test_terminal.py tests/tui
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
@@ -36,7 +38,7 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow" -n logical --dist loadfile $(BESIDE); beside=$$?; \
+	$(BIN)/pytest -m "not slow" -n $$(($$(nproc) + 1)) --dist loadfile $(BESIDE); beside=$$?; \
 		$(BIN)/pytest -m "not slow" -p no:xdist $(BESIDE:%=--ignore=%) && exit $$beside
 
 check: $(VENV)/installed-tests

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 import psutil
 
 from perfwatch.agent.choices import Choices
+from perfwatch.agent.containers import seen
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.fidelity import Learner, attach, explained
 from perfwatch.agent.housekeeping import Housekeeping
@@ -175,6 +176,7 @@ class Collector:
             probes=(*self._attached.statuses, *self._sides.statuses),
             inner_pid=first.inner_pid,
             targets=tuple(map(_info_of, self._targets)) if len(self._targets) > 1 else (),
+            container=seen(first.pid).container,
         )
 
 

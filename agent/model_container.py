@@ -23,7 +23,11 @@ class Container(msgspec.Struct, frozen=True):
         return tuple(filter(None, (self.id, self.id[:12], self.name, self.image, self.pod)))
 
     @property
+    def short(self) -> str:
+        """Its name, or the beginning of its id."""
+        return self.name or self.id[:12]
+
+    @property
     def named(self) -> str:
         """`shop (shop:1.2)`, or the beginning of its id."""
-        name = self.name or self.id[:12]
-        return f"{name} ({self.image})" if self.image else name
+        return f"{self.short} ({self.image})" if self.image else self.short

@@ -31,6 +31,16 @@ class Host(Struct, frozen=True):
     memory_bytes: int
 
 
+class Container(Struct, frozen=True):
+    """What the target runs in; all but the id as far as the runtime says it."""
+
+    id: str
+    runtime: str | None
+    name: str | None
+    image: str | None
+    pod: str | None
+
+
 class Probe(Struct, frozen=True):
     """What became of one probe; `records` is null where they were not counted, `lost` counts events."""
 
@@ -89,6 +99,8 @@ class Session(Struct, frozen=True):
     """The processes of this host that were called, as each caller sees them."""
     targets: list[Target]
     """All that were watched, where there were several; else empty."""
+    container: Container | None
+    """Of the first that was watched; null where it is in none, or that could not be told."""
 
 
 class Requests(Struct, frozen=True):

@@ -14,7 +14,7 @@ from perfwatch.agent.report_layout import moment, shown_ms, time_of_day
 from perfwatch.agent.report_places import place_words
 from perfwatch.agent.report_queues import cost_notes
 from perfwatch.agent.report_slowest import slowest
-from perfwatch.agent.report_text import gap_of, host_size, lacking
+from perfwatch.agent.report_text import gap_of, host_size, lacking, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,6 +145,7 @@ def _recording(report: Report) -> list[str]:
         f"{session.fidelity}, Python {prose(session.python or '?')}, perfwatch {prose(session.perfwatch_version)}",
         f"Linux {prose(host.kernel)} {prose(host.machine)}, {host_size(host)}",
         f"listening on {', '.join(map(code, session.listeners)) or 'no socket'}",
+        *([f"in {prose(runs_in(session))}"] if session.container else []),
     )
     return ["## The recording", "", *bullets((*facts_told, *map(prose, texts)))]
 

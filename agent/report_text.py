@@ -65,13 +65,25 @@ def _head(report: Report, width: int) -> list[str]:
     started = moment(session.started_at, "%Y-%m-%d %H:%M:%S")
     when = f"{started} UTC, {duration(session.duration_s * 1e9)}, {where}"
     ports = ", ".join(session.listeners) or "no socket"
-    lines = [f"perfwatch report · {what}", session.command, *also_watched(session), when, f"listening on {ports}"]
+    what = f"perfwatch report · {what}"
+    inside = [f"in {runs_in(session)}"] if session.container else []
+    lines = [what, session.command, *inside, *also_watched(session), when, f"listening on {ports}"]
     return [fit(clean(line), width) for line in lines]
 
 
 def host_size(host: Host) -> str:
     """Say how large a host is: `16 CPUs, 31.2 GiB`."""
     return f"{host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
+
+
+def runs_in(session: Session) -> str:
+    """Say what the target runs in: `container shop (shop:1.2), docker`; empty where in none."""
+    one = session.container
+    if one is None:
+        return ""
+    named = one.name or one.id[:12]
+    image = f" ({one.image})" if one.image else ""
+    return ", ".join(filter(None, (f"container {named}{image}", one.pod and f"pod {one.pod}", one.runtime)))
 
 
 def also_watched(session: Session) -> list[str]:

@@ -8,7 +8,7 @@ import making as m
 import msgspec
 import stacked
 
-from perfwatch.agent.model import Evidence, GcRuns, Link, StackTime, WhatIf
+from perfwatch.agent.model import Container, Evidence, GcRuns, Link, StackTime, WhatIf
 from perfwatch.agent.model_memory import GcRun, Growth, MemoryState, ProcessMemoryUse, Room
 from perfwatch.agent.report import build, correlate
 from perfwatch.agent.report_drawn import drawn_of
@@ -45,7 +45,11 @@ def evil(port=9):
 def poisoned(port=9):
     """A report with nothing but such names, and what is drawn of it beside."""
     bad = evil(port)
-    info = m.info(command=bad, hostname=bad, server=bad, python=bad, listeners=(bad,), kernel=bad, machine=bad)
+    info = m.info(
+        **dict.fromkeys(("command", "hostname", "server", "python", "kernel", "machine"), bad),
+        listeners=(bad,),
+        container=Container(bad, bad, bad, bad, bad),
+    )
     record = m.served(1, 1000, lock=600, target="/" + bad, method=bad)
     call = a.call(500, 100, peer=bad, local=bad, operation=bad)
     record = a.asks(record, call, culprits=(a.culprit(1, 50, "/" + bad, bad),))

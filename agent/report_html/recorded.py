@@ -10,7 +10,7 @@ from perfwatch.agent.report_html.markup import Html, element, folded, listed, se
 from perfwatch.agent.report_layout import moment, shown_ms
 from perfwatch.agent.report_places import place_in
 from perfwatch.agent.report_queues import cost_notes
-from perfwatch.agent.report_text import gap_of, host_size, lacking
+from perfwatch.agent.report_text import gap_of, host_size, lacking, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     session, host = report.session, report.session.host
     yield "host", f"{host.hostname}, Linux {host.kernel} {host.machine}, {host_size(host)}"
     yield "listening on", ", ".join(session.listeners) or "no socket"
+    if session.container:
+        yield "runs in", runs_in(session)
     yield "fidelity", session.fidelity
     yield "lasted", duration(session.duration_s * 1e9)
     limit = report.requests.slow_threshold_ms

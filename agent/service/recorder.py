@@ -18,7 +18,6 @@ import msgspec
 
 from perfwatch.agent import heap
 from perfwatch.agent.collector import Collector
-from perfwatch.agent.containers import seen
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.service.directory import Directory
 from perfwatch.agent.service.metrics import Sender
@@ -74,7 +73,7 @@ def _record(assignment: Assignment) -> None:
         settings.audience.opened(say, *_told(assignment, stack)) as follow,
     ):
         heap.settle()
-        info = msgspec.structs.replace(collector.info, container=seen(target.pid).container)
+        info = collector.info
         segments = Segments(assignment.label, info, directory, settings, say, live=follow(info))
         where = f" in {info.container.named}" if info.container else ""
         say(f"recording process {target.named}{where} as {assignment.label}, {info.fidelity}")

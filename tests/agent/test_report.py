@@ -13,8 +13,11 @@ from report_shape import CONTRACT, MAYBE, faults
 from perfwatch.agent import report_contract as contract
 from perfwatch.agent import report_contract_calls as call_contract
 from perfwatch.agent import report_contract_queues as queue_contract
-from perfwatch.agent.model import ProbeStatus
-from perfwatch.agent.report import build, correlate, to_json
+from perfwatch.agent.model import Container, ProbeStatus
+from perfwatch.agent.report import build, correlate, to_json, to_text
+from perfwatch.agent.report_drawn import drawn_of
+from perfwatch.agent.report_html.document import to_html
+from perfwatch.agent.report_markdown import to_markdown
 from perfwatch.probes.records import Loss
 
 
@@ -187,6 +190,19 @@ def test_the_list_is_bounded():
     assert (len(report.slow_requests), report.slow_requests_omitted) == (10_000, 3)
     assert report.slow_requests[-1].id == 10_003
     assert report.notes == ["3 judged requests are left out of the list, the oldest ones"]
+
+
+def test_the_container_is_told_in_every_form():
+    container = Container("ab" * 32, "docker", "shop", "shop:1.2", "default/shop-7f")
+    info = m.info(container=container)
+    view, judged = correlate(info, [m.served(1, 1, lock=600)])
+    report = build(info, view, judged)
+    assert json.loads(to_json(report))["session"]["container"] == msgspec.to_builtins(container)
+    for text in (to_text(report, 100), to_markdown(report), to_html(report, drawn_of(report, info, view, judged))):
+        assert "container shop (shop:1.2), pod default/shop-7f, docker" in text.replace("\\", "")
+    unnamed = build(m.info(container=Container("ab" * 32)), view, judged)
+    assert "in container abababababab\n" in to_text(unnamed, 100)
+    assert "container" not in to_text(build(m.info(), view, judged), 100)
 
 
 def test_names_that_are_no_text_can_be_written():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfwatch.agent import report_sentences as said
-from perfwatch.agent.model import ProbeStatus
+from perfwatch.agent.model import Container, ProbeStatus
 from perfwatch.agent.model_queues import CgroupLimit, CpuShare, DiskShare
 from perfwatch.agent.report import build, correlate, to_text
 from perfwatch.agent.report_cells import bar, cells, clean, fit, wrap
@@ -104,6 +104,7 @@ def test_untrusted_strings_reach_the_terminal_escaped():
             server="\x1b",
             python="\x1b",
             fidelity="sampled",
+            container=Container("\x1b", *["\x1b[13m"] * 4),
             probes=tuple(queued.poisoned(probe, "\x1b[11m") for probe in (queued.LEDGER_LOST, *queued.PROBES)),
         ),
         parts=queued.poisoned_parts("\x1b[12m"),
@@ -113,6 +114,7 @@ def test_untrusted_strings_reach_the_terminal_escaped():
     assert r"/\x1b[2J\x07\x0d\x0a\u202etxt.exe" in text
     assert text.count(r"\x1b[11m") > 8
     assert text.count(r"\x1b[12m") > 20
+    assert text.count(r"\x1b[13m") == 4
 
 
 @given(st.text())

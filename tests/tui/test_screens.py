@@ -3,11 +3,12 @@
 import making as m
 import msgspec
 import pytest
+from fake_records import session_info
 from fakes import SECOND, START_NS, FakeSource, generate
 from tui_driving import opened, scenario, screen, settled, shows, until
 from two_ends import BACK, FRONT, INFO, MEMBERS, call, callee, caller_of
 
-from perfwatch.agent.model import ServedRequest
+from perfwatch.agent.model import Container, ServedRequest
 from perfwatch.tui.screens.help import Sheet
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.request import RequestScreen
@@ -30,6 +31,13 @@ async def test_the_overview_tells_target_verdict_and_endpoints():
     for part in ("waits for a lock", "POST /order/{}", "GET  /search", "cpu 96 %", "lock 78 %", "healthy"):
         assert part in text
     assert "accept 4/2048" in text
+
+
+@scenario
+async def test_the_container_stands_in_the_first_line():
+    container = Container("ab" * 32, "docker", "shop\x1b[2J", "shop:1.2")
+    async with opened(source(info=session_info(container=container)), size=(140, 30)) as pilot:
+        assert r"pid 4312 +4 workers  :8000  in shop\x1b[2J  py3.12" in screen(pilot).splitlines()[0]
 
 
 @scenario

@@ -54,7 +54,8 @@ def _facts(frame: Frame) -> list[str]:
     more = f" +{len(ports) - _PORTS}" if len(ports) > _PORTS else ""
     python = f"py{minor(info.python)}" if info.python else ""
     server = clean(info.server) if info.server and info.server not in info.command else ""
-    facts = [pid, ", ".join(ports[:_PORTS]) + more, server, python]
+    container = f"in {clean(info.container.short)}" if info.container else ""
+    facts = [pid, ", ".join(ports[:_PORTS]) + more, container, server, python]
     return [fact for fact in facts if fact]
 
 

@@ -5,15 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
-# Tests of what is pure, of files, of screens, of the command line and of whatever may take its time run beside each other,
-# one more than there are CPUs: many wait. What holds measured figures to others runs alone, after them: in tests/agent that
-# is what stands here first.
-ALONE := tests/agent/middleware tests/agent/test_collector.py
-BESIDE := $(filter-out $(ALONE) %/__pycache__,$(wildcard tests/agent/*)) tests/examples/test_services.py \
-	tests/faults/test_deadlocks.py tests/probes/cpython/test_held.py tests/probes/cpython/test_hostile_site.py \
-	tests/probes/cpython/test_site.py tests/probes/ledger/test_calls.py tests/probes/ledger/test_ways.py \
-	tests/probes/protocols tests/probes/readers/test_span_messages.py tests/probes/tasks/test_servers.py \
-	tests/probes/wire/test_parsers.py tests/test_docs.py tests/test_packaging.py tests/test_terminal.py tests/tui
+# What holds measured figures to others runs alone, after all other tests; those run beside each other, one more than there
+# are CPUs, since many wait.
+ALONE := tests/agent/middleware tests/agent/test_collector.py tests/examples/test_load.py \
+	$(filter-out tests/faults/test_deadlocks.py,$(wildcard tests/faults/test_*.py)) \
+	$(addprefix tests/probes/cpython/test_,calls.py gil.py python.py walk.py) \
+	$(addprefix tests/probes/ledger/test_,capacity.py cleartext.py code.py collections.py corners.py following.py http2.py) \
+	$(addprefix tests/probes/ledger/test_,live.py live_calls.py live_ring.py object.py strange.py tls.py) \
+	$(addprefix tests/probes/pauses/test_,live.py probe.py) tests/probes/readers/test_thread_files.py \
+	tests/probes/sampled/test_live.py tests/probes/stacks/test_probe.py $(wildcard tests/probes/test_*.py) \
+	$(addprefix tests/probes/wire/test_,connections.py handshakes.py requests.py) tests/test_killed.py tests/test_remote.py
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)
 MULTIARCH = $(shell $(CC) -print-multiarch)
@@ -38,8 +39,8 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow" -n $$(($$(nproc) + 1)) --dist loadfile $(BESIDE); beside=$$?; \
-		$(BIN)/pytest -m "not slow" -p no:xdist $(BESIDE:%=--ignore=%) && exit $$beside
+	$(BIN)/pytest -m "not slow" -n $$(($$(nproc) + 1)) --dist loadfile $(ALONE:%=--ignore=%); beside=$$?; \
+		$(BIN)/pytest -m "not slow" -p no:xdist $(ALONE) && exit $$beside
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check

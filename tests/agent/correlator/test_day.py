@@ -5,6 +5,7 @@ import sys
 
 import fake_records
 import making as m
+import pytest
 from record_stream import Stream
 
 from perfwatch.agent.correlator.engine import Correlator
@@ -17,6 +18,7 @@ RATE = 30
 ENOUGH = 1.08
 
 
+@pytest.mark.slow
 def test_no_more_is_held_in_the_evening_than_at_noon():
     """The most that was allocated in the third quarter and in the last: by then everything that is bounded is full."""
     correlator, stream = Correlator(m.info(cpus=8)), Stream(RATE)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from ledgering import schedstat_cpu_ns
-from pythons import EACH, SOME, opened
+from pythons import EACH, SOME_AT_LENGTH, opened
 
 from perfwatch.probes.cpython.gil import Gil
 from perfwatch.probes.cpython.walk import Walker
@@ -83,7 +83,7 @@ def measure(walker, process, tids):
     return figures, sum(held.values()) > 700 * elapsed and sum(ran) > 0.9 * elapsed
 
 
-@SOME
+@SOME_AT_LENGTH
 def test_shares_of_the_lock_are_those_that_the_threads_clock_and_of_the_cpu(python):
     with opened(SHARES, python=python) as (read, process, line):
         walker, tids = Walker(read), json.loads(line)

@@ -143,12 +143,13 @@ def busy_second(number, requests):
 
 
 @contextlib.contextmanager
-def open_segments(path, **settings):
+def open_segments(path, live=None, **settings):
     """Segments of one recording, and what they said."""
     said = []
     settings = {"segment_bytes": MB, "total_bytes": 32 * MB} | settings
     with contextlib.closing(Directory(Path(path))) as directory:
-        yield segments.Segments("shop", sessions.INFO, directory, Settings(str(path), **settings), said.append), said
+        meant = Settings(str(path), **settings)
+        yield segments.Segments("shop", sessions.INFO, directory, meant, said.append, live=live), said
 
 
 if __name__ == "__main__":  # a recorder that writes as fast as it can, and says how many records it was given

@@ -37,9 +37,12 @@ class Live:
         self._tally = Tally()
         self._due_s = 0.0
 
-    def take(self, record: Record, correlator: Correlator, judged: Iterable[Request]) -> None:
-        """Take a record that the correlator was fed just now; 8 us for a request."""
-        self._tally.take(record, correlator, judged)
+    def take(self, record: Record, correlator: Correlator, judged: Iterable[Request], *, is_told: bool = False) -> None:
+        """Take a record that the correlator was fed just now; 8 us for a request.
+
+        `is_told`: it was taken before, and another correlator was fed it again.
+        """
+        self._tally.take(record, correlator, judged, is_told=is_told)
 
     def beat(self, correlator: Correlator) -> None:
         """Tell what is due; a few milliseconds every 2 s."""

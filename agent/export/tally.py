@@ -26,16 +26,23 @@ class Tally:
         self._settling = Settling()
         self._now_ns = 0
 
-    def take(self, record: Record, correlator: Correlator, judged: Iterable[Request]) -> None:
-        """Take a record that the correlator was fed just now, and what it judged by it."""
+    def take(self, record: Record, correlator: Correlator, judged: Iterable[Request], *, is_told: bool = False) -> None:
+        """Take a record that the correlator was fed just now, and what it judged by it.
+
+        `is_told`: it was taken before; what is judged by it may be judged anew.
+        """
+        if not is_told:
+            self._count(record, correlator)
+        for request in judged:
+            self._settling.renew(request)
+
+    def _count(self, record: Record, correlator: Correlator) -> None:
         self._now_ns = max(self._now_ns, record.at_ns)
         self.schemes.take(record)
         if isinstance(record, ServedRequest) and correlator.served is not None:
             self._settling.put(correlator.served, self._now_ns)
         elif isinstance(record, Loss):
             self.totals.lost_events += max(record.lost, 0)
-        for request in judged:
-            self._settling.renew(request)
 
     def settled(self) -> list[Request]:
         """Count what nothing will change any more, and return it, each request once."""

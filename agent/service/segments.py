@@ -54,6 +54,7 @@ class Segments:
         self._live = live
         self._room = room = Room(directory, settings)
         self._waiting: deque[Record] = deque()  # not committed; of an open segment: fed to it
+        self._told = 0  # of those that wait, the first: others were told of them
         self._lost = 0
         self._open: OpenSegment | None = None
         self._keeping = Keeping(room, settings, say)
@@ -104,6 +105,7 @@ class Segments:
             with self._room.claimed(segment.writer.most_bytes):
                 segment.commit()
             self._waiting.clear()
+            self._told = 0
             self._keeping.mark(segment)
         except PerfwatchError as why:
             self._interrupt(segment, why)
@@ -113,10 +115,11 @@ class Segments:
             self._say(f"there is room again: {self._label} is recorded into {segment.path.name}")
         return True
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record, *, is_told: bool = False) -> None:
         """Feed a record to the open segment; without one it waits."""
         if self._open is None and len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
+            self._told = max(self._told - 1, 0)
             self._lost += 1
         self._waiting.append(record)
         segment = self._open
@@ -125,7 +128,8 @@ class Segments:
         try:
             judged = segment.feed(record)
             if self._live is not None:
-                self._live.take(record, segment.correlator, judged)
+                self._live.take(record, segment.correlator, judged, is_told=is_told)
+            self._told = len(self._waiting)
             self._keeping.look(record, judged)
         except PerfwatchError as why:  # it became so much that it was committed at once
             self._interrupt(segment, why)
@@ -161,13 +165,13 @@ class Segments:
         segment = self._open
         if segment is None:
             return
-        waiting, lost = tuple(self._waiting), self._lost
+        waiting, told, lost = tuple(self._waiting), self._told, self._lost
         self._waiting.clear()
-        self._lost = 0
+        self._told = self._lost = 0
         if lost:
             self._take(Loss(time.monotonic_ns(), "recorder", lost, "there was no room for them"))
-        for record in waiting:
-            self._take(record)
+        for number, record in enumerate(waiting):
+            self._take(record, is_told=number < told)
         if self._open is segment:
             self._commit(segment)
 

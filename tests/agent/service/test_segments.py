@@ -15,9 +15,22 @@ import sessions
 from servicing import MB, blocks_bytes, busy_second, files, kept, open_segments
 from waiting import until
 
+from perfwatch.agent.export.live import Live
 from perfwatch.agent.service import segments as of_segments
 from perfwatch.agent.service.triggers import parse
-from perfwatch.probes.records import Loss
+from perfwatch.probes.records import Loss, ServedRequest
+
+
+class Told:
+    """Somebody who is told while it is recorded: which requests, and the totals."""
+
+    def __init__(self):
+        self.requests, self.totals = [], None
+
+    def take(self, requests, _schemes, standing):
+        self.requests += [request.record.id for request in requests]
+        self.totals = standing.totals
+
 
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 
@@ -113,6 +126,31 @@ def test_a_disk_that_fills_loses_nothing_and_what_waited_is_written_when_there_i
             segments.close("over")
         found = [record for path in files(disk / "r") for record in sessions.read(path)]
         assert found == list(itertools.chain(*given))
+
+
+@needs_mount
+def test_others_are_told_once_of_what_was_written_again(tmp_path):
+    told = Told()
+    given = [sessions.second_of(number) for number in range(9)]
+    with (
+        mounted(tmp_path / "disk", "6m") as disk,
+        open_segments(disk / "r", live=Live(sessions.INFO, [told])) as (segments, said),
+    ):
+        for number, batch in enumerate(given):
+            if number == 4:
+                with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+                    while ballast.write(b"x" * 4096):
+                        pass
+            segments.take(batch)
+            if number == 4:
+                assert len(said) == 1, "it was written"
+                (disk / "ballast").unlink()
+        segments.close("over")
+        found = [record for path in files(disk / "r") for record in sessions.read(path)]
+    assert found == list(itertools.chain(*given))
+    assert told.requests == [record.id for record in found if isinstance(record, ServedRequest)]
+    assert told.totals.lost_events == sum(record.lost for record in found if isinstance(record, Loss))
+    assert told.totals.late_corrections == 0
 
 
 @needs_mount

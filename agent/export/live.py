@@ -44,6 +44,10 @@ class Live:
         """
         self._tally.take(record, correlator, judged, is_told=is_told)
 
+    def lose(self, count: int) -> None:
+        """Count records that are lost: there was no room for them."""
+        self._tally.totals.lost_events += count
+
     def beat(self, correlator: Correlator) -> None:
         """Tell what is due; a few milliseconds every 2 s."""
         if time.monotonic() < self._due_s:

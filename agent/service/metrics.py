@@ -5,12 +5,15 @@ A recorder never waits: what does not fit into the socket is dropped, and its ne
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from perfwatch.agent.export.extras import needing
+from perfwatch.agent.export.prometheus.whose import Name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from perfwatch.agent.export.standing import Standing
     from perfwatch.agent.model import Request
 
+MAX_NAMES: Final = 64
+OTHER: Final = "other"
+FRESH_S: Final = 10.0
+"""What a recorder said so long ago says nothing of now: it hangs, or there is no room for what it records."""
+MADE_FOR_S: Final = 1.0
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -46,44 +54,50 @@ class Sender:
 class Metrics:
     """The service's end: the newest text of each recorder, by the name of its server."""
 
-    def __init__(self, merge: Callable[[dict[str, bytes], int], bytes]) -> None:
+    def __init__(self, merge: Callable[[dict[Name, bytes]], bytes]) -> None:
         self._merge = merge
-        self._sockets: dict[str, socket.socket] = {}
-        self._texts: dict[str, bytes] = {}
-        self._version = 0
-        self._made = -1, b""
+        self._sockets: dict[Name, socket.socket] = {}
+        self._texts: dict[Name, tuple[float, bytes]] = {}
+        self._names: set[Name] = set()
+        self._made = -math.inf, b""
 
-    def join(self, name: str) -> tuple[str, socket.socket]:
+    def join(self, server: str, pod: str = "") -> tuple[Name, socket.socket]:
         """Let a recorder send; gives the name that its server has here, and the recorder's end of the socket.
 
-        Where the name is taken, by another server of that kind on the same port, or on none, it gets a number.
+        Where the name is taken, by another server of that kind on the same port, or on none, it gets a number. After
+        `MAX_NAMES` different ones all further servers are `other`: whoever starts programs cannot make as many series
+        as he likes.
         """
-        numbers = (f"{name}-{number}" for number in range(2, len(self._sockets) + 3))
-        unused = name if name not in self._sockets else next(one for one in numbers if one not in self._sockets)
+        name = Name(server, pod)
+        if name not in self._names and len(self._names) >= MAX_NAMES:
+            name = Name(OTHER, "")
+        self._names.add(name)
+        unused, number = name, 1
+        while unused in self._sockets:
+            number += 1
+            unused = Name(f"{name.server}-{number}", name.pod)
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sockets[unused] = own
-        self._version += 1
         return unused, other
 
-    def leave(self, name: str) -> None:
+    def leave(self, name: Name) -> None:
         """Forget a recorder that has ended, and what its server's metrics were."""
         self._sockets.pop(name).close()
         self._texts.pop(name, None)
-        self._version += 1
 
     def look(self) -> None:
         """Take what was sent since; to be called often, for a socket holds a few texts."""
         for name, one in self._sockets.items():
             with suppress(OSError):  # nothing more for now
                 while text := one.recv(_MOST_BYTES, socket.MSG_DONTWAIT):
-                    self._texts[name] = text
-                    self._version += 1
+                    self._texts[name] = time.monotonic(), text
 
     def text(self) -> bytes:
-        """Return the text of all; another thread asks."""
-        version = self._version
-        if self._made[0] != version:
-            self._made = version, self._merge(self._texts.copy(), len(self._sockets))
+        """Return the text of all who sent one lately; another thread asks. Made every second at most."""
+        now_s = time.monotonic()
+        if now_s - self._made[0] >= MADE_FOR_S:
+            fresh = {name: text for name, (at_s, text) in self._texts.copy().items() if now_s - at_s < FRESH_S}
+            self._made = now_s, self._merge(fresh)
         return self._made[1]
 
     def close(self) -> None:

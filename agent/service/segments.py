@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,13 @@ _ROOM_BYTES: Final = 2_000_000
 CONTINUED: Final = "continued in the next segment"
 
 
+class _Waiting(NamedTuple):
+    """A record that is not safe yet, and whether others were told of it already."""
+
+    record: Record
+    is_told: bool
+
+
 class Segments:
     """Takes one stream; `say` is told each event in one line. One thread uses it."""
 
@@ -53,8 +60,7 @@ class Segments:
         self._label, self._info, self._directory, self._settings, self._say = label, info, directory, settings, say
         self._live = live
         self._room = room = Room(directory, settings)
-        self._waiting: deque[Record] = deque()  # not committed; of an open segment: fed to it
-        self._told = 0  # of those that wait, the first: others were told of them
+        self._waiting: deque[_Waiting] = deque()  # not committed; of an open segment: fed to it
         self._lost = 0
         self._open: OpenSegment | None = None
         self._keeping = Keeping(room, settings, say)
@@ -105,7 +111,6 @@ class Segments:
             with self._room.claimed(segment.writer.most_bytes):
                 segment.commit()
             self._waiting.clear()
-            self._told = 0
             self._keeping.mark(segment)
         except PerfwatchError as why:
             self._interrupt(segment, why)
@@ -117,11 +122,9 @@ class Segments:
 
     def _take(self, record: Record, *, is_told: bool = False) -> None:
         """Feed a record to the open segment; without one it waits."""
-        if self._open is None and len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-            self._told = max(self._told - 1, 0)
-            self._lost += 1
-        self._waiting.append(record)
+        while self._open is None and len(self._waiting) >= MAX_WAITING:
+            self._lose(self._waiting.popleft())
+        self._waiting.append(_Waiting(record, is_told))
         segment = self._open
         if segment is None:
             return
@@ -129,13 +132,22 @@ class Segments:
             judged = segment.feed(record)
             if self._live is not None:
                 self._live.take(record, segment.correlator, judged, is_told=is_told)
-            self._told = len(self._waiting)
+            self._waiting[-1] = _Waiting(record, is_told=True)
             self._keeping.look(record, judged)
         except PerfwatchError as why:  # it became so much that it was committed at once
             self._interrupt(segment, why)
             return
         if segment.is_much:
             self._commit(segment)
+
+    def _lose(self, waiting: _Waiting) -> None:
+        """Count a record that there is no room for; one that says what was lost is as much as that."""
+        record, is_told = waiting
+        is_loss = isinstance(record, Loss)
+        lost = record.lost if isinstance(record, Loss) else 1
+        self._lost += lost
+        if self._live is not None and not (is_loss and is_told):
+            self._live.lose(lost)
 
     def _end(self, segment: OpenSegment, ended: str) -> None:
         """Finish a file, or leave it unfinished where there is no room for even that."""
@@ -165,13 +177,13 @@ class Segments:
         segment = self._open
         if segment is None:
             return
-        waiting, told, lost = tuple(self._waiting), self._told, self._lost
+        waiting, lost = tuple(self._waiting), self._lost
         self._waiting.clear()
-        self._told = self._lost = 0
+        self._lost = 0
         if lost:
-            self._take(Loss(time.monotonic_ns(), "recorder", lost, "there was no room for them"))
-        for number, record in enumerate(waiting):
-            self._take(record, is_told=number < told)
+            self._take(Loss(time.monotonic_ns(), "recorder", lost, "there was no room for them"), is_told=True)
+        for record, is_told in waiting:
+            self._take(record, is_told=is_told)
         if self._open is segment:
             self._commit(segment)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from perfwatch.agent.containers import seen
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.service.directory import Directory
 from perfwatch.agent.service.finding import Finder, label_of, name_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
+    from perfwatch.agent.export.prometheus.whose import Name
     from perfwatch.agent.service.metrics import Metrics
     from perfwatch.agent.service.settings import Settings
     from perfwatch.agent.target import Candidate
@@ -46,7 +48,7 @@ _STOP_S: Final = 20.0
 class _Recorder(NamedTuple):
     process: subprocess.Popen[bytes]
     label: str
-    measured_as: str | None
+    measured_as: Name | None
     """The name of its server's metrics."""
 
 
@@ -130,7 +132,8 @@ class Service:
         if self._metrics is None:
             self._recorders[candidate.pid] = _Recorder(_started(assignment), label, None)
             return
-        name, end = self._metrics.join(name_of(candidate))
+        container = seen(candidate.pid).container
+        name, end = self._metrics.join(name_of(candidate), (container and container.pod) or "")
         with end:
             process = _started(msgspec.structs.replace(assignment, metrics=end.fileno()))
         self._recorders[candidate.pid] = _Recorder(process, label, name)

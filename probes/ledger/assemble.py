@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from perfwatch.probes.frames import Frame, TasksSample
     from perfwatch.probes.ledger.code_events import PauseEvent, StackEvent
     from perfwatch.probes.ledger.exchanges import Rest
+    from perfwatch.probes.ledger.following.jobs import Job
     from perfwatch.probes.ledger.frame_events import FrameEvent
     from perfwatch.probes.ledger.http2.connection import Told
     from perfwatch.probes.ledger.step_events import StepEvent
@@ -45,15 +46,24 @@ _NO_CODE: Final = StackTable()
 class Kept:
     """What came of a request that may go on."""
 
-    __slots__ = ("code", "waits", "waits_lost")
+    __slots__ = ("code", "ended_by", "waits", "waits_lost")
 
     def __init__(self) -> None:
         self.waits: list[Wait] = []
+        self.ended_by: dict[int, Job] = {}
+        """By place in `waits`: what the worker did that ended one; for whom may show later."""
         self.waits_lost = 0
         self.code: RequestCode | None = None
 
 
 _NOTHING: Final = Kept()
+
+
+class Waited(NamedTuple):
+    """A wait of a lane, and what the worker did that ended it."""
+
+    event: ev.WaitEvent
+    ended_by: Job | None
 
 
 class Placed(NamedTuple):
@@ -175,11 +185,11 @@ class Assembler:
 
     def _owned(self, event: object, request: int) -> None:
         """Take what a lane did, now that it is known for whom."""
-        if isinstance(event, ev.WaitEvent):
-            woke = self._woke.pop(event.woken_ns, None)
+        if isinstance(event, Waited):
+            woke = self._woke.pop(event.event.woken_ns, None)
             if woke:
                 self._owned(woke, request)
-            self._keep_wait(replace(event, request=request))
+            self._keep_wait(event, request)
         elif isinstance(event, Placed):
             self._code_of(request).add(event.stack, event.frames)
         elif isinstance(event, Exchange):
@@ -208,16 +218,20 @@ class Assembler:
 
     def add_wait(self, event: ev.WaitEvent) -> None:
         """Keep a wait until its request ends."""
+        by = event.waker
+        waited = Waited(event, self._flow.job_at(by.tid, event.woken_ns) if by and not by.request else None)
         if event.request:
-            self._keep_wait(event)
+            self._keep_wait(waited, event.request)
         else:
-            self._flow.hold(event.tid, event.started_ns, event)
+            self._flow.hold(event.tid, event.started_ns, waited)
 
-    def _keep_wait(self, event: ev.WaitEvent) -> None:
-        kept = self._kept.setdefault(event.request, Kept())
+    def _keep_wait(self, waited: Waited, request: int) -> None:
+        kept, event = self._kept.setdefault(request, Kept()), waited.event
         if len(kept.waits) >= MAX_WAITS:
             kept.waits_lost += 1
             return
+        if waited.ended_by:
+            kept.ended_by[len(kept.waits)] = waited.ended_by
         stack, waker_stack = kept.code.of_wait(event.started_ns, event.woken_ns) if kept.code else (None, None)
         kept.waits.append(self._wait(event, stack, waker_stack))
 
@@ -252,7 +266,7 @@ class Assembler:
         if told == ended_ns:
             return None
         method, target = ev.parse_request_line(event.head)
-        account = self._account(event, kept.waits, method, target)
+        account = self._account(event, _settled(kept), method, target)
         threads = account.threads
         is_known = threads in _KNOWN
         code = kept.code if is_known else None
@@ -310,18 +324,11 @@ class Assembler:
                 way.ended(event.ended_ns)
             if event.flags & ev.FINAL:
                 self._flow.forget(event.id)
-            return accounts.of_way(way, event, [self._settled(wait) for wait in waits], self._naming)
+            return accounts.of_way(way, event, waits, self._naming)
         if event.flags & (ev.SHARED | ev.SEVERAL):
             self._flow.forget(event.id)
             return accounts.unknown(event, "shared" if event.flags & ev.SHARED else "several")
         return accounts.of_thread(event, waits, self._unix_name)
-
-    def _settled(self, wait: Wait) -> Wait:
-        """Say whom a worker served when it ended a wait, which shows later."""
-        if wait.waker is None or wait.waker.request is not None:
-            return wait
-        served = self._flow.served_by(wait.waker.tid, wait.started_ns + wait.blocked_ns)
-        return wait if served is None else replace(wait, waker=replace(wait.waker, request=served))
 
     def thread_of(self, event: ev.RequestEvent) -> int | None:
         """Tell which thread works for a request that has not ended; None: none does, it waits."""
@@ -369,6 +376,16 @@ class Assembler:
         if event.futex:
             return f"{event.futex:#x}"
         return self._symbols.sleeper(event.stack) if BUCKETS[event.bucket] == "other" else None
+
+
+def _settled(kept: Kept) -> list[Wait]:
+    """Say whom the workers served that ended waits, as far as that has shown by now."""
+    waits = kept.waits
+    for place, job in kept.ended_by.items():
+        waker = waits[place].waker
+        if waker and job.request is not None:
+            waits[place] = replace(waits[place], waker=replace(waker, request=job.request))
+    return waits
 
 
 def pause(event: PauseEvent, now_ns: int) -> GcPause:

@@ -704,14 +704,16 @@ static __noinline int hand_over(struct thread *from, struct task_struct *task)
 	if (!waits_for_lock(task, target))
 		return 0;
 	told.bytes = still_runs(task) && (!t || t->state == RUNNING);
-	if (!t)
+	if (t)
+		t->handed_by = from->lane; /* of one that is new nobody knows since when it has waited, and where */
+	else
 		t = new_worker(task, target, now);
 	if (!t)
 		return 0;
 	if (told.bytes)
 		t->state = RUNNING;
 	else
-		t->handed_ns = now, t->handed_by = from->lane;
+		t->handed_ns = now;
 	book_running(from, now);
 	return tell_step(from, STEP_HANDED, now, &told);
 }

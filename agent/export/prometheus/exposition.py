@@ -1,7 +1,8 @@
 """How things stand in Prometheus's text format, by prometheus_client.
 
 Labels are of closed sets: bucket, principle, mechanism, class of status, resource. Never a path, a PID, a peer or a
-name that came from the target: a client could make as many series of them as it likes.
+name that came from the target: a client could make as many series of them as it likes. Whose they are, a service adds
+(`whose.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The texts of several recorders as one: each sample says by its label `server` whose it is."""
+"""The texts of several recorders as one: each sample says by the labels `server` and `pod` whose it is."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from perfwatch.agent.export.prometheus.whose import Name
 
-def together(texts: Mapping[str, bytes], servers: int) -> bytes:
-    """Merge the expositions of servers, by their names; `servers` are recorded in all. 10 ms for each text."""
+
+def together(texts: Mapping[Name, bytes]) -> bytes:
+    """Merge the expositions of servers, by their names; 3 ms for each."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Merged(texts, servers))
+    registry.register(_Merged(texts))
     return generate_latest(registry)
 
 
 class _Merged(Collector):
-    def __init__(self, texts: Mapping[str, bytes], servers: int) -> None:
-        self._texts, self._servers = texts, servers
+    def __init__(self, texts: Mapping[Name, bytes]) -> None:
+        self._texts = texts
 
     def describe(self) -> list[Metric]:
         """Say nothing in advance: there is one collector."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("perfwatch_recorded_servers", "Servers that are recorded now.", self._servers)
+        yield GaugeMetricFamily("perfwatch_recorded_servers", "Servers that are recorded now.", len(self._texts))
         families: dict[str, Metric] = {}
-        for server, text in self._texts.items():
+        for name, text in self._texts.items():
             for found in text_string_to_metric_families(text.decode()):
                 family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
                 for sample in found.samples:
-                    family.samples.append(sample._replace(labels={"server": server, **sample.labels}))
+                    family.samples.append(sample._replace(labels={**name._asdict(), **sample.labels}))
         yield from families.values()

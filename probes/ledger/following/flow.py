@@ -96,10 +96,10 @@ class Flow:
         """Return what is known of a request."""
         return self._ways.get(id_)
 
-    def served_by(self, tid: int, at_ns: int) -> int | None:
-        """Return the request that a worker served at a moment; None if none, or if it is not known yet whose."""
+    def job_at(self, tid: int, at_ns: int) -> Job | None:
+        """Return what a worker did at a moment, not long ago; None if nothing, or it is none."""
         lane = self._lanes.get(tid)
-        return lane.served(at_ns) if lane else None
+        return lane.job_at(at_ns) if lane else None
 
     def served(self) -> list[tuple[int, int, int]]:
         """Return the requests that are followed: process, id, and the connection that they came on."""

@@ -70,6 +70,16 @@ class Job:
         return self.done_ns is not None or self.is_vain
 
     @property
+    def request(self) -> int | None:
+        """For which request it is, by its id, if that is known for sure by now: it was given to it, or answered it."""
+        way = self.owner
+        if way is None:
+            return None
+        if self.done_ns is None:
+            return way.id if self.certain and self.handed_ns is not None else None
+        return way.id if self.certain or way.answered_by == self.tid else None
+
+    @property
     def did_nothing(self) -> bool:
         """Whether its thread has done hardly more than to wait for a CPU, the interpreter, and a lock."""
         return sum(self.booked_ns[:-2]) - sum(self.booked_ns[place] for place in _IN_VAIN) < VAIN_NS

@@ -18,7 +18,7 @@ RECENT: Final = 64
 MAX_READY: Final = 1024
 MAX_PASSED: Final = 256
 MAX_CAUSES: Final = 2
-MAX_JOBS: Final = 64
+MAX_JOBS: Final = 8
 
 
 class Kept(NamedTuple):
@@ -88,13 +88,10 @@ class Lane:
         self._jobs.append(job)
         return job
 
-    def served(self, at_ns: int) -> int | None:
-        """Tell which request a worker served at a moment, by its id, if that is known for sure by now."""
+    def job_at(self, at_ns: int) -> Job | None:
+        """Return what a worker did at a moment, not long ago."""
         job = next((job for job in reversed(self._jobs) if job.started_ns <= at_ns), None)
-        if job is None or job.owner is None:
-            return None
-        is_known = at_ns <= job.done_ns if job.done_ns else job.certain and job.handed_ns is not None
-        return job.owner.id if is_known else None
+        return job if job and at_ns <= (job.done_ns or at_ns) else None
 
     def close(self, until_ns: int, owner: Way | None, queued_ns: int) -> None:
         """End the stretch that began when the last one was told; for `queued_ns` of it, it had no CPU."""

@@ -15,8 +15,10 @@ import sessions
 from servicing import MB, blocks_bytes, busy_second, files, kept, open_segments
 from waiting import until
 
+from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.export.live import Live
 from perfwatch.agent.service import segments as of_segments
+from perfwatch.agent.service.segment import OpenSegment
 from perfwatch.agent.service.triggers import parse
 from perfwatch.probes.records import Loss, ServedRequest
 
@@ -136,21 +138,67 @@ def test_others_are_told_once_of_what_was_written_again(tmp_path):
         mounted(tmp_path / "disk", "6m") as disk,
         open_segments(disk / "r", live=Live(sessions.INFO, [told])) as (segments, said),
     ):
-        for number, batch in enumerate(given):
-            if number == 4:
-                with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
-                    while ballast.write(b"x" * 4096):
-                        pass
+        for batch in given[:4]:
             segments.take(batch)
-            if number == 4:
-                assert len(said) == 1, "it was written"
-                (disk / "ballast").unlink()
+        with filled(disk):
+            segments.take(given[4])
+            assert len(said) == 1, "it was written"
+        for batch in given[5:]:
+            segments.take(batch)
         segments.close("over")
         found = [record for path in files(disk / "r") for record in sessions.read(path)]
     assert found == list(itertools.chain(*given))
     assert told.requests == [record.id for record in found if isinstance(record, ServedRequest)]
     assert told.totals.lost_events == sum(record.lost for record in found if isinstance(record, Loss))
     assert told.totals.late_corrections == 0
+
+
+def weight(records):
+    """How much is lost with them."""
+    return sum(record.lost if isinstance(record, Loss) else 1 for record in records)
+
+
+@contextlib.contextmanager
+def filled(disk):
+    """Leave no byte of a disk."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def test_what_says_how_much_was_lost_is_not_lost_where_trying_again_fails(tmp_path, monkeypatch):
+    """A new file can be begun, again and again, and what waits does not fit into it."""
+    monkeypatch.setattr(of_segments, "MAX_WAITING", 100)
+    told, is_full = Told(), [False]
+    given = list(itertools.chain(*(sessions.second_of(number) for number in range(20))))
+    commit = OpenSegment.commit
+
+    def refused(segment):
+        if is_full[0]:
+            raise PerfwatchError("there is no room")
+        commit(segment)
+
+    monkeypatch.setattr(OpenSegment, "commit", refused)
+    with open_segments(tmp_path / "r", live=Live(sessions.INFO, [told])) as (segments, _):
+        segments.take(given[:1])
+        is_full[0] = True
+        for record in given[1:]:
+            segments.take([record])
+        is_full[0] = False
+        segments.take([])
+        segments.close("over")
+    found = [record for path in files(tmp_path / "r") for record in sessions.read(path)]
+    lost = sum(record.lost for record in found if isinstance(record, Loss) and record.probe == "recorder")
+    written = [record for record in found if not (isinstance(record, Loss) and record.probe == "recorder")]
+    gone = [record for record in given if record not in written]
+    assert len(gone) > 100
+    assert lost == weight(gone)
+    assert told.totals.lost_events == sum(record.lost for record in found if isinstance(record, Loss))
 
 
 @needs_mount
@@ -168,7 +216,7 @@ def test_what_waits_too_long_for_room_is_told_as_lost(tmp_path, monkeypatch):
             segments.close("over")
         (path,) = files(disk / "r")
         loss, *found = sessions.read(path)
-    assert (type(loss), loss.probe, loss.lost) == (Loss, "recorder", len(given) - 300)
+    assert (type(loss), loss.probe, loss.lost) == (Loss, "recorder", weight(given[:-300]))
     assert found == given[-300:]
 
 

@@ -120,6 +120,10 @@ def test_one_address_has_the_metrics_of_all_servers_by_their_names(tmp_path):
         serving.get(second.address, "/fast/2")
         with prometheus.scraping(address, tmp_path) as one:
             one.await_result(counted, {(first_name,): 1, (second_name,): 2})
+            assert set(one.query("perfwatch_target_up")) == {
+                (address, "perfwatch", first_name),
+                (address, "perfwatch", second_name),
+            }
             one.await_result("perfwatch_recorded_servers", {(address, "perfwatch"): 2})
             assert prometheus.checked(serving.get(address, "/metrics")[1]) == ""
             psutil.Process(second.pid).terminate()

@@ -322,15 +322,31 @@ def test_whom_a_worker_served_at_a_moment_shows_when_it_answers(process):
     process.step(steps.FOUND, request=2, connection=2)
     process.step(steps.TOOK, worker, since_ns=process.now_ns, other=process.now_ns)
     process.now_ns += 20 * MS
-    released_ns = process.now_ns
-    assert process.flow.served_by(worker, released_ns) is None
+    released = process.flow.job_at(worker, process.now_ns)
+    assert released.request is None
     process.answers(2, worker, after_ms=5)
+    assert released.request == 2
     process.step(steps.RESTED, worker)
     process.step(steps.TOOK, worker, since_ns=process.now_ns, other=process.now_ns)
-    assert process.flow.served_by(worker, released_ns) == 2
-    assert process.flow.served_by(worker, process.now_ns) is None
-    assert process.flow.served_by(LOOP, released_ns) is None
-    assert process.flow.served_by(worker, released_ns - 100 * MS) is None
+    assert process.flow.job_at(worker, process.now_ns).request is None  # it may be another's
+    assert process.flow.job_at(worker, process.now_ns - 100 * MS) is None
+    assert process.flow.job_at(LOOP, process.now_ns) is None
+
+
+def test_whom_a_worker_serves_is_not_told_where_it_is_guessed(process):
+    process.reads(2)
+    process.reads(3)
+    _, owner = process.hands(WORKERS[0])
+    job = process.flow.job_at(WORKERS[0], process.now_ns)
+    assert (job.owner.id, job.request) == (owner, None)
+    process.step(steps.NOTIFIED, WORKERS[0])
+    assert job.request is None
+
+
+def test_for_whom_a_job_of_the_only_request_is_known_at_once(process):
+    process.reads(2)
+    process.hands(WORKERS[0])
+    assert process.flow.job_at(WORKERS[0], process.now_ns).request == 2
 
 
 def test_jobs_that_are_told_by_one_word_were_queued_behind_the_first(process):

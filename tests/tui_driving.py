@@ -63,9 +63,10 @@ async def until(pilot, condition):
 
 
 def type_ahead(pilot, text):
-    """Send all keys of a text at once, as one who types faster than the app paints, or pastes."""
+    """Send all keys of a text at once, as one who types faster than the app paints; a line's end is enter."""
     for character in text:
-        pilot.app.post_message(events.Key(keys._character_to_key(character), character))
+        key = "enter" if character == "\n" else keys._character_to_key(character)
+        pilot.app.post_message(events.Key(key, character))
 
 
 async def open_page(pilot, key, kind):

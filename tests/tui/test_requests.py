@@ -127,6 +127,9 @@ async def test_a_filter_that_is_typed_ahead_goes_into_its_line(page):
         await until(pilot, lambda: pilot.app.choices.filter == "/order/ p")
         assert pilot.app.screen is shown
         assert not pilot.app.frame.position.paused
+        await pilot.press("escape")
+        type_ahead(pilot, "/cause:lock\n ")
+        await until(pilot, lambda: pilot.app.choices.filter == "cause:lock" and pilot.app.frame.position.paused)
 
 
 @scenario

@@ -84,7 +84,3 @@ class FilteredScreen(FrameScreen):
     @on(FilterBox.Typed)
     def _filter_typed(self, event: FilterBox.Typed) -> None:
         self.choose(filter=event.text)
-
-    @on(FilterBox.Left)
-    def _filter_left(self) -> None:
-        self.set_focus(self.query(self.AUTO_FOCUS or "RowList").first())

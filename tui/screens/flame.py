@@ -21,6 +21,7 @@ from perfwatch.tui.widgets.flame import FlameGraph
 from perfwatch.tui.widgets.flame_choices import FlameChoices
 from perfwatch.tui.widgets.header import Header
 from perfwatch.tui.widgets.key_bar import KeyBar
+from perfwatch.tui.widgets.line import Line
 from perfwatch.tui.widgets.notice import NoticeLine
 from perfwatch.tui.widgets.timeline import Timeline
 
@@ -80,7 +81,7 @@ class FlameScreen(FrameScreen):
         yield FlameGraph()
         yield Static(id="block")
         yield Timeline().data_bind(FrameScreen.frame)
-        yield Input(placeholder="part of a function or file; enter keeps it, esc clears it", id="search", compact=True)
+        yield Line(placeholder="part of a function or file; enter keeps it, esc clears it", id="search", compact=True)
         yield KeyBar()
 
     def show_frame(self, frame: Frame) -> None:
@@ -149,8 +150,8 @@ class FlameScreen(FrameScreen):
     def action_out(self) -> None:
         """Zoom out; from the whole, leave."""
         graph = self.query_one(FlameGraph)
-        if self.query_one("#search", Input).value:
-            self.query_one("#search", Input).value = ""
+        if self.query_one("#search", Line).value:
+            self.query_one("#search", Line).value = ""
             self._leave_search()
         elif graph.is_zoomed:
             graph.zoom_out()
@@ -161,13 +162,11 @@ class FlameScreen(FrameScreen):
 
     def action_search(self) -> None:
         """Show the search line."""
-        box = self.query_one("#search", Input)
-        box.display = True
-        self.set_focus(box)
+        self.query_one("#search", Line).open()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """Let the box have its own slashes."""
-        return action != "search" or not (self.is_mounted and self.focused is self.query_one("#search", Input))
+        return action != "search" or not (self.is_mounted and self.query_one("#search", Line).is_typed_in)
 
     @on(Input.Changed, "#search")
     def _search_changed(self, event: Input.Changed) -> None:
@@ -179,7 +178,7 @@ class FlameScreen(FrameScreen):
         self.query_one(FlameGraph).action_hit(1)
 
     def _leave_search(self) -> None:
-        box = self.query_one("#search", Input)
+        box = self.query_one("#search", Line)
         box.display = bool(box.value)
         self.set_focus(self.query_one(FlameGraph))
 

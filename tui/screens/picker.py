@@ -19,6 +19,7 @@ from perfwatch.tui.format import NONE, clean, fit, fit_path, percent, program, s
 from perfwatch.tui.messages import CandidateChosen
 from perfwatch.tui.screens.base import SizedScreen
 from perfwatch.tui.widgets.key_bar import KeyBar
+from perfwatch.tui.widgets.line import Line
 from perfwatch.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class PickerScreen(SizedScreen):
         yield Static(self._title(), id="title")
         yield Static(id="state")
         yield CandidateRows(id="candidates")
-        yield Input(placeholder="a port, a program, a user, a PID ...", id="filter", compact=True)
+        yield Line(placeholder="a port, a program, a user, a PID ...", id="filter", compact=True)
         yield KeyBar()
 
     def _title(self) -> Text:
@@ -156,7 +157,7 @@ class PickerScreen(SizedScreen):
         self._list()
 
     def _list(self) -> None:
-        needle = self.query_one("#filter", Input).value.strip().lower()
+        needle = self.query_one("#filter", Line).value.strip().lower()
         rows = self.query_one(CandidateRows)
         rows.needle = needle
         shown = [one for one in self._found if needle in _words(one)]
@@ -172,20 +173,18 @@ class PickerScreen(SizedScreen):
 
     def action_filter(self) -> None:
         """Show the filter line."""
-        box = self.query_one("#filter", Input)
-        box.display = True
-        self.set_focus(box)
+        self.query_one("#filter", Line).open()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """Let the box have its own slashes; go back only where there is something to go back to."""
-        box = self.query_one("#filter", Input) if self.is_mounted else None
+        box = self.query_one("#filter", Line) if self.is_mounted else None
         if action == "filter":
-            return box is not None and self.focused is not box
+            return box is not None and not box.is_typed_in
         return action != "back" or self._watched is not None or (box is not None and box.display)
 
     def action_back(self) -> None:
         """Show all processes again; where all are shown, go back to the one that is watched."""
-        box = self.query_one("#filter", Input)
+        box = self.query_one("#filter", Line)
         if box.display:
             box.value, box.display = "", False
             self.set_focus(self.query_one(CandidateRows))
@@ -198,9 +197,8 @@ class PickerScreen(SizedScreen):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        """Attach where only one is left; else go to the list."""
+        """Attach where only one is left."""
         rows = self.query_one(CandidateRows)
-        self.set_focus(rows)
         if len(rows.keys) == 1:
             rows.action_choose()
 

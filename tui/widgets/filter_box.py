@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 
 from perfwatch.tui.filtering import EXAMPLES, Unreadable, parse
 from perfwatch.tui.format import clean
+from perfwatch.tui.widgets.line import Line
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -28,27 +29,24 @@ class FilterBox(Vertical, can_focus=False):
             super().__init__()
             self.text = text
 
-    class Left(Message):
-        """Somebody is done with typing."""
-
     def compose(self) -> ComposeResult:
         """Yield the problem above the line."""
         yield Static(markup=False)
-        yield Input(placeholder=f"{EXAMPLES}; enter keeps it, esc clears it", compact=True)
+        yield Line(placeholder=f"{EXAMPLES}; enter keeps it, esc clears it", compact=True)
 
     @property
     def is_typed_in(self) -> bool:
         """Whether keys go into it."""
-        return self.is_mounted and self.screen.focused is self.query_one(Input)
+        return self.is_mounted and self.query_one(Line).is_typed_in
 
     def open(self) -> None:
-        """Let somebody type, at once: `Input.focus()` leaves keys that were typed ahead to the screen."""
+        """Let somebody type."""
         self.display = True
-        self.screen.set_focus(self.query_one(Input))
+        self.query_one(Line).open()
 
     def show(self, text: str) -> None:
         """Show the filter that holds; none leaves the line to the screen."""
-        box = self.query_one(Input)
+        box = self.query_one(Line)
         if not self.is_typed_in:
             with box.prevent(Input.Changed):
                 box.value = text
@@ -57,9 +55,11 @@ class FilterBox(Vertical, can_focus=False):
 
     def clear(self) -> None:
         """Lift the filter."""
-        was_typed_in = self.is_typed_in
-        self.query_one(Input).value = ""
-        self._leave(was_typed_in=was_typed_in)
+        line = self.query_one(Line)
+        if line.is_typed_in:
+            line.leave()
+        line.value = ""
+        self.display = False
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
@@ -75,12 +75,7 @@ class FilterBox(Vertical, can_focus=False):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._leave(was_typed_in=True)
-
-    def _leave(self, *, was_typed_in: bool) -> None:
-        self.display = bool(self.query_one(Input).value)
-        if was_typed_in:
-            self.post_message(self.Left())
+        self.display = bool(self.query_one(Line).value)
 
     def _tell(self, problem: str) -> None:
         line = self.query_one(Static)

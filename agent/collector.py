@@ -181,7 +181,8 @@ class Collector:
 
 
 def _info_of(target: Target) -> TargetInfo:
-    return TargetInfo(target.pid, target.command, target.python, target.server, target.inner_pid)
+    container = seen(target.pid).container
+    return TargetInfo(target.pid, target.command, target.python, target.server, target.inner_pid, container)
 
 
 def _allow_descriptors() -> None:

@@ -507,6 +507,7 @@ class TargetInfo(msgspec.Struct, frozen=True):
     python: str | None
     server: str | None
     inner_pid: int | None = None
+    container: Container | None = None
 
     @property
     def named(self) -> str:

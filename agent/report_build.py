@@ -116,7 +116,13 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
             for one in view.peers
         ],
         targets=[
-            contract.Target(pid=one.pid, python=one.python, command=encodable(one.command), server=one.server)
+            contract.Target(
+                pid=one.pid,
+                python=one.python,
+                command=encodable(one.command),
+                server=one.server,
+                container=_container(one.container),
+            )
             for one in info.targets
         ],
         container=_container(info.container),

@@ -31,16 +31,6 @@ class Host(Struct, frozen=True):
     memory_bytes: int
 
 
-class Container(Struct, frozen=True):
-    """What the target runs in; all but the id as far as the runtime says it."""
-
-    id: str
-    runtime: str | None
-    name: str | None
-    image: str | None
-    pod: str | None
-
-
 class Probe(Struct, frozen=True):
     """What became of one probe; `records` is null where they were not counted, `lost` counts events."""
 
@@ -56,6 +46,16 @@ class Probe(Struct, frozen=True):
     """Time between its readings, as it was meant to be."""
 
 
+class Container(Struct, frozen=True):
+    """What the target runs in; all but the id as far as the runtime says it."""
+
+    id: str
+    runtime: str | None
+    name: str | None
+    image: str | None
+    pod: str | None
+
+
 class Target(Struct, frozen=True):
     """One of several processes that were watched."""
 
@@ -63,6 +63,7 @@ class Target(Struct, frozen=True):
     python: str | None
     command: str
     server: str | None
+    container: Container | None
 
 
 class PeerProcess(Struct, frozen=True):

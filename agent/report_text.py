@@ -22,7 +22,16 @@ from perfwatch.agent.report_tables import LETTERS, endpoint_table, open_table, r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from perfwatch.agent.report_contract import ChainLink, EndpointReport, Host, Judgement, Probe, Report, Session
+    from perfwatch.agent.report_contract import (
+        ChainLink,
+        EndpointReport,
+        Host,
+        Judgement,
+        Probe,
+        Report,
+        Session,
+        Target,
+    )
 
 LEAST_WIDTH: Final = 72
 _EXPLAINED: Final = 4
@@ -66,7 +75,8 @@ def _head(report: Report, width: int) -> list[str]:
     when = f"{started} UTC, {duration(session.duration_s * 1e9)}, {where}"
     ports = ", ".join(session.listeners) or "no socket"
     what = f"perfwatch report · {what}"
-    inside = [f"in {runs_in(session)}"] if session.container else []
+    whose = f"pid {session.pid} " if session.targets else ""
+    inside = [f"{whose}in {runs_in(session)}"] if session.container else []
     lines = [what, session.command, *inside, *also_watched(session), when, f"listening on {ports}"]
     return [fit(clean(line), width) for line in lines]
 
@@ -76,9 +86,9 @@ def host_size(host: Host) -> str:
     return f"{host.cpus} CPUs, {host.memory_bytes / 2**30:.1f} GiB"
 
 
-def runs_in(session: Session) -> str:
-    """Say what the target runs in: `container shop (shop:1.2), docker`; empty where in none."""
-    one = session.container
+def runs_in(target: Session | Target) -> str:
+    """Say what a target runs in: `container shop (shop:1.2), docker`; empty where in none."""
+    one = target.container
     if one is None:
         return ""
     named = one.name or one.id[:12]
@@ -91,6 +101,7 @@ def also_watched(session: Session) -> list[str]:
     others = session.targets[1:]
     lines = [
         f"and pid {one.pid} · {one.server or 'unknown server'} · Python {one.python or '?'}: {one.command}"
+        + (f", in {runs_in(one)}" if one.container else "")
         for one in others[:_TARGETS]
     ]
     return [*lines, f"and {len(others) - _TARGETS} more"] if len(others) > _TARGETS else lines

@@ -13,12 +13,14 @@ from report_shape import CONTRACT, MAYBE, faults
 from perfwatch.agent import report_contract as contract
 from perfwatch.agent import report_contract_calls as call_contract
 from perfwatch.agent import report_contract_queues as queue_contract
-from perfwatch.agent.model import Container, ProbeStatus
+from perfwatch.agent.model import Container, ProbeStatus, TargetInfo
 from perfwatch.agent.report import build, correlate, to_json, to_text
 from perfwatch.agent.report_drawn import drawn_of
 from perfwatch.agent.report_html.document import to_html
 from perfwatch.agent.report_markdown import to_markdown
 from perfwatch.probes.records import Loss
+
+CONTAINER = Container("ab" * 32, "docker", "shop", "shop:1.2", "default/shop-7f")
 
 
 def report_of(stream, info=None, **options):
@@ -30,7 +32,7 @@ def report_of(stream, info=None, **options):
 
 def full():
     """A report in which nothing is empty."""
-    info = fake_records.session_info()
+    info = fake_records.session_info(container=CONTAINER)
     stream = (*fake_records.generate(20), Loss(fake_records.START_NS + 10**10, "ledger", 3, "full"))
     view, judged = correlate(info, stream)
     view = queued.crowded(view)
@@ -84,7 +86,7 @@ def test_an_empty_session_has_every_key_too():
     view, _, report = report_of([])
     shape = CONTRACT | {
         "requests": CONTRACT["requests"] | {"latency_ms": MAYBE},
-        "session": CONTRACT["session"] | {"cost": MAYBE},
+        "session": CONTRACT["session"] | {"cost": MAYBE, "container": MAYBE},
         "queues": CONTRACT["queues"] | {"threads": MAYBE},
         "saturation": CONTRACT["saturation"] | {"psi": MAYBE},
     }
@@ -193,16 +195,27 @@ def test_the_list_is_bounded():
 
 
 def test_the_container_is_told_in_every_form():
-    container = Container("ab" * 32, "docker", "shop", "shop:1.2", "default/shop-7f")
-    info = m.info(container=container)
+    info = m.info(container=CONTAINER)
     view, judged = correlate(info, [m.served(1, 1, lock=600)])
     report = build(info, view, judged)
-    assert json.loads(to_json(report))["session"]["container"] == msgspec.to_builtins(container)
+    assert json.loads(to_json(report))["session"]["container"] == msgspec.to_builtins(CONTAINER)
     for text in (to_text(report, 100), to_markdown(report), to_html(report, drawn_of(report, info, view, judged))):
         assert "container shop (shop:1.2), pod default/shop-7f, docker" in text.replace("\\", "")
     unnamed = build(m.info(container=Container("ab" * 32)), view, judged)
     assert "in container abababababab\n" in to_text(unnamed, 100)
     assert "container" not in to_text(build(m.info(), view, judged), 100)
+
+
+def test_of_several_targets_each_has_its_own_container():
+    front = TargetInfo(4312, "gunicorn shop:app", "3.12.4", "gunicorn", None, CONTAINER)
+    back = TargetInfo(4400, "uvicorn stock:app", "3.12.4", "uvicorn", None, Container("cd" * 32, name="stock"))
+    info = m.info(pid=4312, container=CONTAINER, targets=(front, back))
+    view, judged = correlate(info, [m.served(1, 1, lock=600)])
+    report = build(info, view, judged)
+    text = to_text(report, 120)
+    assert "\npid 4312 in container shop (shop:1.2), pod default/shop-7f, docker\n" in text
+    assert "and pid 4400 · uvicorn · Python 3.12.4: uvicorn stock:app, in container stock\n" in text
+    assert [one.container.name for one in report.session.targets] == ["shop", "stock"]
 
 
 def test_names_that_are_no_text_can_be_written():

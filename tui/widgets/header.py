@@ -54,7 +54,7 @@ def _facts(frame: Frame) -> list[str]:
     more = f" +{len(ports) - _PORTS}" if len(ports) > _PORTS else ""
     python = f"py{minor(info.python)}" if info.python else ""
     server = clean(info.server) if info.server and info.server not in info.command else ""
-    container = f"in {clean(info.container.short)}" if info.container else ""
+    container = f"in {clean(info.container.short)}" if info.container and not info.targets else ""
     facts = [pid, ", ".join(ports[:_PORTS]) + more, container, server, python]
     return [fact for fact in facts if fact]
 

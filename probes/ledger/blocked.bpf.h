@@ -6,7 +6,7 @@
 #pragma once
 
 #define MAX_POLLED 8      /* as many descriptors of a poll are looked at */
-#define EPOLL_NODES 8     /* and one less of an epoll */
+#define EPOLL_NODES 16    /* and one less of an epoll: four levels, which seven may need */
 #define MAX_SELECTED 1024 /* select itself ends there */
 
 struct { /* enum call_class by system call number, which differs per architecture; filled by user space */
@@ -165,7 +165,8 @@ static __always_inline u32 epoll_bucket(struct thread *t, u32 fd)
 	if (!tree.nodes[0]) /* it watches nothing: a timer */
 		return SLEEP;
 	bpf_loop(EPOLL_NODES - 1, watch_epoll, &tree, 0);
-	if ((t->saw & (SAW_OWN | SAW_OTHERS) && t->watched > 1) || (t->saw && t->lane == LOOP_LANE)) {
+	if ((t->saw & (SAW_OWN | SAW_OTHERS) && t->watched > 1) || (t->saw && t->lane == LOOP_LANE) ||
+	    (t->saw & (SAW_LISTENER | SAW_OTHERS) && t->request && !t->answered)) {
 		t->idles = 1;
 		t->loop_file = (u64)file;
 	}

@@ -12,6 +12,7 @@ import time
 import pytest
 from ledgering import attached, booked, latency_ns, requests_of, script
 
+from perfwatch.probes.ledger import probe as ledger_probe
 from perfwatch.probes.records import ListenerSample, Loss, TargetChange
 
 pytestmark = pytest.mark.ledger
@@ -56,6 +57,55 @@ while True:
         else:
             clients.remove(ready)
 """
+
+
+LOOPS = 24
+MANY_LOOPS = """
+import os, select, socket, sys, threading, time
+def loop(listener):
+    poll, clients, asked, due_s = select.epoll(), {}, None, None
+    kept = [os.pipe() for _ in range(4)]
+    for file in (listener, *(end for end, _ in kept)):
+        poll.register(file, select.EPOLLIN)
+    while True:
+        ready = poll.poll(None if due_s is None else max(due_s - time.monotonic(), 0))
+        if not ready and asked:
+            asked.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+            asked = due_s = None
+        for number, _ in ready:
+            if number == listener.fileno():
+                client = listener.accept()[0]
+                clients[client.fileno()] = client
+                poll.register(client, select.EPOLLIN)
+            elif clients[number].recv(1000):
+                asked, due_s = clients[number], time.monotonic() + 0.02
+            else:
+                poll.unregister(number)
+                clients.pop(number).close()
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+for listener in listeners:
+    threading.Thread(target=loop, args=(listener,)).start()
+print(*(listener.getsockname()[1] for listener in listeners), flush=True)
+"""
+
+
+def test_a_loop_is_one_whatever_its_epoll_looks_like(monkeypatch):
+    """What an epoll watches is a tree of which the upper levels are looked at; how deep one lies is left to chance."""
+    monkeypatch.setattr(ledger_probe, "waiting_for_events", lambda *_: [])  # as where it was busy at that moment
+    with (
+        script(MANY_LOOPS, arguments=[str(LOOPS)]) as (process, ports),
+        attached(process.pid) as ledger,
+        contextlib.ExitStack() as stack,
+    ):
+        for port in map(int, ports.split()):
+            client, _ = (stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(2))
+            for _ in range(3):
+                client.sendall(GET)
+                assert client.recv(1000).endswith(b"ok")
+        served = ledger.served(3 * LOOPS)
+    last = {record.connection: record for record in served}
+    assert len(last) == LOOPS
+    assert [record.threads for record in last.values()] == ["followed"] * LOOPS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ ALONE := tests/agent/middleware tests/agent/test_collector.py tests/examples/tes
 	$(addprefix tests/probes/ledger/test_,capacity.py cleartext.py code.py collections.py corners.py following.py http2.py) \
 	$(addprefix tests/probes/ledger/test_,live.py live_calls.py live_ring.py object.py strange.py tls.py) \
 	$(addprefix tests/probes/pauses/test_,live.py probe.py) tests/probes/readers/test_thread_files.py \
-	tests/probes/sampled/test_live.py tests/probes/stacks/test_probe.py $(wildcard tests/probes/test_*.py) \
+	tests/probes/sampled/test_live.py tests/probes/stacks/test_probe.py tests/probes/tasks/test_probe.py \
+	$(wildcard tests/probes/test_*.py) \
 	$(addprefix tests/probes/wire/test_,connections.py handshakes.py requests.py) tests/test_killed.py tests/test_remote.py
 BPF_SOURCES := probes/ledger/ledger.bpf.c probes/block/block.bpf.c
 BPF_OBJECTS := $(BPF_SOURCES:.bpf.c=.x86_64.bpf.o) $(BPF_SOURCES:.bpf.c=.aarch64.bpf.o)

@@ -99,7 +99,7 @@ CONTRACT = {
         "slowed": [{"probe": str, "period_s": NUMBER, "reason": str}],
         "peers": [{"seen_by": int, "address": str, "pid": int, "name": str, "is_target": bool}],
         "targets": [{"pid": int, "python": TEXT, "command": str, "server": TEXT, "container": (dict, MAYBE)}],
-        "container": {"id": str, "runtime": TEXT, "name": TEXT, "image": TEXT, "pod": TEXT},
+        "container": (dict, MAYBE),
     },
     "requests": {
         "count": int,

@@ -32,7 +32,7 @@ def report_of(stream, info=None, **options):
 
 def full():
     """A report in which nothing is empty."""
-    info = fake_records.session_info(container=CONTAINER)
+    info = fake_records.session_info()
     stream = (*fake_records.generate(20), Loss(fake_records.START_NS + 10**10, "ledger", 3, "full"))
     view, judged = correlate(info, stream)
     view = queued.crowded(view)
@@ -86,7 +86,7 @@ def test_an_empty_session_has_every_key_too():
     view, _, report = report_of([])
     shape = CONTRACT | {
         "requests": CONTRACT["requests"] | {"latency_ms": MAYBE},
-        "session": CONTRACT["session"] | {"cost": MAYBE, "container": MAYBE},
+        "session": CONTRACT["session"] | {"cost": MAYBE},
         "queues": CONTRACT["queues"] | {"threads": MAYBE},
         "saturation": CONTRACT["saturation"] | {"psi": MAYBE},
     }

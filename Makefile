@@ -24,7 +24,7 @@ MULTIARCH = $(shell $(CC) -print-multiarch)
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
-	@echo "make test       install what the tests need, and run them (about 19 minutes)"
+	@echo "make test       install what the tests need, and run them (about 17 minutes)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
 	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (50 minutes)"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 
 import pytest
 from ledgering import schedstat_cpu_ns
@@ -71,7 +72,7 @@ def ask(process):
 def measure(walker, process, tids):
     """Read for a second; returns readings of each holder and of none, CPU times, seconds clocked and elapsed; and if
     nobody had to wait for a CPU."""
-    held = dict.fromkeys((None, *tids), 0)
+    held = Counter()  # also of the thread that answers
     clocked, began = ask(process), time.perf_counter()
     ran = [schedstat_cpu_ns(process.pid, tid) for tid in tids]
     while time.perf_counter() < began + SECOND:

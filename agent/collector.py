@@ -157,6 +157,7 @@ class Collector:
 
     def _describe(self) -> SessionInfo:
         host, first = platform.uname(), self._targets[0]
+        infos = tuple(map(_info_of, self._targets))
         return SessionInfo(
             perfwatch_version=version("perfwatch"),
             started_unix_ns=time.time_ns(),
@@ -175,8 +176,8 @@ class Collector:
             memory_bytes=psutil.virtual_memory().total,
             probes=(*self._attached.statuses, *self._sides.statuses),
             inner_pid=first.inner_pid,
-            targets=tuple(map(_info_of, self._targets)) if len(self._targets) > 1 else (),
-            container=seen(first.pid).container,
+            targets=infos if len(infos) > 1 else (),
+            container=infos[0].container,
         )
 
 

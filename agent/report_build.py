@@ -26,7 +26,7 @@ from perfwatch.agent.report_build_queues import build_cost, build_queues, build_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from perfwatch.agent.model import Container, SessionInfo, View
+    from perfwatch.agent.model import SessionInfo, View
 
 MAX_LISTED: Final = 10_000
 _UNJUDGED: Final = Verdict("unknown", None, 0.0, 0.0, "not judged")
@@ -121,19 +121,12 @@ def _session(info: SessionInfo, view: View, records: Mapping[str, int]) -> contr
                 python=one.python,
                 command=encodable(one.command),
                 server=one.server,
-                container=_container(one.container),
+                container=one.container,
             )
             for one in info.targets
         ],
-        container=_container(info.container),
+        container=info.container,
     )
-
-
-def _container(found: Container | None) -> contract.Container | None:
-    if found is None:
-        return None
-    told = (found.runtime, found.name, found.image, found.pod)
-    return contract.Container(encodable(found.id), *(encodable(one) for one in told))
 
 
 def _requests(view: View) -> contract.Requests:

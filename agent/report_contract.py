@@ -12,7 +12,17 @@ from __future__ import annotations
 from typing import Final
 
 # msgspec reads the annotations when a report is decoded.
-from perfwatch.agent.model import Bucket, Cause, Downstream, Evidence, Latency, Mechanism, Principle, WhatIf  # noqa: TC001
+from perfwatch.agent.model import (  # noqa: TC001
+    Bucket,
+    Cause,
+    Container,
+    Downstream,
+    Evidence,
+    Latency,
+    Mechanism,
+    Principle,
+    WhatIf,
+)
 from perfwatch.agent.report_contract_calls import Call, Culprit  # noqa: TC001
 from perfwatch.agent.report_contract_memory import Memory  # noqa: TC001
 from perfwatch.agent.report_contract_queues import Cost, Queues, Saturation, Slowed, Struct
@@ -44,16 +54,6 @@ class Probe(Struct, frozen=True):
     remedy: str | None
     period_s: float | None
     """Time between its readings, as it was meant to be."""
-
-
-class Container(Struct, frozen=True):
-    """What the target runs in; all but the id as far as the runtime says it."""
-
-    id: str
-    runtime: str | None
-    name: str | None
-    image: str | None
-    pod: str | None
 
 
 class Target(Struct, frozen=True):

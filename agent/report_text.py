@@ -91,9 +91,7 @@ def runs_in(target: Session | Target) -> str:
     one = target.container
     if one is None:
         return ""
-    named = one.name or one.id[:12]
-    image = f" ({one.image})" if one.image else ""
-    return ", ".join(filter(None, (f"container {named}{image}", one.pod and f"pod {one.pod}", one.runtime)))
+    return ", ".join(filter(None, (f"container {one.named}", one.pod and f"pod {one.pod}", one.runtime)))
 
 
 def also_watched(session: Session) -> list[str]:

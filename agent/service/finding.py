@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from perfwatch.agent.containers import seen
+from perfwatch.agent.export.prometheus.whose import Name
 from perfwatch.agent.service.wanted import is_wanted, names_of
 from perfwatch.agent.target import python_processes
 from perfwatch.probes.readers import proc
@@ -66,20 +67,20 @@ class _Look(NamedTuple):
 
 def label_of(candidate: Candidate) -> str:
     """Name its files: `gunicorn-8000-4312`, `shop-8000-4312` in a container."""
-    return f"{name_of(candidate)}-{candidate.pid}"
+    return f"{name_of(candidate).server}-{candidate.pid}"
 
 
-def name_of(candidate: Candidate) -> str:
+def name_of(candidate: Candidate) -> Name:
     """Name a server: `gunicorn-8000`, `shop-8000` in a container; it has the same name when it is started again.
 
-    There is nothing in it that a path could mean.
+    There is nothing in `server` that a path could mean.
     """
     container = seen(candidate.pid).container
     names = [name for name in names_of(candidate) if not name.startswith("python")]
     name = (container and container.name) or next(iter(names), "python")
     port = [one.rpartition(":")[2] for one in candidate.listeners[:1]]
     parts = [_UNFIT.sub("_", part)[:_NAME_CHARS].strip("._-") for part in (name, *port)]
-    return "-".join(filter(None, parts))
+    return Name("-".join(filter(None, parts)), (container and container.pod) or "")
 
 
 def _above(pid: int) -> list[int]:

@@ -61,14 +61,13 @@ class Metrics:
         self._names: set[Name] = set()
         self._made = -math.inf, b""
 
-    def join(self, server: str, pod: str = "") -> tuple[Name, socket.socket]:
+    def join(self, name: Name) -> tuple[Name, socket.socket]:
         """Let a recorder send; gives the name that its server has here, and the recorder's end of the socket.
 
         Where the name is taken, by another server of that kind on the same port, or on none, it gets a number. After
         `MAX_NAMES` different ones all further servers are `other`: whoever starts programs cannot make as many series
         as he likes.
         """
-        name = Name(server, pod)
         if name not in self._names and len(self._names) >= MAX_NAMES:
             name = Name(OTHER, "")
         self._names.add(name)

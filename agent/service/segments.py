@@ -143,10 +143,9 @@ class Segments:
     def _lose(self, waiting: _Waiting) -> None:
         """Count a record that there is no room for; one that says what was lost is as much as that."""
         record, is_told = waiting
-        is_loss = isinstance(record, Loss)
-        lost = record.lost if isinstance(record, Loss) else 1
+        lost, is_counted = (record.lost, is_told) if isinstance(record, Loss) else (1, False)
         self._lost += lost
-        if self._live is not None and not (is_loss and is_told):
+        if self._live is not None and not is_counted:
             self._live.lose(lost)
 
     def _end(self, segment: OpenSegment, ended: str) -> None:

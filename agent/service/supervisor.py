@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from perfwatch.agent.containers import seen
 from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.service.directory import Directory
 from perfwatch.agent.service.finding import Finder, label_of, name_of
@@ -132,8 +131,7 @@ class Service:
         if self._metrics is None:
             self._recorders[candidate.pid] = _Recorder(_started(assignment), label, None)
             return
-        container = seen(candidate.pid).container
-        name, end = self._metrics.join(name_of(candidate), (container and container.pod) or "")
+        name, end = self._metrics.join(name_of(candidate))
         with end:
             process = _started(msgspec.structs.replace(assignment, metrics=end.fileno()))
         self._recorders[candidate.pid] = _Recorder(process, label, name)

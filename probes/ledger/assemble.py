@@ -382,9 +382,9 @@ def _settled(kept: Kept) -> list[Wait]:
     """Say whom the workers served that ended waits, as far as that has shown by now."""
     waits = kept.waits
     for place, job in kept.ended_by.items():
-        waker = waits[place].waker
-        if waker and job.request is not None:
-            waits[place] = replace(waits[place], waker=replace(waker, request=job.request))
+        waker, request = waits[place].waker, job.request
+        if waker and request is not None:
+            waits[place] = replace(waits[place], waker=replace(waker, request=request))
     return waits
 
 

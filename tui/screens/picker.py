@@ -187,7 +187,7 @@ class PickerScreen(SizedScreen):
         box = self.query_one("#filter", Line)
         if box.display:
             box.value, box.display = "", False
-            self.set_focus(self.query_one(CandidateRows))
+            box.leave()
         elif self._watched is not None:
             self.app.pop_screen()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
+
+from perfwatch.agent.export.prometheus.exposition import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,25 +18,15 @@ if TYPE_CHECKING:
 
 def together(texts: Mapping[Name, bytes]) -> bytes:
     """Merge the expositions of servers, by their names; 3 ms for each."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Merged(texts))
-    return generate_latest(registry)
+    return written(_merged(texts))
 
 
-class _Merged(Collector):
-    def __init__(self, texts: Mapping[Name, bytes]) -> None:
-        self._texts = texts
-
-    def describe(self) -> list[Metric]:
-        """Say nothing in advance: there is one collector."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("perfwatch_recorded_servers", "Servers that are recorded now.", len(self._texts))
-        families: dict[str, Metric] = {}
-        for name, text in self._texts.items():
-            for found in text_string_to_metric_families(text.decode()):
-                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
-                for sample in found.samples:
-                    family.samples.append(sample._replace(labels={**name._asdict(), **sample.labels}))
-        yield from families.values()
+def _merged(texts: Mapping[Name, bytes]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("perfwatch_recorded_servers", "Servers that are recorded now.", len(texts))
+    families: dict[str, Metric] = {}
+    for name, text in texts.items():
+        for found in text_string_to_metric_families(text.decode()):
+            family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+            for sample in found.samples:
+                family.samples.append(sample._replace(labels={**name._asdict(), **sample.labels}))
+    yield from families.values()

@@ -28,9 +28,9 @@ class Service:
         self._stack = stack
         self.metrics = stack.enter_context(contextlib.closing(Metrics(together)))
 
-    def join(self, *name):
+    def join(self, server, pod=""):
         """Let a recorder join; returns the name that was given, and what it sends by."""
-        given, end = self.metrics.join(*name)
+        given, end = self.metrics.join(Name(server, pod))
         return given, self._stack.enter_context(contextlib.closing(Sender(end.detach())))
 
     def counts(self):

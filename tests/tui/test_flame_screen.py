@@ -4,7 +4,7 @@ import msgspec
 import stacked
 from fakes import FakeSource, generate, session_info
 from judging import judge_that_shows
-from tui_driving import opened, scenario, screen, settled, shows, until
+from tui_driving import opened, scenario, screen, settled, shows, type_ahead, until
 
 from perfwatch.agent.correlator.engine import Correlator
 from perfwatch.agent.model import StackTime
@@ -54,7 +54,9 @@ async def test_the_graph_leads_from_the_whole_to_a_function_and_zooms_in_and_out
 @scenario
 async def test_the_selected_functions_time_is_the_sum_of_its_stacks():
     async with with_code() as pilot:
-        await pilot.press("8", "/", *"Cache.get", "enter")
+        await pilot.press("8")
+        await shows(pilot, "all   total")
+        type_ahead(pilot, "/Cache.get\n")
         await shows(pilot, "Cache.get  cache.py:61")
         spent_ns = sum(
             stack.spent_ns

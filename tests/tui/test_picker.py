@@ -126,6 +126,15 @@ async def test_it_says_what_each_uses_once_it_was_looked_at_twice_and_finds_by_t
 
 
 @scenario
+async def test_a_pid_that_is_typed_ahead_with_enter_is_attached_to():
+    source = FakeSource(generate(5))
+    async with opened(None, attach={SCRIPT.pid: source}.__getitem__, candidates=lambda: [SCRIPT, SHOP]) as pilot:
+        await shows(pilot, "shop.wsgi")
+        type_ahead(pilot, f"/{SCRIPT.pid}\n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
+
+
+@scenario
 async def test_one_detaches_attaches_to_another_and_changes_ones_mind():
     sources = {SHOP.pid: FakeSource(generate(5)), SCRIPT.pid: FakeSource(generate(8))}
     async with opened(None, attach=sources.__getitem__, candidates=lambda: [SHOP, SCRIPT]) as pilot:

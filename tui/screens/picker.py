@@ -197,7 +197,8 @@ class PickerScreen(SizedScreen):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        """Attach where only one is left."""
+        """Attach where only one is left; of what was typed ahead `Changed` tells only after this."""
+        self._list()
         rows = self.query_one(CandidateRows)
         if len(rows.keys) == 1:
             rows.action_choose()

@@ -174,6 +174,8 @@ async def test_where_nothing_is_listed_it_says_why():
         await on_the_page(pilot)
         await pilot.press("/", *"nowhere", "enter")
         await shows(pilot, "none matches the filter; esc lifts it")
+        await pilot.press("1")
+        await until(pilot, lambda: screen(pilot).count("none matches the filter; esc lifts it") == 3)
     async with opened(FakeSource(), size=(80, 24)) as pilot:
         await pilot.press("2")
         await shows(pilot, "none was judged so far")

@@ -70,8 +70,9 @@ async def test_no_colour_where_none_is_wanted(monkeypatch):
     [("xterm", None, "16-colours"), ("xterm-256color", None, "dark"), ("xterm", "light", "light")],
 )
 @scenario
-async def test_a_terminal_of_few_colours_gets_those_it_has(monkeypatch, term, theme, taken):
+async def test_a_terminal_of_few_colours_gets_those_it_has(monkeypatch, tmp_path, term, theme, taken):
     monkeypatch.setenv("TERM", term)
     monkeypatch.delenv("COLORTERM", raising=False)
-    async with opened(None, candidates=list, habits=Habits(Config(theme), environ={"TERM": term})) as pilot:
+    environ = {"TERM": term, "HOME": str(tmp_path)}
+    async with opened(None, candidates=list, habits=Habits(Config(theme), environ=environ)) as pilot:
         assert pilot.app.theme == taken

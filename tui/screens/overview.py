@@ -69,11 +69,13 @@ class OverviewScreen(FilteredScreen):
         """Hand the lists their rows."""
         view, wanted = frame.view, self.wanted
         endpoints = [end for end in view.endpoints if wanted(of_endpoint(end))]
-        self.query_one(EndpointRows).show([(key_of((end.method, end.place)), end) for end in endpoints])
-        self.query_one(RequestRows).take(self._sieve.kept(view.requests, self.filter_text), frame.info)
+        keyed = [(key_of((end.method, end.place)), end) for end in endpoints]
+        self.query_one(EndpointRows).show(keyed, is_filtered=bool(view.endpoints))
+        kept = self._sieve.kept(view.requests, self.filter_text)
+        self.query_one(RequestRows).take(kept, frame.info, is_filtered=bool(view.requests))
         hanging = [Hanging.of(request, view) for request in view.in_flight]
         rows = [(str(one.request.id), one) for one in hanging if wanted(of_open(one.request, one.age_ns))]
-        self.query_one(OpenRows).show(rows)
+        self.query_one(OpenRows).show(rows, is_filtered=bool(hanging))
 
     # Details
 

@@ -62,8 +62,8 @@ class RequestsScreen(FilteredScreen):
         view, text = frame.view, self.filter_text
         kept = self._sieve.kept(view.requests, text)
         self.query_one("#title", Static).update(_title(view, len(kept), text))
-        nothing = "none matches the filter; esc lifts it" if view.requests else "none was judged so far"
-        self.query_one(RequestTable).take(arranged(kept, self.choices), frame.info, self.choices, nothing)
+        table = self.query_one(RequestTable)
+        table.take(arranged(kept, self.choices), frame.info, self.choices, is_filtered=bool(view.requests))
 
     def action_sort(self) -> None:
         """Sort by the next column."""

@@ -81,7 +81,7 @@ class EndpointRows(RowList[Endpoint]):
         return "\n".join((f"{clean(item.method)} {clean(item.place)}   {figures}", *verdict_text(item.verdict)))
 
     def empty(self) -> str:
-        """Say that there is nothing yet, or nothing that matches."""
+        """Say that there is nothing yet."""
         return "none yet"
 
 

@@ -59,13 +59,12 @@ class RequestTable(RowList[Request]):
 
     _info: SessionInfo | None = None
     _choices = Choices()
-    _nothing = "none so far"
 
-    def take(self, requests: Sequence[Request], info: SessionInfo, choices: Choices, nothing: str) -> None:
-        """Take requests in the order in which they are listed; `nothing` is said where there are none."""
+    def take(self, requests: Sequence[Request], info: SessionInfo, choices: Choices, *, is_filtered: bool) -> None:
+        """Take requests in the order in which they are listed."""
         is_other, self._choices = choices != self._choices, choices
-        self._info, self._nothing = info, nothing
-        self.show([(str(request.record.id), request) for request in requests])
+        self._info = info
+        self.show([(str(request.record.id), request) for request in requests], is_filtered=is_filtered)
         if is_other:
             self.refresh()
 
@@ -98,8 +97,8 @@ class RequestTable(RowList[Request]):
         return Text.assemble((fit(moment, width - 2), palette.QUIET), SLOW if item.slow else " ", " ")
 
     def empty(self) -> str:
-        """Say why there is nothing."""
-        return self._nothing
+        """Say that there is nothing yet."""
+        return "none was judged so far"
 
     def on_click(self, event: events.Click) -> None:
         """Sort by the column whose heading it was; other lines are the list's."""

@@ -32,6 +32,7 @@ _COPIED: Final = 400
 """Cells that a row has when it is copied."""
 _MARGIN: Final = 1
 """Cells left free at either side."""
+_FILTERED: Final = "none matches the filter; esc lifts it"
 _KEPT: Final = 4
 """Of so many screens of rows at most it is kept how they look."""
 
@@ -92,6 +93,7 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
     def begin(self) -> None:
         """Be as if nothing had been shown yet."""
         self._rows: tuple[tuple[str, Item], ...] = ()
+        self._all_filtered = False
         self._cursor: str | None = None
         self._place = 0
         """Where the cursor was found last."""
@@ -125,8 +127,9 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
 
     # Rows and cursor
 
-    def show(self, rows: Sequence[tuple[str, Item]]) -> None:
-        """Take new rows; keys are unique."""
+    def show(self, rows: Sequence[tuple[str, Item]], *, is_filtered: bool = False) -> None:
+        """Take new rows; keys are unique. `is_filtered` says that there would be rows without the filter."""
+        self._all_filtered = is_filtered and not rows
         anchor, line = self._anchor()
         old, self._rows = self._rows, tuple(rows)
         if len(old) != len(self._rows):
@@ -266,7 +269,8 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
             return self._strip(text, self.get_component_rich_style("rows--heading", partial=True), width)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):
-            line = self.empty() if y == 1 and not self._rows else ""
+            nothing = _FILTERED if self._all_filtered else self.empty()
+            line = nothing if y == 1 and not self._rows else ""
             return self._strip(Text(fit(f"   {line}", width), style=palette.QUIET), Style.null(), width)
         here = index == self.cursor
         lit = here and self.has_focus

@@ -65,7 +65,7 @@ async def until(pilot, condition):
 def type_ahead(pilot, text):
     """Send all keys of a text at once, as one who types faster than the app paints; a line's end is enter."""
     for character in text:
-        key = "enter" if character == "\n" else keys._character_to_key(character)
+        key = {"\n": "enter", "\x1b": "escape"}.get(character) or keys._character_to_key(character)
         pilot.app.post_message(events.Key(key, character))
 
 

@@ -15,6 +15,7 @@ from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.widgets.flame import FlameGraph
 from perfwatch.tui.widgets.flame_choices import FlameChoices
+from perfwatch.tui.widgets.line import Line
 
 Judge = judge_that_shows(stacked.with_endpoint_stacks)
 
@@ -70,6 +71,9 @@ async def test_the_selected_functions_time_is_the_sum_of_its_stacks():
         assert "self 0.0 ms" in screen(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: "1 found" not in screen(pilot))
+        type_ahead(pilot, "/Cache.get\x1bf")
+        await shows(pilot, "[on-CPU ")
+        assert not pilot.app.screen.query_one(Line).display
         assert isinstance(pilot.app.screen, FlameScreen)
 
 

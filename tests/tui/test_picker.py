@@ -10,6 +10,7 @@ from perfwatch.agent.errors import PerfwatchError
 from perfwatch.agent.target import Candidate
 from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.picker import PickerScreen
+from perfwatch.tui.widgets.line import Line
 
 SHOP = Candidate(4312, "gunicorn shop.wsgi", "3.12.4", "gunicorn", ("0.0.0.0:8000",), "www", 4)
 SCRIPT = Candidate(99, "python backup.py", "3.11.2", None, (), "root", 0)
@@ -121,8 +122,9 @@ async def test_it_says_what_each_uses_once_it_was_looked_at_twice_and_finds_by_t
         assert "shop.wsgi" in screen(pilot)
         await pilot.press(*"x")
         await shows(pilot, "no Python process has '8000x' in it; esc shows all")
-        await pilot.press("escape")
+        type_ahead(pilot, "y\x1b")
         await shows(pilot, "backup.py")
+        assert not pilot.app.screen.query_one(Line).display
 
 
 @scenario

@@ -9,6 +9,7 @@ from perfwatch.tui.screens.overview import OverviewScreen
 from perfwatch.tui.screens.request import RequestScreen
 from perfwatch.tui.screens.requests import RequestsScreen
 from perfwatch.tui.widgets.endpoints import EndpointRows
+from perfwatch.tui.widgets.filter_box import FilterBox
 from perfwatch.tui.widgets.request_table import RequestTable, columns
 from perfwatch.tui.widgets.requests import RequestRows
 
@@ -130,6 +131,10 @@ async def test_a_filter_that_is_typed_ahead_goes_into_its_line(page):
         await pilot.press("escape")
         type_ahead(pilot, "/cause:lock\n ")
         await until(pilot, lambda: pilot.app.choices.filter == "cause:lock" and pilot.app.frame.position.paused)
+        type_ahead(pilot, "/ p\x1b ")
+        await until(pilot, lambda: not pilot.app.choices.filter and not pilot.app.frame.position.paused)
+        assert not pilot.app.screen.query_one(FilterBox).display
+        assert pilot.app.screen is shown
 
 
 @scenario

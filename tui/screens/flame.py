@@ -181,6 +181,7 @@ class FlameScreen(FrameScreen):
     def _search(self) -> None:
         self.query_one(FlameGraph).search(self.query_one("#search", Line).value.strip())
 
+    @on(Line.GivenUp)
     def _leave_search(self) -> None:
         box = self.query_one("#search", Line)
         box.display = bool(box.value)

@@ -184,12 +184,15 @@ class PickerScreen(SizedScreen):
 
     def action_back(self) -> None:
         """Show all processes again; where all are shown, go back to the one that is watched."""
-        box = self.query_one("#filter", Line)
-        if box.display:
-            box.value, box.display = "", False
-            box.leave()
+        if self.query_one("#filter", Line).display:
+            self._show_all()
         elif self._watched is not None:
             self.app.pop_screen()
+
+    @on(Line.GivenUp)
+    def _show_all(self) -> None:
+        box = self.query_one("#filter", Line)
+        box.value, box.display = "", False
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self) -> None:

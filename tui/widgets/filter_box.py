@@ -77,6 +77,11 @@ class FilterBox(Vertical, can_focus=False):
         event.stop()
         self.display = bool(self.query_one(Line).value)
 
+    @on(Line.GivenUp)
+    def _given_up(self, event: Line.GivenUp) -> None:
+        event.stop()
+        self.display = False
+
     def _tell(self, problem: str) -> None:
         line = self.query_one(Static)
         line.update(clean(problem))

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widgets import Input
 
 
 class Line(Input):
-    """Hidden until it is opened. With enter, the screen's list has the focus at once; `Submitted` comes after all keys.
+    """Hidden until it is opened. With enter or escape the screen's list has the focus at once.
 
-    Without its priority that key would be one of many that wait for the line, and those behind it would be typed in.
+    Without their priority those keys would be two of many that wait for the line, and those behind them would be typed
+    in. `Submitted` and `GivenUp` come after all that was typed before, but `Changed` may come still later.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", "done", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "done", show=False, priority=True),
+        Binding("escape", "give_up", "clear", key_display="esc", priority=True),
+    ]
+
+    class GivenUp(Message):
+        """Escape: nothing stands in the line any more."""
 
     @property
     def is_typed_in(self) -> bool:
@@ -34,3 +43,12 @@ class Line(Input):
         """Be done with typing."""
         self.leave()
         await super().action_submit()
+
+    def action_give_up(self) -> None:
+        """Be done with typing, and want nothing of it."""
+        self.leave()
+        self.post_message(self.GivenUp())
+
+    @on(GivenUp)
+    def _empty(self) -> None:
+        self.value = ""

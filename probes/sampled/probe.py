@@ -120,6 +120,7 @@ class SampledProbe:
     def read(self, now_ns: int) -> Sequence[Record]:
         """Read all threads; return the requests that were matched, and every 250 ms those that are open."""
         records: list[Record] = []
+        self._requests.since_ns = self._requests.since_ns or now_ns  # much may have been opened since the packets
         if self._is_due(TREE_NS, now_ns):
             changes = self._tree.update(now_ns)
             records += changes

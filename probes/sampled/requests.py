@@ -37,6 +37,8 @@ class Requests:
 
     def __init__(self, root: int, reader: Reader, sockets: SocketTable) -> None:
         self._root = root
+        self.since_ns = 0
+        """What ended before threads were read again and again is not told: all that is known of it is its length."""
         self._reader = reader
         self._sockets = sockets
         self._matcher = Matcher()
@@ -45,10 +47,11 @@ class Requests:
 
     def add(self, finished: Sequence[WireRequest]) -> int:
         """Take what has ended; returns how many more there were than can be kept."""
+        told = [request for request in finished if (request.ended_ns or 0) >= self.since_ns]
         room = MAX_WAITING - len(self._waiting)
-        self._waiting += finished[:room]
+        self._waiting += told[:room]
         self._matcher.note(_span(request) for request in finished)
-        return max(len(finished) - room, 0)
+        return max(len(told) - room, 0)
 
     def settle(self, open_: Sequence[WireRequest], now_ns: int, *, all_of_them: bool = False) -> list[ServedRequest]:
         """Return the requests whose thread has been read since their end; `open_` are those that go on."""

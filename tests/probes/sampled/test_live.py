@@ -15,7 +15,7 @@ import pytest
 import serving
 from faults import surroundings
 from ledgering import booked, latency_ns, requests_of, script
-from sampling import largest, open_descriptors, sampling, slow_of
+from sampling import Sampling, largest, open_descriptors, sampling, slow_of
 
 from perfwatch.agent.target import interpreter_of
 from perfwatch.examples.http_client import Call
@@ -197,6 +197,20 @@ def test_a_hung_request_shows_what_it_waits_in():
             )
             load.stop(grace_s=0)
     assert (hung[-1].threads, hung[-1].state, hung[-1].call) == ("one", "lock", "futex")
+
+
+def test_what_ended_before_the_threads_were_read_is_not_told():
+    """On a machine without a CPU to spare, it may take a second until all other probes are open too."""
+    with serving.gunicorn("faulty:app") as server, SampledProbe(server.pid, interpreter_of) as probe:
+        serving.get(server.address, "/sleep/early?ms=50")
+        records = [*probe.read(time.monotonic_ns())]
+        reading = Sampling(probe)
+        try:
+            serving.get(server.address, "/sleep/late?ms=50")
+            reading.until(requests_of)
+        finally:
+            records += reading.stop()
+    assert [request.target for request in requests_of(records)] == ["/sleep/late"]
 
 
 def test_a_short_session_has_thread_time_too():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
 import pty
+import queue
 import re
-import select
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +28,8 @@ _TOKEN: Final = re.compile(
 _TAIL: Final = re.compile(r"\x1b[^A-Za-z]*$")
 """The beginning of a sequence whose end was not read yet."""
 READ_BYTES: Final = 1 << 20
+_TO_LISTEN_S: Final = 0.000_2
+"""So long the thread that reads waits at most for the one that makes out what stands where."""
 
 
 class PseudoTerminal:
@@ -35,6 +40,8 @@ class PseudoTerminal:
         self._row = self._column = 0
         self.lines = [" " * width for _ in range(height)]
         self.bytes_read = 0
+        self._pieces: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._handle, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self._own = tempfile.TemporaryDirectory()
@@ -45,28 +52,36 @@ class PseudoTerminal:
             command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
         )
         os.close(inner)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        """Read at once what comes, until the program has ended: to make out what stands where takes longer."""
+        with contextlib.suppress(OSError):
+            while data := os.read(self._handle, READ_BYTES):
+                self._pieces.put((time.monotonic(), data))
 
     def press(self, key: bytes) -> None:
         """Send the bytes of a key."""
         os.write(self._handle, key)
 
     def until(self, condition: Callable[[PseudoTerminal], bool], timeout_s: float = 20.0) -> float:
-        """Read until the screen fulfils a condition; returns when that was, on the monotonic clock."""
-        end = time.monotonic() + timeout_s
+        """Read until the screen fulfils a condition; returns when what fulfils it came, on the monotonic clock."""
+        came_s, end = time.monotonic(), time.monotonic() + timeout_s
         while not condition(self):
-            left_s = end - time.monotonic()
-            if left_s <= 0:
+            if (found := self.read(end - time.monotonic())) is None:
                 raise TimeoutError("\n".join(self.lines))
-            self.read(left_s)
-        return time.monotonic()
+            came_s = found
+        return came_s
 
-    def read(self, timeout_s: float) -> None:
-        """Take what comes within so long, once."""
-        ready, _, _ = select.select([self._handle], [], [], timeout_s)
-        if ready:
-            data = os.read(self._handle, READ_BYTES)
-            self.bytes_read += len(data)
-            self._take(data.decode(errors="replace"))
+    def read(self, timeout_s: float) -> float | None:
+        """Take the next piece that comes within so long; returns when it came, None if none did."""
+        try:
+            came_s, data = self._pieces.get(timeout=max(timeout_s, 0))
+        except queue.Empty:
+            return None
+        self.bytes_read += len(data)
+        self._take(self._decoder.decode(data))
+        return came_s
 
     def read_for(self, seconds: float) -> None:
         """Take all that comes in so long."""
@@ -112,8 +127,11 @@ class PseudoTerminal:
 @contextlib.contextmanager
 def pseudo_terminal(command: Sequence[str], width: int, height: int) -> Iterator[PseudoTerminal]:
     """Run a command until the end of the block."""
+    turn_s = sys.getswitchinterval()
+    sys.setswitchinterval(_TO_LISTEN_S)
     opened = PseudoTerminal(command, width, height)
     try:
         yield opened
     finally:
         opened.close()
+        sys.setswitchinterval(turn_s)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _TO_ANSWER_S: Final = 0.000_2
 """How long the one that answers waits for its turn; Python's own is 5 ms."""
-_TO_JUDGE_S: Final = 0.01
-"""How long others wait for theirs."""
+_TO_JUDGE_S: Final = 0.1
+"""How long others wait for theirs: longer than any paint takes, or it is interrupted, for as long."""
 
 
 class _Turns(selectors.DefaultSelector):

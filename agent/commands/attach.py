@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ESCAPE_MS: Final = "25"
 """How long it is waited whether an escape is the key or the beginning of another one; Textual's own is 100."""
+_PAINTS_PER_S: Final = "240"
+"""At most, and only where something changes; with Textual's own 60 a key may wait for 33 ms after a long paint."""
 
 
 @click.command(
@@ -89,6 +91,7 @@ def show(
 
     interpreter.load_soon()
     os.environ.setdefault("ESCDELAY", _ESCAPE_MS)
+    os.environ.setdefault("TEXTUAL_FPS", _PAINTS_PER_S)
     from perfwatch.tui.app import PerfwatchApp  # noqa: PLC0415 - 0.3 s that no other command needs
     from perfwatch.tui.habits import Habits  # noqa: PLC0415 - as above
 

@@ -5,13 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLANG ?= clang-14
 LLVM_OBJCOPY ?= llvm-objcopy-14
-# What holds measured figures to others runs alone, after all other tests; those run beside each other, one more than there
+# What holds measured figures to others runs alone, after all other tests; those run beside each other, two more than there
 # are CPUs, since many wait.
 ALONE := tests/agent/middleware tests/agent/test_collector.py tests/examples/test_load.py \
 	$(filter-out tests/faults/test_deadlocks.py,$(wildcard tests/faults/test_*.py)) \
 	$(addprefix tests/probes/cpython/test_,calls.py gil.py python.py walk.py) \
-	$(addprefix tests/probes/ledger/test_,capacity.py cleartext.py code.py collections.py corners.py following.py http2.py) \
-	$(addprefix tests/probes/ledger/test_,live.py live_calls.py live_ring.py object.py strange.py tls.py) \
+	$(addprefix tests/probes/ledger/test_,capacity.py code.py collections.py following.py live.py live_calls.py live_ring.py) \
 	$(addprefix tests/probes/pauses/test_,live.py probe.py) tests/probes/readers/test_thread_files.py \
 	tests/probes/sampled/test_live.py tests/probes/stacks/test_probe.py tests/probes/tasks/test_probe.py \
 	$(wildcard tests/probes/test_*.py) \
@@ -24,7 +23,7 @@ MULTIARCH = $(shell $(CC) -print-multiarch)
 
 help:
 	@echo "make demo       see it work: a demo server under load, and perfwatch on it"
-	@echo "make test       install what the tests need, and run them (about 17 minutes)"
+	@echo "make test       install what the tests need, and run them (about 16 minutes)"
 	@echo "make check      only the linters and type checkers"
 	@echo "make faults     every planted fault, on every kind of server, and all that takes long"
 	@echo "make accuracy   measure how often verdicts are right, and write docs/accuracy.md (50 minutes)"
@@ -40,7 +39,7 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-tests
 	@tests/install-tools
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow" -n $$(($$(nproc) + 1)) --dist loadfile $(ALONE:%=--ignore=%); beside=$$?; \
+	$(BIN)/pytest -m "not slow" -n $$(($$(nproc) + 2)) --dist loadfile $(ALONE:%=--ignore=%); beside=$$?; \
 		$(BIN)/pytest -m "not slow" -p no:xdist $(ALONE) && exit $$beside
 
 check: $(VENV)/installed-tests

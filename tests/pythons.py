@@ -23,15 +23,6 @@ OFTEN = {"3.8", "3.11", "3.13"}
 """The oldest, the newest, and one between: each keeps frames in its own way."""
 EACH = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
 SOME = pytest.mark.parametrize("python", [path for name, path in PYTHONS.items() if name in OFTEN])
-SOME_AT_LENGTH = pytest.mark.parametrize(
-    "python",
-    [
-        pytest.param(path, id=name, marks=() if name == "3.13" else pytest.mark.slow)
-        for name, path in PYTHONS.items()
-        if name in OFTEN
-    ],
-)
-"""Those, but the newest alone outside of `make faults`: for what takes ten seconds."""
 EACH_AT_LENGTH = pytest.mark.parametrize(
     "python",
     [pytest.param(path, id=name, marks=() if name in OFTEN else pytest.mark.slow) for name, path in PYTHONS.items()],

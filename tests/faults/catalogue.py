@@ -88,7 +88,6 @@ FAULTS = (
         (clients("/sleep/{n}"),),
         *(EFFICIENCY, "sleep", "sleep", "sleep"),
         where="is sleep in sleep() at planted.py:",
-        quick=True,
     ),
     CPU("cpu", (clients("/cpu/{n}?ms=60", 1),), where="in burn() at planted.py:", quick=True),
     CPU("password", (clients("/password/{n}?ms=60", 1),), where=" › hashlib.pbkdf2_hmac"),
@@ -141,7 +140,6 @@ FAULTS = (
         *(CAPACITY, "run-queue", "run_queue", "run_queue"),
         around=(surroundings.busy_neighbours,),
         named="NEIGHBOUR",
-        quick=True,
     ),
     Fault(
         "throttle",

@@ -90,7 +90,7 @@ def hogged():
     return compare((*WAITING, *COMPUTING), hogs)
 
 
-@pytest.fixture(scope="module", params=["calm", "hogged"])
+@pytest.fixture(scope="module", params=["calm", pytest.param("hogged", marks=pytest.mark.slow)])
 def compared(request):
     return request.getfixturevalue(request.param)
 
@@ -103,6 +103,7 @@ def test_what_clients_call_slow_is_captured(calm):
     assert_captured(calm, {without_query(sample.path) for sample in calm.slow})
 
 
+@pytest.mark.slow
 def test_what_the_server_calls_slow_is_captured_beside_hogs(hogged):
     # Beside hogs a client waits for a CPU too: it calls slow what was answered at once. The handler's clock does not.
     handlers = [entry for entry in hogged.truth if entry.kind == "handler"]

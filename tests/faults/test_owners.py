@@ -52,6 +52,7 @@ def _told_for(entry, calls):
     return next((target for started, ended, target in calls if started <= middle_ns <= ended), None)
 
 
+@pytest.mark.slow
 def test_calls_are_told_for_whom_they_were_made():
     calls = owned()
     told = Counter("right" if by == path else "unknown" if by is None else "wrong" for path, by in calls)

@@ -73,10 +73,9 @@ def test_every_interpreter(version):
         assert_sleeps_are_seen(server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gil", "lock"])
-@pytest.mark.parametrize(
-    "version", [VERSIONS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in VERSIONS[1:])]
-)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_the_interpreter_lock_is_told_from_other_locks(version, kind):
     python = serving.interpreters().get(version)
     if python is None:

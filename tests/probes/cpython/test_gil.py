@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from ledgering import schedstat_cpu_ns
-from pythons import EACH, SOME_AT_LENGTH, opened
+from pythons import EACH, SOME, opened
 
 from perfwatch.probes.cpython.gil import Gil
 from perfwatch.probes.cpython.walk import Walker
@@ -84,7 +84,8 @@ def measure(walker, process, tids):
     return figures, sum(held.values()) > 700 * elapsed and sum(ran) > 0.9 * elapsed
 
 
-@SOME_AT_LENGTH
+@pytest.mark.slow
+@SOME
 def test_shares_of_the_lock_are_those_that_the_threads_clock_and_of_the_cpu(python):
     with opened(SHARES, python=python) as (read, process, line):
         walker, tids = Walker(read), json.loads(line)

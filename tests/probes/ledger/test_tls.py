@@ -96,7 +96,14 @@ def test_an_answer_in_pieces(server, context):
         match(settled(ledger, 1), [exchange])
 
 
-@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+@pytest.mark.parametrize(
+    "suite",
+    [
+        "TLS_AES_256_GCM_SHA384",
+        pytest.param("TLS_AES_128_GCM_SHA256", marks=pytest.mark.slow),
+        pytest.param("TLS_CHACHA20_POLY1305_SHA256", marks=pytest.mark.slow),
+    ],
+)
 def test_other_clients(server, suite):
     _, pid, address = server
     options = ["-quiet", "-tls1_3", "-ciphersuites", suite, "-connect", address]

@@ -87,7 +87,7 @@ CASES = {
         Endpoint(Call("/refresh/{n}?ms=250"), clients=1, pause_s=0.02),
     ),
 }
-QUICK = {"lock", "call-timeout"}
+QUICK = {"lock"}
 BUCKETS_OF = {
     "sleep": "sleep",
     "cpu": "on_cpu",

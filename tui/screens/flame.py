@@ -169,17 +169,13 @@ class FlameScreen(FrameScreen):
         return action != "search" or not (self.is_mounted and self.query_one("#search", Line).is_typed_in)
 
     @on(Input.Changed, "#search")
-    def _search_changed(self) -> None:
-        self._search()
+    def _search_changed(self, event: Input.Changed) -> None:
+        self.query_one(FlameGraph).search(event.value.strip())
 
     @on(Input.Submitted, "#search")
     def _search_kept(self) -> None:
         self._leave_search()
-        self._search()  # of what was typed ahead `Changed` tells only after this
         self.query_one(FlameGraph).action_hit(1)
-
-    def _search(self) -> None:
-        self.query_one(FlameGraph).search(self.query_one("#search", Line).value.strip())
 
     @on(Line.GivenUp)
     def _leave_search(self) -> None:

@@ -68,14 +68,17 @@ class OverviewScreen(FilteredScreen):
     def show_frame(self, frame: Frame) -> None:
         """Hand the lists their rows."""
         view, wanted = frame.view, self.wanted
-        endpoints = [end for end in view.endpoints if wanted(of_endpoint(end))]
-        keyed = [(key_of((end.method, end.place)), end) for end in endpoints]
-        self.query_one(EndpointRows).show(keyed, is_filtered=bool(view.endpoints))
-        kept = self._sieve.kept(view.requests, self.filter_text)
-        self.query_one(RequestRows).take(kept, frame.info, is_filtered=bool(view.requests))
+        endpoints, requests = self.query_one(EndpointRows), self.query_one(RequestRows)
+        in_flight = self.query_one(OpenRows)
+        kept = [end for end in view.endpoints if wanted(of_endpoint(end))]
+        endpoints.is_filtered = bool(view.endpoints)
+        endpoints.show([(key_of((end.method, end.place)), end) for end in kept])
+        requests.is_filtered = bool(view.requests)
+        requests.take(self._sieve.kept(view.requests, self.filter_text), frame.info)
         hanging = [Hanging.of(request, view) for request in view.in_flight]
         rows = [(str(one.request.id), one) for one in hanging if wanted(of_open(one.request, one.age_ns))]
-        self.query_one(OpenRows).show(rows, is_filtered=bool(hanging))
+        in_flight.is_filtered = bool(hanging)
+        in_flight.show(rows)
 
     # Details
 

@@ -184,8 +184,10 @@ class PickerScreen(SizedScreen):
 
     def action_back(self) -> None:
         """Show all processes again; where all are shown, go back to the one that is watched."""
-        if self.query_one("#filter", Line).display:
+        box = self.query_one("#filter", Line)
+        if box.display:
             self._show_all()
+            box.leave()
         elif self._watched is not None:
             self.app.pop_screen()
 
@@ -200,8 +202,7 @@ class PickerScreen(SizedScreen):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        """Attach where only one is left; of what was typed ahead `Changed` tells only after this."""
-        self._list()
+        """Attach where only one is left."""
         rows = self.query_one(CandidateRows)
         if len(rows.keys) == 1:
             rows.action_choose()

@@ -63,7 +63,8 @@ class RequestsScreen(FilteredScreen):
         kept = self._sieve.kept(view.requests, text)
         self.query_one("#title", Static).update(_title(view, len(kept), text))
         table = self.query_one(RequestTable)
-        table.take(arranged(kept, self.choices), frame.info, self.choices, is_filtered=bool(view.requests))
+        table.is_filtered = bool(view.requests)
+        table.take(arranged(kept, self.choices), frame.info, self.choices)
 
     def action_sort(self) -> None:
         """Sort by the next column."""

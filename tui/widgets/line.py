@@ -14,7 +14,7 @@ class Line(Input):
     """Hidden until it is opened. With enter or escape the screen's list has the focus at once.
 
     Without their priority those keys would be two of many that wait for the line, and those behind them would be typed
-    in. `Submitted` and `GivenUp` come after all that was typed before, but `Changed` may come still later.
+    in. What they do comes after all that was typed before: `Submitted` is told behind the last `Changed`.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,7 +42,7 @@ class Line(Input):
     async def action_submit(self) -> None:
         """Be done with typing."""
         self.leave()
-        await super().action_submit()
+        self.call_later(super().action_submit)
 
     def action_give_up(self) -> None:
         """Be done with typing, and want nothing of it."""

@@ -60,11 +60,11 @@ class RequestTable(RowList[Request]):
     _info: SessionInfo | None = None
     _choices = Choices()
 
-    def take(self, requests: Sequence[Request], info: SessionInfo, choices: Choices, *, is_filtered: bool) -> None:
+    def take(self, requests: Sequence[Request], info: SessionInfo, choices: Choices) -> None:
         """Take requests in the order in which they are listed."""
         is_other, self._choices = choices != self._choices, choices
         self._info = info
-        self.show([(str(request.record.id), request) for request in requests], is_filtered=is_filtered)
+        self.show([(str(request.record.id), request) for request in requests])
         if is_other:
             self.refresh()
 

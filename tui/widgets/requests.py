@@ -56,10 +56,10 @@ class RequestRows(RowList[Request]):
 
     _info: SessionInfo | None = None
 
-    def take(self, requests: Iterable[Request], info: SessionInfo, *, is_filtered: bool = False) -> None:
+    def take(self, requests: Iterable[Request], info: SessionInfo) -> None:
         """Take requests in order of delivery."""
         self._info = info
-        self.show([(str(request.record.id), request) for request in requests][::-1], is_filtered=is_filtered)
+        self.show([(str(request.record.id), request) for request in requests][::-1])
 
     def heading(self, width: int) -> Text:
         """Name the columns."""

@@ -57,6 +57,9 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
     KEEPS_ROWS: ClassVar[bool] = False
     """A row looks the same as long as its item is the same object: it need not be drawn again where it moves."""
 
+    is_filtered = False
+    """Whether there would be rows without the filter."""
+
     class Chosen(Message):
         """Enter, or a click on the row under the cursor."""
 
@@ -93,7 +96,6 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
     def begin(self) -> None:
         """Be as if nothing had been shown yet."""
         self._rows: tuple[tuple[str, Item], ...] = ()
-        self._all_filtered = False
         self._cursor: str | None = None
         self._place = 0
         """Where the cursor was found last."""
@@ -127,9 +129,8 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
 
     # Rows and cursor
 
-    def show(self, rows: Sequence[tuple[str, Item]], *, is_filtered: bool = False) -> None:
-        """Take new rows; keys are unique. `is_filtered` says that there would be rows without the filter."""
-        self._all_filtered = is_filtered and not rows
+    def show(self, rows: Sequence[tuple[str, Item]]) -> None:
+        """Take new rows; keys are unique."""
         anchor, line = self._anchor()
         old, self._rows = self._rows, tuple(rows)
         if len(old) != len(self._rows):
@@ -269,7 +270,7 @@ class RowList(Keyed, ScrollView, Generic[Item], can_focus=True, inherit_bindings
             return self._strip(text, self.get_component_rich_style("rows--heading", partial=True), width)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):
-            nothing = _FILTERED if self._all_filtered else self.empty()
+            nothing = _FILTERED if self.is_filtered else self.empty()
             line = nothing if y == 1 and not self._rows else ""
             return self._strip(Text(fit(f"   {line}", width), style=palette.QUIET), Style.null(), width)
         here = index == self.cursor

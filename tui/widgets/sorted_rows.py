@@ -49,11 +49,10 @@ class SortedRows(RowList[Item], Generic[Item]):
         super().__init__()
         self._order, self._is_turned = 0, False
 
-    def show(self, rows: Sequence[tuple[str, Item]], *, is_filtered: bool = False) -> None:
+    def show(self, rows: Sequence[tuple[str, Item]]) -> None:
         """Take new rows in any order; keys are unique, and among equals the order that they came in stays."""
         order = self.ORDERS[self._order]
-        rows = sorted(rows, key=lambda row: order.of(row[1]), reverse=self._is_turned == order.is_text)
-        super().show(rows, is_filtered=is_filtered)
+        super().show(sorted(rows, key=lambda row: order.of(row[1]), reverse=self._is_turned == order.is_text))
 
     def columns(self, width: int) -> Sequence[tuple[str, int, int]]:  # noqa: ARG002 - a subclass goes by it
         """Return those columns of the heading that are orders: the name, and the cells from which to which they go.
